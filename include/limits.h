@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * Limits on everything that the traced side can make grow. Both sides share them: the kernel sizes its maps by them,
+ * user space its tables. No functions, no libc.
+ */
+#ifndef PYMEMSCOPE_LIMITS_H
+#define PYMEMSCOPE_LIMITS_H
+
+/* Python frames kept of one stack, leaf first; deeper ones are cut and marked STACK_CUT. */
+#define MAX_FRAMES 128
+/* Processes traced at once, forked workers included. */
+#define MAX_TARGETS 16384
+/* Distinct interpreter layouts (one per build) in one session. */
+#define MAX_INTERPRETERS 64
+/* Stacks that the kernel remembers as already sent; the least recently used is forgotten and sent again. */
+#define MAX_KNOWN_STACKS 65536
+/* Counters by stack that wait for user space to read them; it reads every second. */
+#define MAX_COUNTS 131072
+/* Blocks that the exact signal follows from allocation to free. */
+#define MAX_LIVE_BLOCKS 1048576
+/* Allocations between entry and return, one per thread. */
+#define MAX_PENDING 16384
+/* Bytes of the ring buffer; a power of two and a multiple of the page size. */
+#define RING_BYTES (8u << 20)
+
+#endif

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * What the kernel side must know of one interpreter build to walk its frames. Offsets in bytes. User space fills it from
+ * the runtime's own debug offsets (3.13+) or from a table generated from CPython's headers (user/python/layout.h); the
+ * kernel side reads nothing that is not named here.
+ */
+#ifndef PYMEMSCOPE_PYTHON_H
+#define PYMEMSCOPE_PYTHON_H
+
+#ifndef __VMLINUX_H__
+#include <linux/types.h>
+#endif
+
+enum py_frame_kind {
+	PY_FRAME_OBJECT = 0, /* 3.8-3.10: PyThreadState.frame, a list of PyFrameObject; instr is an int (f_lasti) */
+	PY_FRAME_CFRAME = 1, /* 3.11, 3.12: PyThreadState.cframe->current_frame, a list of _PyInterpreterFrame */
+	PY_FRAME_CURRENT = 2, /* 3.13+: PyThreadState.current_frame */
+};
+
+enum py_libc {
+	PY_LIBC_GLIBC = 0,
+	PY_LIBC_MUSL = 1,
+};
+
+struct py_walk {
+	__u8 frame_kind; /* enum py_frame_kind */
+	__u8 libc; /* enum py_libc: where pthread_getspecific looks */
+	__u8 skip_owner; /* frames whose owner is >= this are C-stack shims without code; 0: none are */
+	__u8 code_tag_mask; /* low bits to clear from the code pointer (3.14+: tagged _PyStackRef) */
+	__u32 tss_key; /* _PyRuntime: Py_tss_t autoTSSkey {int _is_initialized; pthread_key_t _key} */
+	__u32 tstate_frame; /* PyThreadState: frame, cframe or current_frame */
+	__u32 cframe_current; /* _PyCFrame: current_frame (PY_FRAME_CFRAME) */
+	__u32 frame_code;
+	__u32 frame_previous;
+	__u32 frame_instr;
+	__u32 frame_owner; /* one byte; read only where skip_owner is not 0 */
+	__u32 code_filename; /* PyCodeObject.co_filename: first of the four words of the check */
+};
+
+/* One step of the hash behind stack ids and code checks. Both sides use it; the constant is 2^64 / golden ratio. */
+#define PY_HASH_STEP(h, x) (((h) ^ (x)) * 0x9E3779B97F4A7C15ull ^ (((h) ^ (x)) * 0x9E3779B97F4A7C15ull >> 29))
+
+#endif

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * What the kernel side tells user space: records on the ring buffer, and the keys and values of the maps it counts in.
+ *
+ * The way of one event: a probe fires, the Python stack is walked and hashed to a stack id. A stack id not sent before
+ * goes out once as REC_STACK with its frames. The event itself is only counted, in the map `counts` under (stack id,
+ * process, kind); user space reads and empties that map every second. So totals stay right even when the ring is full:
+ * what is lost then is the name of a stack, and that loss is counted (enum counter).
+ *
+ * Kinds, reasons and counters are append-only: recordings hold their numbers. All structs are packed by hand (no
+ * implicit padding) and asserted, because both compilers must agree.
+ */
+#ifndef PYMEMSCOPE_RECORDS_H
+#define PYMEMSCOPE_RECORDS_H
+
+#ifndef __VMLINUX_H__
+#include <linux/types.h>
+#endif
+#include "limits.h"
+
+/* What a count or sample measures. */
+enum sample_kind {
+	KIND_RESIDENT_ANON = 0, /* resident set, anonymous memory; bytes */
+	KIND_RESIDENT_FILE = 1, /* resident set, file pages mapped */
+	KIND_RESIDENT_SHMEM = 2, /* resident set, shared memory and tmpfs */
+	KIND_EXACT = 3, /* blocks asked of the object and mem allocators; bytes as requested */
+	KIND_HEAP_POOL = 4, /* pymalloc pools taken into use; bytes of the pool */
+	KIND_HEAP_LARGE = 5, /* blocks over 512 bytes from the raw domain; bytes as requested */
+	KIND_MAX,
+};
+
+/* Why a stack ends where it ends. All but the first two mean "[no python stack: ...]" when depth is 0. */
+enum stack_status {
+	STACK_COMPLETE = 0,
+	STACK_CUT = 1, /* deeper than MAX_FRAMES: the leaf's side is kept */
+	STACK_NOT_PYTHON = 2, /* the process runs no Python interpreter we know of */
+	STACK_STARTING = 3, /* the interpreter has not made its thread-state key yet */
+	STACK_NO_THREAD_STATE = 4, /* this thread is not known to Python */
+	STACK_NO_FRAME = 5, /* the thread runs no Python code at the moment */
+	STACK_UNREADABLE_THREAD = 6, /* thread state or its frame pointer could not be read */
+	STACK_UNREADABLE_FRAME = 7, /* a frame could not be read; the frames before it are kept */
+	STACK_LOST = 8, /* the record with the frames was dropped (made by user space) */
+	STACK_BEFORE_ATTACH = 9, /* memory that was there when tracing began */
+	STACK_GIVEN_BACK = 10, /* memory that left the resident set */
+	STACK_STATUS_MAX,
+};
+
+enum record_kind {
+	REC_STACK = 1,
+	REC_GC = 2,
+	REC_EXEC = 3,
+	REC_FORK = 4,
+	REC_EXIT = 5,
+	REC_KIND_MAX,
+};
+
+/* First in every record. `len` is the whole record's length in bytes and is checked against its kind. */
+struct rec_hdr {
+	__u16 kind;
+	__u16 len;
+	__u32 tgid;
+	__u64 time_ns; /* CLOCK_MONOTONIC */
+};
+_Static_assert(sizeof(struct rec_hdr) == 16, "rec_hdr");
+
+/*
+ * One frame: the code object's address and where in it execution stands.
+ * instr: 3.11+: address of the (previous or current) instruction; 3.8-3.10: f_lasti as stored.
+ * check: hash over the four words from co_filename on (py_code_check), so that a code object freed and replaced at the
+ * same address is never given the old one's name.
+ */
+struct py_frame {
+	__u64 code;
+	__u64 instr;
+	__u64 check;
+};
+_Static_assert(sizeof(struct py_frame) == 24, "py_frame");
+
+struct rec_stack {
+	struct rec_hdr hdr;
+	__u64 stack_id; /* hash over process, thread, cgroup and frames */
+	__u64 cgroup_id; /* cgroup v2 id, or the memory controller's on v1 and hybrid hosts */
+	__u32 proc_id; /* see struct target */
+	__u32 tid;
+	__u8 status; /* enum stack_status */
+	__u8 pad[3];
+	__u32 depth; /* number of frames that follow, leaf first */
+	struct py_frame frames[];
+};
+_Static_assert(sizeof(struct rec_stack) == 48, "rec_stack");
+
+/* One run of the collector; sent when it returns. */
+struct rec_gc {
+	struct rec_hdr hdr; /* time of the return */
+	__u64 stack_id; /* where it was triggered */
+	__u64 pause_ns;
+	__s64 collected; /* objects; -1 where the hook does not tell */
+	__u32 proc_id;
+	__u32 tid;
+	__s32 generation; /* -1 where the hook does not tell */
+	__u32 pad;
+};
+_Static_assert(sizeof(struct rec_gc) == 56, "rec_gc");
+
+/* Process life cycle. REC_FORK: hdr.tgid is the child, already traced as proc_id when its parent was. */
+struct rec_proc {
+	struct rec_hdr hdr;
+	__u64 cgroup_id;
+	__u32 proc_id; /* 0: not a target */
+	__u32 parent_tgid; /* REC_FORK */
+	__u32 parent_proc_id; /* REC_FORK */
+	__s32 exit_code; /* REC_EXIT, as in wait(2) */
+};
+_Static_assert(sizeof(struct rec_proc) == 40, "rec_proc");
+
+/* Map `counts`: what happened under one stack since user space read it last. */
+struct count_key {
+	__u64 stack_id;
+	__u32 proc_id;
+	__u32 kind; /* enum sample_kind */
+};
+struct count_value {
+	__u64 alloc_cnt;
+	__u64 alloc_bytes;
+	__u64 free_cnt;
+	__u64 free_bytes;
+};
+
+/* Map `targets`, by tgid: what the kernel must know of a traced process. Written by user space, copied at fork. */
+struct target {
+	__u32 proc_id; /* number of this process in this session, never reused; 0 is none */
+	__u32 interp; /* index into the map `interpreters`; INTERP_NONE: not Python */
+	__u32 signals; /* bit per enum signal */
+	__s32 tss_key; /* pthread key of the thread state, read at the first event; -1: not yet known */
+	__u64 runtime; /* address of _PyRuntime in the process */
+	__u64 last_stack; /* stack of the last page fault: growth since then is its */
+	__u64 rss_pages[3]; /* resident set at the last page fault: anonymous, file, shmem */
+};
+#define INTERP_NONE 0xffffffffu
+/* proc_ids that the kernel hands out at fork have this bit set; user space's do not. */
+#define PROC_ID_FORKED 0x80000000u
+
+enum signal {
+	SIGNAL_RESIDENT = 0,
+	SIGNAL_HEAP = 1,
+	SIGNAL_EXACT = 2,
+	SIGNAL_GC = 3,
+	SIGNAL_MAX,
+};
+
+/* Map `counters`, per CPU: every loss and every surprise has one. Names for people: user/capture/counters.c. */
+enum counter {
+	CTR_EVENTS = 0, /* probe hits counted */
+	CTR_RING_FULL_STACK, /* stack record dropped: the ring was full */
+	CTR_RING_FULL_GC,
+	CTR_RING_FULL_PROC, /* process life-cycle record dropped */
+	CTR_COUNTS_FULL, /* event dropped: `counts` was full */
+	CTR_LIVE_FULL, /* allocation counted but not followed: `live` was full */
+	CTR_PENDING_FULL, /* allocation dropped: too many threads between entry and return */
+	CTR_TARGETS_FULL, /* forked process not traced: `targets` was full */
+	CTR_FREE_UNKNOWN, /* free of a block allocated before tracing began, or not followed */
+	CTR_ADDRESS_REUSED, /* a block handed out again without a free being seen */
+	CTR_ALLOC_FAILED, /* allocator returned null */
+	CTR_STACK_STATUS, /* first of STACK_STATUS_MAX counters, one per enum stack_status */
+	CTR_MAX = CTR_STACK_STATUS + STACK_STATUS_MAX,
+};
+
+#endif

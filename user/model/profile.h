@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * The aggregate: who allocated what, where. Live capture fills it from events; a recording fills it from its tables; all
+ * views read only this. Nothing here knows of BPF, /proc or SQLite.
+ *
+ * Dimensions: container -> process -> thread, and the stack as a node of a trie (root first) of frames. A cell holds the
+ * sums of one (process, thread, node, kind). Ids are dense indexes from 0 in order of creation, so that a recording can
+ * append what is new. Strings are copied in and interned.
+ */
+#ifndef MODEL_PROFILE_H
+#define MODEL_PROFILE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "records.h"
+
+struct profile;
+
+#define PROFILE_NONE UINT32_MAX
+
+struct profile_container {
+	uint64_t cgroup_id;
+	const char *path; /* cgroup path */
+	const char *id, *name, *runtime, *image; /* "" where not known; name falls back to path */
+	uint64_t limit_bytes; /* UINT64_MAX: none; 0: not known */
+	uint64_t usage_bytes, peak_bytes; /* latest; 0: not known */
+	uint64_t oom_kills;
+};
+
+struct profile_process {
+	uint32_t tgid;
+	uint32_t container; /* index, or PROFILE_NONE */
+	uint64_t start_time_ticks;
+	const char *command;
+	const char *python; /* "3.11.2", or "" where it is not Python */
+	const char *interpreter; /* path of the interpreter's file, "" */
+	const char *note; /* what limits what we can say of it (coverage, reason), "" */
+	uint64_t rss_bytes; /* latest; 0: not known */
+};
+
+enum frame_kind { FRAME_PYTHON = 0, FRAME_NATIVE = 1, FRAME_REASON = 2 /* "[no python stack: ...]" and the like */ };
+
+struct profile_frame {
+	uint32_t kind; /* enum frame_kind */
+	int line; /* 0: none */
+	const char *function;
+	const char *file; /* "" for FRAME_REASON */
+};
+
+/* Trie node. Node 0 is the root and has no frame. */
+struct profile_node {
+	uint32_t parent; /* index; PROFILE_NONE for the root */
+	uint32_t frame;
+};
+
+struct profile_sums {
+	uint64_t alloc_cnt, alloc_bytes;
+	uint64_t free_cnt, free_bytes;
+};
+
+struct profile_cell {
+	uint32_t process, tid, node, kind; /* kind: enum sample_kind */
+	struct profile_sums sums;
+	uint64_t peak_live_bytes; /* greatest alloc_bytes - free_bytes seen at the end of a second */
+};
+
+struct profile_gc {
+	uint64_t time_ns;
+	uint32_t process, tid, node;
+	int32_t generation; /* -1: not known */
+	int64_t collected; /* -1: not known */
+	uint64_t pause_ns;
+};
+
+/* Bounds on growth; 0 in a field: its default. What exceeds them is merged into the parent node and counted. */
+struct profile_limits {
+	uint32_t max_nodes; /* default 1 << 20 */
+	uint32_t max_cells; /* default 1 << 20 */
+	uint32_t max_gc; /* default 1 << 16; older ones are summed and dropped */
+};
+
+int profile__new(const struct profile_limits *limits, struct profile **ret);
+void profile__free(struct profile *p);
+
+/* Adders: >= 0 is the index of the new or existing item, < 0 is -ENOMEM. Containers are told apart by cgroup id,
+ * processes always make a new item, frames and nodes are interned. */
+int64_t profile__add_container(struct profile *p, const struct profile_container *c);
+int64_t profile__add_process(struct profile *p, const struct profile_process *c);
+int64_t profile__add_frame(struct profile *p, const struct profile_frame *f);
+/* parent: a node index. At max_nodes, returns parent itself and counts it. */
+int64_t profile__add_node(struct profile *p, uint32_t parent, uint32_t frame);
+
+/* Changes what may change of an item (usage, limit, name; rss, note). NULL strings keep the old. */
+int profile__update_container(struct profile *p, uint32_t container, const struct profile_container *c);
+int profile__update_process(struct profile *p, uint32_t process, const struct profile_process *c);
+
+/* Adds sums to a cell. */
+int profile__add(struct profile *p, uint32_t process, uint32_t tid, uint32_t node, uint32_t kind,
+		 const struct profile_sums *delta);
+int profile__add_gc(struct profile *p, const struct profile_gc *gc);
+/* Ends a second: updates peaks. */
+void profile__tick(struct profile *p);
+
+/* Named counters (drops by cause, costs): set to a value, not added. */
+int profile__set_counter(struct profile *p, const char *name, uint64_t value);
+/* Named facts about the recording ("host", "kernel", "signals", "duration_ns"): text. */
+int profile__set_meta(struct profile *p, const char *key, const char *value);
+const char *profile__meta(const struct profile *p, const char *key); /* NULL: not set */
+
+/* Readers. Pointers stay valid until the next call that adds. */
+uint32_t profile__n_containers(const struct profile *p);
+uint32_t profile__n_processes(const struct profile *p);
+uint32_t profile__n_frames(const struct profile *p);
+uint32_t profile__n_nodes(const struct profile *p);
+uint32_t profile__n_cells(const struct profile *p);
+uint32_t profile__n_gc(const struct profile *p);
+uint32_t profile__n_counters(const struct profile *p);
+uint32_t profile__n_meta(const struct profile *p);
+const struct profile_container *profile__container(const struct profile *p, uint32_t i);
+const struct profile_process *profile__process(const struct profile *p, uint32_t i);
+const struct profile_frame *profile__frame(const struct profile *p, uint32_t i);
+const struct profile_node *profile__node(const struct profile *p, uint32_t i);
+const struct profile_cell *profile__cell(const struct profile *p, uint32_t i);
+const struct profile_gc *profile__gc(const struct profile *p, uint32_t i);
+void profile__counter(const struct profile *p, uint32_t i, const char **name, uint64_t *value);
+void profile__meta_at(const struct profile *p, uint32_t i, const char **key, const char **value);
+
+/* Cells whose sums changed since the last call: for a writer. Calls fn with what was added, then forgets it. */
+int profile__drain_changes(struct profile *p,
+			   int (*fn)(const struct profile_cell *cell, const struct profile_sums *added, void *arg),
+			   void *arg);
+/* Nodes merged into their parent, cells merged, collections summed away because of limits. */
+uint64_t profile__merged(const struct profile *p);
+
+/* Bytes of a view of one cell. */
+enum profile_view { VIEW_LIVE, VIEW_ALLOC, VIEW_PEAK };
+uint64_t profile_cell__value(const struct profile_cell *c, enum profile_view view);
+
+#endif

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * What we need of ELF files: symbols by name, sections, segments, the build id. Thin over libelf; opens read-only and
+ * treats the file as untrusted.
+ */
+#ifndef SYSTEM_ELF_FILE_H
+#define SYSTEM_ELF_FILE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct elf_file;
+
+struct elf_symbol {
+	uint64_t addr; /* ELF virtual address */
+	uint64_t size; /* may be 0 */
+};
+
+/* 0; -ENOENT, -EACCES, ...; -ENOEXEC: not a 64-bit ELF file of this machine. */
+int elf_file__open(const char *path, struct elf_file **ret);
+void elf_file__free(struct elf_file *f);
+
+/* First match in .symtab, else in .dynsym. A name ending in '*' matches as a prefix (compiler clones). -ENOENT. */
+int elf_file__symbol(const struct elf_file *f, const char *name, struct elf_symbol *ret);
+/* Address and size of an allocated section by name. -ENOENT. */
+int elf_file__section(const struct elf_file *f, const char *name, struct elf_symbol *ret);
+/* Offset in the file of an ELF address inside a PT_LOAD segment (what a uprobe wants). -ENOENT. */
+int elf_file__file_offset(const struct elf_file *f, uint64_t addr, uint64_t *ret);
+/* ELF address of a file offset that is mapped by a PT_LOAD segment. -ENOENT. */
+int elf_file__addr_of_offset(const struct elf_file *f, uint64_t offset, uint64_t *ret);
+/* Copies file contents at an ELF address; the part of a segment that is not in the file reads as 0. -ENOENT. */
+int elf_file__read(const struct elf_file *f, uint64_t addr, void *buf, size_t len);
+/* GNU build id as hex into buf (65 bytes); "" where there is none. */
+void elf_file__build_id(const struct elf_file *f, char buf[65]);
+bool elf_file__has_symtab(const struct elf_file *f);
+
+#endif

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * Reading another process's memory. The reader is an interface, so that everything above it (Python's structures) can be
+ * tested on made-up and corrupted memory without a process.
+ */
+#ifndef SYSTEM_MEM_H
+#define SYSTEM_MEM_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct mem_reader {
+	/* Copies len bytes at addr to buf, all or nothing. 0, or -EFAULT (not mapped), -ESRCH (process gone), -EPERM. */
+	int (*read)(const struct mem_reader *m, uint64_t addr, void *buf, size_t len);
+	union {
+		pid_t tgid;
+		const void *ctx;
+	};
+};
+
+/* A reader of a live process, by process_vm_readv(2): never stops the process, never writes to it. */
+struct mem_reader mem_reader__of_process(pid_t tgid);
+
+static inline int mem__read(const struct mem_reader *m, uint64_t addr, void *buf, size_t len)
+{
+	return m->read(m, addr, buf, len);
+}
+int mem__read_u64(const struct mem_reader *m, uint64_t addr, uint64_t *ret);
+int mem__read_u32(const struct mem_reader *m, uint64_t addr, uint32_t *ret);
+
+#endif

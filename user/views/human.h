@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/* Numbers as a person reads them. All return buf. */
+#ifndef VIEWS_HUMAN_H
+#define VIEWS_HUMAN_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* "0 B", "1023 B", "1.0 KiB", "12.3 MiB"; three significant places at least. */
+const char *human__bytes(uint64_t bytes, char *buf, size_t len);
+/* "950 ns", "1.2 ms", "3.4 s", "2 min 5 s". */
+const char *human__duration(uint64_t ns, char *buf, size_t len);
+
+#endif
