@@ -7,7 +7,7 @@ BUILD ?= build
 ARCH ?= $(shell uname -m)
 CC ?= gcc
 CLANG ?= clang
-BPFTOOL ?= $(shell command -v bpftool 2>/dev/null || echo /usr/sbin/bpftool)
+BPFTOOL ?= $(or $(shell command -v bpftool 2>/dev/null),/usr/sbin/bpftool)
 PKG_CONFIG ?= pkg-config
 Q := $(if $(V),,@)
 say = @$(if $(V),:,printf '  %-8s%s\n' '$1' '$2')
@@ -19,7 +19,7 @@ CPPFLAGS += -D_GNU_SOURCE -Iinclude -Iuser -I$(BUILD) $(shell $(PKG_CONFIG) --cf
 CFLAGS ?= -O2 -g
 ALL_CFLAGS = -std=gnu11 $(WARN) $(CFLAGS) $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer) $(CPPFLAGS) -MMD -MP
 ALL_LDFLAGS = $(LDFLAGS) $(if $(SAN),-fsanitize=$(SAN))
-LIBS := $(shell $(PKG_CONFIG) --libs $(PKGS) 2>/dev/null) -lm
+LIBS = $(shell $(PKG_CONFIG) --libs $(PKGS) 2>/dev/null) -lm
 BPF_CFLAGS := -g -O2 -target bpf -mcpu=v3 -D__TARGET_ARCH_$(BPF_ARCH) -Wall -Wextra -Wno-unused-parameter \
 	-Wno-missing-declarations -Iinclude -Ivmlinux/$(ARCH) -MMD -MP
 
