@@ -568,8 +568,7 @@ static int pending_order(const void *a, const void *b)
 }
 
 int profile__drain_changes(struct profile *p,
-			   int (*fn)(const struct profile_cell *cell,
-				     const struct profile_sums *added, void *arg),
+			   int (*fn)(uint32_t cell, const struct profile_sums *added, void *arg),
 			   void *arg)
 {
 	int err = 0;
@@ -577,11 +576,11 @@ int profile__drain_changes(struct profile *p,
 	if (p->n_pending)
 		qsort(p->pending, p->n_pending, sizeof(*p->pending), pending_order);
 	for (uint32_t i = 0; i < p->n_pending; i++) {
-		struct cell *cell = &p->cells[p->pending[i].cell];
+		uint32_t cell = p->pending[i].cell;
 
 		if (!err)
-			err = fn(&cell->pub, &p->pending[i].sums, arg);
-		cell->pending = PROFILE_NONE;
+			err = fn(cell, &p->pending[i].sums, arg);
+		p->cells[cell].pending = PROFILE_NONE;
 	}
 	p->n_pending = 0;
 	return err;

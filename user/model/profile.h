@@ -133,8 +133,7 @@ uint64_t profile__gc_dropped(const struct profile *p);
 /* Cells whose sums changed since the last call, by index: for a writer. Calls fn with what was added, then forgets it,
  * also what came after an error of fn; returns that error. */
 int profile__drain_changes(struct profile *p,
-			   int (*fn)(const struct profile_cell *cell, const struct profile_sums *added, void *arg),
-			   void *arg);
+			   int (*fn)(uint32_t cell, const struct profile_sums *added, void *arg), void *arg);
 /* Nodes merged into their parent, cells merged, collections summed away because of limits. */
 uint64_t profile__merged(const struct profile *p);
 void profile__set_merged(struct profile *p, uint64_t merged); /* for a reader of recordings */
