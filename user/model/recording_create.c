@@ -208,7 +208,7 @@ static int move(const char *name, const char *path, const struct place *place)
 
 int recording_create__file(const char *path, sqlite3 **ret)
 {
-	struct place place;
+	struct place place = { 0 };
 	char name[PATH_MAX];
 	int err;
 
