@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
-/* What the kernel prints, and what it never should, in a tree made for the test; then this process and its own /proc. */
+/* What the kernel prints, and what it never should, in a tree made for the test; then this process
+ * and its own /proc. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -88,44 +89,44 @@ static void test_maps_line(void **state)
 		uint64_t offset, inode;
 		bool executable, writable, deleted;
 	} rows[] = {
-		{ MAP("r-xp 0001f000 fe:00 247970      /usr/bin/python3.11\n"), 0,
-		  "/usr/bin/python3.11", 0x1f000, 247970, true, false, false },
-		{ MAP("rw-p 00000000 00:00 0 \n"), 0, "", 0, 0, false, true, false },
-		{ MAP("rw-p 00000000 00:00 0\n"), 0, "", 0, 0, false, true, false },
-		{ MAP("rw-p 00000000 00:00 0          [heap]\n"), 0, "[heap]", 0, 0, false, true,
-		  false },
-		{ MAP("rw-p 00000000 00:00 0          [anon:x (deleted)]\n"), 0,
-		  "[anon:x (deleted)]", 0, 0, false, true, false },
-		{ MAP("r--s 00001000 08:1f 18446744073709551615 /a  b/ c\n"), 0, "/a  b/ c", 0x1000,
-		  UINT64_MAX, false, false, false },
-		{ MAP("r-xp 00000000 fe:00 5  /srv/lib.so (deleted)\n"), 0, "/srv/lib.so", 0, 5,
-		  true, false, true },
-		{ MAP("r-xp 00000000 fe:00 5  / (deleted)\n"), 0, "/", 0, 5, true, false, true },
-		{ MAP("r-xp 00000000 fe:00 5  /a (deleted)/b\n"), 0, "/a (deleted)/b", 0, 5, true,
-		  false, false },
-		{ MAP("r-xp 00000000 fe:00 5  /new\\012line\\012\n"), 0, "/new\nline\n", 0, 5, true,
-		  false, false },
-		{ MAP("r-xp 00000000 fe:00 5  /back\\slash\\01\n"), 0, "/back\\slash\\01", 0, 5,
-		  true, false, false },
-		{ MAP("r-xp 00000000 fe:00 5  /no/newline/at/end"), 0, "/no/newline/at/end", 0, 5,
-		  true, false, false },
-		{ MAP("r-xp ffffffffffffffff 103:fffff 5  /x\n"), 0, "/x", UINT64_MAX, 5, true,
-		  false, false },
-		{ "\n", -EBADMSG, "", 0, 0, 0, 0, 0 },
-		{ "7f0000001000 r-xp 0 fe:00 5 /x\n", -EBADMSG, "", 0, 0, 0, 0, 0 },
-		{ "7f0000003000-7f0000001000 r-xp 0 fe:00 5 /x\n", -EBADMSG, "", 0, 0, 0, 0, 0 },
-		{ "-1-7f0000001000 r-xp 0 fe:00 5 /x\n", -EBADMSG, "", 0, 0, 0, 0, 0 },
-		{ MAP("r-xp\n"), -EBADMSG, "", 0, 0, 0, 0, 0 },
-		{ MAP("r-\n"), -EBADMSG, "", 0, 0, 0, 0, 0 },
-		{ MAP("r-xp 0 fe:00\n"), -EBADMSG, "", 0, 0, 0, 0, 0 },
-		{ MAP("r-xp 0 fe:00 \n"), -EBADMSG, "", 0, 0, 0, 0, 0 },
-		{ MAP("r-xp 0 fe:00 5x /x\n"), -EBADMSG, "", 0, 0, 0, 0, 0 },
-		{ MAP("r-xp 10000000000000000 fe:00 5 /x\n"), -EBADMSG, "", 0, 0, 0, 0, 0 },
+		{MAP("r-xp 0001f000 fe:00 247970      /usr/bin/python3.11\n"), 0,
+		 "/usr/bin/python3.11", 0x1f000, 247970, true, false, false},
+		{MAP("rw-p 00000000 00:00 0 \n"), 0, "", 0, 0, false, true, false},
+		{MAP("rw-p 00000000 00:00 0\n"), 0, "", 0, 0, false, true, false},
+		{MAP("rw-p 00000000 00:00 0          [heap]\n"), 0, "[heap]", 0, 0, false, true,
+		 false},
+		{MAP("rw-p 00000000 00:00 0          [anon:x (deleted)]\n"), 0,
+		 "[anon:x (deleted)]", 0, 0, false, true, false},
+		{MAP("r--s 00001000 08:1f 18446744073709551615 /a  b/ c\n"), 0, "/a  b/ c", 0x1000,
+		 UINT64_MAX, false, false, false},
+		{MAP("r-xp 00000000 fe:00 5  /srv/lib.so (deleted)\n"), 0, "/srv/lib.so", 0, 5,
+		 true, false, true},
+		{MAP("r-xp 00000000 fe:00 5  / (deleted)\n"), 0, "/", 0, 5, true, false, true},
+		{MAP("r-xp 00000000 fe:00 5  /a (deleted)/b\n"), 0, "/a (deleted)/b", 0, 5, true,
+		 false, false},
+		{MAP("r-xp 00000000 fe:00 5  /new\\012line\\012\n"), 0, "/new\nline\n", 0, 5, true,
+		 false, false},
+		{MAP("r-xp 00000000 fe:00 5  /back\\slash\\01\n"), 0, "/back\\slash\\01", 0, 5,
+		 true, false, false},
+		{MAP("r-xp 00000000 fe:00 5  /no/newline/at/end"), 0, "/no/newline/at/end", 0, 5,
+		 true, false, false},
+		{MAP("r-xp ffffffffffffffff 103:fffff 5  /x\n"), 0, "/x", UINT64_MAX, 5, true,
+		 false, false},
+		{"\n", -EBADMSG, "", 0, 0, 0, 0, 0},
+		{"7f0000001000 r-xp 0 fe:00 5 /x\n", -EBADMSG, "", 0, 0, 0, 0, 0},
+		{"7f0000003000-7f0000001000 r-xp 0 fe:00 5 /x\n", -EBADMSG, "", 0, 0, 0, 0, 0},
+		{"-1-7f0000001000 r-xp 0 fe:00 5 /x\n", -EBADMSG, "", 0, 0, 0, 0, 0},
+		{MAP("r-xp\n"), -EBADMSG, "", 0, 0, 0, 0, 0},
+		{MAP("r-\n"), -EBADMSG, "", 0, 0, 0, 0, 0},
+		{MAP("r-xp 0 fe:00\n"), -EBADMSG, "", 0, 0, 0, 0, 0},
+		{MAP("r-xp 0 fe:00 \n"), -EBADMSG, "", 0, 0, 0, 0, 0},
+		{MAP("r-xp 0 fe:00 5x /x\n"), -EBADMSG, "", 0, 0, 0, 0, 0},
+		{MAP("r-xp 10000000000000000 fe:00 5 /x\n"), -EBADMSG, "", 0, 0, 0, 0, 0},
 	};
 	struct tree *t = *state;
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		struct maps_seen seen = { 0 };
+		struct maps_seen seen = {0};
 		int err;
 
 		write_file(t, "5/maps", rows[i].line, strlen(rows[i].line));
@@ -151,7 +152,7 @@ static void test_maps_order_and_stop(void **state)
 	static const char text[] = "1000-2000 r--p 00000000 fe:00 5 /a\n"
 				   "2000-3000 r-xp 00001000 fe:00 5 /b\n"
 				   "3000-4000 rw-p 00002000 fe:00 5 /c\n";
-	struct maps_seen all = { 0 }, two = { .stop_after = 2 };
+	struct maps_seen all = {0}, two = {.stop_after = 2};
 	struct tree *t = *state;
 
 	write_file(t, "5/maps", text, strlen(text));
@@ -175,20 +176,16 @@ static void test_stat(void **state)
 		const char *text;
 		int err;
 	} rows[] = {
-		{ "5 (python3)" AFTER_COMM, 0 },
-		{ "5 (a b)" AFTER_COMM, 0 },
-		{ "5 (:) R 1 (x)" AFTER_COMM, 0 },
-		{ "5 (\n) R 1 2)" AFTER_COMM, 0 },
-		{ "5 ()" AFTER_COMM, 0 },
-		{ "", -EBADMSG },
-		{ "5 python3", -EBADMSG },
-		{ "5 (python3) S 42 100", -EBADMSG },
-		{ "5 (python3)", -EBADMSG },
+		{"5 (python3)" AFTER_COMM, 0},	 {"5 (a b)" AFTER_COMM, 0},
+		{"5 (:) R 1 (x)" AFTER_COMM, 0}, {"5 (\n) R 1 2)" AFTER_COMM, 0},
+		{"5 ()" AFTER_COMM, 0},		 {"", -EBADMSG},
+		{"5 python3", -EBADMSG},	 {"5 (python3) S 42 100", -EBADMSG},
+		{"5 (python3)", -EBADMSG},
 	};
 	struct tree *t = *state;
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		struct proc_stat s = { .ppid = -5 };
+		struct proc_stat s = {.ppid = -5};
 
 		write_file(t, "5/stat", rows[i].text, strlen(rows[i].text));
 		assert_int_equal(proc__stat(t->proc, 5, &s), rows[i].err);
@@ -200,7 +197,7 @@ static void test_stat(void **state)
 		assert_int_equal(s.cpu_ticks, 267);
 		assert_int_equal(s.rss_pages, 321);
 	}
-	assert_int_equal(proc__stat(t->proc, 7, &(struct proc_stat){ 0 }), -ESRCH);
+	assert_int_equal(proc__stat(t->proc, 7, &(struct proc_stat){0}), -ESRCH);
 }
 
 static void test_cmdline(void **state)
@@ -210,15 +207,15 @@ static void test_cmdline(void **state)
 		size_t text_len, len;
 		const char *want;
 	} rows[] = {
-		{ "python3\0-c\0pass\0", 16, 64, "python3 -c pass" },
-		{ "python3\0\0x\0", 11, 64, "python3  x" },
-		{ "title\0\0\0\0  \0", 12, 64, "title" },
-		{ "no-null-at-end", 14, 64, "no-null-at-end" },
-		{ "python3\0-c\0pass\0", 16, 9, "python3" },
-		{ "python3\0-c\0pass\0", 16, 10, "python3 -" },
-		{ "", 0, 64, "[the comm]" },
-		{ "\0", 1, 64, "[the comm]" },
-		{ "", 0, 5, "[the" },
+		{"python3\0-c\0pass\0", 16, 64, "python3 -c pass"},
+		{"python3\0\0x\0", 11, 64, "python3  x"},
+		{"title\0\0\0\0  \0", 12, 64, "title"},
+		{"no-null-at-end", 14, 64, "no-null-at-end"},
+		{"python3\0-c\0pass\0", 16, 9, "python3"},
+		{"python3\0-c\0pass\0", 16, 10, "python3 -"},
+		{"", 0, 64, "[the comm]"},
+		{"\0", 1, 64, "[the comm]"},
+		{"", 0, 5, "[the"},
 	};
 	struct tree *t = *state;
 	char buf[64];
@@ -264,11 +261,11 @@ static int see_id(pid_t id, void *arg)
 
 static void test_lists(void **state)
 {
-	static const char *const names[] = { "1/stat",	   "20/stat",	    "20/task/20/comm",
-					     "20/task/300/comm", "self/stat", "12x/stat",
-					     "99999999999/stat", "0/stat" };
+	static const char *const names[] = {"1/stat",		"20/stat",   "20/task/20/comm",
+					    "20/task/300/comm", "self/stat", "12x/stat",
+					    "99999999999/stat", "0/stat"};
 	struct tree *t = *state;
-	struct ids processes = { 0 }, again = { 0 }, threads = { 0 }, one = { .stop_after = 1 };
+	struct ids processes = {0}, again = {0}, threads = {0}, one = {.stop_after = 1};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		write_file(t, names[i], "x", 1);
@@ -324,7 +321,7 @@ static void test_live(void **state)
 	child = fork();
 	if (child == 0)
 		_exit(0);
-	assert_int_equal(waitid(P_PID, child, &(siginfo_t){ 0 }, WEXITED | WNOWAIT), 0);
+	assert_int_equal(waitid(P_PID, child, &(siginfo_t){0}, WEXITED | WNOWAIT), 0);
 	assert_int_equal(proc__stat(p, child, &s), 0);
 	assert_int_equal(s.state, 'Z');
 	assert_int_equal(proc__cmdline(p, child, buf, sizeof(buf)), 0);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * Parses what the kernel prints: /proc/TGID/maps (fs/proc/task_mmu.c show_map_vma), stat (fs/proc/array.c
- * do_task_stat), cmdline and comm. A process may change or end at any point between two reads: what is gone is -ESRCH, a
- * list that ends early is a shorter list. Does not resolve paths and opens no file that a process names.
+ * Parses what the kernel prints: /proc/TGID/maps (fs/proc/task_mmu.c show_map_vma), stat
+ * (fs/proc/array.c do_task_stat), cmdline and comm. A process may change or end at any point
+ * between two reads: what is gone is -ESRCH, a list that ends early is a shorter list. Does not
+ * resolve paths and opens no file that a process names.
  */
 #include "system/proc.h"
 
@@ -17,7 +18,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* The maps of a big service are thousands of lines of about 100 bytes; the default buffer for /proc is 1 KiB. */
+/* The maps of a big service are thousands of lines of about 100 bytes; the default buffer for /proc
+ * is 1 KiB. */
 #define MAPS_BUFFER_BYTES (64 << 10)
 
 struct proc {
@@ -114,7 +116,8 @@ static bool parse_hex(const char **s, char end, uint64_t *ret)
 	return true;
 }
 
-/* The kernel prints a newline in a path as \012, and nothing else is changed (seq_file_path with "\n"). */
+/* The kernel prints a newline in a path as \012, and nothing else is changed (seq_file_path with
+ * "\n"). */
 static void unescape_newlines(char *path)
 {
 	char *to = path;
@@ -145,7 +148,7 @@ static bool cut_deleted(char *path)
 /* "start-end rwxp offset major:minor inode   path" */
 static int parse_map(char *line, struct proc_map *ret)
 {
-	struct proc_map m = { 0 };
+	struct proc_map m = {0};
 	const char *s = line;
 	uint64_t major, minor;
 	char *path;
@@ -277,7 +280,7 @@ int proc__for_each_thread(const struct proc *p, pid_t tgid, int (*fn)(pid_t tid,
 int proc__stat(const struct proc *p, pid_t tgid, struct proc_stat *ret)
 {
 	uint64_t user_ticks, system_ticks;
-	struct proc_stat s = { 0 };
+	struct proc_stat s = {0};
 	const char *after_comm;
 	char buf[1024];
 	ssize_t n;
@@ -285,7 +288,8 @@ int proc__stat(const struct proc *p, pid_t tgid, struct proc_stat *ret)
 	n = read_of_process(p, tgid, "stat", buf, sizeof(buf));
 	if (n < 0)
 		return n;
-	/* comm is in parentheses and may hold any character, parentheses and blanks too; no later field does. */
+	/* comm is in parentheses and may hold any character, parentheses and blanks too; no later
+	 * field does. */
 	after_comm = strrchr(buf, ')');
 	if (!after_comm)
 		return -EBADMSG;
