@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+/*
+ * Signal resident: which stacks make the resident set grow.
+ *
+ * One of the hooks at the end of this file runs at the entry of each page fault; user space loads the best that the
+ * kernel has. At entry it is not known what the fault will bring (one page, a huge page, sixteen file pages, nothing),
+ * so the process's own resident-set counters tell: what they gained since the last fault is charged to the last fault's
+ * stack, what they lost is counted as given back. The sum of both is the growth of the resident set, whatever the size
+ * of pages. Two threads of a process that fault at the same moment may be charged each other's page.
+ *
+ * Who still holds a page: each charged fault is remembered by its page number in `pages`. A second fault on the same
+ * page means that it had been given back; the rest user space finds by looking into pagemap. When `pages` fills up, user
+ * space raises page_sampling_shift: pages are then chosen by a hash of their number, so that a page's fault and its
+ * return are always seen both or neither, and a followed page stands for 2^shift.
+ */
+#include "rss.bpf.h"
+#include "stack.bpf.h"
+
+/* In the order of struct fault_state.rss_pages. */
+static const __u32 kind_of[RSS_KINDS] = { KIND_RESIDENT_ANON, KIND_RESIDENT_FILE, KIND_RESIDENT_SHMEM };
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, MAX_PAGES);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct page_key);
+	__type(value, struct page_value);
+} pages SEC(".maps");
+
+static __always_inline bool page_followed(__u64 page)
+{
+	__u32 shift = page_sampling_shift;
+
+	return !(PY_HASH_STEP(0, page) & ((1ull << (shift & 31)) - 1));
+}
+
+/* A page that was followed is gone, or another fault's now. */
+static __always_inline void forget_page(const struct target *t, const struct page_key *key)
+{
+	struct page_value *p = bpf_map_lookup_elem(&pages, key);
+	struct page_value found;
+	__u64 bytes;
+
+	if (!p)
+		return;
+	found = *p;
+	bpf_map_delete_elem(&pages, key);
+	bytes = ((__u64)found.pages * page_bytes) << (page_sampling_shift & 31);
+	count_free(found.stack_id, t->proc_id, found.kind, 1, bytes);
+	/* What a line gives back is no longer a part of "given back, by whom is not known". */
+	count_alloc(STACK_GIVEN_BACK, t->proc_id, found.kind, 1, bytes);
+}
+
+static __always_inline void charge(const struct target *t, struct fault_state *f, __u32 i, __s64 now)
+{
+	struct page_key key = { .page = f->page, .proc_id = t->proc_id };
+	__s64 gained = now - f->rss_pages[i];
+	struct page_value value;
+	__u32 kind = kind_of[i];
+
+	if (!gained)
+		return;
+	/* Added, not set: of two threads that race here one will see the other's gain as its own loss. */
+	__sync_fetch_and_add(&f->rss_pages[i], gained);
+	if (gained < 0) {
+		count_free(STACK_GIVEN_BACK, t->proc_id, kind, 1, -gained * page_bytes);
+		return;
+	}
+	count_alloc(f->stack_id, t->proc_id, kind, 1, gained * page_bytes);
+	if (f->stack_id < STACK_STATUS_MAX || !page_followed(f->page))
+		return;
+	forget_page(t, &key);
+	value.stack_id = f->stack_id;
+	value.pages = gained;
+	value.kind = kind;
+	if (bpf_map_update_elem(&pages, &key, &value, BPF_ANY))
+		counter_add(CTR_PAGES_FULL, 1);
+}
+
+static __always_inline struct fault_state *fault_state_of(__u32 tgid)
+{
+	static const struct fault_state first = { .stack_id = STACK_BEFORE_ATTACH };
+	struct fault_state *f = bpf_map_lookup_elem(&fault_states, &tgid);
+
+	if (f)
+		return f;
+	bpf_map_update_elem(&fault_states, &tgid, &first, BPF_NOEXIST);
+	return bpf_map_lookup_elem(&fault_states, &tgid);
+}
+
+static __noinline int on_fault(__u64 addr)
+{
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+	struct target *t = target_for(SIGNAL_RESIDENT);
+	struct fault_state *f;
+	__s64 rss[RSS_KINDS];
+
+	/* Our own reads of user memory fault with faults disabled: nothing is brought in. */
+	if (!t || BPF_CORE_READ(task, pagefault_disabled))
+		return 0;
+	counter_add(CTR_EVENTS, 1);
+	f = fault_state_of(bpf_get_current_pid_tgid() >> 32);
+	if (!f || read_rss(task, rss))
+		return 0;
+	charge(t, f, 0, rss[0]);
+	charge(t, f, 1, rss[1]);
+	charge(t, f, 2, rss[2]);
+	f->stack_id = stack_of_current(t);
+	f->page = addr / 4096;
+	return 0;
+}
+
+/* What a child shares with its parent is already counted there: its own account begins at what it inherits. */
+SEC("tp_btf/sched_process_fork")
+int BPF_PROG(fault_fork, struct task_struct *parent, struct task_struct *child)
+{
+	__u32 tgid = BPF_CORE_READ(child, tgid), parent_tgid = BPF_CORE_READ(parent, tgid);
+	struct fault_state f = { .stack_id = STACK_BEFORE_ATTACH };
+
+	if (tgid == parent_tgid || !bpf_map_lookup_elem(&targets, &parent_tgid))
+		return 0;
+	if (!read_rss(child, f.rss_pages))
+		bpf_map_update_elem(&fault_states, &tgid, &f, BPF_ANY);
+	return 0;
+}
+
+SEC("fentry/handle_mm_fault")
+int BPF_PROG(fault_fentry, struct vm_area_struct *vma, unsigned long address)
+{
+	return on_fault(address);
+}
+
+SEC("kprobe/handle_mm_fault")
+int BPF_KPROBE(fault_kprobe, struct vm_area_struct *vma, unsigned long address)
+{
+	return on_fault(address);
+}
+
+SEC("tp_btf/page_fault_user")
+int BPF_PROG(fault_tp_user, unsigned long address)
+{
+	return on_fault(address);
+}
+
+/* The kernel touching user memory, as read(2) into a fresh buffer does. The upper half is the kernel's own. */
+SEC("tp_btf/page_fault_kernel")
+int BPF_PROG(fault_tp_kernel, unsigned long address)
+{
+	return (long)address < 0 ? 0 : on_fault(address);
+}
+
+SEC("perf_event")
+int fault_perf(struct bpf_perf_event_data *ctx)
+{
+	return on_fault(ctx->addr);
+}
