@@ -25,15 +25,11 @@ NOT_NEEDED = shutil.ignore_patterns("test", "tests", "idlelib", "ensurepip", "li
 
 
 def _libraries(files):
-    """Shared libraries that the files need, as (name they are looked up by, path): what ldd says."""
-    found = {}
-    for path in files:
-        listing = subprocess.run(["ldd", path], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-                                 check=False).stdout
-        for name, file in re.findall(r"^\s*(\S+)(?: => (\S+))? \(0x", listing, re.M):
-            if (file or name).startswith("/"):
-                found[file or name] = True
-    return list(found)
+    """The shared libraries, and the loader, that the files need: what ldd says."""
+    listing = subprocess.run(["ldd", *files], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+                             check=False).stdout
+    return sorted({file or name for name, file in re.findall(r"^\s+(\S+)(?: => (\S+))? \(0x", listing, re.M)
+                   if (file or name).startswith("/")})
 
 
 def _copy_libraries(root, prefix, files):
