@@ -1,0 +1,55 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+# What tests/run makes of programs that pass, fail, skip and misbehave. In sh, so that it shares nothing with it.
+here=$(cd "$(dirname "$0")/../.." && pwd)
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+number=0
+
+# check NAME BODY LAST-LINE EXIT [TEXT]: runs BODY (a sh program) under tests/run.
+check() {
+	number=$((number + 1))
+	printf '#!/bin/sh\n%s\n' "$2" >"$dir/program"
+	chmod +x "$dir/program"
+	out=$("$here/tests/run" -t 1 "$dir/program" 2>&1)
+	status=$?
+	last=$(printf '%s\n' "$out" | tail -n 1)
+	word=ok
+	[ "$last" = "$3" ] && [ "$status" = "$4" ] || word='not ok'
+	case $out in *"${5-}"*) ;; *) word='not ok' ;; esac
+	echo "$word $number - $1"
+	[ "$word" = ok ] || printf '%s\n' "exit $status, wanted $4 and: $3; with: ${5-}" "$out" | sed 's/^/# /'
+}
+
+echo 1..18
+check 'a pass' 'echo 1..1; echo ok 1 - a' '1 passed, 0 failed, 0 skipped' 0
+check 'the plan may come last' 'echo ok; echo ok - b; echo 1..2' '2 passed, 0 failed, 0 skipped' 0
+check 'a failure and its diagnostics' 'echo 1..2; echo not ok 1 - a; echo "# why"; echo ok 2; exit 1' \
+	'1 passed, 1 failed, 0 skipped' 1 '# why'
+check 'stderr is shown with a failure' 'echo 1..1; echo not ok 1; echo words >&2' '0 passed, 1 failed, 0 skipped' 1 words
+check 'a skip shows its reason' 'echo 1..2; echo ok 1; echo "ok 2 - b # SKIP no moon"' \
+	'1 passed, 0 failed, 1 skipped' 0 'skip: b: no moon'
+check 'a cmocka skip' 'echo 1..2; echo ok 1; echo "not ok 2 # SKIP b"' '1 passed, 0 failed, 1 skipped' 0 'skip: b'
+check 'a program that skips everything, alone' 'echo "1..0 # SKIP no moon"' '0 passed, 0 failed, 1 skipped' 1 'no moon'
+check 'no plan' 'echo ok 1' '1 passed, 1 failed, 0 skipped' 1 'no plan'
+check 'no output' ':' '0 passed, 1 failed, 0 skipped' 1 'no plan'
+check 'fewer tests than planned' 'echo 1..2; echo ok 1' '1 passed, 1 failed, 0 skipped' 1 'planned 2 tests, ran 1'
+check 'two plans' 'echo 1..1; echo ok 1; echo 1..1' '1 passed, 1 failed, 0 skipped' 1 'two plans'
+check 'bail out' 'echo 1..1; echo "Bail out! broken"; echo ok 1' '0 passed, 1 failed, 0 skipped' 1 'Bail out! broken'
+check 'non-zero exit without a failing line' 'echo 1..1; echo ok 1; exit 3' '1 passed, 1 failed, 0 skipped' 1 'exit status 3'
+check 'a signal' 'echo 1..1; echo ok 1; kill -SEGV $$' '1 passed, 1 failed, 0 skipped' 1 'killed by SIGSEGV'
+check 'past the limit' 'echo 1..1; echo ok 1; exec sleep 60' '1 passed, 1 failed, 0 skipped' 1 'still running after 1 s'
+check 'a child it leaves behind is ended' "sleep 60 & echo \$! >$dir/child; echo 1..1; echo ok 1" \
+	'1 passed, 0 failed, 0 skipped' 0
+
+number=$((number + 1))
+# A killed orphan may be a zombie until init reaps it.
+if [ ! -e "/proc/$(cat "$dir/child")" ] || grep -q '^State:.Z' "/proc/$(cat "$dir/child")/status" 2>/dev/null; then
+	echo "ok $number - and really is"
+else
+	echo "not ok $number - and really is"
+fi
+
+number=$((number + 1))
+out=$("$here/tests/run" "$dir/missing" 2>&1 | tail -n 1)
+[ "$out" = '0 passed, 1 failed, 0 skipped' ] && echo "ok $number - a missing program" || echo "not ok $number - a missing program: $out"
