@@ -21,7 +21,8 @@ ALL_CFLAGS = -std=gnu11 $(WARN) $(CFLAGS) $(if $(SAN),-fsanitize=$(SAN) -fno-omi
 ALL_LDFLAGS = $(LDFLAGS) $(if $(SAN),-fsanitize=$(SAN))
 LIBS = $(shell $(PKG_CONFIG) --libs $(PKGS) 2>/dev/null) -lm
 BPF_CFLAGS := -g -O2 -target bpf -mcpu=v3 -D__TARGET_ARCH_$(BPF_ARCH) -Wall -Wextra -Wno-unused-parameter \
-	-Wno-missing-declarations -Iinclude -Ivmlinux/$(ARCH) -MMD -MP
+	-Wno-missing-declarations -Iinclude -Ivmlinux/$(ARCH) \
+	-idirafter /usr/include/$(ARCH)-linux-gnu -MMD -MP
 
 USER_SRC := $(wildcard user/*.c user/*/*.c)
 BPF_SRC := $(wildcard bpf/*.bpf.c)

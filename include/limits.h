@@ -14,10 +14,12 @@
 #define MAX_INTERPRETERS 64
 /* Stacks that the kernel remembers as already sent; the least recently used is forgotten and sent again. */
 #define MAX_KNOWN_STACKS 65536
-/* Counters by stack that wait for user space to read them; it reads every second. */
-#define MAX_COUNTS 131072
+/* Stacks counted between two readings by user space, which reads every second; more go to one sum a process. */
+#define MAX_COUNTS 32768
 /* Blocks that the exact signal follows from allocation to free. */
 #define MAX_LIVE_BLOCKS 1048576
+/* Pages followed from their fault until they are given back; when half full, only every second page is followed on. */
+#define MAX_PAGES 262144
 /* Allocations between entry and return, one per thread. */
 #define MAX_PENDING 16384
 /* Bytes of the ring buffer; a power of two and a multiple of the page size. */

@@ -125,6 +125,33 @@ struct count_value {
 	__u64 free_cnt;
 	__u64 free_bytes;
 };
+/* Stack ids below STACK_STATUS_MAX are no hashes but the reason itself (enum stack_status). */
+
+/* Map `live`: blocks of the exact signal between allocation and free. */
+struct block_key {
+	__u64 addr;
+	__u32 proc_id;
+	__u32 pad;
+};
+struct block_value {
+	__u64 stack_id;
+	__u64 bytes;
+};
+
+/*
+ * Map `pages`: who brought a page into the resident set, until user space finds it gone (pagemap) or it faults again.
+ * Only pages whose number hashes below the sampling threshold are followed (page_followed in bpf/fault.bpf.c).
+ */
+struct page_key {
+	__u64 page; /* address / 4096 */
+	__u32 proc_id;
+	__u32 pad;
+};
+struct page_value {
+	__u64 stack_id;
+	__u32 pages; /* brought in by this fault: 512 for a huge page of 2 MiB */
+	__u32 kind; /* enum sample_kind */
+};
 
 /* Map `targets`, by tgid: what the kernel must know of a traced process. Written by user space, copied at fork. */
 struct target {
@@ -133,9 +160,12 @@ struct target {
 	__u32 signals; /* bit per enum signal */
 	__s32 tss_key; /* pthread key of the thread state, read at the first event; -1: not yet known */
 	__u64 runtime; /* address of _PyRuntime in the process */
-	__u64 last_stack; /* stack of the last page fault: growth since then is its */
-	__u64 rss_pages[3]; /* resident set at the last page fault: anonymous, file, shmem */
+	/* The last page fault: what the resident set gains until the next one is its. */
+	__u64 fault_stack;
+	__u64 fault_page; /* address / 4096 */
+	__s64 rss_pages[3]; /* resident set as seen at the last page fault: anonymous, file, shmem */
 };
+_Static_assert(sizeof(struct target) == 64, "target");
 #define INTERP_NONE 0xffffffffu
 /* proc_ids that the kernel hands out at fork have this bit set; user space's do not. */
 #define PROC_ID_FORKED 0x80000000u
@@ -161,6 +191,8 @@ enum counter {
 	CTR_FREE_UNKNOWN, /* free of a block allocated before tracing began, or not followed */
 	CTR_ADDRESS_REUSED, /* a block handed out again without a free being seen */
 	CTR_ALLOC_FAILED, /* allocator returned null */
+	CTR_PAGES_FULL, /* page charged but not followed: `pages` was full */
+	CTR_EXACT_BYTES, /* bytes the exact signal saw allocated, to check the totals by */
 	CTR_STACK_STATUS, /* first of STACK_STATUS_MAX counters, one per enum stack_status */
 	CTR_MAX = CTR_STACK_STATUS + STACK_STATUS_MAX,
 };

@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+/*
+ * Signal exact: each allocation and free of the functions that it is attached to.
+ *
+ * Two forms of each program: `exact_*` for the public functions (PyObject_Malloc(size), ...), `exact_ctx_*` for the
+ * functions of a PyMemAllocatorEx, whose first argument is a context (Include/cpython/pymem.h).
+ *
+ * The stack is taken at entry, because a return probe's trampoline hides the caller; the address is known at return, so
+ * an allocation waits in `pending` in between. Blocks are followed in `live` by (process, address). A realloc that fails
+ * leaves its old block as it was.
+ */
+#include "stack.bpf.h"
+
+struct pending {
+	__u64 stack_id;
+	__u64 bytes;
+	__u64 old; /* realloc: the block given */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, MAX_PENDING);
+	__type(key, __u64); /* tgid << 32 | tid */
+	__type(value, struct pending);
+} pending SEC(".maps");
+
+/* Grows as needed: up to MAX_LIVE_BLOCKS blocks only while so many live. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, MAX_LIVE_BLOCKS);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct block_key);
+	__type(value, struct block_value);
+} live SEC(".maps");
+
+static __noinline int enter(__u64 bytes, __u64 old)
+{
+	__u64 pid_tgid = bpf_get_current_pid_tgid();
+	struct target *t = target_for(SIGNAL_EXACT);
+	struct pending p = { .bytes = bytes, .old = old };
+
+	if (!t)
+		return 0;
+	counter_add(CTR_EVENTS, 1);
+	p.stack_id = stack_of_current(t);
+	if (bpf_map_update_elem(&pending, &pid_tgid, &p, BPF_ANY))
+		counter_add(CTR_PENDING_FULL, 1);
+	return 0;
+}
+
+/* Takes a block out of `live`. False: it was not there. */
+static __always_inline bool forget_block(const struct target *t, __u64 addr)
+{
+	struct block_key key = { .addr = addr, .proc_id = t->proc_id };
+	struct block_value *b, found;
+
+	b = bpf_map_lookup_elem(&live, &key);
+	if (!b)
+		return false;
+	found = *b;
+	bpf_map_delete_elem(&live, &key);
+	count_free(found.stack_id, t->proc_id, KIND_EXACT, 1, found.bytes);
+	return true;
+}
+
+static __noinline int leave(__u64 addr)
+{
+	__u64 pid_tgid = bpf_get_current_pid_tgid();
+	struct block_value block;
+	struct block_key key;
+	struct pending *p;
+	struct target *t;
+	__u64 old;
+
+	t = target_for(SIGNAL_EXACT);
+	p = bpf_map_lookup_elem(&pending, &pid_tgid);
+	if (!t || !p)
+		return 0;
+	block.stack_id = p->stack_id;
+	block.bytes = p->bytes;
+	old = p->old;
+	bpf_map_delete_elem(&pending, &pid_tgid);
+	if (!addr) {
+		counter_add(CTR_ALLOC_FAILED, 1);
+		return 0;
+	}
+	if (old && !forget_block(t, old))
+		counter_add(CTR_FREE_UNKNOWN, 1);
+	if (forget_block(t, addr))
+		counter_add(CTR_ADDRESS_REUSED, 1);
+	count_alloc(block.stack_id, t->proc_id, KIND_EXACT, 1, block.bytes);
+	counter_add(CTR_EXACT_BYTES, block.bytes);
+	key = (struct block_key){ .addr = addr, .proc_id = t->proc_id };
+	if (bpf_map_update_elem(&live, &key, &block, BPF_ANY))
+		counter_add(CTR_LIVE_FULL, 1);
+	return 0;
+}
+
+static __noinline int release(__u64 addr)
+{
+	struct target *t = target_for(SIGNAL_EXACT);
+
+	if (!t || !addr)
+		return 0;
+	counter_add(CTR_EVENTS, 1);
+	if (!forget_block(t, addr))
+		counter_add(CTR_FREE_UNKNOWN, 1);
+	return 0;
+}
+
+SEC("uprobe")
+int exact_malloc(struct pt_regs *ctx)
+{
+	return enter(PT_REGS_PARM1(ctx), 0);
+}
+
+SEC("uprobe")
+int exact_calloc(struct pt_regs *ctx)
+{
+	return enter(PT_REGS_PARM1(ctx) * PT_REGS_PARM2(ctx), 0);
+}
+
+SEC("uprobe")
+int exact_realloc(struct pt_regs *ctx)
+{
+	return enter(PT_REGS_PARM2(ctx), PT_REGS_PARM1(ctx));
+}
+
+SEC("uprobe")
+int exact_free(struct pt_regs *ctx)
+{
+	return release(PT_REGS_PARM1(ctx));
+}
+
+SEC("uprobe")
+int exact_ctx_malloc(struct pt_regs *ctx)
+{
+	return enter(PT_REGS_PARM2(ctx), 0);
+}
+
+SEC("uprobe")
+int exact_ctx_calloc(struct pt_regs *ctx)
+{
+	return enter(PT_REGS_PARM2(ctx) * PT_REGS_PARM3(ctx), 0);
+}
+
+SEC("uprobe")
+int exact_ctx_realloc(struct pt_regs *ctx)
+{
+	return enter(PT_REGS_PARM3(ctx), PT_REGS_PARM2(ctx));
+}
+
+SEC("uprobe")
+int exact_ctx_free(struct pt_regs *ctx)
+{
+	return release(PT_REGS_PARM2(ctx));
+}
+
+SEC("uretprobe")
+int exact_return(struct pt_regs *ctx)
+{
+	return leave(PT_REGS_RC(ctx));
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * What every probe family does: find the target, count, tell the cgroup.
+ */
+#ifndef BPF_CORE_H
+#define BPF_CORE_H
+
+#include "maps.bpf.h"
+
+static __always_inline void counter_add(__u32 counter, __u64 n)
+{
+	__u64 *v = bpf_map_lookup_elem(&counters, &counter);
+
+	if (v)
+		*v += n;
+}
+
+static __always_inline struct target *current_target(void)
+{
+	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
+
+	return bpf_map_lookup_elem(&targets, &tgid);
+}
+
+/* The target, when it is traced for this signal. */
+static __always_inline struct target *target_for(enum signal signal)
+{
+	struct target *t = current_target();
+
+	return t && t->signals & 1u << signal ? t : NULL;
+}
+
+/*
+ * v2: the kernel has a helper. v1 and hybrid: the id of the memory controller's own cgroup, kernfs_node.id
+ * (include/linux/kernfs.h; u64 since 5.5), which is the inode number of its directory.
+ */
+static __always_inline __u64 cgroup_id_of(struct task_struct *task)
+{
+	struct cgroup_subsys_state *css = NULL;
+	struct css_set *set;
+	int memory;
+
+	if (!bpf_core_enum_value_exists(enum cgroup_subsys_id, memory_cgrp_id))
+		return 0;
+	memory = bpf_core_enum_value(enum cgroup_subsys_id, memory_cgrp_id);
+	set = BPF_CORE_READ(task, cgroups);
+	if (!set)
+		return 0;
+	bpf_core_read(&css, sizeof(css), &set->subsys[memory]);
+	return BPF_CORE_READ(css, cgroup, kn, id);
+}
+
+static __always_inline __u64 current_cgroup_id(void)
+{
+	if (!cgroup_v1)
+		return bpf_get_current_cgroup_id();
+	return cgroup_id_of((struct task_struct *)bpf_get_current_task());
+}
+
+static __always_inline struct count_value *count_slot(void *map, const struct count_key *key)
+{
+	static const struct count_value zero;
+	struct count_value *v = bpf_map_lookup_elem(map, key);
+
+	if (v)
+		return v;
+	bpf_map_update_elem(map, key, &zero, BPF_NOEXIST);
+	return bpf_map_lookup_elem(map, key);
+}
+
+/* The counter of one stack, process and kind; falls back to the process's overflow sum. NULL: even that is full. */
+static __always_inline struct count_value *count_of(__u64 stack_id, __u32 proc_id, __u32 kind)
+{
+	struct count_key key = { .stack_id = stack_id, .proc_id = proc_id, .kind = kind };
+	struct count_value *v = NULL;
+	__u32 zero = 0;
+	void *inner;
+
+	inner = bpf_map_lookup_elem(&counts, &zero);
+	if (inner)
+		v = count_slot(inner, &key);
+	if (v)
+		return v;
+	counter_add(CTR_COUNTS_FULL, 1);
+	key.stack_id = STACK_LOST;
+	return count_slot(&overflow, &key);
+}
+
+static __always_inline void count_alloc(__u64 stack_id, __u32 proc_id, __u32 kind, __u64 cnt, __u64 bytes)
+{
+	struct count_value *v = count_of(stack_id, proc_id, kind);
+
+	if (!v)
+		return;
+	__sync_fetch_and_add(&v->alloc_cnt, cnt);
+	__sync_fetch_and_add(&v->alloc_bytes, bytes);
+}
+
+static __always_inline void count_free(__u64 stack_id, __u32 proc_id, __u32 kind, __u64 cnt, __u64 bytes)
+{
+	struct count_value *v = count_of(stack_id, proc_id, kind);
+
+	if (!v)
+		return;
+	__sync_fetch_and_add(&v->free_cnt, cnt);
+	__sync_fetch_and_add(&v->free_bytes, bytes);
+}
+
+#endif

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * Maps and settings that the probe families share. Weak, so that the linker makes one of each out of all objects.
+ */
+#ifndef BPF_MAPS_H
+#define BPF_MAPS_H
+
+#include "vmlinux.h"
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_tracing.h>
+
+#include "limits.h"
+#include "python.h"
+#include "records.h"
+
+/* Set by user space before load. */
+const volatile bool cgroup_v1 __weak = false; /* take ids from the memory controller's hierarchy */
+const volatile __u32 page_bytes __weak = 4096;
+const volatile __u32 cpu_cnt __weak = 1; /* possible CPUs */
+/* Set by user space at any time: a page is followed when its hash has this many low zero bits; weight 1 << it. */
+__u32 page_sampling_shift __weak = 0;
+
+/* Traced processes by tgid. User space adds; fork copies; exec and exit remove. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, MAX_TARGETS);
+	__type(key, __u32);
+	__type(value, struct target);
+} targets SEC(".maps") __weak;
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, MAX_INTERPRETERS);
+	__type(key, __u32);
+	__type(value, struct py_walk);
+} interpreters SEC(".maps") __weak;
+
+/* Stack ids whose frames user space has. Forgetting one (LRU) only means that it is sent again. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, MAX_KNOWN_STACKS);
+	__type(key, __u64);
+	__type(value, __u8);
+} stacks SEC(".maps") __weak;
+
+/*
+ * What is counted, in two maps by turns: programs count in the one that the outer map points to; user space swaps in the
+ * other (the kernel waits for running programs), then reads and empties the first at leisure. No count is ever lost
+ * between reading and emptying, and reading costs only what happened.
+ */
+struct counts_map {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, MAX_COUNTS);
+	__type(key, struct count_key);
+	__type(value, struct count_value);
+};
+struct counts_map counts_a SEC(".maps") __weak;
+struct counts_map counts_b SEC(".maps") __weak;
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__array(values, struct counts_map);
+} counts SEC(".maps") __weak;
+
+/* Where a count goes when `counts` is full: one sum a process and kind, stack_id STACK_LOST. Never emptied. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, MAX_TARGETS);
+	__type(key, struct count_key);
+	__type(value, struct count_value);
+} overflow SEC(".maps") __weak;
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, CTR_MAX);
+	__type(key, __u32);
+	__type(value, __u64);
+} counters SEC(".maps") __weak;
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, RING_BYTES);
+} ring SEC(".maps") __weak;
+
+#endif

@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * Python stacks. A stack is walked once to hash it; only a stack that user space has not seen is walked a second time,
+ * straight into a ring-buffer record. So the common case copies nothing and needs no scratch memory, which a program
+ * that can be preempted (a uprobe) could not keep to itself.
+ *
+ * The thread state is found as pthread_getspecific would (CPython's autoTSSkey): the slot of the key in the thread's
+ * control block. glibc nptl/pthread_getspecific.c and struct pthread: specific_1stblock at 0x310 on x86-64 (unchanged
+ * since 2.11), 32 keys of {seq, data} a block, block pointers at 0x510.
+ *
+ * Truth of the frame chain: Include/internal/pycore_frame.h of each version; offsets come from user space (py_walk).
+ * A frame is code object, instruction, and a check over four words of the code object, so that a code object that was
+ * freed and replaced at the same address gives another stack id.
+ */
+#ifndef BPF_STACK_H
+#define BPF_STACK_H
+
+#include "core.bpf.h"
+
+#define GLIBC_TSD 0x310
+/* specific[0] points to specific_1stblock itself. */
+#define GLIBC_TSD_BLOCKS 0x510
+#define GLIBC_TSD_BLOCK_KEYS 32
+#define GLIBC_MAX_KEYS 1024
+/* Most stacks are shorter; a smaller record leaves the ring more room. */
+#define SHORT_FRAMES 32
+
+struct walk_result {
+	__u64 id;
+	__u32 depth;
+	__u32 status;
+};
+
+static __always_inline bool read_user(void *dst, __u32 len, __u64 addr)
+{
+	return bpf_probe_read_user(dst, len, (const void *)addr) == 0;
+}
+
+static __always_inline __u64 thread_pointer(void)
+{
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+
+#if defined(__TARGET_ARCH_x86)
+	return BPF_CORE_READ(task, thread.fsbase);
+#elif defined(__TARGET_ARCH_arm64)
+	return BPF_CORE_READ(task, thread.uw.tp_value);
+#else
+#error "thread_pointer: this architecture is not known"
+#endif
+}
+
+/* The runtime's pthread key, read once it exists. */
+static __always_inline int tss_key_of(const struct py_walk *w, struct target *t)
+{
+	struct {
+		__s32 is_initialized;
+		__u32 key;
+	} tss;
+
+	if (t->tss_key >= 0)
+		return t->tss_key;
+	if (!read_user(&tss, sizeof(tss), t->runtime + w->tss_key) || !tss.is_initialized ||
+	    tss.key >= GLIBC_MAX_KEYS)
+		return -1;
+	t->tss_key = tss.key;
+	return tss.key;
+}
+
+/* Address of the slot that holds the thread state, or 0. */
+static __always_inline __u64 tss_slot(__u64 tp, __u32 key)
+{
+	__u64 block;
+
+	if (key < GLIBC_TSD_BLOCK_KEYS)
+		return tp + GLIBC_TSD + key * 16 + 8;
+	if (!read_user(&block, sizeof(block), tp + GLIBC_TSD_BLOCKS + key / GLIBC_TSD_BLOCK_KEYS * 8) ||
+	    !block)
+		return 0;
+	return block + key % GLIBC_TSD_BLOCK_KEYS * 16 + 8;
+}
+
+/* First (leaf) frame of the current thread; enum stack_status says why there is none. */
+static __always_inline __u32 first_frame(const struct py_walk *w, struct target *t, __u64 *frame)
+{
+	__u64 slot, tstate = 0;
+	int key;
+
+	key = tss_key_of(w, t);
+	if (key < 0)
+		return STACK_STARTING;
+	slot = tss_slot(thread_pointer(), key);
+	if (!slot || !read_user(&tstate, sizeof(tstate), slot) || !tstate)
+		return STACK_NO_THREAD_STATE;
+	if (!read_user(frame, sizeof(*frame), tstate + w->tstate_frame))
+		return STACK_UNREADABLE_THREAD;
+	if (w->frame_kind == PY_FRAME_CFRAME) {
+		if (!*frame)
+			return STACK_NO_FRAME;
+		if (!read_user(frame, sizeof(*frame), *frame + w->cframe_current))
+			return STACK_UNREADABLE_THREAD;
+	}
+	return *frame ? STACK_COMPLETE : STACK_NO_FRAME;
+}
+
+/* Reads one frame. Shims (C-stack frames without code) come out as all zero, so that depth counts loop steps. */
+static __always_inline bool read_frame(const struct py_walk *w, __u64 at, struct py_frame *f, __u64 *previous)
+{
+	__u64 words[4];
+	__u8 owner = 0;
+
+	f->code = f->instr = f->check = 0;
+	if (!read_user(previous, sizeof(*previous), at + w->frame_previous))
+		return false;
+	if (w->skip_owner) {
+		if (!read_user(&owner, sizeof(owner), at + w->frame_owner))
+			return false;
+		if (owner >= w->skip_owner)
+			return true;
+	}
+	if (!read_user(&f->code, sizeof(f->code), at + w->frame_code))
+		return false;
+	if (w->frame_kind == PY_FRAME_OBJECT) {
+		__s32 lasti = 0;
+
+		if (!read_user(&lasti, sizeof(lasti), at + w->frame_instr))
+			return false;
+		f->instr = (__u64)(__s64)lasti;
+	} else if (!read_user(&f->instr, sizeof(f->instr), at + w->frame_instr)) {
+		return false;
+	}
+	f->code &= ~(__u64)w->code_tag_mask;
+	if (!read_user(words, sizeof(words), f->code + w->code_filename))
+		return false;
+	f->check = PY_HASH_STEP(0, words[0]);
+	f->check = PY_HASH_STEP(f->check, words[1]);
+	f->check = PY_HASH_STEP(f->check, words[2]);
+	f->check = PY_HASH_STEP(f->check, words[3]);
+	return true;
+}
+
+/* Walks from frame on. out: where frames are stored, room for max; NULL: only hash. */
+static __always_inline void walk_frames(const struct py_walk *w, __u64 frame, struct py_frame *out, __u32 max,
+					struct walk_result *r)
+{
+	struct py_frame f;
+	__u32 i;
+
+	for (i = 0; i < max; i++) {
+		if (!frame)
+			break;
+		if (!read_frame(w, frame, &f, &frame)) {
+			r->status = STACK_UNREADABLE_FRAME;
+			break;
+		}
+		r->id = PY_HASH_STEP(r->id, f.code);
+		r->id = PY_HASH_STEP(r->id, f.instr);
+		r->id = PY_HASH_STEP(r->id, f.check);
+		if (out)
+			out[i] = f;
+	}
+	if (i == max && frame)
+		r->status = STACK_CUT;
+	r->depth = i;
+}
+
+/* Stack ids are told apart by process, thread and cgroup, so that a count's stack tells all of them. */
+static __always_inline __u64 stack_seed(const struct target *t, __u32 tid, __u64 cgroup_id)
+{
+	__u64 h = PY_HASH_STEP(0, (__u64)t->proc_id << 32 | tid);
+
+	return PY_HASH_STEP(h, cgroup_id);
+}
+
+static __always_inline void fill_stack(struct rec_stack *rec, __u16 len, const struct target *t, __u64 cgroup_id,
+				       const struct walk_result *r)
+{
+	__u64 pid_tgid = bpf_get_current_pid_tgid();
+
+	rec->hdr.kind = REC_STACK;
+	rec->hdr.len = len;
+	rec->hdr.tgid = pid_tgid >> 32;
+	rec->hdr.time_ns = bpf_ktime_get_ns();
+	rec->stack_id = r->id;
+	rec->cgroup_id = cgroup_id;
+	rec->proc_id = t->proc_id;
+	rec->tid = (__u32)pid_tgid;
+	rec->status = r->status;
+	rec->pad[0] = rec->pad[1] = rec->pad[2] = 0;
+	rec->depth = r->depth;
+}
+
+/* Sends a stack with its frames, walking it again. False: the ring was full, or the stack changed meanwhile. */
+#define SEND_STACK(max)                                                                                            \
+	static __noinline bool send_stack_##max(const struct py_walk *w, const struct target *t, __u64 frame,      \
+						__u64 cgroup_id, const struct walk_result *expect)                 \
+	{                                                                                                          \
+		const __u32 len = sizeof(struct rec_stack) + (max) * sizeof(struct py_frame);                      \
+		struct walk_result r = {};                                                                         \
+		struct rec_stack *rec;                                                                             \
+                                                                                                                   \
+		rec = bpf_ringbuf_reserve(&ring, len, 0);                                                          \
+		if (!rec)                                                                                          \
+			return false;                                                                              \
+		r.id = stack_seed(t, (__u32)bpf_get_current_pid_tgid(), cgroup_id);                                \
+		walk_frames(w, frame, rec->frames, (max), &r);                                                     \
+		r.id = PY_HASH_STEP(r.id, r.status);                                                               \
+		if (r.id != expect->id) {                                                                          \
+			bpf_ringbuf_discard(rec, BPF_RB_NO_WAKEUP);                                                \
+			return false;                                                                              \
+		}                                                                                                  \
+		fill_stack(rec, len, t, cgroup_id, &r);                                                            \
+		bpf_ringbuf_submit(rec, BPF_RB_FORCE_WAKEUP);                                                      \
+		return true;                                                                                       \
+	}
+SEND_STACK(SHORT_FRAMES)
+SEND_STACK(MAX_FRAMES)
+
+static __noinline bool send_stack_empty(const struct target *t, __u64 cgroup_id, const struct walk_result *r)
+{
+	struct rec_stack *rec = bpf_ringbuf_reserve(&ring, sizeof(*rec), 0);
+
+	if (!rec)
+		return false;
+	fill_stack(rec, sizeof(*rec), t, cgroup_id, r);
+	bpf_ringbuf_submit(rec, BPF_RB_FORCE_WAKEUP);
+	return true;
+}
+
+static __noinline __u64 stack_of_current(struct target *t)
+{
+	struct walk_result r = { .status = STACK_NOT_PYTHON };
+	const struct py_walk *w = NULL;
+	__u64 cgroup_id, frame = 0;
+	__u32 interp;
+	bool sent;
+	__u8 one = 1;
+
+	if (!t)
+		return STACK_LOST;
+	interp = t->interp;
+	cgroup_id = current_cgroup_id();
+	r.id = stack_seed(t, (__u32)bpf_get_current_pid_tgid(), cgroup_id);
+	if (interp != INTERP_NONE)
+		w = bpf_map_lookup_elem(&interpreters, &interp);
+	if (w)
+		r.status = first_frame(w, t, &frame);
+	if (w && r.status == STACK_COMPLETE)
+		walk_frames(w, frame, NULL, MAX_FRAMES, &r);
+	r.id = PY_HASH_STEP(r.id, r.status);
+	if (r.id < STACK_STATUS_MAX)
+		r.id = STACK_STATUS_MAX;
+	if (r.status != STACK_COMPLETE)
+		counter_add(CTR_STACK_STATUS + (r.status & 15), 1);
+	if (bpf_map_lookup_elem(&stacks, &r.id))
+		return r.id;
+
+	if (!w || !r.depth)
+		sent = send_stack_empty(t, cgroup_id, &r);
+	else if (r.depth <= SHORT_FRAMES)
+		sent = send_stack_SHORT_FRAMES(w, t, frame, cgroup_id, &r);
+	else
+		sent = send_stack_MAX_FRAMES(w, t, frame, cgroup_id, &r);
+	if (sent)
+		bpf_map_update_elem(&stacks, &r.id, &one, BPF_ANY);
+	else
+		counter_add(CTR_RING_FULL_STACK, 1);
+	return r.id;
+}
+
+#endif
