@@ -82,6 +82,9 @@ check: ## install what tests need, build, run every test
 	$(Q)$(MAKE) --no-print-directory all $(UNIT)
 	$(Q)tests/run $(UNIT) $(sort $(wildcard tests/cli/*.t tests/e2e/*.t))
 
+demo: ## install what is missing, build, record a leaking container, show what was found (root)
+	$(Q)tools/demo.sh
+
 clean: ## remove everything made
 	rm -rf $(BUILD) pymemscope
 
@@ -89,6 +92,6 @@ help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
 	@printf '\n  V=1 shows commands, SAN=address,undefined adds sanitizers, ARCH= picks vmlinux/ARCH\n'
 
-.PHONY: all unit deps check clean help
+.PHONY: all unit deps check demo clean help
 
 -include $(USER_OBJ:.o=.d) $(BPF_OBJ:.o=.d) $(UNIT:=.d)
