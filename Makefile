@@ -71,6 +71,18 @@ $(BUILD)/tests/unit/%: tests/unit/%.c $(LIB) | deps
 	$(call say,TEST,$<)
 	$(Q)mkdir -p $(@D) && $(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) $< $(LIB) $(LIBS) -lcmocka -o $@
 
+$(BUILD)/tests/vm/probe_smoke.bpf.o: tests/vm/probe_smoke.bpf.c vmlinux/$(ARCH)/vmlinux.h | deps
+	$(call say,BPF,$<)
+	$(Q)mkdir -p $(@D) && $(CLANG) $(BPF_CFLAGS) -c $< -o $@
+
+$(BUILD)/tests/vm/probe_smoke.skel.h: $(BUILD)/tests/vm/probe_smoke.bpf.o
+	$(call say,SKEL,$@)
+	$(Q)$(BPFTOOL) gen skeleton $< name probe_smoke_bpf > $@
+
+$(BUILD)/tests/vm/probe_smoke: tests/vm/probe_smoke.c $(BUILD)/tests/vm/probe_smoke.skel.h | deps
+	$(call say,TEST,$<)
+	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) $< $(LIBS) -o $@
+
 unit: $(UNIT) ## build and run the unit tests (no root)
 	$(Q)tests/run $(UNIT)
 
@@ -85,6 +97,11 @@ check: ## install what tests need, build, run every test
 demo: ## install what is missing, build, record a leaking container, show what was found (root)
 	$(Q)tools/demo.sh
 
+check-vm: ## run the tool in virtual machines with Debian's kernels (VM_KERNELS="bullseye bookworm trixie sid")
+	$(Q)tools/setup.sh vm
+	$(Q)$(MAKE) --no-print-directory all $(BUILD)/tests/vm/probe_smoke
+	$(Q)BUILD=$(BUILD) tests/run tests/vm/run
+
 clean: ## remove everything made
 	rm -rf $(BUILD) pymemscope
 
@@ -92,6 +109,6 @@ help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
 	@printf '\n  V=1 shows commands, SAN=address,undefined adds sanitizers, ARCH= picks vmlinux/ARCH\n'
 
-.PHONY: all unit deps check demo clean help
+.PHONY: all unit deps check demo check-vm clean help
 
--include $(USER_OBJ:.o=.d) $(BPF_OBJ:.o=.d) $(UNIT:=.d)
+-include $(USER_OBJ:.o=.d) $(BPF_OBJ:.o=.d) $(UNIT:=.d) $(wildcard $(BUILD)/tests/vm/*.d)

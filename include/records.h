@@ -66,7 +66,7 @@ _Static_assert(sizeof(struct rec_hdr) == 16, "rec_hdr");
 /*
  * One frame: the code object's address and where in it execution stands.
  * instr: 3.11+: address of the (previous or current) instruction; 3.8-3.10: f_lasti as stored.
- * check: hash over the four words from co_filename on (py_code_check), so that a code object freed and replaced at the
+ * check: hash over the four words from walk.code_filename on (py_code__check), so that a code object freed and replaced at the
  * same address is never given the old one's name.
  */
 struct py_frame {
