@@ -94,6 +94,9 @@ check: ## install what tests need, build, run every test
 	$(Q)$(MAKE) --no-print-directory all $(UNIT)
 	$(Q)tests/run $(UNIT) $(sort $(wildcard tests/cli/*.t tests/e2e/*.t))
 
+demo: ## install what is missing, build, record a leaking container, show what was found (root)
+	$(Q)tools/demo.sh
+
 check-vm: ## run the tool in virtual machines with Debian's kernels (VM_KERNELS="bullseye bookworm trixie sid")
 	$(Q)tools/setup.sh vm
 	$(Q)$(MAKE) --no-print-directory all $(BUILD)/tests/vm/probe_smoke
@@ -106,6 +109,6 @@ help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
 	@printf '\n  V=1 shows commands, SAN=address,undefined adds sanitizers, ARCH= picks vmlinux/ARCH\n'
 
-.PHONY: all unit deps check check-vm clean help
+.PHONY: all unit deps check demo check-vm clean help
 
 -include $(USER_OBJ:.o=.d) $(BPF_OBJ:.o=.d) $(UNIT:=.d) $(wildcard $(BUILD)/tests/vm/*.d)

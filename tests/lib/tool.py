@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import threading
+import time
 
 from . import host, tap
 
@@ -131,21 +132,42 @@ def report(file, by="line", *more):
         raise tap.Failed(f"not JSON: {error}\n{result}") from error
 
 
-def attached():
-    """The BPF programs of ours that the kernel holds right now, by what bpftool lists."""
-    listing = subprocess.run([host.bpftool(), "--json", "prog", "show"], stdout=subprocess.PIPE, check=True).stdout
-    return [program for program in json.loads(listing or "[]")
-            if "pymemscope" in " ".join(one.get("comm", "") for one in program.get("pids", []))
-            or program.get("name", "").startswith("pymemscope")]
+def lines(file, *more):
+    """All rows of the report by line, most bytes first."""
+    return report(file, "line", "--top", "100000", *more)["rows"]
 
 
-def links():
-    """Ids of all BPF links of the host."""
-    listing = subprocess.run([host.bpftool(), "--json", "link", "show"], stdout=subprocess.PIPE, check=True).stdout
-    return {link["id"] for link in json.loads(listing or "[]")}
+def at(rows, file, line, container=None):
+    """The row of a line (of one container), or one of zeros."""
+    for row in rows:
+        frame = row["frame"] or {}
+        if (frame.get("file"), frame.get("line")) == (file, line) and container in (None, row["container"]):
+            return row
+    return {"bytes": 0, "count": 0, "allocated_bytes": 0, "container": container, "frame": None}
 
 
-def programs():
-    """Ids of all BPF programs of the host."""
-    listing = subprocess.run([host.bpftool(), "--json", "prog", "show"], stdout=subprocess.PIPE, check=True).stdout
-    return {program["id"] for program in json.loads(listing or "[]")}
+def show_rows(rows, top=10):
+    """For diagnostics."""
+    def one(row):
+        frame = row["frame"] or {"file": "", "line": "", "function": "no stack"}
+        return f"{row['bytes']:>14,} {row['container']} {frame['file']}:{frame['line']} {frame['function']}"
+    return "\n".join(map(one, rows[:top])) or "no rows"
+
+
+def in_kernel():
+    """{("prog" or "link", id)} of what the kernel holds now and no living process of another tool's has open."""
+    held = set()
+    for kind in ("prog", "link"):
+        listing = subprocess.run([host.bpftool(), "--json", kind, "show"], stdout=subprocess.PIPE, check=True).stdout
+        held |= {(kind, one["id"]) for one in json.loads(listing or "[]")
+                 if all(owner["comm"] == "pymemscope" for owner in one.get("pids", []))}
+    return held
+
+
+def nothing_left(before, limit_s=10):
+    """Fails unless what was loaded and attached since `before` (in_kernel()) is gone. The kernel frees programs a
+    moment after their last user, so this looks again until the limit."""
+    deadline = time.monotonic() + limit_s
+    while left := in_kernel() - before:
+        tap.ok(time.monotonic() < deadline, f"left in the kernel: {sorted(left)}")
+        time.sleep(0.05)
