@@ -72,6 +72,20 @@ struct {
 	__type(value, struct count_value);
 } overflow SEC(".maps") __weak;
 
+/* By tgid, the last page fault of a target: what the resident set gains until the next one is its. */
+struct fault_state {
+	__u64 stack_id;
+	__u64 page; /* address / 4096 */
+	__s64 rss_pages[3]; /* resident set as seen then: anonymous, file, shmem */
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, MAX_TARGETS);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u32);
+	__type(value, struct fault_state);
+} fault_states SEC(".maps") __weak;
+
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, CTR_MAX);

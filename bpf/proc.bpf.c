@@ -52,13 +52,17 @@ int BPF_PROG(proc_fork, struct task_struct *parent, struct task_struct *child)
 		return 0;
 	copy = *t;
 	copy.proc_id = forked_proc_id(tgid);
-	copy.fault_stack = STACK_BEFORE_ATTACH;
-	copy.fault_page = 0;
 	if (bpf_map_update_elem(&targets, &tgid, &copy, BPF_ANY)) {
 		counter_add(CTR_TARGETS_FULL, 1);
 		copy.proc_id = 0;
 	}
 	return send_proc(REC_FORK, child, copy.proc_id, parent_tgid, t->proc_id, 0);
+}
+
+static __always_inline void forget_target(__u32 tgid)
+{
+	bpf_map_delete_elem(&targets, &tgid);
+	bpf_map_delete_elem(&fault_states, &tgid);
 }
 
 SEC("tp_btf/sched_process_exec")
@@ -71,7 +75,7 @@ int BPF_PROG(proc_exec, struct task_struct *task)
 	if (!t && !tell_every_exec)
 		return 0;
 	if (t)
-		bpf_map_delete_elem(&targets, &tgid);
+		forget_target(tgid);
 	return send_proc(REC_EXEC, task, proc_id, 0, 0, 0);
 }
 
@@ -86,6 +90,6 @@ int BPF_PROG(proc_exit, struct task_struct *task)
 	if (!t || BPF_CORE_READ(task, signal, live.counter) > 0)
 		return 0;
 	proc_id = t->proc_id;
-	bpf_map_delete_elem(&targets, &tgid);
+	forget_target(tgid);
 	return send_proc(REC_EXIT, task, proc_id, 0, 0, BPF_CORE_READ(task, exit_code));
 }

@@ -27,14 +27,19 @@ struct py_walk {
 	__u8 libc; /* enum py_libc: where pthread_getspecific looks */
 	__u8 skip_owner; /* frames whose owner is >= this are C-stack shims without code; 0: none are */
 	__u8 code_tag_mask; /* low bits to clear from the code pointer (3.14+: tagged _PyStackRef) */
-	__u32 tss_key; /* _PyRuntime: Py_tss_t autoTSSkey {int _is_initialized; pthread_key_t _key} */
+	/* _PyRuntime: Py_tss_t autoTSSkey {int _is_initialized; pthread_key_t _key}; all bits set: 3.15 has none */
+	__u32 tss_key;
 	__u32 tstate_frame; /* PyThreadState: frame, cframe or current_frame */
 	__u32 cframe_current; /* _PyCFrame: current_frame (PY_FRAME_CFRAME) */
 	__u32 frame_code;
 	__u32 frame_previous;
 	__u32 frame_instr;
 	__u32 frame_owner; /* one byte; read only where skip_owner is not 0 */
-	__u32 code_filename; /* PyCodeObject.co_filename: first of the four words of the check */
+	/*
+	 * PyCodeObject: first of the four words of the check. 3.11+: co_filename. Before, one word earlier, because the
+	 * fourth word from co_filename on is co_zombieframe, which changes with every call.
+	 */
+	__u32 code_filename;
 };
 
 /* One step of the hash behind stack ids and code checks. Both sides use it; the constant is 2^64 / golden ratio. */

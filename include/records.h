@@ -66,7 +66,7 @@ _Static_assert(sizeof(struct rec_hdr) == 16, "rec_hdr");
 /*
  * One frame: the code object's address and where in it execution stands.
  * instr: 3.11+: address of the (previous or current) instruction; 3.8-3.10: f_lasti as stored.
- * check: hash over the four words from co_filename on (py_code_check), so that a code object freed and replaced at the
+ * check: hash over the four words from walk.code_filename on (py_code__check), so that a code object freed and replaced at the
  * same address is never given the old one's name.
  */
 struct py_frame {
@@ -153,19 +153,18 @@ struct page_value {
 	__u32 kind; /* enum sample_kind */
 };
 
-/* Map `targets`, by tgid: what the kernel must know of a traced process. Written by user space, copied at fork. */
+/*
+ * Map `targets`, by tgid: what the kernel must know of a traced process. Written by user space, copied by
+ * the kernel side at fork; only tss_key changes later, to a value that is the same for all.
+ */
 struct target {
 	__u32 proc_id; /* number of this process in this session, never reused; 0 is none */
 	__u32 interp; /* index into the map `interpreters`; INTERP_NONE: not Python */
 	__u32 signals; /* bit per enum signal */
 	__s32 tss_key; /* pthread key of the thread state, read at the first event; -1: not yet known */
 	__u64 runtime; /* address of _PyRuntime in the process */
-	/* The last page fault: what the resident set gains until the next one is its. */
-	__u64 fault_stack;
-	__u64 fault_page; /* address / 4096 */
-	__s64 rss_pages[3]; /* resident set as seen at the last page fault: anonymous, file, shmem */
 };
-_Static_assert(sizeof(struct target) == 64, "target");
+_Static_assert(sizeof(struct target) == 24, "target");
 #define INTERP_NONE 0xffffffffu
 /* proc_ids that the kernel hands out at fork have this bit set; user space's do not. */
 #define PROC_ID_FORKED 0x80000000u

@@ -4,7 +4,7 @@
  * hosts), the cgroup of a process, its id, its limit and its usage.
  *
  * A cgroup id is the inode of its directory (kernel: kernfs node id; cgroup v2's equals bpf_get_current_cgroup_id()).
- * Roots are injected for tests: proc_root "/proc" and cgroup_root "" (prefix before /sys/fs/cgroup).
+ * proc_root is injected for tests; where cgroups are mounted is taken from its self/mountinfo.
  */
 #ifndef CONTAINERS_CGROUP_H
 #define CONTAINERS_CGROUP_H
@@ -30,14 +30,22 @@ const char *cgroups__mode(const struct cgroups *c);
 
 /*
  * The path of a process's memory cgroup, from the root of its hierarchy ("/docker/ab12..."), from its own line of
- * /proc/TGID/cgroup. At most len - 1 bytes. -ESRCH, -ENAMETOOLONG.
+ * /proc/TGID/cgroup. At most len - 1 bytes. -ESRCH, -ENAMETOOLONG, -EBADMSG.
+ * From inside a cgroup namespace, what lies outside begins with "/.." unless the outer hierarchy is mounted too.
  */
 int cgroups__path_of_process(const struct cgroups *c, pid_t tgid, char *buf, size_t len);
 /* Id of a path. -ENOENT. */
 int cgroups__id_of_path(const struct cgroups *c, const char *path, uint64_t *ret);
 /* Path of an id: searches the hierarchy, newest cache first. -ENOENT: no cgroup has it (any more). */
 int cgroups__path_of_id(struct cgroups *c, uint64_t id, char *buf, size_t len);
-/* Calls fn for each tgid in the cgroup and in all below it. */
+/* Where the hierarchy is mounted, for doctor and for paths as a shell completes them. */
+const char *cgroups__mount_point(const struct cgroups *c);
+/*
+ * Calls fn for the cgroup (NULL: all there are) and all below it, the upper ones first, until it returns non-zero; that value is returned.
+ * -ENOENT: no such cgroup; -E2BIG: some were left out because there are more than any host has.
+ */
+int cgroups__for_each(const struct cgroups *c, const char *path, int (*fn)(const char *path, void *arg), void *arg);
+/* Calls fn for each tgid in the cgroup and in all below it; returns as cgroups__for_each(). */
 int cgroups__for_each_process(const struct cgroups *c, const char *path, int (*fn)(pid_t tgid, void *arg), void *arg);
 
 #define CGROUP_NO_LIMIT UINT64_MAX

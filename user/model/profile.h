@@ -91,7 +91,8 @@ int64_t profile__add_frame(struct profile *p, const struct profile_frame *f);
 /* parent: a node index. At max_nodes, returns parent itself and counts it. */
 int64_t profile__add_node(struct profile *p, uint32_t parent, uint32_t frame);
 
-/* Changes what may change of an item (usage, limit, name; rss, note). NULL strings keep the old. */
+/* Changes what may change of an item (usage, limit, name; rss, note). What is not known (NULL, 0) keeps the old; whose it
+ * is (cgroup id, tgid, start time, container) never changes. */
 int profile__update_container(struct profile *p, uint32_t container, const struct profile_container *c);
 int profile__update_process(struct profile *p, uint32_t process, const struct profile_process *c);
 
@@ -126,12 +127,16 @@ const struct profile_gc *profile__gc(const struct profile *p, uint32_t i);
 void profile__counter(const struct profile *p, uint32_t i, const char **name, uint64_t *value);
 void profile__meta_at(const struct profile *p, uint32_t i, const char **key, const char **value);
 
-/* Cells whose sums changed since the last call: for a writer. Calls fn with what was added, then forgets it. */
+/* Collections dropped at max_gc: the one at index 0 is that number, counted from the first ever. */
+uint64_t profile__gc_dropped(const struct profile *p);
+
+/* Cells whose sums changed since the last call, by index: for a writer. Calls fn with what was added, then forgets it,
+ * also what came after an error of fn; returns that error. */
 int profile__drain_changes(struct profile *p,
-			   int (*fn)(const struct profile_cell *cell, const struct profile_sums *added, void *arg),
-			   void *arg);
+			   int (*fn)(uint32_t cell, const struct profile_sums *added, void *arg), void *arg);
 /* Nodes merged into their parent, cells merged, collections summed away because of limits. */
 uint64_t profile__merged(const struct profile *p);
+void profile__set_merged(struct profile *p, uint64_t merged); /* for a reader of recordings */
 
 /* Bytes of a view of one cell. */
 enum profile_view { VIEW_LIVE, VIEW_ALLOC, VIEW_PEAK };

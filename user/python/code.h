@@ -36,7 +36,7 @@ void py_code__free(struct py_code *c);
  */
 int py_code__line(const struct py_code *c, uint64_t instr);
 
-/* The check of struct py_frame: PY_HASH_STEP over the four words from co_filename on, starting from 0. */
+/* The check of struct py_frame: PY_HASH_STEP over the four words from walk.code_filename on, starting from 0. */
 uint64_t py_code__check(const uint64_t words[4]);
 
 #endif

@@ -64,12 +64,13 @@ struct py_layout {
 	} bytes;
 	struct {
 		uint32_t enabled;
-		uint32_t generations; /* array of struct gc_generation */
+		/* array of struct gc_generation; 3.13: known of a running interpreter only, else PY_NO_FIELD */
+		uint32_t generations;
 		uint32_t generation_size;
 		uint32_t generation_threshold;
 		uint32_t generation_count;
 		uint32_t permanent; /* permanent_generation */
-		uint32_t stats; /* array of struct gc_generation_stats */
+		uint32_t stats; /* array of struct gc_generation_stats; 3.15: PY_NO_FIELD, a pointer to rings */
 		uint32_t stats_size;
 		uint32_t collecting;
 	} gc;

@@ -21,7 +21,10 @@ struct elf_symbol {
 int elf_file__open(const char *path, struct elf_file **ret);
 void elf_file__free(struct elf_file *f);
 
-/* First match in .symtab, else in .dynsym. A name ending in '*' matches as a prefix (compiler clones). -ENOENT. */
+/*
+ * First definition in .symtab, else in .dynsym. A name ending in '*' matches the function or one of the compiler's clones
+ * of it (name.constprop.0), but no ".cold" part. -ENOENT.
+ */
 int elf_file__symbol(const struct elf_file *f, const char *name, struct elf_symbol *ret);
 /* Address and size of an allocated section by name. -ENOENT. */
 int elf_file__section(const struct elf_file *f, const char *name, struct elf_symbol *ret);
@@ -29,6 +32,11 @@ int elf_file__section(const struct elf_file *f, const char *name, struct elf_sym
 int elf_file__file_offset(const struct elf_file *f, uint64_t addr, uint64_t *ret);
 /* ELF address of a file offset that is mapped by a PT_LOAD segment. -ENOENT. */
 int elf_file__addr_of_offset(const struct elf_file *f, uint64_t offset, uint64_t *ret);
+/*
+ * What to add to an ELF address for the address in a process that has `offset` of the file mapped at `start`, executable
+ * or not. -ENOENT: no such segment.
+ */
+int elf_file__load_bias(const struct elf_file *f, uint64_t start, uint64_t offset, bool executable, uint64_t *ret);
 /* Copies file contents at an ELF address; the part of a segment that is not in the file reads as 0. -ENOENT. */
 int elf_file__read(const struct elf_file *f, uint64_t addr, void *buf, size_t len);
 /* GNU build id as hex into buf (65 bytes); "" where there is none. */

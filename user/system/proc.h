@@ -23,14 +23,15 @@ struct proc_map {
 	uint64_t offset; /* in the file */
 	uint64_t inode;
 	bool executable, writable;
-	const char *path; /* "" for anonymous memory; valid during the call */
+	bool deleted; /* no longer at path, for it was deleted or replaced */
+	const char *path; /* "" for anonymous memory, or its name: "[heap]"; valid during the call */
 };
 /* Calls fn for each mapping in order, until it returns non-zero; that value is returned. */
 int proc__for_each_map(const struct proc *p, pid_t tgid, int (*fn)(const struct proc_map *m, void *arg), void *arg);
 
-/* Calls fn for each tgid. */
+/* Calls fn for each tgid, until it returns non-zero; that value is returned. */
 int proc__for_each_process(const struct proc *p, int (*fn)(pid_t tgid, void *arg), void *arg);
-/* Calls fn for each thread of tgid. */
+/* Calls fn for each thread of tgid, likewise. */
 int proc__for_each_thread(const struct proc *p, pid_t tgid, int (*fn)(pid_t tid, void *arg), void *arg);
 
 struct proc_stat {

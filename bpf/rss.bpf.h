@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * The resident set of a task, as the kernel counts it: mm_struct.rss_stat, include/linux/mm_types.h: an array of
+ * percpu_counter since 6.2, before that struct mm_rss_stat plus what each thread has not yet handed in
+ * (task_struct.rss_stat, SPLIT_RSS_COUNTING).
+ */
+#ifndef BPF_RSS_H
+#define BPF_RSS_H
+
+#include "core.bpf.h"
+
+extern const void __per_cpu_offset __ksym __weak;
+
+struct mm_rss_stat___old {
+	atomic_long_t count[4];
+} __attribute__((preserve_access_index));
+struct mm_struct___old {
+	struct mm_rss_stat___old rss_stat;
+} __attribute__((preserve_access_index));
+struct task_rss_stat___old {
+	int events;
+	int count[4];
+} __attribute__((preserve_access_index));
+struct task_struct___old {
+	struct task_rss_stat___old rss_stat;
+} __attribute__((preserve_access_index));
+
+/* The kernel's counters (enum in mm_types_task.h). */
+#define RSS_KINDS 3
+#define MEMBER_ANON 1
+#define MEMBER_FILE 0
+#define MEMBER_SHMEM 3
+/* CPUs whose part of a percpu_counter is added; beyond, a counter is as exact as its batch (32 pages a CPU). */
+#define MAX_SUMMED_CPUS 64
+
+static __always_inline __s64 percpu_part(__s32 *counters, __u32 cpu)
+{
+	__u64 offset = 0;
+	__s32 part = 0;
+
+	bpf_probe_read_kernel(&offset, sizeof(offset), (const void *)&__per_cpu_offset + cpu * 8);
+	bpf_probe_read_kernel(&part, sizeof(part), (void *)counters + offset);
+	return part;
+}
+
+static __always_inline __s64 percpu_counter_value(const struct percpu_counter *c)
+{
+	__s64 sum = BPF_CORE_READ(c, count);
+	__s32 *counters = BPF_CORE_READ(c, counters);
+	__u32 cpu;
+
+	if (!&__per_cpu_offset)
+		return sum;
+	for (cpu = 0; cpu < MAX_SUMMED_CPUS && cpu < cpu_cnt; cpu++)
+		sum += percpu_part(counters, cpu);
+	return sum;
+}
+
+static __always_inline __s64 rss_old(struct task_struct *task, struct mm_struct *mm, int member)
+{
+	struct task_struct___old *old_task = (void *)task;
+	struct mm_struct___old *old_mm = (void *)mm;
+	__s64 shared = 0;
+	int own = 0;
+
+	bpf_core_read(&shared, sizeof(shared), &old_mm->rss_stat.count[member]);
+	if (bpf_core_field_exists(old_task->rss_stat.count))
+		bpf_core_read(&own, sizeof(own), &old_task->rss_stat.count[member]);
+	return shared + own;
+}
+
+/* Pages of a task's resident set: anonymous, file, shmem. */
+static __always_inline int read_rss(struct task_struct *task, __s64 rss[RSS_KINDS])
+{
+	struct mm_struct *mm = BPF_CORE_READ(task, mm);
+
+	if (!mm)
+		return -1;
+	if (bpf_core_type_exists(struct mm_rss_stat___old)) {
+		rss[0] = rss_old(task, mm, MEMBER_ANON);
+		rss[1] = rss_old(task, mm, MEMBER_FILE);
+		rss[2] = rss_old(task, mm, MEMBER_SHMEM);
+	} else {
+		rss[0] = percpu_counter_value(&mm->rss_stat[MEMBER_ANON]);
+		rss[1] = percpu_counter_value(&mm->rss_stat[MEMBER_FILE]);
+		rss[2] = percpu_counter_value(&mm->rss_stat[MEMBER_SHMEM]);
+	}
+	return 0;
+}
+
+#endif

@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+"""Running ./pymemscope: commands that end, recordings that are stopped, and what they leave."""
+import json
+import os
+import re
+import signal
+import subprocess
+import threading
+
+from . import host, tap
+
+TOOL = os.path.join(host.ROOT, "pymemscope")
+
+
+class Result:
+    """What a command that ended printed; `what` is the command, for diagnostics."""
+
+    def __init__(self, what, status, out, err):
+        self.what = what
+        self.status = status
+        self.out = out
+        self.err = err
+
+    def __str__(self):
+        return f"$ {self.what}\nexit {self.status}\nstdout:\n{self.out}\nstderr:\n{self.err}"
+
+    def succeeded(self):
+        tap.ok(self.status == 0, self)
+        return self
+
+
+def run(*args, limit_s=60, cwd=None, **more):
+    """Runs a command to its end."""
+    command = [TOOL, *map(str, args)]
+    what = " ".join(["./pymemscope", *command[1:]])
+    try:
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                              timeout=limit_s, check=False, cwd=cwd, **more)
+    except subprocess.TimeoutExpired as late:
+        raise tap.Failed(f"$ {what}\nstill running after {limit_s} s\n{(late.stderr or b'').decode()}") from late
+    return Result(what, done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace"))
+
+
+class Recorder:
+    """`pymemscope record` in the background. A context manager: started, and stopped if nobody did."""
+
+    def __init__(self, *args, file=None, limit_s=30):
+        command = [TOOL, "record", *map(str, args)]
+        if file:
+            command[2:2] = ["-o", file]
+        self.what = " ".join(["./pymemscope", *command[1:]])
+        self.file = file
+        self._text = {"out": b"", "err": b""}
+        self._news = threading.Condition()
+        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                        stderr=subprocess.PIPE)
+        self._readers = [threading.Thread(target=self._read, args=("out", self.process.stdout), daemon=True),
+                         threading.Thread(target=self._read, args=("err", self.process.stderr), daemon=True)]
+        self._ended = 0
+        for reader in self._readers:
+            reader.start()
+        try:
+            self.wait_for(r"\brecording\b", limit_s)
+        except BaseException:
+            self.__exit__()
+            raise
+
+    def _read(self, name, pipe):
+        while True:
+            data = os.read(pipe.fileno(), 65536)
+            with self._news:
+                self._text[name] += data
+                self._ended += not data
+                self._news.notify_all()
+            if not data:
+                return
+
+    def stderr(self):
+        return self._text["err"].decode(errors="replace")
+
+    def wait_for(self, pattern, limit_s=30):
+        """Waits until stderr has a line that matches; the recorder's end or the limit fails the test."""
+        def seen():
+            return re.search(pattern, self.stderr(), re.I)
+        with self._news:
+            self._news.wait_for(lambda: seen() or self._ended == 2, limit_s)
+            tap.ok(seen(), f"$ {self.what}\nno {pattern!r} on stderr within {limit_s} s (exit {self.process.poll()}):",
+                   self.stderr(), self._text["out"].decode(errors="replace"))
+
+    def stop(self, number=signal.SIGINT, limit_s=30):
+        """Ends it as ^C does and returns its Result."""
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        return self.wait(limit_s)
+
+    def wait(self, limit_s=60):
+        """Its Result once it ended by itself."""
+        try:
+            self.process.wait(limit_s)
+        except subprocess.TimeoutExpired as late:
+            self.process.kill()
+            self.process.wait()
+            raise tap.Failed(f"$ {self.what}\ndid not end within {limit_s} s\n{self.stderr()}") from late
+        for reader in self._readers:
+            reader.join(5)
+        return Result(self.what, self.process.returncode, self._text["out"].decode(errors="replace"), self.stderr())
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        for reader in self._readers:
+            reader.join(5)
+        self.process.stdout.close()
+        self.process.stderr.close()
+
+
+def record(*args, file=None, limit_s=30):
+    return Recorder(*args, file=file, limit_s=limit_s)
+
+
+def report(file, by="line", *more):
+    """The parsed `report FILE --by BY --json`."""
+    result = run("report", file, "--by", by, "--json", *more).succeeded()
+    try:
+        return json.loads(result.out)
+    except ValueError as error:
+        raise tap.Failed(f"not JSON: {error}\n{result}") from error
+
+
+def attached():
+    """The BPF programs of ours that the kernel holds right now, by what bpftool lists."""
+    listing = subprocess.run([host.bpftool(), "--json", "prog", "show"], stdout=subprocess.PIPE, check=True).stdout
+    return [program for program in json.loads(listing or "[]")
+            if "pymemscope" in " ".join(one.get("comm", "") for one in program.get("pids", []))
+            or program.get("name", "").startswith("pymemscope")]
+
+
+def links():
+    """Ids of all BPF links of the host."""
+    listing = subprocess.run([host.bpftool(), "--json", "link", "show"], stdout=subprocess.PIPE, check=True).stdout
+    return {link["id"] for link in json.loads(listing or "[]")}
+
+
+def programs():
+    """Ids of all BPF programs of the host."""
+    listing = subprocess.run([host.bpftool(), "--json", "prog", "show"], stdout=subprocess.PIPE, check=True).stdout
+    return {program["id"] for program in json.loads(listing or "[]")}

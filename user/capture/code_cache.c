@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+#include "capture/code_cache.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <uthash.h>
+
+#include "python/code.h"
+
+/* Beyond this many code objects (a program that compiles without end) all are forgotten and read again as needed. */
+#define MAX_CODES 65536
+
+struct code_key {
+	uint64_t addr;
+	uint64_t check;
+};
+
+struct code_entry {
+	struct code_key key;
+	struct py_code code;
+	UT_hash_handle hh;
+};
+
+struct code_cache {
+	unsigned int refs;
+	uint64_t unnamed;
+	struct code_entry *entries;
+};
+
+int code_cache__new(struct code_cache **ret)
+{
+	struct code_cache *c = calloc(1, sizeof(*c));
+
+	if (!c)
+		return -ENOMEM;
+	c->refs = 1;
+	*ret = c;
+	return 0;
+}
+
+struct code_cache *code_cache__ref(struct code_cache *c)
+{
+	c->refs++;
+	return c;
+}
+
+static void forget_all(struct code_cache *c)
+{
+	struct code_entry *e, *next;
+
+	HASH_ITER(hh, c->entries, e, next) {
+		HASH_DEL(c->entries, e);
+		py_code__free(&e->code);
+		free(e);
+	}
+}
+
+void code_cache__unref(struct code_cache *c)
+{
+	if (!c || --c->refs)
+		return;
+	forget_all(c);
+	free(c);
+}
+
+uint64_t code_cache__unnamed(const struct code_cache *c)
+{
+	return c->unnamed;
+}
+
+static int find_or_read(struct code_cache *c, const struct mem_reader *m, const struct py_layout *l,
+			const struct code_key *key, struct code_entry **ret)
+{
+	struct code_entry *e;
+	int err;
+
+	HASH_FIND(hh, c->entries, key, sizeof(*key), e);
+	if (e) {
+		*ret = e;
+		return 0;
+	}
+	e = calloc(1, sizeof(*e));
+	if (!e)
+		return -ENOMEM;
+	e->key = *key;
+	err = py_code__read(m, l, key->addr, &e->code);
+	if (!err && e->code.check != key->check) {
+		py_code__free(&e->code);
+		err = -ESTALE;
+	}
+	if (err) {
+		free(e);
+		return err;
+	}
+	if (HASH_COUNT(c->entries) >= MAX_CODES)
+		forget_all(c);
+	HASH_ADD(hh, c->entries, key, sizeof(e->key), e);
+	*ret = e;
+	return 0;
+}
+
+static const char *why_unnamed(int err)
+{
+	switch (err) {
+	case -ESTALE:
+		return "[code object was replaced]";
+	case -ESRCH:
+		return "[process ended before its code object was read]";
+	default:
+		return "[code object is not readable]";
+	}
+}
+
+int64_t code_cache__frame(struct code_cache *c, const struct mem_reader *m, const struct py_layout *l,
+			  const struct py_frame *f, struct profile *p)
+{
+	const struct code_key key = { .addr = f->code, .check = f->check };
+	struct profile_frame frame = { .kind = FRAME_REASON, .file = "" };
+	struct code_entry *e;
+	int err;
+
+	err = find_or_read(c, m, l, &key, &e);
+	if (err == -ENOMEM)
+		return err;
+	if (err) {
+		c->unnamed++;
+		frame.function = why_unnamed(err);
+		return profile__add_frame(p, &frame);
+	}
+	frame.kind = FRAME_PYTHON;
+	frame.function = e->code.function;
+	frame.file = e->code.filename;
+	frame.line = py_code__line(&e->code, f->instr);
+	return profile__add_frame(p, &frame);
+}

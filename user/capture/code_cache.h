@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * Names of code objects, kept for a family of processes: what is read once serves all forked workers (their code objects
+ * stand at the same addresses) and outlives the process it was read from. An entry is known by address and check, so a
+ * code object that replaced another at its address is another entry.
+ */
+#ifndef CAPTURE_CODE_CACHE_H
+#define CAPTURE_CODE_CACHE_H
+
+#include "model/profile.h"
+#include "python/layout.h"
+#include "records.h"
+
+struct code_cache;
+
+/* Starts with one owner. */
+int code_cache__new(struct code_cache **ret);
+struct code_cache *code_cache__ref(struct code_cache *c);
+void code_cache__unref(struct code_cache *c);
+
+/*
+ * Index in the profile of the frame, read from the process where it is not known yet. A code object that is gone, or is
+ * another one now, gives a frame that says so (FRAME_REASON), never a wrong name. < 0: -ENOMEM.
+ */
+int64_t code_cache__frame(struct code_cache *c, const struct mem_reader *m, const struct py_layout *l,
+			  const struct py_frame *f, struct profile *p);
+/* How many frames could not be named. */
+uint64_t code_cache__unnamed(const struct code_cache *c);
+
+#endif

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+#include "capture/event.h"
+
+#include <errno.h>
+
+static int check_stack(const struct rec_stack *s, size_t len)
+{
+	if (len < sizeof(*s) || s->depth > MAX_FRAMES || s->status >= STACK_STATUS_MAX)
+		return -EBADMSG;
+	return len >= sizeof(*s) + s->depth * sizeof(s->frames[0]) ? 0 : -EBADMSG;
+}
+
+int record__check(const void *data, size_t len)
+{
+	const struct rec_hdr *hdr = data;
+
+	/* The ring buffer rounds lengths up to 8; the record states its own. */
+	if (len < sizeof(*hdr) || hdr->len > len || len - hdr->len >= 8)
+		return -EBADMSG;
+	switch (hdr->kind) {
+	case REC_STACK:
+		return check_stack(data, hdr->len);
+	case REC_GC:
+		return hdr->len == sizeof(struct rec_gc) ? 0 : -EBADMSG;
+	case REC_EXEC:
+	case REC_FORK:
+	case REC_EXIT:
+		return hdr->len == sizeof(struct rec_proc) ? 0 : -EBADMSG;
+	default:
+		return -EBADMSG;
+	}
+}
+
+const char *counter__name(unsigned int counter)
+{
+	static const char *const names[] = {
+		[CTR_EVENTS] = "events",
+		[CTR_RING_FULL_STACK] = "dropped.stack_names_ring_full",
+		[CTR_RING_FULL_GC] = "dropped.collections_ring_full",
+		[CTR_RING_FULL_PROC] = "dropped.process_events_ring_full",
+		[CTR_COUNTS_FULL] = "dropped.stacks_counts_full",
+		[CTR_LIVE_FULL] = "dropped.blocks_not_followed",
+		[CTR_PENDING_FULL] = "dropped.allocations_pending_full",
+		[CTR_TARGETS_FULL] = "dropped.forked_processes",
+		[CTR_FREE_UNKNOWN] = "free_of_unknown_block",
+		[CTR_ADDRESS_REUSED] = "block_reused_without_free",
+		[CTR_ALLOC_FAILED] = "allocation_failed",
+		[CTR_PAGES_FULL] = "dropped.pages_not_followed",
+		[CTR_EXACT_BYTES] = "exact_bytes",
+		[CTR_STACK_STATUS + STACK_COMPLETE] = "stack.complete",
+		[CTR_STACK_STATUS + STACK_CUT] = "stack.cut",
+		[CTR_STACK_STATUS + STACK_NOT_PYTHON] = "stack.not_python",
+		[CTR_STACK_STATUS + STACK_STARTING] = "stack.starting",
+		[CTR_STACK_STATUS + STACK_NO_THREAD_STATE] = "stack.no_thread_state",
+		[CTR_STACK_STATUS + STACK_NO_FRAME] = "stack.no_frame",
+		[CTR_STACK_STATUS + STACK_UNREADABLE_THREAD] = "stack.unreadable_thread",
+		[CTR_STACK_STATUS + STACK_UNREADABLE_FRAME] = "stack.unreadable_frame",
+		[CTR_STACK_STATUS + STACK_LOST] = "stack.lost",
+		[CTR_STACK_STATUS + STACK_BEFORE_ATTACH] = "stack.before_attach",
+		[CTR_STACK_STATUS + STACK_GIVEN_BACK] = "stack.given_back",
+	};
+	_Static_assert(sizeof(names) / sizeof(names[0]) == CTR_MAX, "every counter has a name");
+
+	return counter < CTR_MAX ? names[counter] : NULL;
+}
+
+const char *stack_status__text(unsigned int status)
+{
+	static const char *const texts[] = {
+		[STACK_COMPLETE] = "complete",
+		[STACK_CUT] = "deeper than 128 frames",
+		[STACK_NOT_PYTHON] = "not a Python process",
+		[STACK_STARTING] = "interpreter is starting",
+		[STACK_NO_THREAD_STATE] = "thread is not known to Python",
+		[STACK_NO_FRAME] = "no Python code is running",
+		[STACK_UNREADABLE_THREAD] = "thread state is not readable",
+		[STACK_UNREADABLE_FRAME] = "frame is not readable",
+		[STACK_LOST] = "stack was dropped",
+		[STACK_BEFORE_ATTACH] = "there before tracing began",
+		[STACK_GIVEN_BACK] = "given back",
+	};
+	_Static_assert(sizeof(texts) / sizeof(texts[0]) == STACK_STATUS_MAX, "every reason has a text");
+
+	return status < STACK_STATUS_MAX ? texts[status] : NULL;
+}

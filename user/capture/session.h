@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * The kernel side, from user space: loads the programs, attaches hooks, reads the ring buffer and the maps. The only
+ * module that knows the skeleton. It knows processes by number only; what they are is the tracker's business.
+ *
+ * Life: new (open, configure, load), start (host-wide hooks), add targets and attach sites at any time, poll and
+ * read_counts until done, free (detaches all). Freeing takes a half-built session and NULL.
+ */
+#ifndef CAPTURE_SESSION_H
+#define CAPTURE_SESSION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "python.h"
+#include "python/sites.h"
+#include "records.h"
+
+enum fault_hook { FAULT_HOOK_AUTO, FAULT_HOOK_FENTRY, FAULT_HOOK_KPROBE, FAULT_HOOK_TRACEPOINT, FAULT_HOOK_PERF };
+
+struct session_opts {
+	uint32_t signals; /* bit per enum signal */
+	enum fault_hook fault_hook;
+	bool cgroup_v1;
+	bool tell_every_exec;
+};
+
+/* What the session hands out; records have passed record__check. Called from poll and read_counts only. */
+struct session_handlers {
+	void (*stack)(const struct rec_stack *rec, void *arg);
+	void (*gc)(const struct rec_gc *rec, void *arg);
+	void (*proc)(const struct rec_proc *rec, void *arg);
+	void (*count)(const struct count_key *key, const struct count_value *delta, void *arg);
+	void *arg;
+};
+
+struct session;
+struct session_links; /* probes of one process */
+
+/*
+ * -EPERM: not allowed (needs root, or CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE); -ENOENT: the kernel has no BTF;
+ * -ENOTSUP: the fault hook asked for is not to be had; else what the kernel said.
+ */
+int session__new(const struct session_opts *opts, const struct session_handlers *handlers, struct session **ret);
+void session__free(struct session *s);
+int session__start(struct session *s);
+
+/* Which hook serves the resident signal on this kernel: the first of fentry, kprobe, tracepoint, perf that works. */
+enum fault_hook session__probe_fault_hook(void);
+const char *fault_hook__name(enum fault_hook hook);
+enum fault_hook session__fault_hook(const struct session *s);
+
+int session__set_interpreter(struct session *s, uint32_t interp, const struct py_walk *walk);
+int session__add_target(struct session *s, pid_t tgid, const struct target *t);
+int session__find_target(const struct session *s, pid_t tgid, struct target *ret);
+void session__remove_target(struct session *s, pid_t tgid);
+
+/*
+ * Attaches the sites of the session's signals to one process. path opens the file they are in. The caller owns *ret.
+ * -ESRCH: the process has ended; -ENOENT, ...
+ */
+int session__attach(struct session *s, pid_t tgid, const char *path, const struct probe_site *sites, size_t n,
+		    struct session_links **ret);
+void session_links__free(struct session_links *l);
+
+/* Handles records for up to timeout_ms. Number of records, or -errno (-EINTR: a signal came). */
+int session__poll(struct session *s, int timeout_ms);
+/* Hands out what was counted since the last call, after every record that came before. */
+int session__read_counts(struct session *s);
+/* Sum over CPUs. */
+uint64_t session__counter(const struct session *s, enum counter counter);
+uint64_t session__bad_records(const struct session *s);
+
+/* Calls fn for each followed page; pages for which it returns true are forgotten. */
+int session__sweep_pages(struct session *s, bool (*fn)(const struct page_key *key, const struct page_value *v, void *arg),
+			 void *arg);
+/* log2 of how many pages a followed page stands for. */
+uint32_t session__page_shift(const struct session *s);
+/* Forgets the blocks of a process that has ended. */
+int session__forget_blocks(struct session *s, uint32_t proc_id);
+
+struct session_cost {
+	uint64_t run_ns; /* time spent in our programs */
+	uint64_t run_cnt;
+};
+void session__cost(const struct session *s, struct session_cost *ret);
+
+#endif

@@ -1,0 +1,709 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * See tracker.h. Numbers of processes (proc_id) are given here, but for forked children, whose number the kernel side
+ * gives at the fork, so that no event of theirs is lost.
+ */
+#include "capture/tracker.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "capture/event.h"
+#include "capture/traced.h"
+
+/* How long a new program image is given to map its interpreter: 12 looks, 1 ms apart at first, doubling. */
+#define MAX_RETRIES 12
+#define FIRST_RETRY_NS 1000000ull
+
+/* Probe sites of one interpreter file, found once. */
+struct site_set {
+	char key[128]; /* build id, or path and inode where there is none */
+	size_t n;
+	struct probe_site site[MAX_PROBE_SITES];
+	UT_hash_handle hh;
+};
+
+struct tracker {
+	struct scope scope;
+	uint32_t signals;
+	struct tracker_deps deps;
+	struct traced *traced; /* by proc_id */
+	struct known_stack *stacks;
+	struct site_set *sites;
+	struct py_walk walks[MAX_INTERPRETERS];
+	uint32_t n_walks;
+	uint32_t next_proc_id;
+	uint32_t n_python;
+	char why[512];
+};
+
+static uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000ull + ts.tv_nsec;
+}
+
+static struct traced *find_traced(struct tracker *t, uint32_t proc_id)
+{
+	struct traced *tr;
+
+	HASH_FIND(hh, t->traced, &proc_id, sizeof(proc_id), tr);
+	return tr;
+}
+
+static struct traced *find_alive(struct tracker *t, pid_t tgid)
+{
+	struct traced *tr;
+
+	for (tr = t->traced; tr; tr = tr->hh.next) {
+		if (tr->tgid == tgid && !tr->ended)
+			return tr;
+	}
+	return NULL;
+}
+
+/* ---- containers ---- */
+
+static uint32_t container_of_cgroup(struct tracker *t, pid_t tgid, uint64_t cgroup_id)
+{
+	struct profile_container c = { .cgroup_id = cgroup_id };
+	char path[4096] = "";
+	struct container found;
+	uint64_t own = 0;
+	int64_t i;
+
+	if (cgroups__path_of_process(t->deps.cgroups, tgid, path, sizeof(path)) ||
+	    (cgroup_id && (cgroups__id_of_path(t->deps.cgroups, path, &own) || own != cgroup_id))) {
+		if (!cgroup_id || cgroups__path_of_id(t->deps.cgroups, cgroup_id, path, sizeof(path)))
+			return PROFILE_NONE;
+	}
+	if (!cgroup_id) {
+		cgroups__id_of_path(t->deps.cgroups, path, &own);
+		c.cgroup_id = own;
+	}
+	container_names__lookup(t->deps.names, path, &found);
+	c.path = path;
+	c.id = found.id;
+	c.name = found.name;
+	c.runtime = found.runtime;
+	c.image = found.image;
+	i = profile__add_container(t->deps.profile, &c);
+	return i < 0 ? PROFILE_NONE : i;
+}
+
+static void refresh_container(struct tracker *t, uint32_t i)
+{
+	const struct profile_container *old = profile__container(t->deps.profile, i);
+	struct profile_container c = *old;
+	struct cgroup_memory m;
+
+	if (cgroups__memory(t->deps.cgroups, old->path, &m))
+		return;
+	c.limit_bytes = m.limit_bytes;
+	c.usage_bytes = m.usage_bytes;
+	c.peak_bytes = m.peak_bytes > old->peak_bytes ? m.peak_bytes : old->peak_bytes;
+	if (m.usage_bytes > c.peak_bytes)
+		c.peak_bytes = m.usage_bytes;
+	c.oom_kills = m.oom_kills;
+	profile__update_container(t->deps.profile, i, &c);
+}
+
+/* ---- interpreters and their probes ---- */
+
+static const struct site_set *sites_of(struct tracker *t, const struct interp *in)
+{
+	struct elf_file *f = NULL;
+	struct site_set *set;
+	char key[128];
+
+	snprintf(key, sizeof(key), "%.64s %.60s", in->build_id, in->build_id[0] ? "" : in->path);
+	HASH_FIND_STR(t->sites, key, set);
+	if (set)
+		return set;
+	if (elf_file__open(in->host_path, &f))
+		return NULL;
+	set = calloc(1, sizeof(*set));
+	if (set) {
+		memcpy(set->key, key, sizeof(set->key));
+		set->n = probe_sites__find(f, t->signals, set->site, MAX_PROBE_SITES);
+		HASH_ADD_STR(t->sites, key, set);
+	}
+	elf_file__free(f);
+	return set;
+}
+
+static int slot_of_walk(struct tracker *t, const struct py_walk *walk, uint32_t *ret)
+{
+	uint32_t i;
+	int err;
+
+	for (i = 0; i < t->n_walks; i++) {
+		if (!memcmp(&t->walks[i], walk, sizeof(*walk))) {
+			*ret = i;
+			return 0;
+		}
+	}
+	if (t->n_walks == MAX_INTERPRETERS)
+		return -ENOSPC;
+	err = session__set_interpreter(t->deps.session, t->n_walks, walk);
+	if (err)
+		return err;
+	t->walks[t->n_walks] = *walk;
+	*ret = t->n_walks++;
+	return 0;
+}
+
+static void note_process(struct tracker *t, struct traced *tr, const char *note)
+{
+	struct profile_process p = *profile__process(t->deps.profile, tr->process);
+
+	p.note = note;
+	profile__update_process(t->deps.profile, tr->process, &p);
+}
+
+static void attach_probes(struct tracker *t, struct traced *tr)
+{
+	const struct site_set *set = sites_of(t, tr->interp);
+	char note[256];
+	int err;
+
+	if (!set || !set->n)
+		return;
+	err = session__attach(t->deps.session, tr->tgid, tr->interp->host_path, set->site, set->n, &tr->links);
+	if (!err || err == -ESRCH)
+		return;
+	snprintf(note, sizeof(note), "probes could not be attached: %s", strerror(-err));
+	note_process(t, tr, note);
+}
+
+static int tell_kernel(struct tracker *t, const struct traced *tr)
+{
+	struct target target = {
+		.proc_id = tr->proc_id,
+		.interp = tr->interp ? tr->interp_slot : INTERP_NONE,
+		.signals = t->signals,
+		.tss_key = -1,
+		.runtime = tr->interp ? tr->interp->runtime : 0,
+	};
+
+	return session__add_target(t->deps.session, tr->tgid, &target);
+}
+
+/* Makes a traced process Python once its interpreter is known. */
+static int adopt_interp(struct tracker *t, struct traced *tr, const struct interp *in)
+{
+	struct profile_process p = *profile__process(t->deps.profile, tr->process);
+	char command[1024];
+	int err;
+
+	tr->interp = malloc(sizeof(*in));
+	if (!tr->interp)
+		return -ENOMEM;
+	*tr->interp = *in;
+	err = slot_of_walk(t, &in->layout.walk, &tr->interp_slot);
+	if (err)
+		return err;
+	if (!proc__cmdline(t->deps.proc, tr->tgid, command, sizeof(command)))
+		p.command = command;
+	p.python = in->version_text;
+	p.interpreter = in->path;
+	profile__update_process(t->deps.profile, tr->process, &p);
+	err = tell_kernel(t, tr);
+	if (err)
+		return err;
+	tr->python = true;
+	t->n_python++;
+	attach_probes(t, tr);
+	return 0;
+}
+
+/* ---- processes ---- */
+
+static struct traced *new_traced(struct tracker *t, pid_t tgid, uint32_t proc_id, struct code_cache *codes)
+{
+	struct profile_process p = { .tgid = tgid, .python = "", .interpreter = "", .note = "" };
+	struct traced *tr = calloc(1, sizeof(*tr));
+	struct proc_stat stat = {};
+	char command[1024] = "";
+	int64_t i;
+
+	if (!tr)
+		return NULL;
+	proc__stat(t->deps.proc, tgid, &stat);
+	proc__cmdline(t->deps.proc, tgid, command, sizeof(command));
+	p.container = container_of_cgroup(t, tgid, 0);
+	p.start_time_ticks = stat.start_time_ticks;
+	p.command = command;
+	i = profile__add_process(t->deps.profile, &p);
+	if (i < 0 || (codes ? 0 : code_cache__new(&tr->codes))) {
+		free(tr);
+		return NULL;
+	}
+	if (codes)
+		tr->codes = code_cache__ref(codes);
+	tr->process = i;
+	tr->tgid = tgid;
+	tr->proc_id = proc_id;
+	tr->cpu_ticks_first = tr->cpu_ticks_last = stat.cpu_ticks;
+	if (p.container != PROFILE_NONE) {
+		tr->cgroup_id = profile__container(t->deps.profile, p.container)->cgroup_id;
+		refresh_container(t, p.container);
+	}
+	HASH_ADD(hh, t->traced, proc_id, sizeof(tr->proc_id), tr);
+	return tr;
+}
+
+/* Ends the tracing of a process; its numbers stay. */
+static void end_traced(struct tracker *t, struct traced *tr)
+{
+	if (tr->ended)
+		return;
+	tr->ended = true;
+	tr->retry_at_ns = 0;
+	session_links__free(tr->links);
+	tr->links = NULL;
+	if (t->signals & 1u << SIGNAL_EXACT)
+		session__forget_blocks(t->deps.session, tr->proc_id);
+}
+
+/* Takes in a process of the scope. 0: taken in, or nothing to do. */
+static int take_in(struct tracker *t, pid_t tgid, bool retry)
+{
+	const char *why = NULL;
+	struct interp *in;
+	struct traced *tr;
+	int err;
+
+	if (find_alive(t, tgid))
+		return 0;
+	in = calloc(1, sizeof(*in));
+	if (!in)
+		return -ENOMEM;
+	err = interp__of_process(tgid, in, &why);
+	if (err == -ENOTSUP)
+		snprintf(t->why, sizeof(t->why), "%.200s (Python %s): %s", in->path, in->version_text, why ? why : "");
+	if (err && t->scope.kind == SCOPE_ALL && !(retry && err == -ENOENT))
+		goto out;
+	if (err == -ESRCH || err == -EPERM || err == -EACCES)
+		goto out;
+	tr = new_traced(t, tgid, ++t->next_proc_id, NULL);
+	if (!tr) {
+		err = -ENOMEM;
+		goto out;
+	}
+	if (!err) {
+		err = adopt_interp(t, tr, in);
+		goto out;
+	}
+	if (err == -ENOTSUP)
+		note_process(t, tr, t->why);
+	else if (retry)
+		tr->retry_at_ns = now_ns() + FIRST_RETRY_NS;
+	if (tell_kernel(t, tr))
+		end_traced(t, tr);
+out:
+	free(in);
+	return err;
+}
+
+static bool in_scope(struct tracker *t, pid_t tgid)
+{
+	size_t len = strlen(t->scope.cgroup_path);
+	char path[4096];
+
+	switch (t->scope.kind) {
+	case SCOPE_ALL:
+		return true;
+	case SCOPE_CGROUP:
+		if (cgroups__path_of_process(t->deps.cgroups, tgid, path, sizeof(path)))
+			return false;
+		return !strcmp(t->scope.cgroup_path, "/") ||
+		       (!strncmp(path, t->scope.cgroup_path, len) && (path[len] == '/' || !path[len]));
+	default:
+		return tgid == t->scope.tgid;
+	}
+}
+
+static int take_in_one(pid_t tgid, void *arg)
+{
+	struct tracker *t = arg;
+
+	if (tgid != getpid() && in_scope(t, tgid))
+		take_in(t, tgid, false);
+	return 0;
+}
+
+int tracker__start(struct tracker *t, struct session *session)
+{
+	t->deps.session = session;
+	switch (t->scope.kind) {
+	case SCOPE_ALL:
+		return proc__for_each_process(t->deps.proc, take_in_one, t);
+	case SCOPE_CGROUP:
+		return cgroups__for_each_process(t->deps.cgroups, t->scope.cgroup_path, take_in_one, t);
+	default:
+		return t->scope.tgid ? take_in(t, t->scope.tgid, false) : 0;
+	}
+}
+
+int tracker__add_command(struct tracker *t, pid_t tgid)
+{
+	struct traced *tr = new_traced(t, tgid, ++t->next_proc_id, NULL);
+
+	t->scope.tgid = tgid;
+	return tr ? tell_kernel(t, tr) : -ENOMEM;
+}
+
+void tracker__retry(struct tracker *t)
+{
+	uint64_t now = now_ns();
+	struct traced *tr, *next;
+
+	HASH_ITER(hh, t->traced, tr, next) {
+		struct interp *in;
+		const char *why;
+		int err;
+
+		if (!tr->retry_at_ns || now < tr->retry_at_ns)
+			continue;
+		in = calloc(1, sizeof(*in));
+		err = in ? interp__of_process(tr->tgid, in, &why) : -ENOMEM;
+		tr->retry_at_ns = 0;
+		if (!err)
+			adopt_interp(t, tr, in);
+		else if (err == -ENOENT && ++tr->retries < MAX_RETRIES)
+			tr->retry_at_ns = now + (FIRST_RETRY_NS << tr->retries);
+		free(in);
+	}
+}
+
+/* ---- what the session hands out ---- */
+
+static void on_fork(struct tracker *t, const struct rec_proc *rec)
+{
+	struct traced *parent = find_traced(t, rec->parent_proc_id);
+	struct traced *tr;
+
+	if (!rec->proc_id || find_traced(t, rec->proc_id))
+		return;
+	tr = new_traced(t, rec->hdr.tgid, rec->proc_id, parent ? parent->codes : NULL);
+	if (!tr || !parent || !parent->interp)
+		return;
+	tr->interp = malloc(sizeof(*tr->interp));
+	if (!tr->interp)
+		return;
+	*tr->interp = *parent->interp;
+	tr->interp_slot = parent->interp_slot;
+	tr->python = true;
+	t->n_python++;
+	attach_probes(t, tr);
+}
+
+static void on_proc(const struct rec_proc *rec, void *arg)
+{
+	struct traced *tr;
+	struct tracker *t = arg;
+
+	if (rec->hdr.kind == REC_FORK) {
+		on_fork(t, rec);
+		return;
+	}
+	tr = find_traced(t, rec->proc_id);
+	if (tr)
+		end_traced(t, tr);
+	if (rec->hdr.kind == REC_EXEC && (tr || in_scope(t, rec->hdr.tgid)))
+		take_in(t, rec->hdr.tgid, true);
+}
+
+/* A process whose fork or exec record was dropped. */
+static struct traced *traced_of_record(struct tracker *t, uint32_t proc_id, pid_t tgid)
+{
+	struct traced *tr = find_traced(t, proc_id);
+
+	return tr ? tr : new_traced(t, tgid, proc_id, NULL);
+}
+
+static int64_t reason_node(struct tracker *t, const char *fmt, unsigned int status)
+{
+	struct profile_frame f = { .kind = FRAME_REASON, .file = "" };
+	char text[128];
+	int64_t frame;
+
+	snprintf(text, sizeof(text), fmt, stack_status__text(status));
+	f.function = text;
+	frame = profile__add_frame(t->deps.profile, &f);
+	return frame < 0 ? frame : profile__add_node(t->deps.profile, 0, frame);
+}
+
+/* Node of a stack's leaf. */
+static int64_t resolve_stack(struct tracker *t, struct traced *tr, const struct rec_stack *rec)
+{
+	struct mem_reader m = mem_reader__of_process(tr->tgid);
+	int64_t node = 0, frame;
+	uint32_t i;
+
+	if (!rec->depth || !tr->interp)
+		return reason_node(t, "[no python stack: %s]", rec->status);
+	if (rec->status != STACK_COMPLETE)
+		node = reason_node(t, "[stack is cut: %s]", rec->status);
+	for (i = rec->depth; i-- > 0 && node >= 0;) {
+		if (!rec->frames[i].code)
+			continue;
+		frame = code_cache__frame(tr->codes, &m, &tr->interp->layout, &rec->frames[i], t->deps.profile);
+		if (frame < 0)
+			return frame;
+		node = profile__add_node(t->deps.profile, node, frame);
+	}
+	return node;
+}
+
+static void move_to_cgroup(struct tracker *t, struct traced *tr, uint64_t cgroup_id)
+{
+	struct profile_process p = *profile__process(t->deps.profile, tr->process);
+	uint32_t container = container_of_cgroup(t, tr->tgid, cgroup_id);
+
+	tr->cgroup_id = cgroup_id;
+	if (container == PROFILE_NONE)
+		return;
+	p.container = container;
+	profile__update_process(t->deps.profile, tr->process, &p);
+	refresh_container(t, container);
+}
+
+static void on_stack(const struct rec_stack *rec, void *arg)
+{
+	struct tracker *t = arg;
+	struct traced *tr = traced_of_record(t, rec->proc_id, rec->hdr.tgid);
+	struct known_stack *known;
+	int64_t node;
+
+	if (!tr)
+		return;
+	if (rec->cgroup_id && rec->cgroup_id != tr->cgroup_id)
+		move_to_cgroup(t, tr, rec->cgroup_id);
+	node = resolve_stack(t, tr, rec);
+	if (node < 0)
+		return;
+	HASH_FIND(hh, t->stacks, &rec->stack_id, sizeof(rec->stack_id), known);
+	if (!known) {
+		known = calloc(1, sizeof(*known));
+		if (!known)
+			return;
+		known->stack_id = rec->stack_id;
+		HASH_ADD(hh, t->stacks, stack_id, sizeof(known->stack_id), known);
+	}
+	known->node = node;
+	known->tid = rec->tid;
+}
+
+/* Node and thread of a stack id, pseudo stacks and lost ones included. */
+static struct known_stack look_up_stack(struct tracker *t, uint64_t stack_id)
+{
+	struct known_stack *known, none = {};
+	int64_t node;
+
+	HASH_FIND(hh, t->stacks, &stack_id, sizeof(stack_id), known);
+	if (known)
+		return *known;
+	switch (stack_id) {
+	case STACK_BEFORE_ATTACH:
+	case STACK_GIVEN_BACK:
+		node = reason_node(t, "[%s]", stack_id);
+		break;
+	default:
+		node = reason_node(t, "[no python stack: %s]", STACK_LOST);
+		break;
+	}
+	none.node = node < 0 ? 0 : node;
+	return none;
+}
+
+static void on_count(const struct count_key *key, const struct count_value *delta, void *arg)
+{
+	struct tracker *t = arg;
+	struct traced *tr = find_traced(t, key->proc_id);
+	struct known_stack stack;
+	struct profile_sums sums = {
+		.alloc_cnt = delta->alloc_cnt,
+		.alloc_bytes = delta->alloc_bytes,
+		.free_cnt = delta->free_cnt,
+		.free_bytes = delta->free_bytes,
+	};
+
+	if (!tr || key->kind >= KIND_MAX)
+		return;
+	stack = look_up_stack(t, key->stack_id);
+	profile__add(t->deps.profile, tr->process, stack.tid, stack.node, key->kind, &sums);
+}
+
+static void on_gc(const struct rec_gc *rec, void *arg)
+{
+	struct tracker *t = arg;
+	struct traced *tr = traced_of_record(t, rec->proc_id, rec->hdr.tgid);
+	struct profile_gc gc = {
+		.time_ns = rec->hdr.time_ns,
+		.tid = rec->tid,
+		.generation = rec->generation,
+		.collected = rec->collected,
+		.pause_ns = rec->pause_ns,
+	};
+
+	if (!tr)
+		return;
+	gc.process = tr->process;
+	gc.node = look_up_stack(t, rec->stack_id).node;
+	profile__add_gc(t->deps.profile, &gc);
+}
+
+struct session_handlers tracker__handlers(struct tracker *t)
+{
+	return (struct session_handlers){
+		.stack = on_stack, .gc = on_gc, .proc = on_proc, .count = on_count, .arg = t
+	};
+}
+
+/* ---- upkeep ---- */
+
+void tracker__refresh(struct tracker *t)
+{
+	uint64_t page_bytes = sysconf(_SC_PAGESIZE);
+	struct profile_process p;
+	struct proc_stat stat;
+	struct traced *tr;
+	uint32_t i;
+
+	for (i = 0; i < profile__n_containers(t->deps.profile); i++)
+		refresh_container(t, i);
+	for (tr = t->traced; tr; tr = tr->hh.next) {
+		if (tr->ended || proc__stat(t->deps.proc, tr->tgid, &stat))
+			continue;
+		tr->cpu_ticks_last = stat.cpu_ticks;
+		p = *profile__process(t->deps.profile, tr->process);
+		p.rss_bytes = stat.rss_pages * page_bytes;
+		profile__update_process(t->deps.profile, tr->process, &p);
+	}
+}
+
+/* True: forget the page. What it held is taken away from its line, and from "given back" by nobody. */
+static bool page_is_gone(const struct page_key *key, const struct page_value *v, void *arg)
+{
+	struct tracker *t = arg;
+	struct traced *tr = find_traced(t, key->proc_id);
+	struct profile_sums sums = { .free_cnt = 1 }, back = { .alloc_cnt = 1 };
+	struct known_stack stack;
+
+	if (!tr || tr->ended)
+		return true;
+	if (!tr->pagemap && pagemap__open(tr->tgid, &tr->pagemap))
+		return false;
+	if (pagemap__present(tr->pagemap, key->page))
+		return false;
+	sums.free_bytes = ((uint64_t)v->pages * sysconf(_SC_PAGESIZE)) << session__page_shift(t->deps.session);
+	back.alloc_bytes = sums.free_bytes;
+	stack = look_up_stack(t, v->stack_id);
+	profile__add(t->deps.profile, tr->process, stack.tid, stack.node, v->kind, &sums);
+	stack = look_up_stack(t, STACK_GIVEN_BACK);
+	profile__add(t->deps.profile, tr->process, stack.tid, stack.node, v->kind, &back);
+	return true;
+}
+
+int tracker__sweep(struct tracker *t)
+{
+	struct traced *tr;
+	int err;
+
+	if (!(t->signals & 1u << SIGNAL_RESIDENT))
+		return 0;
+	err = session__sweep_pages(t->deps.session, page_is_gone, t);
+	for (tr = t->traced; tr; tr = tr->hh.next) {
+		pagemap__free(tr->pagemap);
+		tr->pagemap = NULL;
+	}
+	return err;
+}
+
+uint32_t tracker__n_python(const struct tracker *t)
+{
+	return t->n_python;
+}
+
+uint32_t tracker__n_alive(const struct tracker *t)
+{
+	const struct traced *tr;
+	uint32_t n = 0;
+
+	for (tr = t->traced; tr; tr = tr->hh.next)
+		n += !tr->ended;
+	return n;
+}
+
+uint64_t tracker__cpu_ns(const struct tracker *t)
+{
+	uint64_t ticks = 0, hz = sysconf(_SC_CLK_TCK);
+	const struct traced *tr;
+
+	for (tr = t->traced; tr; tr = tr->hh.next)
+		ticks += tr->cpu_ticks_last - tr->cpu_ticks_first;
+	return ticks * (1000000000ull / hz);
+}
+
+const char *tracker__why(const struct tracker *t)
+{
+	return t->why;
+}
+
+bool tracker__wants_every_exec(const struct tracker *t)
+{
+	return t->scope.kind != SCOPE_TREE;
+}
+
+int tracker__new(const struct scope *scope, uint32_t signals, const struct tracker_deps *deps, struct tracker **ret)
+{
+	struct tracker *t = calloc(1, sizeof(*t));
+
+	if (!t)
+		return -ENOMEM;
+	t->scope = *scope;
+	t->signals = signals;
+	t->deps = *deps;
+	*ret = t;
+	return 0;
+}
+
+static void free_traced(struct tracker *t, struct traced *tr)
+{
+	HASH_DEL(t->traced, tr);
+	session_links__free(tr->links);
+	code_cache__unref(tr->codes);
+	pagemap__free(tr->pagemap);
+	free(tr->interp);
+	free(tr);
+}
+
+void tracker__free(struct tracker *t)
+{
+	struct known_stack *k, *next_stack;
+	struct site_set *set, *next_set;
+	struct traced *tr, *next;
+
+	if (!t)
+		return;
+	HASH_ITER(hh, t->traced, tr, next)
+		free_traced(t, tr);
+	HASH_ITER(hh, t->stacks, k, next_stack) {
+		HASH_DEL(t->stacks, k);
+		free(k);
+	}
+	HASH_ITER(hh, t->sites, set, next_set) {
+		HASH_DEL(t->sites, set);
+		free(set);
+	}
+	free(t);
+}

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * Which processes are traced, what they are, and where their events go in the profile. Takes what the session hands out,
+ * finds interpreters, attaches their probes, follows fork, exec and exit.
+ */
+#ifndef CAPTURE_TRACKER_H
+#define CAPTURE_TRACKER_H
+
+#include "capture/session.h"
+#include "containers/cgroup.h"
+#include "containers/container.h"
+#include "model/profile.h"
+#include "system/proc.h"
+
+enum scope_kind {
+	SCOPE_ALL, /* every Python process of the host */
+	SCOPE_CGROUP, /* every process in a cgroup and below it */
+	SCOPE_TREE, /* one process and what it forks from now on */
+};
+
+struct scope {
+	enum scope_kind kind;
+	char cgroup_path[4096]; /* SCOPE_CGROUP */
+	pid_t tgid; /* SCOPE_TREE */
+};
+
+/* What the tracker works with; all outlive it. names may be NULL. */
+struct tracker_deps {
+	struct session *session; /* set by tracker__start */
+	struct profile *profile;
+	struct cgroups *cgroups;
+	struct container_names *names;
+	struct proc *proc;
+};
+
+struct tracker;
+
+int tracker__new(const struct scope *scope, uint32_t signals, const struct tracker_deps *deps, struct tracker **ret);
+void tracker__free(struct tracker *t);
+/* What to give session__new. */
+struct session_handlers tracker__handlers(struct tracker *t);
+/* True when the session must tell of every exec. */
+bool tracker__wants_every_exec(const struct tracker *t);
+
+/*
+ * Takes in all processes of the scope that run now. 0; for SCOPE_TREE also -ESRCH (no such process), -ENOEXEC (not
+ * Python), -ENOTSUP (Python, but out of reach: tracker__why tells).
+ */
+int tracker__start(struct tracker *t, struct session *session);
+/* Adds a process about to exec (record -- COMMAND), before it has become Python. */
+int tracker__add_command(struct tracker *t, pid_t tgid);
+const char *tracker__why(const struct tracker *t);
+
+/* To be called often: tries again where a new program image was not Python yet. */
+void tracker__retry(struct tracker *t);
+/* To be called every second: limits and usage of containers, resident sets of processes. */
+void tracker__refresh(struct tracker *t);
+/* Looks which followed pages are still resident and takes away those that are not. */
+int tracker__sweep(struct tracker *t);
+
+uint32_t tracker__n_python(const struct tracker *t); /* Python processes attached so far */
+uint32_t tracker__n_alive(const struct tracker *t); /* traced processes that have not ended */
+/* User and system time that the traced processes used since they were taken in, ns. */
+uint64_t tracker__cpu_ns(const struct tracker *t);
+
+#endif

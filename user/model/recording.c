@@ -1,0 +1,529 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * The writer of recordings: one transaction per flush, in which only what is new or changed is
+ * written. The file's making is in recording_create.c, reading in recording_load.c, the schema in
+ * recording_schema.c.
+ *
+ * Items that never change (frames, nodes, cells, collections) are written from where the last
+ * committed flush ended. Of items that may change, a digest of the row last written is kept; after
+ * a failed transaction all digests are forgotten, so that everything is written again. Time 0 is
+ * the first flush: flush once at the start. Peaks are not stored; a reader finds them by ending a
+ * second at each flush, so tick right before each flush.
+ */
+#include "model/recording.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "model/intern.h"
+#include "model/recording_create.h"
+#include "model/recording_schema.h"
+#include "python.h"
+
+/* Wait this long for somebody who writes to the file with SQL of their own. */
+#define BUSY_MS 200
+
+enum statement {
+	BEGIN,
+	COMMIT,
+	ROLLBACK,
+	PUT_META,
+	PUT_COUNTER,
+	PUT_CONTAINER,
+	PUT_USAGE,
+	PUT_PROCESS,
+	PUT_FRAME,
+	PUT_NODE,
+	PUT_CELL,
+	PUT_FLUSH,
+	PUT_DELTA,
+	PUT_GC,
+	N_STATEMENTS,
+};
+
+static const char *const statements[] = {
+	[BEGIN] = "BEGIN IMMEDIATE",
+	[COMMIT] = "COMMIT",
+	[ROLLBACK] = "ROLLBACK",
+	[PUT_META] = "INSERT OR REPLACE INTO meta VALUES(?, ?)",
+	[PUT_COUNTER] = "INSERT OR REPLACE INTO counter VALUES(?, ?, ?)",
+	[PUT_CONTAINER] =
+		"INSERT OR REPLACE INTO container VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+	[PUT_USAGE] = "INSERT OR REPLACE INTO usage VALUES(?, ?, ?, ?)",
+	[PUT_PROCESS] = "INSERT OR REPLACE INTO process VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?)",
+	[PUT_FRAME] = "INSERT INTO frame VALUES(?, ?, ?, ?, ?)",
+	[PUT_NODE] = "INSERT INTO node VALUES(?, ?, ?)",
+	[PUT_CELL] = "INSERT INTO cell VALUES(?, ?, ?, ?, ?)",
+	[PUT_FLUSH] = "INSERT INTO flush VALUES(?, ?)",
+	[PUT_DELTA] = "INSERT INTO delta VALUES(?, ?, ?, ?, ?, ?)",
+	[PUT_GC] = "INSERT INTO gc VALUES(?, ?, ?, ?, ?, ?, ?, ?)",
+};
+
+/* By index: digest of the row last written. */
+struct digests {
+	uint64_t *items;
+	uint32_t n, capacity;
+};
+
+/* How far the file has come; changes only when a transaction is committed. */
+struct progress {
+	uint32_t frames, nodes, cells;
+	uint64_t gc; /* collections since the first ever */
+	int64_t flushes;
+	int64_t time_ms;
+};
+
+struct recording {
+	sqlite3 *db;
+	sqlite3_stmt *statements[N_STATEMENTS];
+	struct progress done;
+	uint64_t begin_ns;
+	struct digests meta, own_meta, counters, containers, usage, processes;
+};
+
+/* A row being bound; its digest grows with each value. */
+struct row {
+	sqlite3_stmt *statement;
+	int column;
+	uint64_t digest;
+};
+
+static struct row row__start(struct recording *r, enum statement s)
+{
+	return (struct row){.statement = r->statements[s]};
+}
+
+static void row__int(struct row *row, uint64_t value)
+{
+	row->digest = PY_HASH_STEP(row->digest, value);
+	sqlite3_bind_int64(row->statement, ++row->column, (int64_t)value);
+}
+
+/* For what is added up: SQL must never see it negative. */
+static void row__sum(struct row *row, uint64_t value)
+{
+	row__int(row, value > INT64_MAX ? INT64_MAX : value);
+}
+
+static void row__text(struct row *row, const char *s)
+{
+	for (size_t i = 0; i == 0 || s[i - 1]; i++)
+		row->digest = PY_HASH_STEP(row->digest, (unsigned char)s[i]);
+	sqlite3_bind_text(row->statement, ++row->column, s, -1, SQLITE_STATIC);
+}
+
+static void row__null(struct row *row)
+{
+	row->digest = PY_HASH_STEP(row->digest, UINT64_MAX);
+	sqlite3_bind_null(row->statement, ++row->column);
+}
+
+static int step(sqlite3_stmt *statement)
+{
+	int err = recording_schema__errno(sqlite3_db_handle(statement), sqlite3_step(statement));
+
+	sqlite3_reset(statement);
+	return err;
+}
+
+static int row__write(struct row *row)
+{
+	return step(row->statement);
+}
+
+/* Writes the row if item i of the digests is not the same already. */
+static int row__write_changed(struct row *row, struct digests *digests, uint32_t i)
+{
+	int err;
+
+	if (i < digests->n && digests->items[i] == row->digest)
+		return 0;
+	err = array__reserve((void **)&digests->items, &digests->capacity, i,
+			     sizeof(*digests->items));
+	if (!err)
+		err = row__write(row);
+	if (err)
+		return err;
+	for (; digests->n <= i; digests->n++)
+		digests->items[digests->n] = 0;
+	digests->items[i] = row->digest;
+	return 0;
+}
+
+int recording__create(const char *path, struct recording **ret)
+{
+	struct recording *r = calloc(1, sizeof(*r));
+	int err;
+
+	if (!r)
+		return -ENOMEM;
+	err = recording_create__file(path, &r->db);
+	if (err) {
+		free(r);
+		return err;
+	}
+	sqlite3_busy_timeout(r->db, BUSY_MS);
+	for (int i = 0; i < N_STATEMENTS && !err; i++)
+		err = recording_schema__errno(r->db, sqlite3_prepare_v3(r->db, statements[i], -1,
+									SQLITE_PREPARE_PERSISTENT,
+									&r->statements[i], NULL));
+	if (err) {
+		recording__close(r);
+		return err;
+	}
+	*ret = r;
+	return 0;
+}
+
+static int put_own_meta(struct recording *r, uint32_t i, const char *key, uint64_t value)
+{
+	char text[24];
+	struct row row = row__start(r, PUT_META);
+
+	sqlite3_snprintf(sizeof(text), text, "%llu", (unsigned long long)value);
+	row__text(&row, key);
+	row__text(&row, text);
+	return row__write_changed(&row, &r->own_meta, i);
+}
+
+static bool is_own_meta(const char *key)
+{
+	return !strcmp(key, RECORDING_META_FORMAT) || !strcmp(key, RECORDING_META_BEGIN) ||
+	       !strcmp(key, RECORDING_META_MERGED);
+}
+
+static int put_meta(struct recording *r, const struct profile *p)
+{
+	int err = put_own_meta(r, 0, RECORDING_META_FORMAT, RECORDING_FORMAT);
+
+	if (!err)
+		err = put_own_meta(r, 1, RECORDING_META_BEGIN, r->begin_ns);
+	if (!err)
+		err = put_own_meta(r, 2, RECORDING_META_MERGED, profile__merged(p));
+	for (uint32_t i = 0; i < profile__n_meta(p) && !err; i++) {
+		struct row row = row__start(r, PUT_META);
+		const char *key, *value;
+
+		profile__meta_at(p, i, &key, &value);
+		if (is_own_meta(key))
+			continue;
+		row__text(&row, key);
+		row__text(&row, value);
+		err = row__write_changed(&row, &r->meta, i);
+	}
+	return err;
+}
+
+static int put_counters(struct recording *r, const struct profile *p)
+{
+	int err = 0;
+
+	for (uint32_t i = 0; i < profile__n_counters(p) && !err; i++) {
+		struct row row = row__start(r, PUT_COUNTER);
+		const char *name;
+		uint64_t value;
+
+		profile__counter(p, i, &name, &value);
+		row__int(&row, i);
+		row__text(&row, name);
+		row__int(&row, value);
+		err = row__write_changed(&row, &r->counters, i);
+	}
+	return err;
+}
+
+static int put_usage(struct recording *r, uint32_t i, const struct profile_container *c,
+		     int64_t time_ms)
+{
+	struct row row = row__start(r, PUT_USAGE);
+
+	if (!c->usage_bytes)
+		return 0;
+	row__int(&row, (uint64_t)time_ms);
+	row.digest = 0; /* the same usage at another time says nothing new */
+	row__int(&row, i);
+	row__int(&row, c->usage_bytes);
+	row__int(&row, c->limit_bytes);
+	return row__write_changed(&row, &r->usage, i);
+}
+
+static int put_containers(struct recording *r, const struct profile *p, int64_t time_ms)
+{
+	int err = 0;
+
+	for (uint32_t i = 0; i < profile__n_containers(p) && !err; i++) {
+		const struct profile_container *c = profile__container(p, i);
+		struct row row = row__start(r, PUT_CONTAINER);
+
+		row__int(&row, i);
+		row__int(&row, c->cgroup_id);
+		row__text(&row, c->path);
+		row__text(&row, c->id);
+		row__text(&row, c->name);
+		row__text(&row, c->runtime);
+		row__text(&row, c->image);
+		row__int(&row, c->limit_bytes);
+		row__int(&row, c->usage_bytes);
+		row__int(&row, c->peak_bytes);
+		row__int(&row, c->oom_kills);
+		err = row__write_changed(&row, &r->containers, i);
+		if (!err)
+			err = put_usage(r, i, c, time_ms);
+	}
+	return err;
+}
+
+static int put_processes(struct recording *r, const struct profile *p)
+{
+	int err = 0;
+
+	for (uint32_t i = 0; i < profile__n_processes(p) && !err; i++) {
+		const struct profile_process *c = profile__process(p, i);
+		struct row row = row__start(r, PUT_PROCESS);
+
+		row__int(&row, i);
+		row__int(&row, c->tgid);
+		if (c->container == PROFILE_NONE)
+			row__null(&row);
+		else
+			row__int(&row, c->container);
+		row__int(&row, c->start_time_ticks);
+		row__text(&row, c->command);
+		row__text(&row, c->python);
+		row__text(&row, c->interpreter);
+		row__text(&row, c->note);
+		row__int(&row, c->rss_bytes);
+		err = row__write_changed(&row, &r->processes, i);
+	}
+	return err;
+}
+
+static int put_frames(struct recording *r, const struct profile *p, struct progress *now)
+{
+	for (; now->frames < profile__n_frames(p); now->frames++) {
+		const struct profile_frame *f = profile__frame(p, now->frames);
+		struct row row = row__start(r, PUT_FRAME);
+		int err;
+
+		row__int(&row, now->frames);
+		row__int(&row, f->kind);
+		row__int(&row, (uint64_t)f->line);
+		row__text(&row, f->function);
+		row__text(&row, f->file);
+		err = row__write(&row);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+/* Node 0 is in no table: it has neither parent nor frame. */
+static int put_nodes(struct recording *r, const struct profile *p, struct progress *now)
+{
+	if (!now->nodes)
+		now->nodes = 1;
+	for (; now->nodes < profile__n_nodes(p); now->nodes++) {
+		const struct profile_node *n = profile__node(p, now->nodes);
+		struct row row = row__start(r, PUT_NODE);
+		int err;
+
+		row__int(&row, now->nodes);
+		row__int(&row, n->parent);
+		row__int(&row, n->frame);
+		err = row__write(&row);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+static int put_cells(struct recording *r, const struct profile *p, struct progress *now)
+{
+	for (; now->cells < profile__n_cells(p); now->cells++) {
+		const struct profile_cell *c = profile__cell(p, now->cells);
+		struct row row = row__start(r, PUT_CELL);
+		int err;
+
+		row__int(&row, now->cells);
+		row__int(&row, c->process);
+		row__int(&row, c->tid);
+		row__int(&row, c->node);
+		row__int(&row, c->kind);
+		err = row__write(&row);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+static int put_gc(struct recording *r, const struct profile *p, struct progress *now)
+{
+	uint64_t dropped = profile__gc_dropped(p), end = dropped + profile__n_gc(p);
+
+	if (now->gc < dropped)
+		now->gc = dropped;
+	for (; now->gc < end; now->gc++) {
+		const struct profile_gc *gc = profile__gc(p, (uint32_t)(now->gc - dropped));
+		struct row row = row__start(r, PUT_GC);
+		int err;
+
+		row__int(&row, now->gc);
+		row__int(&row, gc->time_ns - r->begin_ns);
+		row__int(&row, gc->process);
+		row__int(&row, gc->tid);
+		row__int(&row, gc->node);
+		row__int(&row, (uint64_t)gc->generation);
+		row__int(&row, (uint64_t)gc->collected);
+		row__sum(&row, gc->pause_ns);
+		err = row__write(&row);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+static int put_delta(uint32_t cell, const struct profile_sums *added, void *arg)
+{
+	struct recording *r = arg;
+	struct row row = row__start(r, PUT_DELTA);
+
+	row__int(&row, (uint64_t)r->done.flushes);
+	row__int(&row, cell);
+	row__sum(&row, added->alloc_cnt);
+	row__sum(&row, added->alloc_bytes);
+	row__sum(&row, added->free_cnt);
+	row__sum(&row, added->free_bytes);
+	return row__write(&row);
+}
+
+static int put_flush(struct recording *r, struct progress *now)
+{
+	struct row row = row__start(r, PUT_FLUSH);
+
+	row__int(&row, (uint64_t)now->flushes++);
+	row__int(&row, (uint64_t)now->time_ms);
+	return row__write(&row);
+}
+
+static int put_all(struct recording *r, struct profile *p, struct progress *now)
+{
+	int err = put_meta(r, p);
+
+	if (!err)
+		err = put_counters(r, p);
+	if (!err)
+		err = put_containers(r, p, now->time_ms);
+	if (!err)
+		err = put_processes(r, p);
+	if (!err)
+		err = put_frames(r, p, now);
+	if (!err)
+		err = put_nodes(r, p, now);
+	if (!err)
+		err = put_cells(r, p, now);
+	if (!err)
+		err = put_gc(r, p, now);
+	if (!err)
+		err = put_flush(r, now);
+	return err ? err : profile__drain_changes(p, put_delta, r);
+}
+
+static void forget_digests(struct recording *r)
+{
+	struct digests *all[] = {&r->meta,	 &r->own_meta, &r->counters,
+				 &r->containers, &r->usage,    &r->processes};
+
+	for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++)
+		all[i]->n = 0;
+}
+
+int recording__flush(struct recording *r, struct profile *p, uint64_t time_ns)
+{
+	struct progress now = r->done;
+	int64_t time_ms;
+	int err;
+
+	if (!now.flushes)
+		r->begin_ns = time_ns;
+	time_ms = time_ns > r->begin_ns ? (int64_t)((time_ns - r->begin_ns) / 1000000) : 0;
+	if (time_ms > now.time_ms)
+		now.time_ms = time_ms;
+	err = step(r->statements[BEGIN]);
+	if (!err)
+		err = put_all(r, p, &now);
+	if (!err)
+		err = step(r->statements[COMMIT]);
+	if (!err) {
+		r->done = now;
+		return 0;
+	}
+	/* SQLite has rolled back already after some errors. */
+	if (!sqlite3_get_autocommit(r->db))
+		step(r->statements[ROLLBACK]);
+	forget_digests(r);
+	return err;
+}
+
+int recording__close(struct recording *r)
+{
+	int err;
+
+	if (!r)
+		return 0;
+	for (int i = 0; i < N_STATEMENTS; i++)
+		sqlite3_finalize(r->statements[i]);
+	/* A file that is not in WAL mode opens read-only wherever it is; while someone reads it, it
+	 * stays as it is. */
+	err = recording_schema__errno(
+		r->db, sqlite3_exec(r->db, "PRAGMA journal_mode = DELETE", NULL, NULL, NULL));
+	sqlite3_close(r->db);
+	forget_digests(r);
+	free(r->meta.items);
+	free(r->own_meta.items);
+	free(r->counters.items);
+	free(r->containers.items);
+	free(r->usage.items);
+	free(r->processes.items);
+	free(r);
+	return err == -EBUSY ? 0 : err;
+}
+
+const char *recording__strerror(int err)
+{
+	switch (-err) {
+	case EEXIST:
+		return "a file that is not a recording of pymemscope is there; choose another name "
+		       "or remove it";
+	case EBUSY:
+		return "the recording is in use by another program; end it or choose another name";
+	case EACCES:
+	case EPERM:
+		return "no permission; choose a folder and file that you may use, or run as their "
+		       "owner";
+	case EROFS:
+		return "the file system is read-only; choose a folder that can be written to";
+	case ENOSPC:
+		return "the disk or quota is full; free some space or choose another disk";
+	case ENOENT:
+		return "no such file or folder; check the path and make the folder first";
+	case EISDIR:
+		return "this is a folder; name a file in it";
+	case ENOTDIR:
+		return "a part of the path is not a folder; check the path";
+	case EMEDIUMTYPE:
+		return "not a recording of pymemscope; give a file that `pymemscope record` wrote";
+	case EPROTONOSUPPORT:
+		return "made by a newer pymemscope; read it with that version";
+	case EBADMSG:
+		return "the recording is damaged or cut off; take another copy or record again";
+	case ENOMEM:
+		return "out of memory; read a shorter span of time or free some memory";
+	case EINVAL:
+		return "the span of time ends before it begins; swap its ends";
+	case EIO:
+		return "the disk reports an error; check it and record to another one";
+	default:
+		return strerror(-err);
+	}
+}

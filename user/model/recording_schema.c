@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * The schema of a recording. Tables are laid out to stay small, views to be asked:
+ *
+ *   lines        bytes by container, file, line (the leaf of the stack) and kind
+ *   stacks       bytes by container, process and kind for each stack, root first, as "function
+ * (file:line);..." sample       what was added at each flush by process, thread, node and kind
+ *   memory       usage and limit of each container over time (a row where it changed)
+ *   collections  runs of the garbage collector, and where they were triggered
+ *
+ * A sum of one second is a row of `delta`: (flush, cell) is its key, and the cell holds what never
+ * changes, so a row costs about 18 bytes. Integers are 64 bits, signed; unsigned ones keep their
+ * bits. Of limit_bytes -1 is no limit and 0 not known. Times are milliseconds since the first
+ * flush. Rules of SQLite: https://www.sqlite.org/fileformat2.html
+ */
+#include "model/recording_schema.h"
+
+#include <errno.h>
+#include <stddef.h>
+
+const char *const recording_tables[] = {"meta",	 "counter", "kind", "container", "process",
+					"frame", "node",    "cell", "flush",	 "delta",
+					"gc",	 "usage",   NULL};
+
+#define BASE_TABLES                                                                                \
+	"CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;"              \
+	"CREATE TABLE counter(id INTEGER PRIMARY KEY, name TEXT NOT NULL, value INTEGER NOT "      \
+	"NULL);"                                                                                   \
+	"CREATE TABLE kind(id INTEGER PRIMARY KEY, name TEXT NOT NULL);"                           \
+	"INSERT INTO kind VALUES(0, 'resident_anon'), (1, 'resident_file'),"                       \
+	" (2, 'resident_shmem'), (3, 'exact'), (4, 'heap_pool'), (5, 'heap_large');"               \
+	"CREATE TABLE container(id INTEGER PRIMARY KEY, cgroup_id INTEGER NOT NULL,"               \
+	" path TEXT NOT NULL, container_id TEXT NOT NULL, name TEXT NOT NULL,"                     \
+	" runtime TEXT NOT NULL, image TEXT NOT NULL, limit_bytes INTEGER NOT NULL,"               \
+	" usage_bytes INTEGER NOT NULL, peak_bytes INTEGER NOT NULL, oom_kills INTEGER NOT NULL);" \
+	"CREATE TABLE process(id INTEGER PRIMARY KEY, tgid INTEGER NOT NULL, container INTEGER,"   \
+	" start_time_ticks INTEGER NOT NULL, command TEXT NOT NULL, python TEXT NOT NULL,"         \
+	" interpreter TEXT NOT NULL, note TEXT NOT NULL, rss_bytes INTEGER NOT NULL);"
+
+/* kind of frame: 0 Python, 1 native, 2 a reason instead of a frame (enum frame_kind). */
+#define STACK_TABLES                                                                               \
+	"CREATE TABLE frame(id INTEGER PRIMARY KEY, kind INTEGER NOT NULL, line INTEGER NOT NULL," \
+	" function TEXT NOT NULL, file TEXT NOT NULL);"                                            \
+	"CREATE TABLE node(id INTEGER PRIMARY KEY, parent INTEGER NOT NULL,"                       \
+	" frame INTEGER NOT NULL);"
+
+#define TIME_TABLES                                                                                \
+	"CREATE TABLE cell(id INTEGER PRIMARY KEY, process INTEGER NOT NULL, tid INTEGER NOT "     \
+	"NULL,"                                                                                    \
+	" node INTEGER NOT NULL, kind INTEGER NOT NULL);"                                          \
+	"CREATE TABLE flush(id INTEGER PRIMARY KEY, time_ms INTEGER NOT NULL);"                    \
+	"CREATE TABLE delta(flush INTEGER, cell INTEGER, alloc_cnt INTEGER NOT NULL,"              \
+	" alloc_bytes INTEGER NOT NULL, free_cnt INTEGER NOT NULL, free_bytes INTEGER NOT NULL,"   \
+	" PRIMARY KEY(flush, cell)) WITHOUT ROWID;"                                                \
+	"CREATE TABLE gc(id INTEGER PRIMARY KEY, time_ns INTEGER NOT NULL,"                        \
+	" process INTEGER NOT NULL, tid INTEGER NOT NULL, node INTEGER NOT NULL,"                  \
+	" generation INTEGER NOT NULL, collected INTEGER NOT NULL, pause_ns INTEGER NOT NULL);"    \
+	"CREATE TABLE usage(time_ms INTEGER, container INTEGER, usage_bytes INTEGER NOT NULL,"     \
+	" limit_bytes INTEGER NOT NULL, PRIMARY KEY(time_ms, container)) WITHOUT ROWID;"
+
+#define SUM_VIEWS                                                                                  \
+	"CREATE VIEW sample AS SELECT time_ms, process, tid, node, kind.name AS kind, alloc_cnt,"  \
+	" alloc_bytes, free_cnt, free_bytes FROM delta JOIN flush ON flush.id = delta.flush"       \
+	" JOIN cell ON cell.id = delta.cell JOIN kind ON kind.id = cell.kind;"                     \
+	"CREATE VIEW total AS SELECT cell.id AS cell, process, tid, node, kind.name AS kind,"      \
+	" sum(alloc_cnt) AS alloc_cnt, sum(alloc_bytes) AS alloc_bytes,"                           \
+	" sum(free_cnt) AS free_cnt, sum(free_bytes) AS free_bytes,"                               \
+	" max(0, sum(alloc_bytes) - sum(free_bytes)) AS live_bytes"                                \
+	" FROM delta JOIN cell ON cell.id = delta.cell JOIN kind ON kind.id = cell.kind"           \
+	" GROUP BY cell.id;"                                                                       \
+	"CREATE VIEW lines AS SELECT container.name AS container, frame.file, frame.line,"         \
+	" frame.function, total.kind, sum(live_bytes) AS live_bytes,"                              \
+	" sum(alloc_bytes) AS alloc_bytes, sum(alloc_cnt) AS alloc_cnt"                            \
+	" FROM total JOIN process ON process.id = total.process"                                   \
+	" LEFT JOIN container ON container.id = process.container"                                 \
+	" LEFT JOIN node ON node.id = total.node LEFT JOIN frame ON frame.id = node.frame"         \
+	" GROUP BY container.id, frame.id, total.kind ORDER BY live_bytes DESC;"
+
+#define STACK_VIEWS                                                                                \
+	"CREATE VIEW stacks AS WITH RECURSIVE up(node, at, stack) AS ("                            \
+	"SELECT DISTINCT node, node, '' FROM cell UNION ALL"                                       \
+	" SELECT up.node, node.parent, frame.function || CASE WHEN frame.file = '' THEN ''"        \
+	" ELSE ' (' || frame.file || ':' || frame.line || ')' END ||"                              \
+	" CASE WHEN stack = '' THEN '' ELSE ';' || stack END"                                      \
+	" FROM up JOIN node ON node.id = up.at JOIN frame ON frame.id = node.frame)"               \
+	" SELECT container.name AS container, process.tgid, process.command, total.kind,"          \
+	" up.stack, sum(live_bytes) AS live_bytes, sum(alloc_bytes) AS alloc_bytes"                \
+	" FROM total JOIN up ON up.node = total.node AND up.at = 0"                                \
+	" JOIN process ON process.id = total.process"                                              \
+	" LEFT JOIN container ON container.id = process.container"                                 \
+	" GROUP BY process.id, total.kind, total.node ORDER BY live_bytes DESC;"
+
+#define TIME_VIEWS                                                                                 \
+	"CREATE VIEW memory AS SELECT time_ms, container.name AS container, usage.usage_bytes,"    \
+	" nullif(usage.limit_bytes, 0) AS limit_bytes, CASE WHEN usage.limit_bytes > 0"            \
+	" THEN round(100.0 * usage.usage_bytes / usage.limit_bytes, 1) END AS percent"             \
+	" FROM usage JOIN container ON container.id = usage.container;"                            \
+	"CREATE VIEW collections AS SELECT time_ns / 1000000 AS time_ms,"                          \
+	" container.name AS container, process.tgid, gc.tid, generation, collected,"               \
+	" pause_ns / 1000.0 AS pause_us, frame.function, frame.file, frame.line"                   \
+	" FROM gc JOIN process ON process.id = gc.process"                                         \
+	" LEFT JOIN container ON container.id = process.container"                                 \
+	" LEFT JOIN node ON node.id = gc.node LEFT JOIN frame ON frame.id = node.frame;"
+
+#define STRING(x) #x
+#define VALUE(x) STRING(x)
+
+const char recording_schema[] = "PRAGMA application_id = " VALUE(
+	RECORDING_APPLICATION_ID) ";"
+				  "PRAGMA user_version = " VALUE(
+					  RECORDING_FORMAT) ";" BASE_TABLES STACK_TABLES TIME_TABLES
+					  SUM_VIEWS STACK_VIEWS TIME_VIEWS;
+
+static int system_errno(sqlite3 *db, int fallback)
+{
+	int err = db ? sqlite3_system_errno(db) : 0;
+
+	/* The file may not grow: a quota or a limit of the process, to a person the same as a full
+	 * disk. */
+	if (err == EFBIG || err == EDQUOT)
+		err = ENOSPC;
+	return err ? -err : -fallback;
+}
+
+int recording_schema__errno(sqlite3 *db, int rc)
+{
+	switch (rc & 0xff) {
+	case SQLITE_OK:
+	case SQLITE_ROW:
+	case SQLITE_DONE:
+		return 0;
+	case SQLITE_FULL:
+		return -ENOSPC;
+	case SQLITE_NOMEM:
+		return -ENOMEM;
+	case SQLITE_BUSY:
+	case SQLITE_LOCKED:
+		return -EBUSY;
+	case SQLITE_PERM:
+	case SQLITE_AUTH:
+	case SQLITE_READONLY:
+		return -EACCES;
+	case SQLITE_NOTADB:
+		return -EMEDIUMTYPE;
+	case SQLITE_CANTOPEN:
+		return system_errno(db, ENOENT);
+	case SQLITE_IOERR:
+		return rc == SQLITE_IOERR_SHORT_READ ? -EBADMSG : system_errno(db, EIO);
+	default:
+		return -EBADMSG;
+	}
+}

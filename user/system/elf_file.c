@@ -1,0 +1,406 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * ELF files through libelf. The files come out of containers and may be made to hurt:
+ *  - read with pread, never mapped, for a file that is truncated under a mapping kills its reader
+ * with SIGBUS;
+ *  - opened without blocking, and only regular files are looked at;
+ *  - counts and sizes are checked against the file before libelf allocates by them (a sparse file
+ * can claim terabytes);
+ *  - symbol and string tables are taken whole and compared within their bounds.
+ * Does not follow .gnu_debuglink, does not read compressed sections, and sees symbols only through
+ * section headers. Names and numbers: elf(5), System V ABI.
+ */
+#include "system/elf_file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <gelf.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* Linkers write tens of each; the kernel refuses more than 64 KiB of program headers. */
+#define MAX_SECTIONS 65535
+#define MAX_SEGMENTS 1024
+/* An interpreter's tables are below 1 MiB with all symbols; what is larger than this is not looked
+ * at. */
+#define MAX_TABLE_BYTES (64ull << 20)
+#define MAX_NOTE_BYTES (64ull << 10)
+#define MAX_BUILD_ID_BYTES 32
+
+#if defined(__x86_64__)
+#define HOST_MACHINE EM_X86_64
+#elif defined(__aarch64__)
+#define HOST_MACHINE EM_AARCH64
+#endif
+
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+#define HOST_DATA ELFDATA2LSB
+#else
+#define HOST_DATA ELFDATA2MSB
+#endif
+
+/* All text here belongs to libelf until elf_end. */
+struct strings {
+	const char *text;
+	size_t bytes; /* the last one is a null */
+};
+
+struct symbols {
+	const Elf64_Sym *syms;
+	size_t cnt;
+	struct strings names;
+};
+
+struct elf_file {
+	int fd;
+	Elf *elf;
+	uint64_t file_bytes;
+	bool fixed; /* ET_EXEC: loaded where it says */
+	struct strings section_names;
+	GElf_Phdr *loads; /* PT_LOAD */
+	size_t load_cnt;
+	struct symbols symtab, dynsym;
+	char build_id[2 * MAX_BUILD_ID_BYTES + 1];
+};
+
+static int pread_all(int fd, void *buf, size_t len, uint64_t offset)
+{
+	while (len) {
+		ssize_t n = pread(fd, buf, len, offset);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		if (n == 0)
+			return -ENOENT;
+		buf = (char *)buf + n;
+		len -= n;
+		offset += n;
+	}
+	return 0;
+}
+
+static bool within(uint64_t start, uint64_t len, uint64_t bytes)
+{
+	return start <= bytes && len <= bytes - start;
+}
+
+/* What libelf would believe: whose file it is, and the counts that it allocates by. */
+static int check_header(struct elf_file *f)
+{
+	Elf64_Shdr first;
+	Elf64_Ehdr h;
+
+	if (pread_all(f->fd, &h, sizeof(h), 0))
+		return -ENOEXEC;
+	if (memcmp(h.e_ident, ELFMAG, SELFMAG) || h.e_ident[EI_CLASS] != ELFCLASS64 ||
+	    h.e_ident[EI_DATA] != HOST_DATA || h.e_machine != HOST_MACHINE ||
+	    (h.e_type != ET_EXEC && h.e_type != ET_DYN))
+		return -ENOEXEC;
+	if (h.e_phnum > MAX_SEGMENTS || h.e_phentsize != sizeof(Elf64_Phdr) ||
+	    !within(h.e_phoff, h.e_phnum * sizeof(Elf64_Phdr), f->file_bytes))
+		return -ENOEXEC;
+	/* No count although there are headers: the first one holds the count in its size. */
+	if (h.e_shoff && !h.e_shnum &&
+	    (pread_all(f->fd, &first, sizeof(first), h.e_shoff) || first.sh_size > MAX_SECTIONS))
+		return -ENOEXEC;
+	f->fixed = h.e_type == ET_EXEC;
+	return 0;
+}
+
+/* The section's contents as libelf holds them; NULL where it has none in the file. */
+static Elf_Data *section_data(const struct elf_file *f, Elf_Scn *scn, const GElf_Shdr *h)
+{
+	if (h->sh_type == SHT_NOBITS || h->sh_flags & SHF_COMPRESSED ||
+	    h->sh_size > MAX_TABLE_BYTES || !within(h->sh_offset, h->sh_size, f->file_bytes))
+		return NULL;
+	return elf_getdata(scn, NULL);
+}
+
+static struct strings load_strings(const struct elf_file *f, size_t section)
+{
+	Elf_Scn *scn = elf_getscn(f->elf, section);
+	Elf_Data *data;
+	GElf_Shdr h;
+
+	if (!scn || !gelf_getshdr(scn, &h) || h.sh_type != SHT_STRTAB)
+		return (struct strings){0};
+	data = section_data(f, scn, &h);
+	if (!data || !data->d_buf || !data->d_size || ((const char *)data->d_buf)[data->d_size - 1])
+		return (struct strings){0};
+	return (struct strings){.text = data->d_buf, .bytes = data->d_size};
+}
+
+static void load_symbols(const struct elf_file *f, Elf_Scn *scn, const GElf_Shdr *h,
+			 struct symbols *ret)
+{
+	Elf_Data *data = section_data(f, scn, h);
+
+	if (!data || !data->d_buf || data->d_type != ELF_T_SYM)
+		return;
+	ret->names = load_strings(f, h->sh_link);
+	ret->syms = data->d_buf;
+	ret->cnt = data->d_size / sizeof(*ret->syms);
+}
+
+static void load_sections(struct elf_file *f)
+{
+	Elf_Scn *scn = NULL;
+	GElf_Shdr h;
+	size_t names;
+
+	if (!elf_getshdrstrndx(f->elf, &names))
+		f->section_names = load_strings(f, names);
+	while ((scn = elf_nextscn(f->elf, scn))) {
+		if (!gelf_getshdr(scn, &h))
+			continue;
+		if (h.sh_type == SHT_SYMTAB && !f->symtab.syms)
+			load_symbols(f, scn, &h, &f->symtab);
+		else if (h.sh_type == SHT_DYNSYM && !f->dynsym.syms)
+			load_symbols(f, scn, &h, &f->dynsym);
+	}
+}
+
+static void load_build_id(struct elf_file *f, const GElf_Phdr *p)
+{
+	size_t at = 0, name_at, desc_at;
+	GElf_Nhdr note;
+	Elf_Data *data;
+
+	if (p->p_filesz > MAX_NOTE_BYTES || !within(p->p_offset, p->p_filesz, f->file_bytes))
+		return;
+	data = elf_getdata_rawchunk(f->elf, p->p_offset, p->p_filesz,
+				    p->p_align == 8 ? ELF_T_NHDR8 : ELF_T_NHDR);
+	if (!data)
+		return;
+	while ((at = gelf_getnote(data, at, &note, &name_at, &desc_at))) {
+		const unsigned char *desc = (const unsigned char *)data->d_buf + desc_at;
+
+		if (note.n_type != NT_GNU_BUILD_ID || note.n_namesz != sizeof("GNU") ||
+		    memcmp((const char *)data->d_buf + name_at, "GNU", sizeof("GNU")) ||
+		    note.n_descsz > MAX_BUILD_ID_BYTES)
+			continue;
+		for (size_t i = 0; i < note.n_descsz; i++) {
+			f->build_id[2 * i] = "0123456789abcdef"[desc[i] >> 4];
+			f->build_id[2 * i + 1] = "0123456789abcdef"[desc[i] & 15];
+		}
+		return;
+	}
+}
+
+static int load_segments(struct elf_file *f)
+{
+	GElf_Phdr p;
+	size_t cnt;
+
+	if (elf_getphdrnum(f->elf, &cnt) || cnt > MAX_SEGMENTS)
+		return -ENOEXEC;
+	f->loads = calloc(cnt ? cnt : 1, sizeof(*f->loads));
+	if (!f->loads)
+		return -ENOMEM;
+	for (size_t i = 0; i < cnt; i++) {
+		if (!gelf_getphdr(f->elf, i, &p))
+			return -ENOEXEC;
+		if (p.p_type == PT_NOTE && !f->build_id[0])
+			load_build_id(f, &p);
+		/* The kernel and the dynamic linker refuse the others. */
+		if (p.p_type == PT_LOAD && p.p_filesz <= p.p_memsz &&
+		    within(p.p_vaddr, p.p_memsz, UINT64_MAX) &&
+		    within(p.p_offset, p.p_filesz, INT64_MAX))
+			f->loads[f->load_cnt++] = p;
+	}
+	return 0;
+}
+
+static int open_regular(const char *path, struct elf_file *f)
+{
+	struct stat st;
+	int err;
+
+	f->fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	if (f->fd < 0)
+		return -errno;
+	if (fstat(f->fd, &st))
+		return -errno;
+	if (!S_ISREG(st.st_mode))
+		return -ENOEXEC;
+	f->file_bytes = st.st_size;
+	err = check_header(f);
+	if (err)
+		return err;
+	if (elf_version(EV_CURRENT) == EV_NONE)
+		return -ENOEXEC;
+	f->elf = elf_begin(f->fd, ELF_C_READ, NULL);
+	if (!f->elf || elf_kind(f->elf) != ELF_K_ELF)
+		return -ENOEXEC;
+	return 0;
+}
+
+int elf_file__open(const char *path, struct elf_file **ret)
+{
+	struct elf_file *f = calloc(1, sizeof(*f));
+	int err;
+
+	if (!f)
+		return -ENOMEM;
+	err = open_regular(path, f);
+	if (!err)
+		err = load_segments(f);
+	if (err) {
+		elf_file__free(f);
+		return err;
+	}
+	load_sections(f);
+	*ret = f;
+	return 0;
+}
+
+void elf_file__free(struct elf_file *f)
+{
+	if (!f)
+		return;
+	elf_end(f->elf);
+	if (f->fd >= 0)
+		close(f->fd);
+	free(f->loads);
+	free(f);
+}
+
+/* A clone is what the compiler made of a function: name.constprop.0, name.part.0.isra.0; .cold is
+ * the rest of one. */
+static bool name_matches(const char *name, const char *want, size_t len, bool clones)
+{
+	if (strncmp(name, want, len))
+		return false;
+	return !name[len] || (clones && name[len] == '.' && !strstr(name + len, ".cold"));
+}
+
+static bool find_symbol(const struct symbols *t, const char *want, size_t len, bool clones,
+			struct elf_symbol *ret)
+{
+	for (size_t i = 0; i < t->cnt; i++) {
+		const Elf64_Sym *s = &t->syms[i];
+		int type = ELF64_ST_TYPE(s->st_info);
+
+		if (s->st_name >= t->names.bytes || s->st_shndx == SHN_UNDEF ||
+		    type == STT_SECTION || type == STT_FILE || type == STT_TLS ||
+		    !name_matches(t->names.text + s->st_name, want, len, clones))
+			continue;
+		*ret = (struct elf_symbol){.addr = s->st_value, .size = s->st_size};
+		return true;
+	}
+	return false;
+}
+
+int elf_file__symbol(const struct elf_file *f, const char *name, struct elf_symbol *ret)
+{
+	size_t len = strlen(name);
+	bool clones = len && name[len - 1] == '*';
+
+	len -= clones;
+	if (!len)
+		return -ENOENT;
+	if (find_symbol(&f->symtab, name, len, clones, ret) ||
+	    find_symbol(&f->dynsym, name, len, clones, ret))
+		return 0;
+	return -ENOENT;
+}
+
+int elf_file__section(const struct elf_file *f, const char *name, struct elf_symbol *ret)
+{
+	Elf_Scn *scn = NULL;
+	GElf_Shdr h;
+
+	while ((scn = elf_nextscn(f->elf, scn))) {
+		if (!gelf_getshdr(scn, &h) || !(h.sh_flags & SHF_ALLOC) ||
+		    h.sh_name >= f->section_names.bytes ||
+		    strcmp(f->section_names.text + h.sh_name, name))
+			continue;
+		*ret = (struct elf_symbol){.addr = h.sh_addr, .size = h.sh_size};
+		return 0;
+	}
+	return -ENOENT;
+}
+
+int elf_file__file_offset(const struct elf_file *f, uint64_t addr, uint64_t *ret)
+{
+	for (size_t i = 0; i < f->load_cnt; i++) {
+		const GElf_Phdr *p = &f->loads[i];
+
+		if (addr < p->p_vaddr || addr - p->p_vaddr >= p->p_filesz)
+			continue;
+		*ret = addr - p->p_vaddr + p->p_offset;
+		return 0;
+	}
+	return -ENOENT;
+}
+
+int elf_file__addr_of_offset(const struct elf_file *f, uint64_t offset, uint64_t *ret)
+{
+	for (size_t i = 0; i < f->load_cnt; i++) {
+		const GElf_Phdr *p = &f->loads[i];
+
+		if (offset < p->p_offset || offset - p->p_offset >= p->p_filesz)
+			continue;
+		*ret = offset - p->p_offset + p->p_vaddr;
+		return 0;
+	}
+	return -ENOENT;
+}
+
+int elf_file__load_bias(const struct elf_file *f, uint64_t start, uint64_t offset, bool executable,
+			uint64_t *ret)
+{
+	uint64_t page = sysconf(_SC_PAGESIZE);
+
+	if (f->fixed) {
+		*ret = 0;
+		return 0;
+	}
+	for (size_t i = 0; i < f->load_cnt; i++) {
+		const GElf_Phdr *p = &f->loads[i];
+		/* A segment is mapped from the start of its first page, which may belong to another
+		 * segment too. */
+		uint64_t first = p->p_offset & ~(page - 1);
+
+		if (!!(p->p_flags & PF_X) != executable || offset < first ||
+		    offset >= p->p_offset + p->p_filesz)
+			continue;
+		*ret = start - (p->p_vaddr - p->p_offset + offset);
+		return 0;
+	}
+	return -ENOENT;
+}
+
+int elf_file__read(const struct elf_file *f, uint64_t addr, void *buf, size_t len)
+{
+	for (size_t i = 0; i < f->load_cnt; i++) {
+		const GElf_Phdr *p = &f->loads[i];
+		uint64_t at = addr - p->p_vaddr;
+		size_t in_file = 0;
+		int err;
+
+		if (addr < p->p_vaddr || at >= p->p_memsz || len > p->p_memsz - at)
+			continue;
+		if (at < p->p_filesz)
+			in_file = len < p->p_filesz - at ? len : p->p_filesz - at;
+		err = pread_all(f->fd, buf, in_file, p->p_offset + at);
+		if (!err)
+			memset((char *)buf + in_file, 0, len - in_file);
+		return err;
+	}
+	return -ENOENT;
+}
+
+void elf_file__build_id(const struct elf_file *f, char buf[65])
+{
+	memcpy(buf, f->build_id, sizeof(f->build_id));
+}
+
+bool elf_file__has_symtab(const struct elf_file *f)
+{
+	return f->symtab.cnt > 0;
+}
