@@ -13,7 +13,8 @@ struct recording;
 
 /*
  * Creates the file at path; replaces an empty file or an existing recording of ours, never another file or a link
- * (-EEXIST), nor a recording that somebody has open (-EBUSY). Other errors: -EACCES, -EROFS, -ENOSPC, -ENOENT (its folder), -EISDIR, -EIO.
+ * (-EEXIST), nor a recording that somebody has open (-EBUSY). Other errors: -EACCES, -EROFS, -ENOSPC, -ENOENT (its
+ * folder), -EISDIR, -EIO.
  */
 int recording__create(const char *path, struct recording **ret);
 
