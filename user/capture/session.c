@@ -121,7 +121,21 @@ static void choose_programs(struct session *s)
 {
 	struct pymemscope_bpf *b = s->bpf;
 	bool resident = s->opts.signals & 1u << SIGNAL_RESIDENT;
+	bool exact = s->opts.signals & 1u << SIGNAL_EXACT, gc = s->opts.signals & 1u << SIGNAL_GC;
+	struct bpf_program *of_exact[] = {
+		b->progs.exact_malloc,	   b->progs.exact_calloc,     b->progs.exact_realloc,
+		b->progs.exact_free,	   b->progs.exact_return,     b->progs.exact_ctx_malloc,
+		b->progs.exact_ctx_calloc, b->progs.exact_ctx_realloc, b->progs.exact_ctx_free,
+	};
+	struct bpf_program *of_gc[] = {
+		b->progs.gc_entry, b->progs.gc_return, b->progs.gc_usdt_start, b->progs.gc_usdt_done,
+	};
+	size_t i;
 
+	for (i = 0; i < sizeof(of_exact) / sizeof(of_exact[0]); i++)
+		bpf_program__set_autoload(of_exact[i], exact);
+	for (i = 0; i < sizeof(of_gc) / sizeof(of_gc[0]); i++)
+		bpf_program__set_autoload(of_gc[i], gc);
 	bpf_program__set_autoload(b->progs.fault_fork, resident);
 	bpf_program__set_autoload(b->progs.fault_fentry, resident && s->fault_hook == FAULT_HOOK_FENTRY);
 	bpf_program__set_autoload(b->progs.fault_kprobe, resident && s->fault_hook == FAULT_HOOK_KPROBE);
