@@ -42,8 +42,9 @@ int find_percpu_offsets(void *ctx)
 		return -1;
 	for (cpu = 0; cpu < MAX_SUMMED_CPUS && cpu < cpu_cnt; cpu++) {
 		copy = bpf_map_lookup_percpu_elem(&percpu_sample, &zero, cpu);
+		*(volatile __u64 *)&percpu_offsets[cpu] = (__u64)copy;
 		if (copy)
-			percpu_offsets[cpu] = (__u64)copy - base;
+			*(volatile __u64 *)&percpu_offsets[cpu] -= base;
 	}
 	return 0;
 }

@@ -394,7 +394,7 @@ static int loop(struct record *r)
 		n = session__poll(r->session, POLL_MS);
 		if (n < 0 && n != -EINTR)
 			return cmd_fail("the ring buffer cannot be read: %s", strerror(-n));
-		tracker__retry(r->tracker);
+		tracker__upkeep(r->tracker);
 		now = now_ns();
 		if (now - r->last_ns >= SECOND_NS)
 			settle(r, now - r->last_sweep_ns >= SWEEP_NS);
