@@ -52,6 +52,11 @@ $(BUILD)/user/%.o: user/%.c | deps
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D) && $(CC) $(ALL_CFLAGS) -c $< -o $@
 
+# Text that the binary carries (script and style of the flame graph): each line becomes a C string.
+$(BUILD)/user/%.inc: user/%
+	$(Q)mkdir -p $(@D) && sed 's/[\\"]/\\&/g; s/.*/"&\\n"/' $< > $@
+$(BUILD)/user/views/flamegraph.o: $(BUILD)/user/views/flamegraph.css.inc $(BUILD)/user/views/flamegraph.js.inc
+
 # Only the session module includes the skeleton.
 $(BUILD)/user/capture/session.o: $(SKEL)
 
@@ -94,6 +99,9 @@ check: ## install what tests need, build, run every test
 	$(Q)$(MAKE) --no-print-directory all $(UNIT)
 	$(Q)tests/run $(UNIT) $(sort $(wildcard tests/cli/*.t tests/e2e/*.t))
 
+demo: ## install what is missing, build, record a leaking container, show what was found (root)
+	$(Q)tools/demo.sh
+
 check-vm: ## run the tool in virtual machines with Debian's kernels (VM_KERNELS="bullseye bookworm trixie sid")
 	$(Q)tools/setup.sh vm
 	$(Q)$(MAKE) --no-print-directory all $(BUILD)/tests/vm/probe_smoke
@@ -106,6 +114,6 @@ help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
 	@printf '\n  V=1 shows commands, SAN=address,undefined adds sanitizers, ARCH= picks vmlinux/ARCH\n'
 
-.PHONY: all unit deps check check-vm clean help
+.PHONY: all unit deps check demo check-vm clean help
 
 -include $(USER_OBJ:.o=.d) $(BPF_OBJ:.o=.d) $(UNIT:=.d) $(wildcard $(BUILD)/tests/vm/*.d)

@@ -88,6 +88,17 @@ static __always_inline struct fault_state *fault_state_of(__u32 tgid)
 	return bpf_map_lookup_elem(&fault_states, &tgid);
 }
 
+/*
+ * Our own reads of user memory fault with faults disabled, and bring nothing in. The field is read in place, because
+ * bpf_probe_read_kernel disables faults itself and so would always find them disabled. Before 5.11 there is no way to.
+ */
+static __always_inline bool faults_disabled(void)
+{
+	if (!bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_get_current_task_btf))
+		return false;
+	return bpf_get_current_task_btf()->pagefault_disabled;
+}
+
 static __noinline int on_fault(__u64 addr)
 {
 	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
@@ -95,8 +106,7 @@ static __noinline int on_fault(__u64 addr)
 	struct fault_state *f;
 	__s64 rss[RSS_KINDS];
 
-	/* Our own reads of user memory fault with faults disabled: nothing is brought in. */
-	if (!t || BPF_CORE_READ(task, pagefault_disabled))
+	if (!t || faults_disabled())
 		return 0;
 	counter_add(CTR_EVENTS, 1);
 	f = fault_state_of(bpf_get_current_pid_tgid() >> 32);

@@ -22,8 +22,6 @@
 #define GLIBC_TSD_BLOCKS 0x510
 #define GLIBC_TSD_BLOCK_KEYS 32
 #define GLIBC_MAX_KEYS 1024
-/* Most stacks are shorter; a smaller record leaves the ring more room. */
-#define SHORT_FRAMES 32
 
 struct walk_result {
 	__u64 id;
@@ -138,29 +136,63 @@ static __always_inline bool read_frame(const struct py_walk *w, __u64 at, struct
 	return true;
 }
 
-/* Walks from frame on. out: where frames are stored, room for max; NULL: only hash. */
-static __always_inline void walk_frames(const struct py_walk *w, __u64 frame, struct py_frame *out, __u32 max,
-					struct walk_result *r)
+/* A walk under way. out: where frames are stored; NULL: they are only hashed. */
+struct walk {
+	const struct py_walk *w;
+	struct py_frame *out;
+	__u64 frame;
+	struct walk_result r;
+};
+
+/* One frame. True: the walk ends here. */
+static __always_inline bool walk_step(struct walk *k, struct py_frame *out)
 {
 	struct py_frame f;
+
+	if (!k->frame)
+		return true;
+	if (!read_frame(k->w, k->frame, &f, &k->frame)) {
+		k->r.status = STACK_UNREADABLE_FRAME;
+		return true;
+	}
+	k->r.id = PY_HASH_STEP(k->r.id, f.code);
+	k->r.id = PY_HASH_STEP(k->r.id, f.instr);
+	k->r.id = PY_HASH_STEP(k->r.id, f.check);
+	k->r.depth++;
+	if (out)
+		*out = f;
+	return false;
+}
+
+static long hash_frame(__u32 i, void *arg)
+{
+	return walk_step(arg, NULL);
+}
+
+static long store_frame(__u32 i, void *arg)
+{
+	struct walk *k = arg;
+
+	if (i >= MAX_FRAMES || !k->out)
+		return 1;
+	return walk_step(k, k->out + i);
+}
+
+/* The verifier goes through a loop step by step, but only once through the body of bpf_loop (5.17): loads are fast. */
+static __always_inline void walk_frames(struct walk *k, bool store)
+{
 	__u32 i;
 
-	for (i = 0; i < max; i++) {
-		if (!frame)
-			break;
-		if (!read_frame(w, frame, &f, &frame)) {
-			r->status = STACK_UNREADABLE_FRAME;
-			break;
+	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_loop)) {
+		bpf_loop(MAX_FRAMES, store ? store_frame : hash_frame, k, 0);
+	} else {
+		for (i = 0; i < MAX_FRAMES; i++) {
+			if (walk_step(k, store ? k->out + i : NULL))
+				break;
 		}
-		r->id = PY_HASH_STEP(r->id, f.code);
-		r->id = PY_HASH_STEP(r->id, f.instr);
-		r->id = PY_HASH_STEP(r->id, f.check);
-		if (out)
-			out[i] = f;
 	}
-	if (i == max && frame)
-		r->status = STACK_CUT;
-	r->depth = i;
+	if (k->frame && k->r.status == STACK_COMPLETE)
+		k->r.status = STACK_CUT;
 }
 
 /* Stack ids are told apart by process, thread and cgroup, so that a count's stack tells all of them. */
@@ -190,30 +222,30 @@ static __always_inline void fill_stack(struct rec_stack *rec, __u16 len, const s
 }
 
 /* Sends a stack with its frames, walking it again. False: the ring was full, or the stack changed meanwhile. */
-#define SEND_STACK(max)                                                                                            \
-	static __noinline bool send_stack_##max(const struct py_walk *w, const struct target *t, __u64 frame,      \
-						__u64 cgroup_id, const struct walk_result *expect)                 \
-	{                                                                                                          \
-		const __u32 len = sizeof(struct rec_stack) + (max) * sizeof(struct py_frame);                      \
-		struct walk_result r = {};                                                                         \
-		struct rec_stack *rec;                                                                             \
-                                                                                                                   \
-		rec = bpf_ringbuf_reserve(&ring, len, 0);                                                          \
-		if (!rec)                                                                                          \
-			return false;                                                                              \
-		r.id = stack_seed(t, (__u32)bpf_get_current_pid_tgid(), cgroup_id);                                \
-		walk_frames(w, frame, rec->frames, (max), &r);                                                     \
-		r.id = PY_HASH_STEP(r.id, r.status);                                                               \
-		if (r.id != expect->id) {                                                                          \
-			bpf_ringbuf_discard(rec, BPF_RB_NO_WAKEUP);                                                \
-			return false;                                                                              \
-		}                                                                                                  \
-		fill_stack(rec, len, t, cgroup_id, &r);                                                            \
-		bpf_ringbuf_submit(rec, BPF_RB_FORCE_WAKEUP);                                                      \
-		return true;                                                                                       \
+static __noinline bool send_stack(const struct py_walk *w, const struct target *t, __u64 frame, __u64 cgroup_id,
+				  const struct walk_result *expect)
+{
+	const __u32 len = sizeof(struct rec_stack) + MAX_FRAMES * sizeof(struct py_frame);
+	struct walk k = { .w = w, .frame = frame };
+	struct rec_stack *rec;
+
+	if (!w || !t || !expect)
+		return false;
+	rec = bpf_ringbuf_reserve(&ring, len, 0);
+	if (!rec)
+		return false;
+	k.out = rec->frames;
+	k.r.id = stack_seed(t, (__u32)bpf_get_current_pid_tgid(), cgroup_id);
+	walk_frames(&k, true);
+	k.r.id = PY_HASH_STEP(k.r.id, k.r.status);
+	if (k.r.id != expect->id) {
+		bpf_ringbuf_discard(rec, BPF_RB_NO_WAKEUP);
+		return false;
 	}
-SEND_STACK(SHORT_FRAMES)
-SEND_STACK(MAX_FRAMES)
+	fill_stack(rec, len, t, cgroup_id, &k.r);
+	bpf_ringbuf_submit(rec, BPF_RB_FORCE_WAKEUP);
+	return true;
+}
 
 static __noinline bool send_stack_empty(const struct target *t, __u64 cgroup_id, const struct walk_result *r)
 {
@@ -228,9 +260,9 @@ static __noinline bool send_stack_empty(const struct target *t, __u64 cgroup_id,
 
 static __noinline __u64 stack_of_current(struct target *t)
 {
-	struct walk_result r = { .status = STACK_NOT_PYTHON };
-	const struct py_walk *w = NULL;
-	__u64 cgroup_id, frame = 0;
+	struct walk k = { .r.status = STACK_NOT_PYTHON };
+	__u64 cgroup_id, first = 0;
+	struct walk_result *r = &k.r;
 	__u32 interp;
 	bool sent;
 	__u8 one = 1;
@@ -239,32 +271,31 @@ static __noinline __u64 stack_of_current(struct target *t)
 		return STACK_LOST;
 	interp = t->interp;
 	cgroup_id = current_cgroup_id();
-	r.id = stack_seed(t, (__u32)bpf_get_current_pid_tgid(), cgroup_id);
+	r->id = stack_seed(t, (__u32)bpf_get_current_pid_tgid(), cgroup_id);
 	if (interp != INTERP_NONE)
-		w = bpf_map_lookup_elem(&interpreters, &interp);
-	if (w)
-		r.status = first_frame(w, t, &frame);
-	if (w && r.status == STACK_COMPLETE)
-		walk_frames(w, frame, NULL, MAX_FRAMES, &r);
-	r.id = PY_HASH_STEP(r.id, r.status);
-	if (r.id < STACK_STATUS_MAX)
-		r.id = STACK_STATUS_MAX;
-	if (r.status != STACK_COMPLETE)
-		counter_add(CTR_STACK_STATUS + (r.status & 15), 1);
-	if (bpf_map_lookup_elem(&stacks, &r.id))
-		return r.id;
+		k.w = bpf_map_lookup_elem(&interpreters, &interp);
+	if (k.w)
+		r->status = first_frame(k.w, t, &first);
+	k.frame = first;
+	if (k.w && r->status == STACK_COMPLETE)
+		walk_frames(&k, false);
+	r->id = PY_HASH_STEP(r->id, r->status);
+	if (r->id < STACK_STATUS_MAX)
+		r->id = STACK_STATUS_MAX;
+	if (r->status != STACK_COMPLETE)
+		counter_add(CTR_STACK_STATUS + (r->status & 15), 1);
+	if (bpf_map_lookup_elem(&stacks, &r->id))
+		return r->id;
 
-	if (!w || !r.depth)
-		sent = send_stack_empty(t, cgroup_id, &r);
-	else if (r.depth <= SHORT_FRAMES)
-		sent = send_stack_SHORT_FRAMES(w, t, frame, cgroup_id, &r);
+	if (!k.w || !r->depth)
+		sent = send_stack_empty(t, cgroup_id, r);
 	else
-		sent = send_stack_MAX_FRAMES(w, t, frame, cgroup_id, &r);
+		sent = send_stack(k.w, t, first, cgroup_id, r);
 	if (sent)
-		bpf_map_update_elem(&stacks, &r.id, &one, BPF_ANY);
+		bpf_map_update_elem(&stacks, &r->id, &one, BPF_ANY);
 	else
 		counter_add(CTR_RING_FULL_STACK, 1);
-	return r.id;
+	return r->id;
 }
 
 #endif

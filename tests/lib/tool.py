@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import threading
+import time
 
 from . import host, tap
 
@@ -44,15 +45,14 @@ def run(*args, limit_s=60, cwd=None, **more):
 class Recorder:
     """`pymemscope record` in the background. A context manager: started, and stopped if nobody did."""
 
-    def __init__(self, *args, file=None, limit_s=30):
-        command = [TOOL, "record", *map(str, args)]
-        if file:
-            command[2:2] = ["-o", file]
-        self.what = " ".join(["./pymemscope", *command[1:]])
+    def __init__(self, *args, file=None, limit_s=30, prefix=()):
+        """Returns once it records. prefix: a command that runs it."""
+        args = ["record", *(["-o", file] if file else []), *map(str, args)]
+        self.what = " ".join(["./pymemscope", *args])
         self.file = file
         self._text = {"out": b"", "err": b""}
         self._news = threading.Condition()
-        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        self.process = subprocess.Popen([*prefix, TOOL, *args], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                         stderr=subprocess.PIPE)
         self._readers = [threading.Thread(target=self._read, args=("out", self.process.stdout), daemon=True),
                          threading.Thread(target=self._read, args=("err", self.process.stderr), daemon=True)]
@@ -122,6 +122,14 @@ def record(*args, file=None, limit_s=30):
     return Recorder(*args, file=file, limit_s=limit_s)
 
 
+def wait_until(condition, what, limit_s=15):
+    """Looks again until the condition holds; fails the test at the limit."""
+    deadline = time.monotonic() + limit_s
+    while not condition():
+        tap.ok(time.monotonic() < deadline, f"not within {limit_s} s: {what}")
+        time.sleep(0.05)
+
+
 def report(file, by="line", *more):
     """The parsed `report FILE --by BY --json`."""
     result = run("report", file, "--by", by, "--json", *more).succeeded()
@@ -131,21 +139,39 @@ def report(file, by="line", *more):
         raise tap.Failed(f"not JSON: {error}\n{result}") from error
 
 
-def attached():
-    """The BPF programs of ours that the kernel holds right now, by what bpftool lists."""
-    listing = subprocess.run([host.bpftool(), "--json", "prog", "show"], stdout=subprocess.PIPE, check=True).stdout
-    return [program for program in json.loads(listing or "[]")
-            if "pymemscope" in " ".join(one.get("comm", "") for one in program.get("pids", []))
-            or program.get("name", "").startswith("pymemscope")]
+def lines(file, *more):
+    """All rows of the report by line, most bytes first."""
+    return report(file, "line", "--top", "100000", *more)["rows"]
 
 
-def links():
-    """Ids of all BPF links of the host."""
-    listing = subprocess.run([host.bpftool(), "--json", "link", "show"], stdout=subprocess.PIPE, check=True).stdout
-    return {link["id"] for link in json.loads(listing or "[]")}
+def at(rows, file, line, container=None):
+    """The row of a line (of one container), or one of zeros."""
+    for row in rows:
+        frame = row["frame"] or {}
+        if (frame.get("file"), frame.get("line")) == (file, line) and container in (None, row["container"]):
+            return row
+    return {"bytes": 0, "count": 0, "allocated_bytes": 0, "container": container, "frame": None}
 
 
-def programs():
-    """Ids of all BPF programs of the host."""
-    listing = subprocess.run([host.bpftool(), "--json", "prog", "show"], stdout=subprocess.PIPE, check=True).stdout
-    return {program["id"] for program in json.loads(listing or "[]")}
+def show_rows(rows, top=10):
+    """For diagnostics."""
+    def one(row):
+        frame = row["frame"] or {"file": "", "line": "", "function": "no stack"}
+        return f"{row['bytes']:>14,} {row['container']} {frame['file']}:{frame['line']} {frame['function']}"
+    return "\n".join(map(one, rows[:top])) or "no rows"
+
+
+def in_kernel():
+    """{("prog" or "link", id)} of what the kernel holds now and no living process of another tool's has open."""
+    held = set()
+    for kind in ("prog", "link"):
+        listing = subprocess.run([host.bpftool(), "--json", kind, "show"], stdout=subprocess.PIPE, check=True).stdout
+        held |= {(kind, one["id"]) for one in json.loads(listing or "[]")
+                 if all(owner["comm"] == "pymemscope" for owner in one.get("pids", []))}
+    return held
+
+
+def nothing_left(before, limit_s=10):
+    """Fails unless what was loaded and attached since `before` (in_kernel()) is gone. The kernel frees programs a
+    moment after their last user, so this looks again until the limit."""
+    wait_until(lambda: not in_kernel() - before, f"gone from the kernel: {sorted(in_kernel() - before)}", limit_s)

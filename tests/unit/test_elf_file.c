@@ -280,31 +280,24 @@ static void test_addresses(void **state)
 	elf_file__free(f);
 }
 
-static void test_load_bias(void **state)
+static void test_addr_of_mapping(void **state)
 {
 	/* All of the file is one page, which each segment maps at its own address. */
-	const uint64_t base = 0x7f0000000000;
-	uint64_t bias = 1;
 	struct elf_file *f;
 	struct image e;
+	uint64_t addr;
 
 	(void)state;
 	fill_image(&e);
 	f = open_image(&e);
-	assert_int_equal(elf_file__load_bias(f, base + TEXT_ADDR - AT(text), 0, true, &bias), 0);
-	assert_int_equal(bias, base);
-	assert_int_equal(elf_file__load_bias(f, base + 0x400000, 0, false, &bias), 0);
-	assert_int_equal(bias, base);
-	bias = 1;
-	assert_int_equal(elf_file__load_bias(f, base, 0x1000, true, &bias), -ENOENT);
-	assert_int_equal(elf_file__load_bias(f, base, UINT64_MAX, true, &bias), -ENOENT);
-	assert_int_equal(bias, 1);
-	elf_file__free(f);
-
-	e.h.e_type = ET_EXEC;
-	f = open_image(&e);
-	assert_int_equal(elf_file__load_bias(f, TEXT_ADDR & ~0xfffull, 0, true, &bias), 0);
-	assert_int_equal(bias, 0);
+	assert_int_equal(elf_file__addr_of_mapping(f, 0, true, &addr), 0);
+	assert_int_equal(addr, TEXT_ADDR - AT(text));
+	assert_int_equal(elf_file__addr_of_mapping(f, 0, false, &addr), 0);
+	assert_int_equal(addr, 0x400000);
+	addr = 1;
+	assert_int_equal(elf_file__addr_of_mapping(f, 0x1000, true, &addr), -ENOENT);
+	assert_int_equal(elf_file__addr_of_mapping(f, UINT64_MAX, true, &addr), -ENOENT);
+	assert_int_equal(addr, 1);
 	elf_file__free(f);
 }
 
@@ -379,7 +372,7 @@ static void use_all(const struct elf_file *f)
 	for (size_t i = 0; i < sizeof(addrs) / sizeof(addrs[0]); i++) {
 		elf_file__file_offset(f, addrs[i], &got);
 		elf_file__addr_of_offset(f, addrs[i], &got);
-		elf_file__load_bias(f, addrs[i], 0, true, &got);
+		elf_file__addr_of_mapping(f, addrs[i], true, &got);
 		elf_file__read(f, addrs[i], buf, sizeof(buf));
 	}
 	elf_file__build_id(f, buf);
@@ -490,7 +483,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_symbols),	      cmocka_unit_test(test_sections_and_build_id),
-		cmocka_unit_test(test_addresses),     cmocka_unit_test(test_load_bias),
+		cmocka_unit_test(test_addresses),     cmocka_unit_test(test_addr_of_mapping),
 		cmocka_unit_test(test_read),	      cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_damaged_bytes), cmocka_unit_test(test_truncated),
 		cmocka_unit_test(test_sparse_giant),  cmocka_unit_test(test_random),

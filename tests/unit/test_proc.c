@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
-/* What the kernel prints, and what it never should, in a tree made for the test; then this process
- * and its own /proc. */
+/*
+ * What the kernel prints, and what it never should, in a tree made for the test; then this process
+ * and its own /proc.
+ */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>

@@ -121,7 +121,10 @@ static void row__null(struct row *row)
 
 static int step(sqlite3_stmt *statement)
 {
-	int err = recording_schema__errno(sqlite3_db_handle(statement), sqlite3_step(statement));
+	int err;
+
+	errno = 0;
+	err = recording_schema__errno(sqlite3_db_handle(statement), sqlite3_step(statement));
 
 	sqlite3_reset(statement);
 	return err;

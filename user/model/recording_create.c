@@ -63,6 +63,8 @@ static bool in_use(int fd)
 static int look_at_file(int fd, struct place *ret)
 {
 	struct stat st;
+	char byte;
+	bool ours;
 
 	if (fstat(fd, &st))
 		return -errno;
@@ -70,11 +72,13 @@ static int look_at_file(int fd, struct place *ret)
 		return -EISDIR;
 	if (!S_ISREG(st.st_mode))
 		return -EEXIST;
-	if (st.st_size && !is_recording(fd))
+	/* Of files in /proc the size says nothing. */
+	ours = is_recording(fd);
+	if (!ours && pread(fd, &byte, 1, 0) != 0)
 		return -EEXIST;
 	if (in_use(fd))
 		return -EBUSY;
-	*ret = (struct place){.taken = true, .ours = st.st_size != 0};
+	*ret = (struct place){ .taken = true, .ours = ours };
 	return 0;
 }
 
@@ -142,8 +146,10 @@ static int open_database(const char *path, const char *pragmas, sqlite3 **ret)
 {
 	sqlite3 *db = NULL;
 	int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
-	int rc = sqlite3_open_v2(path, &db, flags, NULL), err;
+	int rc, err;
 
+	errno = 0;
+	rc = sqlite3_open_v2(path, &db, flags, NULL);
 	if (rc == SQLITE_OK)
 		rc = sqlite3_exec(db, pragmas, NULL, NULL, NULL);
 	err = recording_schema__errno(db, rc);
@@ -181,6 +187,7 @@ static int fill(const char *name)
 
 	if (err)
 		return err;
+	errno = 0;
 	err = recording_schema__errno(db, sqlite3_exec(db, "BEGIN", NULL, NULL, NULL));
 	if (!err)
 		err = recording_schema__errno(db,
@@ -208,10 +215,13 @@ static int move(const char *name, const char *path, const struct place *place)
 
 int recording_create__file(const char *path, sqlite3 **ret)
 {
-	struct place place = { 0 };
+	struct place place = {0};
 	char name[PATH_MAX];
 	int err;
 
+	/* Beside an empty path is the current folder. */
+	if (!*path)
+		return -ENOENT;
 	err = look_at_place(path, &place);
 	if (!err)
 		err = make_beside(path, name, sizeof(name));

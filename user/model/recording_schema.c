@@ -16,6 +16,7 @@
 #include "model/recording_schema.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 const char *const recording_tables[] = {"meta",	 "counter", "kind", "container", "process",
@@ -111,14 +112,18 @@ const char recording_schema[] = "PRAGMA application_id = " VALUE(
 					  RECORDING_FORMAT) ";" BASE_TABLES STACK_TABLES TIME_TABLES
 					  SUM_VIEWS STACK_VIEWS TIME_VIEWS;
 
+/* The disk, a quota or the limit on a file's size: to a person all the same. */
+static bool is_full(int err)
+{
+	return err == ENOSPC || err == EDQUOT || err == EFBIG;
+}
+
 static int system_errno(sqlite3 *db, int fallback)
 {
-	int err = db ? sqlite3_system_errno(db) : 0;
+	int now = errno, err = db ? sqlite3_system_errno(db) : 0;
 
-	/* The file may not grow: a quota or a limit of the process, to a person the same as a full
-	 * disk. */
-	if (err == EFBIG || err == EDQUOT)
-		err = ENOSPC;
+	if (is_full(err) || (!err && is_full(now)))
+		return -ENOSPC;
 	return err ? -err : -fallback;
 }
 

@@ -17,7 +17,10 @@ extern const char recording_schema[];
 /* Names of the tables, NULL last. */
 extern const char *const recording_tables[];
 
-/* 0 or -errno for a result code of SQLite; db, if not NULL, tells the system's error behind it. */
+/*
+ * 0 or -errno for a result code of SQLite, right after it came; db, if not NULL, tells the system's error behind it. For
+ * failed writes it does not (sqlite3_step, 3.40), so errno is looked at: zero it before.
+ */
 int recording_schema__errno(sqlite3 *db, int rc);
 
 #endif

@@ -14,7 +14,7 @@
 
 struct interp {
 	char path[4096]; /* as the process names it (inside its own root) */
-	char host_path[64]; /* /proc/TGID/map_files/... or /proc/TGID/root/...: opens the very file that is mapped */
+	char host_path[256]; /* /proc/TGID/map_files/... while it lives: opens the very file that is mapped */
 	char build_id[65]; /* hex, or "" */
 	char version_text[32]; /* "3.11.2", as the binary says */
 	uint16_t version; /* PY_VERSION(3, 11) */
@@ -26,10 +26,16 @@ struct interp {
 };
 
 /*
- * Looks at process tgid. 0 and *ret; -ENOENT: no Python in it (ret untouched); -ESRCH: process gone; -EACCES/-EPERM;
- * -ENOTSUP: Python, but a version or build out of reach, with path, version and version_text filled and the reason in
- * *why (a static string).
+ * Looks at process tgid. 0 and *ret; -ENOENT: no Python in it (ret untouched), or not yet: a libpython is mapped some
+ * milliseconds after the exec; -ESRCH: process gone; -EACCES/-EPERM; -ENOTSUP: Python, but a version or build out of
+ * reach, with path, version and version_text filled and the reason in *why (a static string).
  */
 int interp__of_process(pid_t tgid, struct interp *ret, const char **why);
+
+/* The same for many processes: what a file says is kept, so that each file is read once. Bounded; about 300 KiB. */
+struct interp_cache;
+int interp_cache__new(struct interp_cache **ret);
+void interp_cache__free(struct interp_cache *c);
+int interp_cache__look(struct interp_cache *c, pid_t tgid, struct interp *ret, const char **why);
 
 #endif

@@ -23,8 +23,10 @@
 /* Linkers write tens of each; the kernel refuses more than 64 KiB of program headers. */
 #define MAX_SECTIONS 65535
 #define MAX_SEGMENTS 1024
-/* An interpreter's tables are below 1 MiB with all symbols; what is larger than this is not looked
- * at. */
+/*
+ * An interpreter's tables are below 1 MiB with all symbols; what is larger than this is not looked
+ * at.
+ */
 #define MAX_TABLE_BYTES (64ull << 20)
 #define MAX_NOTE_BYTES (64ull << 10)
 #define MAX_BUILD_ID_BYTES 32
@@ -57,7 +59,6 @@ struct elf_file {
 	int fd;
 	Elf *elf;
 	uint64_t file_bytes;
-	bool fixed; /* ET_EXEC: loaded where it says */
 	struct strings section_names;
 	GElf_Phdr *loads; /* PT_LOAD */
 	size_t load_cnt;
@@ -107,7 +108,6 @@ static int check_header(struct elf_file *f)
 	if (h.e_shoff && !h.e_shnum &&
 	    (pread_all(f->fd, &first, sizeof(first), h.e_shoff) || first.sh_size > MAX_SECTIONS))
 		return -ENOEXEC;
-	f->fixed = h.e_type == ET_EXEC;
 	return 0;
 }
 
@@ -269,8 +269,10 @@ void elf_file__free(struct elf_file *f)
 	free(f);
 }
 
-/* A clone is what the compiler made of a function: name.constprop.0, name.part.0.isra.0; .cold is
- * the rest of one. */
+/*
+ * A clone is what the compiler made of a function: name.constprop.0, name.part.0.isra.0; .cold is
+ * the rest of one.
+ */
 static bool name_matches(const char *name, const char *want, size_t len, bool clones)
 {
 	if (strncmp(name, want, len))
@@ -351,25 +353,19 @@ int elf_file__addr_of_offset(const struct elf_file *f, uint64_t offset, uint64_t
 	return -ENOENT;
 }
 
-int elf_file__load_bias(const struct elf_file *f, uint64_t start, uint64_t offset, bool executable,
-			uint64_t *ret)
+int elf_file__addr_of_mapping(const struct elf_file *f, uint64_t offset, bool executable,
+			      uint64_t *ret)
 {
 	uint64_t page = sysconf(_SC_PAGESIZE);
 
-	if (f->fixed) {
-		*ret = 0;
-		return 0;
-	}
 	for (size_t i = 0; i < f->load_cnt; i++) {
 		const GElf_Phdr *p = &f->loads[i];
-		/* A segment is mapped from the start of its first page, which may belong to another
-		 * segment too. */
 		uint64_t first = p->p_offset & ~(page - 1);
 
 		if (!!(p->p_flags & PF_X) != executable || offset < first ||
 		    offset >= p->p_offset + p->p_filesz)
 			continue;
-		*ret = start - (p->p_vaddr - p->p_offset + offset);
+		*ret = p->p_vaddr - p->p_offset + offset;
 		return 0;
 	}
 	return -ENOENT;

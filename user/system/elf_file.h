@@ -33,10 +33,10 @@ int elf_file__file_offset(const struct elf_file *f, uint64_t addr, uint64_t *ret
 /* ELF address of a file offset that is mapped by a PT_LOAD segment. -ENOENT. */
 int elf_file__addr_of_offset(const struct elf_file *f, uint64_t offset, uint64_t *ret);
 /*
- * What to add to an ELF address for the address in a process that has `offset` of the file mapped at `start`, executable
- * or not. -ENOENT: no such segment.
+ * ELF address at which a mapping that starts at page-aligned `offset` of the file begins, executable or not: a page that
+ * two segments share is mapped for each. Start of the mapping minus this is the load bias. -ENOENT: no such segment.
  */
-int elf_file__load_bias(const struct elf_file *f, uint64_t start, uint64_t offset, bool executable, uint64_t *ret);
+int elf_file__addr_of_mapping(const struct elf_file *f, uint64_t offset, bool executable, uint64_t *ret);
 /* Copies file contents at an ELF address; the part of a segment that is not in the file reads as 0. -ENOENT. */
 int elf_file__read(const struct elf_file *f, uint64_t addr, void *buf, size_t len);
 /* GNU build id as hex into buf (65 bytes); "" where there is none. */

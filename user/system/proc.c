@@ -18,8 +18,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* The maps of a big service are thousands of lines of about 100 bytes; the default buffer for /proc
- * is 1 KiB. */
+/*
+ * The maps of a big service are thousands of lines of about 100 bytes; the default buffer for /proc
+ * is 1 KiB.
+ */
 #define MAPS_BUFFER_BYTES (64 << 10)
 
 struct proc {
@@ -116,8 +118,10 @@ static bool parse_hex(const char **s, char end, uint64_t *ret)
 	return true;
 }
 
-/* The kernel prints a newline in a path as \012, and nothing else is changed (seq_file_path with
- * "\n"). */
+/*
+ * The kernel prints a newline in a path as \012, and nothing else is changed (seq_file_path with
+ * "\n").
+ */
 static void unescape_newlines(char *path)
 {
 	char *to = path;
@@ -288,8 +292,10 @@ int proc__stat(const struct proc *p, pid_t tgid, struct proc_stat *ret)
 	n = read_of_process(p, tgid, "stat", buf, sizeof(buf));
 	if (n < 0)
 		return n;
-	/* comm is in parentheses and may hold any character, parentheses and blanks too; no later
-	 * field does. */
+	/*
+	 * comm is in parentheses and may hold any character, parentheses and blanks too; no later
+	 * field does.
+	 */
 	after_comm = strrchr(buf, ')');
 	if (!after_comm)
 		return -EBADMSG;

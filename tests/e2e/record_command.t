@@ -1,0 +1,101 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+"""record -- COMMAND: a program from its first instruction to its end."""
+import os
+import sys
+import tempfile
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+
+from lib import host, tool  # noqa: E402
+from lib.tap import has, is_, main, near, ok, test  # noqa: E402
+
+# Leaks before it could be asked to wait: only who is there from the first instruction sees it.
+SCRIPT = """import sys
+kept = []
+for _ in range(400):
+    kept.append(b"x" * 65000)
+print("out")
+print("err", file=sys.stderr)
+sys.exit(%d)
+"""
+
+
+class Script:
+    """A folder with a script and a place for the recording."""
+
+    def __init__(self, status):
+        self.folder = tempfile.TemporaryDirectory()
+        self.script = os.path.join(self.folder.name, "leak.py")
+        self.file = os.path.join(self.folder.name, "out.pms")
+        with open(self.script, "w", encoding="utf-8") as out:
+            out.write(SCRIPT % status)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.folder.cleanup()
+
+
+def record(script, python, *more):
+    return tool.run("record", "--signals", "resident", "-o", script.file, *more, "--", python, script.script)
+
+
+@test
+def what_the_command_allocates_first_is_seen():
+    host.need_bpf()
+    before = tool.in_kernel()
+    with Script(0) as script:
+        result = record(script, host.PYTHON).succeeded()
+        rows = tool.lines(script.file)
+        near(tool.at(rows, script.script, 4)["bytes"], 400 * 65033, 10, "bytes")
+        before_it = sum(row["bytes"] for row in rows if "before tracing" in (row["frame"] or {}).get("function", ""))
+        ok(before_it < 2 << 20, "a command has nothing from before tracing began:", tool.show_rows(rows))
+        has(result.out, "out\n", "stdout (the command's own)")
+        has(result.err, "err\n", "stderr (the command's own)")
+    tool.nothing_left(before)
+
+
+@test
+def a_shared_library_interpreter_too():
+    host.need_bpf()
+    with Script(0) as script:
+        record(script, host.interpreter("pyenv", "3.13").path).succeeded()
+        near(tool.at(tool.lines(script.file), script.script, 4)["bytes"], 400 * 65033, 10, "bytes")
+
+
+@test
+def a_python_that_a_shell_starts():
+    """Found anew at its fork and exec; several times, because that is a race against the tracer."""
+    host.need_bpf()
+    for _ in range(8):
+        with Script(0) as script:
+            tool.run("record", "--signals", "resident", "-o", script.file, "--", "sh", "-c",
+                     f"{host.PYTHON} {script.script}; true").succeeded()
+            rows = tool.lines(script.file)
+            row = tool.at(rows, script.script, 4)
+            ok(row["frame"], "no row for the line:", tool.show_rows(rows))
+            near(row["bytes"], 400 * 65033, 10, "bytes")
+
+
+@test
+def a_command_that_fails_is_recorded_all_the_same():
+    host.need_bpf()
+    with Script(3) as script:
+        result = record(script, host.PYTHON)
+        ok(result.status in (0, 1, 3), result)
+        near(tool.at(tool.lines(script.file), script.script, 4)["bytes"], 400 * 65033, 10, "bytes")
+
+
+@test
+def a_command_that_does_not_exist_is_one_sentence():
+    host.need_bpf()
+    with Script(0) as script:
+        result = tool.run("record", "-o", script.file, "--", "/nonexistent/program")
+        is_(result.status, 1, f"{result}\nexit")
+        has(result.err, "/nonexistent/program", "stderr")
+
+
+main()

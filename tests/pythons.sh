@@ -1,0 +1,45 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+# Lists the Python interpreters (3.8 and later) that tests can run here, one a line: NAME, a tab, the words of the
+# command. Debian's own, pyenv's, and those of other Debian suites, which are unpacked below build/pythons and run
+# with their own libc through its loader. OFFLINE=1: no download, only what is there.
+set -u
+
+here=$(cd "$(dirname "$0")" && pwd)
+pythons=$here/../build/pythons
+
+fetch() {
+	suite=$1 version=$2 ffi=$3
+	root=$pythons/$suite-$version
+	if [ ! -e "$root/complete" ] && [ -z "${OFFLINE-}" ]; then
+		"$here/../tools/debian-fetch.sh" "$suite" "python$version-minimal" "libpython$version-minimal" \
+			"libpython$version-stdlib" libc6 libgcc-s1 zlib1g libexpat1 "$ffi" -d "$root" >&2 &&
+			: >"$root/complete"
+	fi
+	[ -e "$root/complete" ] || return 0
+	root=$(cd "$root" && pwd)
+	for loader in "$root"/lib/*/ld-linux-*.so.* "$root"/usr/lib/*/ld-linux-*.so.*; do
+		[ -e "$loader" ] || continue
+		dir=$(dirname "$loader")
+		printf '%s %s\tenv PYTHONHOME=%s %s --library-path %s:%s %s\n' "$version" "$suite" "$root/usr" "$loader" \
+			"$dir" "$root/usr/lib/$(basename "$dir")" "$root/usr/bin/python$version"
+		return
+	done
+}
+
+for python in /usr/bin/python3.[0-9] /usr/bin/python3.[0-9][0-9]; do
+	[ -x "$python" ] && printf '%s host\t%s\n' "${python##*python}" "$python"
+done
+root=$(pyenv root 2>/dev/null) || root=
+for python in "${root:-/nonexistent}"/versions/3.*/bin/python3; do
+	version=${python%/bin/python3}
+	version=${version##*/}
+	case $version in
+	3.[0-7].*) continue ;;
+	esac
+	[ -x "$python" ] && printf '%s pyenv\t%s\n' "$version" "$python"
+done
+fetch bullseye 3.9 libffi7
+fetch trixie 3.13 libffi8
+fetch sid 3.14 libffi8
+fetch sid 3.15 libffi8

@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/* Profiles whose truth is known, and golden files: tests/data/golden/, rewritten by
+ * UPDATE_GOLDEN=1. */
+#ifndef VIEWS_FIXTURE_H
+#define VIEWS_FIXTURE_H
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "model/profile.h"
+
+#define GOLDEN "tests/data/golden/"
+#define MIB (1024ull * 1024)
+#define SECOND 1000000000ull
+
+static inline uint32_t node(struct profile *p, uint32_t parent, uint32_t kind, const char *function,
+			    const char *file, int line)
+{
+	struct profile_frame f = {kind, line, function, file};
+	int64_t frame = profile__add_frame(p, &f);
+	int64_t n;
+
+	assert_true(frame >= 0);
+	n = profile__add_node(p, parent, (uint32_t)frame);
+	assert_true(n >= 0);
+	return (uint32_t)n;
+}
+
+static inline uint32_t python(struct profile *p, uint32_t parent, const char *function,
+			      const char *file, int line)
+{
+	return node(p, parent, FRAME_PYTHON, function, file, line);
+}
+
+static inline void add(struct profile *p, uint32_t process, uint32_t tid, uint32_t n, uint32_t kind,
+		       uint64_t alloc_bytes, uint64_t free_bytes)
+{
+	struct profile_sums sums = {alloc_bytes / 64, alloc_bytes, free_bytes / 64, free_bytes};
+
+	assert_int_equal(profile__add(p, process, tid, n, kind, &sums), 0);
+}
+
+/*
+ * Two containers and a process outside. "leaky" (201 of 256 MiB) keeps 100 MiB on cache.py:42,
+ * below a recursion of walk(); "web" has no limit and keeps 30 MiB on a line of the same text, 2
+ * MiB without a Python stack.
+ */
+static inline struct profile *sample_profile(void)
+{
+	struct profile_container leaky = {
+		.cgroup_id = 4242,
+		.path = "/system.slice/docker-4f1a.scope",
+		.id = "4f1a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d5e6f708192a3b4c5d6e7f8",
+		.name = "leaky",
+		.runtime = "docker",
+		.image = "shop/leaky:1",
+		.limit_bytes = 256 * MIB,
+		.usage_bytes = 201 * MIB,
+		.peak_bytes = 210 * MIB,
+		.oom_kills = 2,
+	};
+	struct profile_container web = {.cgroup_id = 4243,
+					.path = "/runc/web",
+					.id = "web-0",
+					.name = "web",
+					.runtime = "runc",
+					.image = "",
+					.limit_bytes = UINT64_MAX,
+					.usage_bytes = 64 * MIB};
+	struct profile_process worker = {.tgid = 1201,
+					 .container = 0,
+					 .start_time_ticks = 1,
+					 .command = "python app.py",
+					 .python = "3.11.2",
+					 .interpreter = "/usr/bin/python3.11",
+					 .note = "inlined allocator: 83 % of small blocks unseen",
+					 .rss_bytes = 190 * MIB};
+	struct profile_process other = worker, site = worker, alone = worker;
+	struct profile *p;
+	uint32_t main_node, walk, leaf, n;
+
+	other.tgid = 1202;
+	other.rss_bytes = 8 * MIB;
+	site.tgid = 77;
+	site.container = 1;
+	site.command = "gunicorn: worker";
+	site.python = "3.13.1";
+	site.note = "";
+	alone.tgid = 9;
+	alone.container = PROFILE_NONE;
+	alone.command = "cron";
+	alone.python = alone.note = alone.interpreter = "";
+	alone.rss_bytes = 0;
+	assert_int_equal(profile__new(NULL, &p), 0);
+	assert_int_equal(profile__add_container(p, &leaky), 0);
+	assert_int_equal(profile__add_container(p, &web), 1);
+	assert_int_equal(profile__add_process(p, &worker), 0);
+	assert_int_equal(profile__add_process(p, &other), 1);
+	assert_int_equal(profile__add_process(p, &site), 2);
+	assert_int_equal(profile__add_process(p, &alone), 3);
+
+	main_node = python(p, 0, "<module>", "/srv/app/app.py", 10);
+	walk = python(p, main_node, "Tree.walk", "/srv/app/tree.py", 7);
+	walk = python(p, walk, "Tree.walk", "/srv/app/tree.py", 7);
+	walk = python(p, walk, "Tree.walk", "/srv/app/tree.py", 9);
+	leaf = python(p, walk, "remember", "/srv/app/cache.py", 42);
+	add(p, 0, 1201, leaf, KIND_EXACT, 110 * MIB, 10 * MIB);
+	add(p, 0, 1210, leaf, KIND_EXACT, 4 * MIB, 0);
+	add(p, 1, 1202, leaf, KIND_EXACT, 1 * MIB, 0);
+	add(p, 0, 1201, walk, KIND_EXACT, 3 * MIB, 1 * MIB);
+	n = node(p, leaf, FRAME_NATIVE, "_PyDict_Resize", "/usr/bin/python3.11", 0);
+	add(p, 0, 1201, n, KIND_EXACT, 8 * MIB, 0);
+	n = python(p, main_node, "load_configuration_from_every_place_it_may_be_in",
+		   "/usr/lib/python3/dist-packages/a_long_package_name/subpackage/configuration/"
+		   "loader_of_all.py",
+		   1234);
+	add(p, 0, 1201, n, KIND_EXACT, MIB / 2, 0);
+	add(p, 2, 77, leaf, KIND_EXACT, 30 * MIB, 0);
+	n = node(p, 0, FRAME_REASON, "[no python stack: thread not known to Python]", "", 0);
+	add(p, 2, 78, n, KIND_EXACT, 2 * MIB, 0);
+	add(p, 3, 9, n, KIND_RESIDENT_ANON, 5 * MIB, 0);
+	n = node(p, 0, FRAME_REASON, "[memory given back]", "", 0);
+	add(p, 0, 1201, n, KIND_RESIDENT_ANON, 0, 3 * MIB);
+	add(p, 0, 1201, leaf, KIND_RESIDENT_ANON, 90 * MIB, 0);
+	profile__tick(p);
+
+	for (int i = 0; i < 3; i++) {
+		struct profile_gc gc = {.time_ns = 5,
+					.process = 0,
+					.tid = 1201,
+					.node = walk,
+					.generation = i == 2 ? 2 : 0,
+					.collected = i == 2 ? 1234567 : -1,
+					.pause_ns = 1500000u * (uint32_t)(i + 1)};
+
+		assert_int_equal(profile__add_gc(p, &gc), 0);
+	}
+	assert_int_equal(profile__set_counter(p, "events", 123456), 0);
+	assert_int_equal(profile__set_counter(p, "dropped.ring_full_stack", 1234), 0);
+	assert_int_equal(profile__set_counter(p, "dropped.counts_full", 0), 0);
+	assert_int_equal(profile__set_meta(p, "duration_ns", "30000000000"), 0);
+	assert_int_equal(profile__set_meta(p, "host", "build-7"), 0);
+	return p;
+}
+
+/* Names that would break a terminal, a script, an attribute, or UTF-8 itself. */
+static inline struct profile *hostile_profile(void)
+{
+	struct profile_container c = {.cgroup_id = 1,
+				      .path = "/a;b\nc",
+				      .id = "",
+				      .name = "\"><script>alert(1)</script>]]>",
+				      .runtime = "",
+				      .image = "",
+				      .limit_bytes = 1,
+				      .usage_bytes = UINT64_MAX / 2};
+	struct profile_process process = {.tgid = 1,
+					  .container = 0,
+					  .command = "\033[31mred\a\r\n\t&amp;",
+					  .python = "'\"<>&",
+					  .interpreter = "\xff\xfe",
+					  .note = "two\nlines \033]0;title\a"};
+	struct profile *p;
+	uint32_t n;
+
+	assert_int_equal(profile__new(NULL, &p), 0);
+	assert_int_equal(profile__add_container(p, &c), 0);
+	assert_int_equal(profile__add_process(p, &process), 0);
+	n = python(p, 0, "a;b\nc\\d", "/x;y\n/z.py", 1);
+	n = python(p, n, "<lambda>&\"'", "/\xc3\x28/\xed\xa0\x80\xf0\x9f\x90\x8d/\xe2\x80\xae.py",
+		   2);
+	add(p, 0, 1, n, KIND_EXACT, 100, 0);
+	n = python(p, n, "", "", -5);
+	add(p, 0, 1, n, KIND_EXACT, 50, 0);
+	n = python(p, n, "\xe6\xbc\xa2\xe5\xad\x97", "\x01\x1f\x7f\xc2\x80\xef\xbf\xbf", INT32_MAX);
+	add(p, 0, 1, n, KIND_EXACT, 25, 0);
+	add(p, 0, 1, 0, KIND_EXACT, 12, 0);
+	return p;
+}
+
+static inline char *read_file(const char *path)
+{
+	FILE *f = fopen(path, "rb");
+	char *text = NULL;
+	size_t room = 0;
+
+	if (!f)
+		return NULL;
+	if (getdelim(&text, &room, '\0', f) < 0)
+		text[0] = '\0';
+	fclose(f);
+	return text;
+}
+
+static inline void assert_golden(const char *text, const char *name)
+{
+	char path[256];
+	char *want;
+
+	snprintf(path, sizeof(path), GOLDEN "%s", name);
+	if (getenv("UPDATE_GOLDEN")) {
+		FILE *f = fopen(path, "wb");
+
+		assert_non_null(f);
+		assert_true(fputs(text, f) >= 0);
+		assert_int_equal(fclose(f), 0);
+	}
+	want = read_file(path);
+	if (!want)
+		fail_msg("no %s: run again with UPDATE_GOLDEN=1", path);
+	if (strcmp(text, want))
+		fail_msg("differs from %s:\n%s", path, text);
+	free(want);
+}
+
+#endif

@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/* doctor: what this host, and an interpreter, allow. Attaches nothing. */
+#include <errno.h>
+#include <getopt.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include "capture/session.h"
+#include "cmd.h"
+#include "containers/cgroup.h"
+#include "python/interp.h"
+#include "system/proc.h"
+
+static void say(const char *what, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+static void say(const char *what, const char *fmt, ...)
+{
+	va_list ap;
+
+	printf("%-18s", what);
+	va_start(ap, fmt);
+	vprintf(fmt, ap);
+	va_end(ap);
+	putchar('\n');
+}
+
+static int check_host(void)
+{
+	struct cgroups *cg = NULL;
+	struct utsname u;
+	int ret;
+
+	uname(&u);
+	say("kernel", "%s %s", u.release, u.machine);
+	ret = cmd_check_host();
+	if (ret)
+		return ret;
+	say("type information", "/sys/kernel/btf/vmlinux");
+	say("page faults", "%s", fault_hook__name(session__probe_fault_hook()));
+	say("cgroups", "%s", cgroups__new(NULL, &cg) ? "none mounted" : cgroups__mode(cg));
+	cgroups__free(cg);
+	return 0;
+}
+
+static const char *const kind_names[] = {
+	[PROBE_MALLOC] = "allocate",	    [PROBE_CALLOC] = "allocate zeroed", [PROBE_REALLOC] = "resize",
+	[PROBE_FREE] = "free",		    [PROBE_GC] = "collector",		[PROBE_GC_USDT] = "collector (USDT)",
+};
+
+static void show_sites(const struct interp *in)
+{
+	struct probe_site sites[MAX_PROBE_SITES];
+	struct elf_file *f;
+	size_t i, n;
+
+	if (elf_file__open(in->host_path, &f))
+		return;
+	n = probe_sites__find(f, 1u << SIGNAL_EXACT | 1u << SIGNAL_GC, sites, MAX_PROBE_SITES);
+	for (i = 0; i < n; i++)
+		say(i ? "" : "probe sites", "%-5s %-17s %s+0 (file offset 0x%llx)",
+		    sites[i].signal == SIGNAL_GC ? "gc" : "exact", kind_names[sites[i].kind], sites[i].symbol,
+		    (unsigned long long)sites[i].offset);
+	elf_file__free(f);
+}
+
+static void show_interp(const struct interp *in)
+{
+	say("interpreter", "%s", in->path);
+	say("version", "CPython %s, %s, %s", in->version_text, in->shared ? "shared library" : "static",
+	    in->stripped ? "stripped" : "with symbols");
+	say("build id", "%s", in->build_id[0] ? in->build_id : "none");
+	say("runtime", "_PyRuntime at 0x%llx", (unsigned long long)in->runtime);
+	show_sites(in);
+	say("coverage", "%s", in->stripped ?
+	    "exact: not measured; a stripped (PGO) build inlines its allocator, and the public functions see a small part" :
+	    "exact: not measured");
+}
+
+static int check_process(pid_t tgid)
+{
+	struct interp in = {};
+	const char *why = NULL;
+	int err = interp__of_process(tgid, &in, &why);
+
+	printf("\n");
+	say("process", "%d", (int)tgid);
+	switch (err) {
+	case 0:
+		show_interp(&in);
+		return EXIT_OK;
+	case -ENOENT:
+		return cmd_fail("process %d is not Python: no CPython interpreter is mapped in it", (int)tgid);
+	case -ESRCH:
+		return cmd_fail("there is no process %d", (int)tgid);
+	case -ENOTSUP:
+		return cmd_fail("process %d runs %s (Python %s): %s", (int)tgid, in.path, in.version_text,
+				why ? why : "out of reach");
+	default:
+		return cmd_fail("process %d cannot be examined: %s", (int)tgid, strerror(-err));
+	}
+}
+
+static int list_process(pid_t tgid, void *arg)
+{
+	struct interp in = {};
+	unsigned int *n = arg;
+	const char *why = NULL;
+	int err = interp__of_process(tgid, &in, &why);
+
+	if (err && err != -ENOTSUP)
+		return 0;
+	if (!(*n)++)
+		printf("\n%-9s%-12s%-10s%-10s%s\n", "PID", "PYTHON", "BUILD", "SYMBOLS", "FILE");
+	printf("%-9d%-12s%-10s%-10s%s%s%s\n", (int)tgid, in.version_text, in.shared ? "shared" : "static",
+	       in.stripped ? "stripped" : "yes", in.path, err ? "  out of reach: " : "", err && why ? why : "");
+	return 0;
+}
+
+static int list_processes(void)
+{
+	struct proc *proc;
+	unsigned int n = 0;
+	int err = proc__open(NULL, &proc);
+
+	if (err)
+		return cmd_fail("/proc cannot be read: %s", strerror(-err));
+	proc__for_each_process(proc, list_process, &n);
+	proc__free(proc);
+	if (!n)
+		printf("\nno Python process runs on this host\n");
+	return EXIT_OK;
+}
+
+static int run(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "pid", required_argument, NULL, 'p' }, { "help", no_argument, NULL, 'h' }, {}
+	};
+	char *end = NULL;
+	long tgid = 0;
+	int c, ret;
+
+	while ((c = getopt_long(argc, argv, "p:h", options, NULL)) != -1) {
+		if (c == 'h')
+			return cmd_help(&cmd_doctor);
+		if (c == '?')
+			return cmd_usage(&cmd_doctor, "this option is not known, or lacks its value");
+		tgid = strtol(optarg, &end, 10);
+		if (tgid <= 0 || *end)
+			return cmd_usage(&cmd_doctor, "'%s' is not a process number", optarg);
+	}
+	if (optind < argc)
+		return cmd_usage(&cmd_doctor, "'%s' is not expected", argv[optind]);
+	ret = check_host();
+	if (ret)
+		return ret;
+	return tgid ? check_process(tgid) : list_processes();
+}
+
+const struct cmd cmd_doctor = {
+	.name = "doctor",
+	.summary = "what this host and its interpreters allow",
+	.run = run,
+	.help = "usage: pymemscope doctor [--pid N]\n\n"
+		"Tells what the kernel allows and which Python interpreters run here; with --pid, where the\n"
+		"probes of one interpreter would stand. Attaches nothing.\n\n"
+		"  -p, --pid N   look at this process\n\n"
+		"example:\n"
+		"  pymemscope doctor --pid 1234\n",
+};

@@ -1,0 +1,496 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * record: traces a target and writes a recording. The loop: records as they come, counts once a second, then one
+ * transaction to the file. What ends it: ^C, --duration, the end of the command or of all that was traced.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/utsname.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "capture/command.h"
+#include "capture/event.h"
+#include "capture/tracker.h"
+#include "cmd.h"
+#include "model/recording.h"
+#include "views/human.h"
+#include "views/report.h"
+
+#define SECOND_NS 1000000000ull
+/* How often followed pages are looked up, and how long a poll may sleep. */
+#define SWEEP_NS (10 * SECOND_NS)
+#define POLL_MS 100
+
+struct record {
+	/* options */
+	const char *container, *cgroup, *output;
+	pid_t tgid;
+	char **command;
+	uint32_t signals;
+	uint64_t duration_ns;
+	enum fault_hook fault_hook;
+	/* what it works with */
+	struct tracker_deps deps;
+	struct scope scope;
+	struct session *session;
+	struct tracker *tracker;
+	struct recording *recording;
+	struct command *child;
+	/* how it goes */
+	uint64_t begin_ns, last_ns, last_sweep_ns, last_events;
+	bool output_failed;
+};
+
+static uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * SECOND_NS + ts.tv_nsec;
+}
+
+/* ---- options ---- */
+
+static bool parse_hook(const char *text, enum fault_hook *ret)
+{
+	enum fault_hook hook;
+
+	for (hook = FAULT_HOOK_AUTO; hook <= FAULT_HOOK_PERF; hook++) {
+		if (!strcmp(text, fault_hook__name(hook))) {
+			*ret = hook;
+			return true;
+		}
+	}
+	return false;
+}
+
+static bool parse_tgid(const char *text, pid_t *ret)
+{
+	char *end;
+	long v = strtol(text, &end, 10);
+
+	if (end == text || *end || v <= 0 || v > 1 << 22)
+		return false;
+	*ret = v;
+	return true;
+}
+
+static bool parse_option(struct record *r, int c, const char *value)
+{
+	switch (c) {
+	case 'c':
+		r->container = value;
+		return true;
+	case 'g':
+		r->cgroup = value;
+		return true;
+	case 'p':
+		return parse_tgid(value, &r->tgid);
+	case 'o':
+		r->output = value;
+		return true;
+	case 's':
+		return cmd_parse_signals(value, &r->signals);
+	case 'd':
+		return cmd_parse_duration(value, &r->duration_ns);
+	case 'f':
+		return parse_hook(value, &r->fault_hook);
+	case 'v':
+		log_set_level(LOG_DEBUG);
+		return true;
+	default:
+		return false;
+	}
+}
+
+static int parse(struct record *r, int argc, char **argv, bool *help)
+{
+	static const struct option options[] = {
+		{ "container", required_argument, NULL, 'c' },	{ "cgroup", required_argument, NULL, 'g' },
+		{ "pid", required_argument, NULL, 'p' },	{ "output", required_argument, NULL, 'o' },
+		{ "signals", required_argument, NULL, 's' },	{ "duration", required_argument, NULL, 'd' },
+		{ "fault-hook", required_argument, NULL, 'f' }, { "verbose", no_argument, NULL, 'v' },
+		{ "help", no_argument, NULL, 'h' },		{},
+	};
+	int c;
+
+	while ((c = getopt_long(argc, argv, "+p:o:vh", options, NULL)) != -1) {
+		*help = c == 'h';
+		if (*help)
+			return 0;
+		if (c == '?')
+			return cmd_usage(&cmd_record, "this option is not known, or lacks its value");
+		if (!parse_option(r, c, optarg))
+			return cmd_usage(&cmd_record, "'%s' is not a value of this option", optarg);
+	}
+	if (optind < argc && strcmp(argv[optind - 1], "--"))
+		return cmd_usage(&cmd_record, "'%s' is not expected here; a command to run goes after --", argv[optind]);
+	r->command = optind < argc ? argv + optind : NULL;
+	if (!!r->container + !!r->cgroup + !!r->tgid + !!r->command > 1)
+		return cmd_usage(&cmd_record, "give one target: --container, --cgroup, --pid or -- COMMAND");
+	if (r->signals & 1u << SIGNAL_HEAP)
+		return cmd_usage(&cmd_record, "the signal heap is not there yet; use resident, exact or gc");
+	return 0;
+}
+
+/* ---- the target ---- */
+
+static int resolve_container(struct record *r)
+{
+	int err = container_names__find(r->deps.names, r->deps.cgroups, r->container, r->scope.cgroup_path,
+					sizeof(r->scope.cgroup_path));
+
+	if (err == -EEXIST)
+		return cmd_fail("more than one container's id begins with '%s'; give more digits", r->container);
+	if (err)
+		return cmd_fail("there is no running container '%s'; 'docker ps', 'podman ps' or 'runc list' show names",
+				r->container);
+	return 0;
+}
+
+static int resolve_cgroup(struct record *r)
+{
+	uint64_t id;
+	const char *path = r->cgroup;
+
+	if (!strncmp(path, "/sys/fs/cgroup/memory/", 22))
+		path += 21;
+	else if (!strncmp(path, "/sys/fs/cgroup/", 15))
+		path += 14;
+	if (snprintf(r->scope.cgroup_path, sizeof(r->scope.cgroup_path), "%s%s", path[0] == '/' ? "" : "/", path) >=
+		    (int)sizeof(r->scope.cgroup_path) ||
+	    cgroups__id_of_path(r->deps.cgroups, r->scope.cgroup_path, &id))
+		return cmd_fail("there is no memory cgroup '%s'; give its path below the cgroup mount, as "
+				"/proc/PID/cgroup shows it", r->cgroup);
+	return 0;
+}
+
+static int resolve_target(struct record *r)
+{
+	struct proc_stat stat;
+
+	r->scope.kind = r->container || r->cgroup ? SCOPE_CGROUP : r->tgid || r->command ? SCOPE_TREE : SCOPE_ALL;
+	if (r->container)
+		return resolve_container(r);
+	if (r->cgroup)
+		return resolve_cgroup(r);
+	r->scope.tgid = r->tgid;
+	if (r->tgid && (proc__stat(r->deps.proc, r->tgid, &stat) || stat.state == 'Z'))
+		return cmd_fail("there is no process %d", (int)r->tgid);
+	return 0;
+}
+
+/* ---- setting up ---- */
+
+static int open_host(struct record *r)
+{
+	int err;
+
+	err = cgroups__new(NULL, &r->deps.cgroups);
+	if (err)
+		return cmd_fail("no cgroup file system is mounted on this host (%s)", strerror(-err));
+	err = container_names__new(NULL, &r->deps.names);
+	err = err ? err : proc__open(NULL, &r->deps.proc);
+	err = err ? err : profile__new(NULL, &r->deps.profile);
+	return err ? cmd_fail("cannot begin: %s", strerror(-err)) : 0;
+}
+
+static int fail_session(int err, const struct record *r)
+{
+	switch (err) {
+	case -EPERM:
+	case -EACCES:
+		return cmd_fail("the kernel refuses to load the programs (%s); run as root, and see 'pymemscope doctor'",
+				strerror(-err));
+	case -ENOTSUP:
+		return cmd_fail("this kernel has no %s hook on page faults; leave --fault-hook out to get the best it has",
+				fault_hook__name(r->fault_hook));
+	default:
+		return cmd_fail("the programs cannot be loaded or attached: %s; 'pymemscope doctor' tells what is missing",
+				strerror(-err));
+	}
+}
+
+static int fail_tracker(int err, const struct record *r)
+{
+	switch (err) {
+	case -ESRCH:
+		return cmd_fail("process %d has ended", (int)r->tgid);
+	case -ENOENT:
+		return cmd_fail("process %d is not Python: no CPython interpreter is mapped in it", (int)r->tgid);
+	case -ENOTSUP:
+		return cmd_fail("process %d cannot be traced: %s", (int)r->tgid, tracker__why(r->tracker));
+	default:
+		return cmd_fail("cannot trace: %s", strerror(-err));
+	}
+}
+
+static int start_tracing(struct record *r)
+{
+	struct session_opts opts = {
+		.signals = r->signals,
+		.fault_hook = r->fault_hook,
+		.cgroup_v1 = cgroups__is_v1(r->deps.cgroups),
+	};
+	struct session_handlers handlers;
+	int err;
+
+	err = tracker__new(&r->scope, r->signals, &r->deps, &r->tracker);
+	if (err)
+		return fail_tracker(err, r);
+	opts.tell_every_exec = tracker__wants_every_exec(r->tracker);
+	handlers = tracker__handlers(r->tracker);
+	err = session__new(&opts, &handlers, &r->session);
+	err = err ? err : session__start(r->session);
+	if (err)
+		return fail_session(err, r);
+	err = tracker__start(r->tracker, r->session);
+	return err ? fail_tracker(err, r) : 0;
+}
+
+static int open_output(struct record *r)
+{
+	int err = recording__create(r->output, &r->recording);
+
+	return err ? cmd_fail("cannot write %s: %s", r->output, recording__strerror(err)) : 0;
+}
+
+static int start_command(struct record *r)
+{
+	int err;
+
+	if (!r->command)
+		return 0;
+	err = command__prepare(r->command, &r->child);
+	if (err)
+		return cmd_fail("cannot start %s: %s", r->command[0], strerror(-err));
+	err = tracker__add_command(r->tracker, command__pid(r->child));
+	err = err ? err : command__go(r->child);
+	return err ? cmd_fail("cannot run %s: %s", r->command[0], strerror(-err)) : 0;
+}
+
+static void describe(struct record *r)
+{
+	char signals[64] = "", started[64];
+	time_t now = time(NULL);
+	struct utsname u;
+
+	snprintf(signals, sizeof(signals), "%s%s%s", r->signals & 1u << SIGNAL_RESIDENT ? " resident" : "",
+		 r->signals & 1u << SIGNAL_EXACT ? " exact" : "", r->signals & 1u << SIGNAL_GC ? " gc" : "");
+	uname(&u);
+	strftime(started, sizeof(started), "%Y-%m-%dT%H:%M:%SZ", gmtime(&now));
+	profile__set_meta(r->deps.profile, "signals", signals + 1);
+	profile__set_meta(r->deps.profile, "host", u.nodename);
+	profile__set_meta(r->deps.profile, "kernel", u.release);
+	profile__set_meta(r->deps.profile, "started", started);
+	profile__set_meta(r->deps.profile, "cgroups", cgroups__mode(r->deps.cgroups));
+	if (r->signals & 1u << SIGNAL_RESIDENT)
+		profile__set_meta(r->deps.profile, "fault_hook", fault_hook__name(session__fault_hook(r->session)));
+	fprintf(stderr, "pymemscope: recording to %s: signals%s", r->output, signals);
+	if (r->signals & 1u << SIGNAL_RESIDENT)
+		fprintf(stderr, ", page faults by %s", fault_hook__name(session__fault_hook(r->session)));
+	fprintf(stderr, ", %u Python process%s; ^C ends it\n", tracker__n_python(r->tracker),
+		tracker__n_python(r->tracker) == 1 ? "" : "es");
+}
+
+/* ---- going ---- */
+
+static uint64_t dropped(const struct session *s)
+{
+	uint64_t n = session__bad_records(s);
+	unsigned int i;
+
+	for (i = 0; i < CTR_MAX; i++) {
+		if (!strncmp(counter__name(i), "dropped.", 8))
+			n += session__counter(s, i);
+	}
+	return n;
+}
+
+static void save_counters(struct record *r)
+{
+	struct session_cost cost;
+	char text[32];
+	unsigned int i;
+
+	for (i = 0; i < CTR_MAX; i++)
+		profile__set_counter(r->deps.profile, counter__name(i), session__counter(r->session, i));
+	profile__set_counter(r->deps.profile, "dropped.bad_records", session__bad_records(r->session));
+	session__cost(r->session, &cost);
+	profile__set_counter(r->deps.profile, "cost.program_ns", cost.run_ns);
+	profile__set_counter(r->deps.profile, "cost.program_runs", cost.run_cnt);
+	profile__set_counter(r->deps.profile, "cost.target_cpu_ns", tracker__cpu_ns(r->tracker));
+	snprintf(text, sizeof(text), "%llu", (unsigned long long)(now_ns() - r->begin_ns));
+	profile__set_meta(r->deps.profile, "duration_ns", text);
+}
+
+static void show_progress(struct record *r, uint64_t now)
+{
+	uint64_t events = session__counter(r->session, CTR_EVENTS);
+	uint64_t cpu = tracker__cpu_ns(r->tracker);
+	double seconds = (double)(now - r->last_ns) / SECOND_NS;
+	struct session_cost cost;
+
+	session__cost(r->session, &cost);
+	if (isatty(STDERR_FILENO))
+		fprintf(stderr, "\r\033[K%5.0f s  %.0f events/s  %llu dropped  programs %.2f %% of the targets' CPU",
+			(double)(now - r->begin_ns) / SECOND_NS, (events - r->last_events) / (seconds > 0 ? seconds : 1),
+			(unsigned long long)dropped(r->session), cpu ? 100.0 * cost.run_ns / cpu : 0.0);
+	r->last_events = events;
+}
+
+/* Everything of the last second goes to the file. */
+static int settle(struct record *r, bool sweep)
+{
+	uint64_t now = now_ns();
+	int err;
+
+	err = session__read_counts(r->session);
+	if (err)
+		log_warn("counts cannot be read: %s", strerror(-err));
+	if (sweep) {
+		tracker__sweep(r->tracker);
+		r->last_sweep_ns = now;
+	}
+	tracker__refresh(r->tracker);
+	save_counters(r);
+	show_progress(r, now);
+	profile__tick(r->deps.profile);
+	r->last_ns = now;
+	if (r->output_failed)
+		return 0;
+	err = recording__flush(r->recording, r->deps.profile, now);
+	if (err) {
+		r->output_failed = true;
+		log_error("cannot write %s any more: %s; what was written before is kept", r->output,
+			  recording__strerror(err));
+	}
+	return err;
+}
+
+static bool target_is_gone(struct record *r)
+{
+	uint64_t id;
+
+	if (r->child)
+		return command__ended(r->child);
+	if (r->scope.kind == SCOPE_ALL || tracker__n_alive(r->tracker))
+		return false;
+	return r->scope.kind == SCOPE_TREE || cgroups__id_of_path(r->deps.cgroups, r->scope.cgroup_path, &id);
+}
+
+static int loop(struct record *r)
+{
+	uint64_t now;
+	int n;
+
+	r->begin_ns = r->last_ns = r->last_sweep_ns = now_ns();
+	while (!cmd_stop && !r->output_failed) {
+		n = session__poll(r->session, POLL_MS);
+		if (n < 0 && n != -EINTR)
+			return cmd_fail("the ring buffer cannot be read: %s", strerror(-n));
+		tracker__retry(r->tracker);
+		now = now_ns();
+		if (now - r->last_ns >= SECOND_NS)
+			settle(r, now - r->last_sweep_ns >= SWEEP_NS);
+		if (r->duration_ns && now - r->begin_ns >= r->duration_ns)
+			break;
+		if (target_is_gone(r))
+			break;
+	}
+	settle(r, true);
+	return r->output_failed ? EXIT_FAILED : EXIT_OK;
+}
+
+static void summarize(struct record *r)
+{
+	struct report_opts opts = { .by = REPORT_BY_LINE, .view = VIEW_LIVE, .top = 5 };
+	uint64_t cpu = tracker__cpu_ns(r->tracker);
+	struct session_cost cost;
+	char took[32];
+
+	session__cost(r->session, &cost);
+	fprintf(stderr, "%s%s recorded: %llu events, %llu dropped, programs took %.2f %% of the targets' CPU time\n\n",
+		isatty(STDERR_FILENO) ? "\r\033[K" : "", human__duration(now_ns() - r->begin_ns, took, sizeof(took)),
+		(unsigned long long)session__counter(r->session, CTR_EVENTS),
+		(unsigned long long)dropped(r->session), cpu ? 100.0 * cost.run_ns / cpu : 0.0);
+	report__print(r->deps.profile, &opts, stderr);
+	if (r->child && !command__ended(r->child))
+		fprintf(stderr, "\n%s goes on as process %d\n", r->command[0], (int)command__pid(r->child));
+	fprintf(stderr, "\nnext:  pymemscope report %s\n       pymemscope flamegraph %s -o flamegraph.svg\n", r->output,
+		r->output);
+}
+
+static void clean_up(struct record *r)
+{
+	command__free(r->child);
+	tracker__free(r->tracker);
+	session__free(r->session);
+	recording__close(r->recording);
+	profile__free(r->deps.profile);
+	proc__free(r->deps.proc);
+	container_names__free(r->deps.names);
+	cgroups__free(r->deps.cgroups);
+}
+
+static int record(struct record *r)
+{
+	int ret;
+
+	if ((ret = open_host(r)) || (ret = resolve_target(r)) || (ret = start_tracing(r)) || (ret = open_output(r)) ||
+	    (ret = start_command(r)))
+		return ret;
+	describe(r);
+	ret = loop(r);
+	summarize(r);
+	return ret;
+}
+
+static int run(int argc, char **argv)
+{
+	struct record r = {
+		.output = "out.pms",
+		.signals = 1u << SIGNAL_RESIDENT | 1u << SIGNAL_GC,
+	};
+	bool help = false;
+	int ret;
+
+	ret = parse(&r, argc, argv, &help);
+	if (ret)
+		return ret;
+	if (help)
+		return cmd_help(&cmd_record);
+	ret = cmd_check_host();
+	if (ret)
+		return ret;
+	ret = record(&r);
+	clean_up(&r);
+	return ret;
+}
+
+const struct cmd cmd_record = {
+	.name = "record",
+	.summary = "trace containers or processes, write a recording",
+	.run = run,
+	.help = "usage: pymemscope record [TARGET] [OPTIONS] [-- COMMAND ARG...]\n\n"
+		"Traces Python processes from the host and writes what it saw to a file.\n\n"
+		"target (nothing: every Python process of this host):\n"
+		"  --container NAME    a container, by name, id or the first digits of its id\n"
+		"  --cgroup PATH       every process in a cgroup and below it\n"
+		"  -p, --pid N         one process and what it forks\n"
+		"  -- COMMAND ARG...   run a command and trace it\n\n"
+		"options:\n"
+		"  -o, --output FILE   the recording (default out.pms)\n"
+		"  --signals LIST      resident (what the resident set gains, by line), exact (each allocation and\n"
+		"                      free; costly), gc (the collector); default resident,gc\n"
+		"  --duration TIME     30s, 5m, 1h; default: until ^C or the end of the target\n"
+		"  --fault-hook HOOK   fentry, kprobe, tracepoint or perf; default: the best that works\n"
+		"  -v, --verbose       say more\n\n"
+		"example:\n"
+		"  pymemscope record --container web --duration 30s -o web.pms\n",
+};

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/* What a report says beside its table: collections, notes, losses, growth. */
+#ifndef VIEWS_FACTS_H
+#define VIEWS_FACTS_H
+
+#include "views/rows.h"
+#include "views/select.h"
+
+/* Generations told apart, and "not known" first: index is generation + 1. */
+#define FACTS_GENERATIONS 4
+
+struct facts_gc {
+	uint64_t cnt, pause_ns, longest_ns;
+	uint64_t collected;
+	uint64_t collected_unknown_cnt; /* collections whose hook did not tell */
+};
+void facts__gc(const struct selection *s, struct facts_gc ret[FACTS_GENERATIONS]);
+
+struct facts_note {
+	const char *text; /* of the profile */
+	uint32_t processes;
+};
+/* Notes of the selection's processes, each once, the most frequent first. The caller frees *ret. 0
+ * or -ENOMEM. */
+int facts__notes(const struct selection *s, struct facts_note **ret, size_t *ret_cnt);
+
+/* Whether a counter tells of something lost. */
+bool facts__is_loss(const char *counter, uint64_t value);
+
+/* How long the recording is; 0: not known. */
+uint64_t facts__duration_ns(const struct profile *p);
+/* When a container that goes on as it did reaches its limit. 0: not known, or never. */
+uint64_t facts__time_to_limit_ns(const struct profile_container *c, const struct row *row,
+				 uint64_t duration_ns);
+
+/* "201.0 MiB of 256.0 MiB (78.5 %)", "201.0 MiB, no limit". Returns buf. */
+#define FACTS_USAGE_LEN 96
+const char *facts__usage(const struct profile_container *c, char *buf, size_t len);
+
+#endif

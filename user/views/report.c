@@ -1,0 +1,423 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * The report as text: containers and how near they are to their limit, the table, and what limits
+ * its truth (losses, notes). Everything is made ready before the first byte is written. Strings of
+ * the traced processes are made safe for a terminal by views/text.c.
+ */
+#include "views/report.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "views/human.h"
+#include "views/report_impl.h"
+#include "views/table.h"
+#include "views/text.h"
+
+#define DEFAULT_TOP 20
+#define DEFAULT_WIDTH 110
+#define LEAST_WIDTH 80
+/* Containers above the table; all of them are in the report by container. */
+#define HEADER_CONTAINERS 8
+
+static size_t line_width(FILE *out)
+{
+	int fd = fileno(out);
+	struct winsize size;
+
+	if (fd < 0 || !isatty(fd) || ioctl(fd, TIOCGWINSZ, &size) || !size.ws_col)
+		return DEFAULT_WIDTH;
+	return size.ws_col < LEAST_WIDTH ? LEAST_WIDTH : size.ws_col;
+}
+
+static void put_container(const struct report *r, const struct row *row, int name_width, FILE *out)
+{
+	const struct profile_container *c = profile__container(r->p, row->container);
+	uint64_t ns = facts__time_to_limit_ns(c, row, facts__duration_ns(r->p));
+	const char *name = select__container_name(&r->selection, row->container);
+	char buf[FACTS_USAGE_LEN];
+
+	fputs("container ", out);
+	text__put(name, out);
+	fprintf(out, "%*s", name_width - (int)text__width(name) + 2, "");
+	fputs(facts__usage(c, buf, sizeof(buf)), out);
+	if (c->peak_bytes)
+		fprintf(out, ", peak %s", human__bytes(c->peak_bytes, buf, sizeof(buf)));
+	if (c->oom_kills)
+		fprintf(out, ", %" PRIu64 " OOM kill%s", c->oom_kills,
+			c->oom_kills == 1 ? "" : "s");
+	if (ns)
+		fprintf(out, ", limit reached in about %s", human__duration(ns, buf, sizeof(buf)));
+	putc('\n', out);
+}
+
+static void put_containers(const struct report *r, FILE *out)
+{
+	size_t shown = 0, all = 0, width = 0;
+
+	for (size_t i = 0; i < r->containers.n; i++) {
+		uint32_t c = r->containers.at[i].container;
+		size_t w = text__width(select__container_name(&r->selection, c));
+
+		if (c == r->selection.n_containers || ++all > HEADER_CONTAINERS)
+			continue;
+		width = w > width ? w : width;
+	}
+	for (size_t i = 0; i < r->containers.n && shown < HEADER_CONTAINERS; i++) {
+		const struct row *row = &r->containers.at[i];
+
+		if (row->container == r->selection.n_containers)
+			continue;
+		put_container(r, row, width > 40 ? 40 : (int)width, out);
+		shown++;
+	}
+	if (all > shown)
+		fprintf(out, "and %zu more containers (--by container)\n", all - shown);
+}
+
+static const char *meaning(const struct report *r)
+{
+	bool resident = r->selection.kinds & (1u << KIND_RESIDENT_ANON | 1u << KIND_RESIDENT_FILE |
+					      1u << KIND_RESIDENT_SHMEM);
+
+	switch (r->selection.view) {
+	case VIEW_LIVE:
+		return resident ? "made resident and not yet given back"
+				: "allocated and not yet freed";
+	case VIEW_ALLOC:
+		return resident ? "made resident, given back or not" : "allocated, freed or not";
+	case VIEW_PEAK:
+		return "the most that was live at once, row by row";
+	}
+	return "";
+}
+
+static void put_heading(const struct report *r, FILE *out)
+{
+	uint64_t duration_ns = facts__duration_ns(r->p);
+	const char *view = select__view_name(r->selection.view);
+	char signal[64], bytes[32], cnt[32], duration[32];
+
+	select__signal(r->selection.kinds, signal, sizeof(signal));
+	human__bytes(r->rows.bytes, bytes, sizeof(bytes));
+	human__count(r->rows.cnt, cnt, sizeof(cnt));
+	fprintf(out, "signal %s, view %s (%s): %s in %s %s%s", signal, view, meaning(r), bytes, cnt,
+		strcmp(signal, "resident") == 0 ? "fault" : "block", r->rows.cnt == 1 ? "" : "s");
+	if (duration_ns)
+		fprintf(out, ", recorded %s",
+			human__duration(duration_ns, duration, sizeof(duration)));
+	putc('\n', out);
+}
+
+static bool by_code(const struct report *r)
+{
+	return r->opts->by == REPORT_BY_FUNCTION || r->opts->by == REPORT_BY_LINE;
+}
+
+/* More than one container in the table: then rows say which. */
+static bool has_several(const struct report *r)
+{
+	for (size_t i = 1; i < r->rows.n; i++)
+		if (r->rows.at[i].container != r->rows.at[0].container)
+			return true;
+	return false;
+}
+
+static void add_columns(const struct report *r, struct table *t)
+{
+	enum report_by by = r->opts->by;
+
+	table__column(t, "BYTES", COLUMN_NUMBER);
+	table__column(t, "SHARE", COLUMN_NUMBER);
+	if (by_code(r))
+		table__column(t, "TOTAL", COLUMN_NUMBER);
+	if (by == REPORT_BY_CONTAINER) {
+		table__column(t, "GROWTH", COLUMN_NUMBER);
+		table__column(t, "USAGE", COLUMN_NUMBER);
+		table__column(t, "LIMIT", COLUMN_NUMBER);
+		table__column(t, "USED", COLUMN_NUMBER);
+		table__column(t, "NAME", COLUMN_NAME);
+		table__column(t, "TOP LINE", COLUMN_PATH);
+		return;
+	}
+	table__column(t, "COUNT", COLUMN_NUMBER);
+	table__column(t, "ALLOCATED", COLUMN_NUMBER);
+	if (by_code(r)) {
+		table__column(t, by == REPORT_BY_LINE ? "FILE:LINE" : "FILE", COLUMN_PATH);
+		table__column(t, "FUNCTION", COLUMN_NAME);
+	} else {
+		table__column(t, "TGID", COLUMN_NUMBER);
+		table__column(t, by == REPORT_BY_THREAD ? "TID" : "RSS", COLUMN_NUMBER);
+		if (by == REPORT_BY_PROCESS)
+			table__column(t, "PYTHON", COLUMN_NUMBER);
+		table__column(t, "COMMAND", COLUMN_NAME);
+		table__column(t, "TOP LINE", COLUMN_PATH);
+	}
+	if (has_several(r))
+		table__column(t, "CONTAINER", COLUMN_NAME);
+}
+
+static void add_bytes(struct table *t, uint64_t bytes)
+{
+	char buf[32];
+
+	table__cell(t, bytes ? human__bytes(bytes, buf, sizeof(buf)) : "-");
+}
+
+static void add_place(const struct report *r, struct table *t, uint32_t frame, bool with_line)
+{
+	const struct profile_frame *f;
+	char *text = NULL;
+
+	if (frame == PROFILE_NONE) {
+		table__cell(t, "[no stack]");
+		return;
+	}
+	f = profile__frame(r->p, frame);
+	if (!f->file[0])
+		table__cell(t, f->function[0] ? f->function : "[no name]");
+	else if (!with_line || f->line <= 0)
+		table__cell(t, f->file);
+	else if (asprintf(&text, "%s:%d", f->file, f->line) < 0)
+		t->err = -ENOMEM;
+	else
+		table__cell(t, text);
+	free(text);
+}
+
+static void add_top_line(const struct report *r, struct table *t, const struct row *row)
+{
+	if (row->bytes)
+		add_place(r, t, row->frame, true);
+	else
+		table__cell(t, "");
+}
+
+static void add_code(const struct report *r, struct table *t, const struct row *row)
+{
+	const struct profile_frame *f =
+		row->frame == PROFILE_NONE ? NULL : profile__frame(r->p, row->frame);
+
+	add_place(r, t, row->frame, r->opts->by == REPORT_BY_LINE);
+	table__cell(t, f && f->file[0] ? f->function : "");
+}
+
+static void add_process(const struct report *r, struct table *t, const struct row *row)
+{
+	const struct profile_process *process = row->process < profile__n_processes(r->p)
+							? profile__process(r->p, row->process)
+							: NULL;
+	char buf[32];
+
+	snprintf(buf, sizeof(buf), "%" PRIu32, process ? process->tgid : 0);
+	table__cell(t, buf);
+	if (r->opts->by == REPORT_BY_THREAD) {
+		snprintf(buf, sizeof(buf), "%" PRIu32, row->tid);
+		table__cell(t, buf);
+	} else {
+		add_bytes(t, process ? process->rss_bytes : 0);
+		table__cell(t, process && process->python[0] ? process->python : "-");
+	}
+	table__cell(t, process ? process->command : "");
+	add_top_line(r, t, row);
+}
+
+static void add_container(const struct report *r, struct table *t, const struct row *row)
+{
+	static const struct profile_container none = {.path = "", .name = ""};
+	const struct profile_container *c = row->container < r->selection.n_containers
+						    ? profile__container(r->p, row->container)
+						    : &none;
+	uint64_t growth =
+		(uint64_t)(row->growth_bytes < 0 ? -row->growth_bytes : row->growth_bytes);
+	char bytes[32], buf[48];
+
+	snprintf(buf, sizeof(buf), "%c%s", row->growth_bytes < 0 ? '-' : '+',
+		 human__bytes(growth, bytes, sizeof(bytes)));
+	table__cell(t, growth ? buf : "-");
+	add_bytes(t, c->usage_bytes);
+	if (c->limit_bytes == UINT64_MAX)
+		table__cell(t, "no limit");
+	else
+		add_bytes(t, c->limit_bytes);
+	if (c->usage_bytes && c->limit_bytes && c->limit_bytes != UINT64_MAX)
+		table__cell(t, human__percent(c->usage_bytes, c->limit_bytes, buf, sizeof(buf)));
+	else
+		table__cell(t, "-");
+	table__cell(t, select__container_name(&r->selection, row->container));
+	add_top_line(r, t, row);
+}
+
+static void add_row(const struct report *r, struct table *t, const struct row *row, bool several)
+{
+	char buf[32];
+
+	add_bytes(t, row->bytes);
+	table__cell(t,
+		    row->bytes ? human__percent(row->bytes, r->rows.bytes, buf, sizeof(buf)) : "-");
+	if (by_code(r))
+		add_bytes(t, row->total_bytes);
+	if (r->opts->by == REPORT_BY_CONTAINER) {
+		add_container(r, t, row);
+		return;
+	}
+	table__cell(t, row->cnt ? human__count(row->cnt, buf, sizeof(buf)) : "-");
+	add_bytes(t, row->alloc_bytes);
+	if (by_code(r))
+		add_code(r, t, row);
+	else
+		add_process(r, t, row);
+	if (several)
+		table__cell(t, select__container_name(&r->selection, row->container));
+}
+
+static void put_left_out(const struct report *r, size_t top, size_t n, FILE *out)
+{
+	uint64_t bytes = 0;
+	char buf[32];
+
+	for (size_t i = top; i < n; i++)
+		bytes += r->rows.at[i].bytes;
+	if (top < n)
+		fprintf(out, "and %zu more row%s with %s\n", n - top, n - top == 1 ? "" : "s",
+			human__bytes(bytes, buf, sizeof(buf)));
+	if (r->selection.view == VIEW_LIVE && r->rows.unmatched_bytes)
+		fprintf(out,
+			"%s freed or given back, not known by which rows: not taken away above\n",
+			human__bytes(r->rows.unmatched_bytes, buf, sizeof(buf)));
+}
+
+static void put_gc(const struct report *r, FILE *out)
+{
+	char pause[32], longest[32], cnt[32], collected[32];
+
+	for (int i = 0; i < FACTS_GENERATIONS; i++) {
+		const struct facts_gc *gc = &r->gc[i];
+
+		if (!gc->cnt)
+			continue;
+		if (i)
+			fprintf(out, "collector, generation %d: ", i - 1);
+		else
+			fputs("collector, generation not known: ", out);
+		fprintf(out, "%s collection%s, %s in total, longest %s",
+			human__count(gc->cnt, cnt, sizeof(cnt)), gc->cnt == 1 ? "" : "s",
+			human__duration(gc->pause_ns, pause, sizeof(pause)),
+			human__duration(gc->longest_ns, longest, sizeof(longest)));
+		if (gc->collected_unknown_cnt < gc->cnt)
+			fprintf(out, ", %s objects collected",
+				human__count(gc->collected, collected, sizeof(collected)));
+		putc('\n', out);
+	}
+	if (profile__gc_dropped(r->p))
+		fprintf(out, "collector, %s earlier collections: not kept\n",
+			human__count(profile__gc_dropped(r->p), cnt, sizeof(cnt)));
+}
+
+static void put_losses(const struct report *r, FILE *out)
+{
+	uint64_t value, merged = profile__merged(r->p);
+	const char *name;
+	char buf[32];
+
+	for (uint32_t i = 0; i < profile__n_counters(r->p); i++) {
+		profile__counter(r->p, i, &name, &value);
+		if (!facts__is_loss(name, value))
+			continue;
+		fputs("lost: ", out);
+		text__put(name, out);
+		fprintf(out, " %s\n", human__count(value, buf, sizeof(buf)));
+	}
+	if (merged)
+		fprintf(out, "merged into their callers to bound memory: %s\n",
+			human__count(merged, buf, sizeof(buf)));
+	for (size_t i = 0; i < r->n_notes; i++) {
+		fprintf(out, "note, %" PRIu32 " process%s: ", r->notes[i].processes,
+			r->notes[i].processes == 1 ? "" : "es");
+		text__put(r->notes[i].text, out);
+		putc('\n', out);
+	}
+}
+
+/* Rows that say something: not the lines that were only seen to free. They are last. */
+static size_t count_rows(const struct report *r)
+{
+	size_t n = r->rows.n;
+
+	for (; n && by_code(r); n--) {
+		const struct row *row = &r->rows.at[n - 1];
+
+		if (row->bytes || row->total_bytes || row->alloc_bytes)
+			break;
+	}
+	return n;
+}
+
+static int put_text(const struct report *r, struct table *t, FILE *out)
+{
+	size_t n = count_rows(r), top = r->top < n ? r->top : n;
+	bool several = has_several(r);
+	int err = 0;
+
+	add_columns(r, t);
+	for (size_t i = 0; i < top; i++)
+		add_row(r, t, &r->rows.at[i], several);
+	if (t->err)
+		return t->err;
+	put_containers(r, out);
+	put_heading(r, out);
+	putc('\n', out);
+	if (n)
+		err = table__print(t, line_width(out), out);
+	else
+		fputs("nothing was recorded for this signal\n", out);
+	put_left_out(r, top, n, out);
+	putc('\n', out);
+	put_gc(r, out);
+	put_losses(r, out);
+	return err;
+}
+
+static int prepare(struct report *r)
+{
+	size_t top = r->opts->top ? r->opts->top : DEFAULT_TOP;
+	int err = rows__new(&r->selection, r->opts->by, &r->rows);
+
+	if (err)
+		return err;
+	err = rows__new(&r->selection, REPORT_BY_CONTAINER, &r->containers);
+	if (err)
+		return err;
+	r->top = r->rows.n < top ? r->rows.n : top;
+	facts__gc(&r->selection, r->gc);
+	return facts__notes(&r->selection, &r->notes, &r->n_notes);
+}
+
+int report__print(const struct profile *p, const struct report_opts *opts, FILE *out)
+{
+	struct report r = {.p = p, .opts = opts};
+	struct table t = {0};
+	int err, written;
+
+	err = select__new(p, opts->kinds, opts->view, opts->container, &r.selection);
+	if (err)
+		return err;
+	err = prepare(&r);
+	if (err)
+		goto out;
+	text__begin();
+	err = opts->json ? report_json__print(&r, out) : put_text(&r, &t, out);
+	written = text__finish(out);
+	err = err ? err : written;
+out:
+	table__free(&t);
+	free(r.notes);
+	rows__free(&r.containers);
+	rows__free(&r.rows);
+	select__free(&r.selection);
+	return err;
+}

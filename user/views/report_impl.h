@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/* What report.c made ready and report_json.c prints too. */
+#ifndef VIEWS_REPORT_IMPL_H
+#define VIEWS_REPORT_IMPL_H
+
+#include "views/facts.h"
+#include "views/rows.h"
+
+struct report {
+	const struct profile *p;
+	const struct report_opts *opts;
+	struct selection selection;
+	struct rows rows; /* what the table shows */
+	struct rows containers;
+	size_t top; /* rows to show, at most rows.n */
+	struct facts_gc gc[FACTS_GENERATIONS];
+	struct facts_note *notes;
+	size_t n_notes;
+};
+
+/* 0 or -ENOMEM. */
+int report_json__print(const struct report *r, FILE *out);
+
+#endif

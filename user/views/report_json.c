@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * The report as JSON. Keys are only ever added; integers are exact (a reader that keeps numbers as
+ * doubles loses the last digits above 2^53); strings are full, with what is not UTF-8 as U+FFFD.
+ * What is not known is null.
+ *
+ * {
+ *   "format": "pymemscope-report", "version": 1,
+ *   "by": "container|process|thread|function|line", "view": "live|alloc|peak",
+ *   "signal": "exact|heap|resident", "kinds": ["exact", ...],
+ *   "duration_ns": n,
+ *   "bytes": n, "count": n, "allocated_bytes": n, "unmatched_free_bytes": n,   sums over all rows;
+ * the last: freed where less was allocated (before tracing, elsewhere), so taken away from no row
+ *   "containers": [{"name", "id", "runtime", "image", "cgroup", "cgroup_id", "bytes",
+ * "growth_bytes", "usage_bytes", "limited": true|false|null, "limit_bytes", "peak_bytes",
+ * "oom_kills", "time_to_limit_ns"}], "rows": [{"bytes", "count", "allocated_bytes", "container",
+ * "cgroup_id", by function and line: "total_bytes"; by process and thread: "tgid", "command",
+ * "python", "interpreter", "rss_bytes", "note"; by thread: "tid"; "frame": {"kind":
+ * "python|native|reason", "function", "file", "line"}}], by function and line the row itself (by
+ * function without "line"), else its line with the most bytes "rows_left_out": n, "gc":
+ * [{"generation", "collections", "pause_ns", "longest_ns", "collected"}], "gc_dropped": n,
+ *   "counters": {"name": n}, "losses": {"dropped.name": n}, "merged": n,
+ *   "notes": [{"note", "processes"}],
+ *   "meta": {"key": "value"}
+ * }
+ */
+#include <errno.h>
+#include <json-c/json.h>
+#include <stdlib.h>
+
+#include "views/report_impl.h"
+#include "views/text.h"
+
+/* Adds value to an object, which owns it then; remembers in *err what failed. A null value is
+ * JSON's null. */
+static void put(struct json_object *to, const char *key, struct json_object *value, int *err)
+{
+	if (json_object_object_add(to, key, value)) {
+		json_object_put(value);
+		*err = -ENOMEM;
+	}
+}
+
+static void put_number(struct json_object *to, const char *key, uint64_t value, int *err)
+{
+	struct json_object *number = json_object_new_uint64(value);
+
+	if (number)
+		put(to, key, number, err);
+	else
+		*err = -ENOMEM;
+}
+
+static void put_known(struct json_object *to, const char *key, uint64_t value, int *err)
+{
+	if (value)
+		put_number(to, key, value, err);
+	else
+		put(to, key, NULL, err);
+}
+
+static void put_string(struct json_object *to, const char *key, const char *text, int *err)
+{
+	char *clean = text__utf8(text);
+	struct json_object *string = clean ? json_object_new_string(clean) : NULL;
+
+	free(clean);
+	if (string)
+		put(to, key, string, err);
+	else
+		*err = -ENOMEM;
+}
+
+/* A new member of a list; NULL (and *err) when there is no memory. */
+static struct json_object *append(struct json_object *list, int *err)
+{
+	struct json_object *item = json_object_new_object();
+
+	if (item && json_object_array_add(list, item) == 0)
+		return item;
+	json_object_put(item);
+	*err = -ENOMEM;
+	return NULL;
+}
+
+static struct json_object *put_new(struct json_object *to, const char *key,
+				   struct json_object *value, int *err)
+{
+	if (!value) {
+		*err = -ENOMEM;
+		return NULL;
+	}
+	if (json_object_object_add(to, key, value) == 0)
+		return value;
+	json_object_put(value);
+	*err = -ENOMEM;
+	return NULL;
+}
+
+static void put_head(const struct report *r, struct json_object *root, int *err)
+{
+	static const char *const by[] = {"container", "process", "thread", "function", "line"};
+	struct json_object *kinds;
+	char signal[64];
+
+	put_string(root, "format", "pymemscope-report", err);
+	put_number(root, "version", 1, err);
+	put_string(root, "by", by[r->opts->by], err);
+	put_string(root, "view", select__view_name(r->selection.view), err);
+	put_string(root, "signal", select__signal(r->selection.kinds, signal, sizeof(signal)), err);
+	kinds = put_new(root, "kinds", json_object_new_array(), err);
+	for (uint32_t i = 0; i < KIND_MAX && kinds; i++) {
+		if (r->selection.kinds >> i & 1)
+			json_object_array_add(kinds, json_object_new_string(select__kind_name(i)));
+	}
+	put_known(root, "duration_ns", facts__duration_ns(r->p), err);
+	put_number(root, "bytes", r->rows.bytes, err);
+	put_number(root, "count", r->rows.cnt, err);
+	put_number(root, "allocated_bytes", r->rows.alloc_bytes, err);
+	put_number(root, "unmatched_free_bytes", r->rows.unmatched_bytes, err);
+}
+
+static void put_container(const struct report *r, struct json_object *to, const struct row *row,
+			  int *err)
+{
+	const struct profile_container *c = profile__container(r->p, row->container);
+	bool limited = c->limit_bytes && c->limit_bytes != UINT64_MAX;
+
+	put_string(to, "name", select__container_name(&r->selection, row->container), err);
+	put_string(to, "id", c->id, err);
+	put_string(to, "runtime", c->runtime, err);
+	put_string(to, "image", c->image, err);
+	put_string(to, "cgroup", c->path, err);
+	put_number(to, "cgroup_id", c->cgroup_id, err);
+	put_number(to, "bytes", row->bytes, err);
+	put(to, "growth_bytes", json_object_new_int64(row->growth_bytes), err);
+	put_known(to, "usage_bytes", c->usage_bytes, err);
+	put(to, "limited", c->limit_bytes ? json_object_new_boolean(limited) : NULL, err);
+	put_known(to, "limit_bytes", limited ? c->limit_bytes : 0, err);
+	put_known(to, "peak_bytes", c->peak_bytes, err);
+	put_number(to, "oom_kills", c->oom_kills, err);
+	put_known(to, "time_to_limit_ns", facts__time_to_limit_ns(c, row, facts__duration_ns(r->p)),
+		  err);
+}
+
+static void put_frame(const struct report *r, struct json_object *row, uint32_t frame, int *err)
+{
+	static const char *const kinds[] = {"python", "native", "reason"};
+	const struct profile_frame *f;
+	struct json_object *to;
+
+	if (frame == PROFILE_NONE) {
+		put(row, "frame", NULL, err);
+		return;
+	}
+	f = profile__frame(r->p, frame);
+	to = put_new(row, "frame", json_object_new_object(), err);
+	if (!to)
+		return;
+	put_string(to, "kind", kinds[f->kind <= FRAME_REASON ? f->kind : FRAME_REASON], err);
+	put_string(to, "function", f->function, err);
+	put_string(to, "file", f->file, err);
+	if (r->opts->by != REPORT_BY_FUNCTION)
+		put_known(to, "line", f->line > 0 ? (uint64_t)f->line : 0, err);
+}
+
+static void put_row(const struct report *r, struct json_object *to, const struct row *row, int *err)
+{
+	bool has_container = row->container < r->selection.n_containers;
+
+	put_number(to, "bytes", row->bytes, err);
+	put_number(to, "count", row->cnt, err);
+	put_number(to, "allocated_bytes", row->alloc_bytes, err);
+	put_number(to, "unmatched_free_bytes", row->unmatched_bytes, err);
+	if (r->opts->by == REPORT_BY_FUNCTION || r->opts->by == REPORT_BY_LINE)
+		put_number(to, "total_bytes", row->total_bytes, err);
+	if (has_container) {
+		put_string(to, "container", select__container_name(&r->selection, row->container),
+			   err);
+		put_number(to, "cgroup_id", profile__container(r->p, row->container)->cgroup_id,
+			   err);
+	} else {
+		put(to, "container", NULL, err);
+		put(to, "cgroup_id", NULL, err);
+	}
+	if (row->process < profile__n_processes(r->p)) {
+		const struct profile_process *process = profile__process(r->p, row->process);
+
+		put_number(to, "tgid", process->tgid, err);
+		put_string(to, "command", process->command, err);
+		put_string(to, "python", process->python, err);
+		put_string(to, "interpreter", process->interpreter, err);
+		put_known(to, "rss_bytes", process->rss_bytes, err);
+		put_string(to, "note", process->note, err);
+	}
+	if (r->opts->by == REPORT_BY_THREAD)
+		put_number(to, "tid", row->tid, err);
+	put_frame(r, to, row->frame, err);
+}
+
+static void put_rows(const struct report *r, struct json_object *root, int *err)
+{
+	struct json_object *list = put_new(root, "containers", json_object_new_array(), err);
+
+	for (size_t i = 0; i < r->containers.n && !*err; i++) {
+		const struct row *row = &r->containers.at[i];
+		struct json_object *item;
+
+		if (row->container >= r->selection.n_containers)
+			continue;
+		item = append(list, err);
+		if (item)
+			put_container(r, item, row, err);
+	}
+	list = put_new(root, "rows", json_object_new_array(), err);
+	for (size_t i = 0; i < r->top && !*err; i++) {
+		struct json_object *item = append(list, err);
+
+		if (item)
+			put_row(r, item, &r->rows.at[i], err);
+	}
+	put_number(root, "rows_left_out", r->rows.n - r->top, err);
+}
+
+static void put_gc(const struct report *r, struct json_object *root, int *err)
+{
+	struct json_object *list = put_new(root, "gc", json_object_new_array(), err);
+
+	for (int i = 0; i < FACTS_GENERATIONS && !*err; i++) {
+		const struct facts_gc *gc = &r->gc[i];
+		struct json_object *item;
+
+		if (!gc->cnt)
+			continue;
+		item = append(list, err);
+		if (!item)
+			return;
+		put(item, "generation", i ? json_object_new_int(i - 1) : NULL, err);
+		put_number(item, "collections", gc->cnt, err);
+		put_number(item, "pause_ns", gc->pause_ns, err);
+		put_number(item, "longest_ns", gc->longest_ns, err);
+		if (gc->collected_unknown_cnt < gc->cnt)
+			put_number(item, "collected", gc->collected, err);
+		else
+			put(item, "collected", NULL, err);
+	}
+	put_number(root, "gc_dropped", profile__gc_dropped(r->p), err);
+}
+
+static void put_counters(const struct report *r, struct json_object *root, int *err)
+{
+	struct json_object *all = put_new(root, "counters", json_object_new_object(), err);
+	struct json_object *losses = put_new(root, "losses", json_object_new_object(), err);
+	const char *name;
+	uint64_t value;
+
+	for (uint32_t i = 0; i < profile__n_counters(r->p) && !*err; i++) {
+		profile__counter(r->p, i, &name, &value);
+		put_number(all, name, value, err);
+		if (facts__is_loss(name, value))
+			put_number(losses, name, value, err);
+	}
+	put_number(root, "merged", profile__merged(r->p), err);
+}
+
+static void put_texts(const struct report *r, struct json_object *root, int *err)
+{
+	struct json_object *list = put_new(root, "notes", json_object_new_array(), err);
+	struct json_object *meta = put_new(root, "meta", json_object_new_object(), err);
+	const char *key, *value;
+
+	for (size_t i = 0; i < r->n_notes && !*err; i++) {
+		struct json_object *item = append(list, err);
+
+		if (!item)
+			return;
+		put_string(item, "note", r->notes[i].text, err);
+		put_number(item, "processes", r->notes[i].processes, err);
+	}
+	for (uint32_t i = 0; i < profile__n_meta(r->p) && !*err; i++) {
+		profile__meta_at(r->p, i, &key, &value);
+		put_string(meta, key, value, err);
+	}
+}
+
+int report_json__print(const struct report *r, FILE *out)
+{
+	struct json_object *root = json_object_new_object();
+	const char *text = NULL;
+	int err = root ? 0 : -ENOMEM;
+
+	if (!err)
+		put_head(r, root, &err);
+	if (!err)
+		put_rows(r, root, &err);
+	if (!err)
+		put_gc(r, root, &err);
+	if (!err)
+		put_counters(r, root, &err);
+	if (!err)
+		put_texts(r, root, &err);
+	if (!err)
+		text = json_object_to_json_string_ext(root, JSON_C_TO_STRING_PRETTY |
+								    JSON_C_TO_STRING_NOSLASHESCAPE);
+	if (!err && !text)
+		err = -ENOMEM;
+	if (!err) {
+		fputs(text, out);
+		putc('\n', out);
+	}
+	json_object_put(root);
+	return err;
+}

@@ -1,0 +1,469 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * Sums by sorting, not by hashing: one sort of the cells by (container | process | thread, group of
+ * the frame) makes every row a run. Totals with callees are made container by container: the nodes
+ * that its cells touch are summed into their parents, which come before them because a node is made
+ * after its parent (model/profile.h).
+ */
+#include "views/rows.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct item {
+	uint32_t a, b;	/* what makes a row */
+	uint32_t frame; /* what the row's top frame is chosen from */
+	uint32_t cell;
+};
+
+struct maker {
+	const struct selection *s;
+	enum report_by by;
+	uint32_t *self;	 /* by node: its frame that bytes belong to */
+	uint32_t *group; /* by frame: the frame that stands for it */
+	struct item *items;
+	size_t n_items;
+	struct rows rows;
+	size_t room;
+	/* Totals of one container. */
+	uint64_t *node_total, *frame_total; /* by node, by frame */
+	uint32_t *touched;
+	size_t n_touched;
+	bool *is_touched;
+};
+
+static void make_self(struct maker *m)
+{
+	const struct profile *p = m->s->p;
+
+	for (uint32_t i = 0; i < profile__n_nodes(p); i++) {
+		const struct profile_node *node = profile__node(p, i);
+		uint32_t above = node->parent < i ? m->self[node->parent] : PROFILE_NONE;
+
+		if (node->parent >= i)
+			m->self[i] = PROFILE_NONE;
+		else if (profile__frame(p, node->frame)->kind == FRAME_PYTHON ||
+			 above == PROFILE_NONE || profile__frame(p, above)->kind != FRAME_PYTHON)
+			m->self[i] = node->frame;
+		else
+			m->self[i] = above;
+	}
+}
+
+static int compare_functions(const void *va, const void *vb, void *arg)
+{
+	uint32_t ia = *(const uint32_t *)va, ib = *(const uint32_t *)vb;
+	const struct profile_frame *a = profile__frame(arg, ia), *b = profile__frame(arg, ib);
+	int cmp = (a->kind > b->kind) - (a->kind < b->kind);
+
+	if (!cmp)
+		cmp = strcmp(a->file, b->file);
+	if (!cmp)
+		cmp = strcmp(a->function, b->function);
+	return cmp;
+}
+
+static int make_groups(struct maker *m)
+{
+	uint32_t n = profile__n_frames(m->s->p);
+	uint32_t *order;
+
+	for (uint32_t i = 0; i < n; i++)
+		m->group[i] = i;
+	if (m->by != REPORT_BY_FUNCTION || !n)
+		return 0;
+	order = malloc(n * sizeof(*order));
+	if (!order)
+		return -ENOMEM;
+	memcpy(order, m->group, n * sizeof(*order));
+	qsort_r(order, n, sizeof(*order), compare_functions, (void *)m->s->p);
+	for (uint32_t i = 1; i < n; i++)
+		if (!compare_functions(&order[i - 1], &order[i], (void *)m->s->p))
+			m->group[order[i]] = m->group[order[i - 1]];
+	free(order);
+	return 0;
+}
+
+static struct item make_item(const struct maker *m, uint32_t i)
+{
+	const struct profile_cell *cell = profile__cell(m->s->p, i);
+	uint32_t frame = m->self[cell->node];
+	struct item item = {.frame = frame, .cell = i};
+
+	if (frame != PROFILE_NONE)
+		frame = m->group[frame];
+	switch (m->by) {
+	case REPORT_BY_CONTAINER:
+		item.a = select__container(m->s, cell->process);
+		break;
+	case REPORT_BY_PROCESS:
+		item.a = cell->process;
+		break;
+	case REPORT_BY_THREAD:
+		item.a = cell->process;
+		item.b = cell->tid;
+		break;
+	case REPORT_BY_FUNCTION:
+	case REPORT_BY_LINE:
+		item.a = select__container(m->s, cell->process);
+		item.b = frame;
+		item.frame = frame;
+		break;
+	}
+	return item;
+}
+
+static int compare_items(const void *va, const void *vb)
+{
+	const struct item *a = va, *b = vb;
+
+	if (a->a != b->a)
+		return a->a < b->a ? -1 : 1;
+	if (a->b != b->b)
+		return a->b < b->b ? -1 : 1;
+	if (a->frame != b->frame)
+		return a->frame < b->frame ? -1 : 1;
+	return (a->cell > b->cell) - (a->cell < b->cell);
+}
+
+static void make_items(struct maker *m)
+{
+	for (uint32_t i = 0; i < profile__n_cells(m->s->p); i++)
+		if (select__has(m->s, profile__cell(m->s->p, i)))
+			m->items[m->n_items++] = make_item(m, i);
+	if (m->n_items)
+		qsort(m->items, m->n_items, sizeof(*m->items), compare_items);
+}
+
+static struct row *add_row(struct maker *m)
+{
+	size_t room = m->room ? m->room * 2 : 64;
+	struct row *at;
+
+	if (m->rows.n == m->room) {
+		at = realloc(m->rows.at, room * sizeof(*at));
+		if (!at)
+			return NULL;
+		m->rows.at = at;
+		m->room = room;
+	}
+	at = &m->rows.at[m->rows.n++];
+	*at = (struct row){
+		.container = m->s->n_containers, .process = PROFILE_NONE, .frame = PROFILE_NONE};
+	return at;
+}
+
+static void add_cell(struct maker *m, struct row *row, const struct item *item)
+{
+	const struct profile *p = m->s->p;
+	const struct profile_cell *cell = profile__cell(p, item->cell);
+	const struct profile_sums *sums = &cell->sums;
+	bool is_reason =
+		item->frame == PROFILE_NONE || profile__frame(p, item->frame)->kind == FRAME_REASON;
+
+	row->bytes += profile_cell__value(cell, m->s->view);
+	row->cnt += select__count(m->s, cell);
+	row->alloc_bytes += sums->alloc_bytes;
+	if (sums->free_bytes > sums->alloc_bytes)
+		row->unmatched_bytes += sums->free_bytes - sums->alloc_bytes;
+	if (!is_reason || sums->free_bytes > sums->alloc_bytes)
+		row->growth_bytes += (int64_t)(sums->alloc_bytes - sums->free_bytes);
+}
+
+/* Sums the items from `from` that share a row; the frame with the most bytes becomes the row's.
+ * Where the next starts. */
+static size_t fill_row(struct maker *m, struct row *row, size_t from)
+{
+	const struct item *first = &m->items[from], *it = first, *end = m->items + m->n_items;
+	const struct profile_cell *cell = profile__cell(m->s->p, first->cell);
+	uint64_t most = 0;
+
+	row->container = select__container(m->s, cell->process);
+	row->frame = first->frame;
+	if (m->by == REPORT_BY_PROCESS || m->by == REPORT_BY_THREAD)
+		row->process = cell->process;
+	if (m->by == REPORT_BY_THREAD)
+		row->tid = cell->tid;
+	while (it < end && it->a == first->a && it->b == first->b) {
+		uint64_t before = row->bytes;
+		uint32_t frame = it->frame;
+
+		for (; it < end && it->a == first->a && it->b == first->b && it->frame == frame;
+		     it++)
+			add_cell(m, row, it);
+		if (row->bytes - before > most) {
+			most = row->bytes - before;
+			row->frame = frame;
+		}
+	}
+	return (size_t)(it - m->items);
+}
+
+static int make_rows(struct maker *m)
+{
+	size_t i = 0;
+
+	while (i < m->n_items) {
+		struct row *row = add_row(m);
+
+		if (!row)
+			return -ENOMEM;
+		i = fill_row(m, row, i);
+		m->rows.bytes += row->bytes;
+		m->rows.cnt += row->cnt;
+		m->rows.alloc_bytes += row->alloc_bytes;
+		m->rows.unmatched_bytes += row->unmatched_bytes;
+	}
+	return 0;
+}
+
+/* Containers and processes are listed also when nothing of this signal was seen in them. */
+static int add_silent(struct maker *m)
+{
+	uint32_t n =
+		m->by == REPORT_BY_CONTAINER ? m->s->n_containers : profile__n_processes(m->s->p);
+	size_t next = 0, seen = m->rows.n;
+
+	for (uint32_t i = 0; i < n; i++) {
+		uint32_t container = m->by == REPORT_BY_CONTAINER ? i : select__container(m->s, i);
+		const struct row *at = next < seen ? &m->rows.at[next] : NULL;
+		struct row *row;
+
+		if (at && (m->by == REPORT_BY_CONTAINER ? at->container : at->process) == i) {
+			next++;
+			continue;
+		}
+		if (!m->s->wanted[container])
+			continue;
+		row = add_row(m);
+		if (!row)
+			return -ENOMEM;
+		row->container = container;
+		if (m->by == REPORT_BY_PROCESS)
+			row->process = i;
+	}
+	return 0;
+}
+
+static int compare_u32(const void *va, const void *vb)
+{
+	uint32_t a = *(const uint32_t *)va, b = *(const uint32_t *)vb;
+
+	return (a > b) - (a < b);
+}
+
+/* Sums items [from, to), all of one container, over the trie. */
+static void sum_nodes(struct maker *m, size_t from, size_t to)
+{
+	const struct profile *p = m->s->p;
+
+	m->n_touched = 0;
+	for (size_t i = from; i < to; i++) {
+		const struct profile_cell *cell = profile__cell(p, m->items[i].cell);
+		uint32_t node = cell->node;
+
+		m->node_total[node] += profile_cell__value(cell, m->s->view);
+		while (node != PROFILE_NONE && !m->is_touched[node]) {
+			m->is_touched[node] = true;
+			m->touched[m->n_touched++] = node;
+			node = profile__node(p, node)->parent;
+		}
+	}
+	qsort(m->touched, m->n_touched, sizeof(*m->touched), compare_u32);
+	for (size_t i = m->n_touched; i-- > 0;) {
+		uint32_t node = m->touched[i], parent = profile__node(p, node)->parent;
+
+		if (parent < node)
+			m->node_total[parent] += m->node_total[node];
+	}
+}
+
+/* Whether a caller of this node is of the same group, and so already holds its bytes. */
+static bool is_recursive(const struct maker *m, uint32_t node)
+{
+	const struct profile *p = m->s->p;
+	uint32_t group = m->group[profile__node(p, node)->frame];
+	uint32_t up = profile__node(p, node)->parent;
+
+	while (up != PROFILE_NONE && profile__node(p, up)->parent != PROFILE_NONE) {
+		if (m->group[profile__node(p, up)->frame] == group)
+			return true;
+		up = profile__node(p, up)->parent;
+	}
+	return false;
+}
+
+static void sum_frames(struct maker *m)
+{
+	const struct profile *p = m->s->p;
+
+	for (size_t i = 0; i < m->n_touched; i++) {
+		const struct profile_node *node = profile__node(p, m->touched[i]);
+
+		if (node->parent != PROFILE_NONE && !is_recursive(m, m->touched[i]))
+			m->frame_total[m->group[node->frame]] += m->node_total[m->touched[i]];
+	}
+}
+
+/* Gives rows [from, to) of one container their totals and adds rows for functions and lines that
+ * only call. */
+static int take_totals(struct maker *m, size_t from, size_t to)
+{
+	const struct profile *p = m->s->p;
+	uint32_t container = m->rows.at[from].container;
+
+	for (size_t i = from; i < to; i++) {
+		struct row *row = &m->rows.at[i];
+
+		row->total_bytes = row->bytes;
+		if (row->frame == PROFILE_NONE)
+			continue;
+		row->total_bytes = m->frame_total[row->frame];
+		m->frame_total[row->frame] = 0;
+	}
+	for (size_t i = 0; i < m->n_touched; i++) {
+		uint32_t node = m->touched[i];
+		uint32_t frame = node ? m->group[profile__node(p, node)->frame] : PROFILE_NONE;
+
+		m->node_total[node] = 0;
+		m->is_touched[node] = false;
+		if (!node || !m->frame_total[frame])
+			continue;
+		if (profile__frame(p, frame)->kind == FRAME_PYTHON) {
+			struct row *row = add_row(m);
+
+			if (!row)
+				return -ENOMEM;
+			row->container = container;
+			row->frame = frame;
+			row->total_bytes = m->frame_total[frame];
+		}
+		m->frame_total[frame] = 0;
+	}
+	return 0;
+}
+
+static int make_totals(struct maker *m)
+{
+	size_t n_rows = m->rows.n, from = 0, row = 0;
+
+	while (from < m->n_items) {
+		size_t to = from, row_to = row;
+		uint32_t container = m->items[from].a;
+		int err;
+
+		while (to < m->n_items && m->items[to].a == container)
+			to++;
+		while (row_to < n_rows && m->rows.at[row_to].container == container)
+			row_to++;
+		sum_nodes(m, from, to);
+		sum_frames(m);
+		err = take_totals(m, row, row_to);
+		if (err)
+			return err;
+		from = to;
+		row = row_to;
+	}
+	return 0;
+}
+
+static int compare_frames(const struct profile *p, uint32_t ia, uint32_t ib)
+{
+	const struct profile_frame *a, *b;
+	int cmp;
+
+	if (ia == PROFILE_NONE || ib == PROFILE_NONE || ia == ib)
+		return (ia > ib) - (ia < ib);
+	a = profile__frame(p, ia);
+	b = profile__frame(p, ib);
+	cmp = strcmp(a->file, b->file);
+	if (!cmp)
+		cmp = (a->line > b->line) - (a->line < b->line);
+	return cmp ? cmp : strcmp(a->function, b->function);
+}
+
+static int compare_rows(const void *va, const void *vb, void *arg)
+{
+	const struct row *a = va, *b = vb;
+	int cmp = 0;
+
+	if (a->bytes != b->bytes)
+		return a->bytes > b->bytes ? -1 : 1;
+	if (a->total_bytes != b->total_bytes)
+		return a->total_bytes > b->total_bytes ? -1 : 1;
+	if (a->alloc_bytes != b->alloc_bytes)
+		return a->alloc_bytes > b->alloc_bytes ? -1 : 1;
+	if (a->process == PROFILE_NONE)
+		cmp = compare_frames(arg, a->frame, b->frame);
+	if (!cmp && a->container != b->container)
+		cmp = a->container < b->container ? -1 : 1;
+	if (!cmp && a->process != b->process)
+		cmp = a->process < b->process ? -1 : 1;
+	return cmp ? cmp : (a->tid > b->tid) - (a->tid < b->tid);
+}
+
+static int reserve(struct maker *m)
+{
+	const struct profile *p = m->s->p;
+	size_t nodes = profile__n_nodes(p), frames = profile__n_frames(p);
+
+	m->self = calloc(nodes + 1, sizeof(*m->self));
+	m->group = calloc(frames + 1, sizeof(*m->group));
+	m->items = calloc((size_t)profile__n_cells(p) + 1, sizeof(*m->items));
+	m->node_total = calloc(nodes + 1, sizeof(*m->node_total));
+	m->frame_total = calloc(frames + 1, sizeof(*m->frame_total));
+	m->touched = calloc(nodes + 1, sizeof(*m->touched));
+	m->is_touched = calloc(nodes + 1, sizeof(*m->is_touched));
+	return m->self && m->group && m->items && m->node_total && m->frame_total && m->touched &&
+			       m->is_touched
+		       ? 0
+		       : -ENOMEM;
+}
+
+static int make(struct maker *m)
+{
+	int err = reserve(m);
+
+	if (err)
+		return err;
+	make_self(m);
+	err = make_groups(m);
+	if (err)
+		return err;
+	make_items(m);
+	err = make_rows(m);
+	if (err)
+		return err;
+	if (m->by == REPORT_BY_FUNCTION || m->by == REPORT_BY_LINE)
+		return make_totals(m);
+	return m->by == REPORT_BY_THREAD ? 0 : add_silent(m);
+}
+
+int rows__new(const struct selection *s, enum report_by by, struct rows *ret)
+{
+	struct maker m = {.s = s, .by = by};
+	int err = make(&m);
+
+	free(m.self);
+	free(m.group);
+	free(m.items);
+	free(m.node_total);
+	free(m.frame_total);
+	free(m.touched);
+	free(m.is_touched);
+	if (err) {
+		rows__free(&m.rows);
+		return err;
+	}
+	if (m.rows.n)
+		qsort_r(m.rows.at, m.rows.n, sizeof(*m.rows.at), compare_rows, (void *)s->p);
+	*ret = m.rows;
+	return 0;
+}
+
+void rows__free(struct rows *r)
+{
+	free(r->at);
+	*r = (struct rows){0};
+}
