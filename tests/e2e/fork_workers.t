@@ -1,0 +1,61 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+"""Forked workers: each traced from its fork on, its bytes in its own process and on its own line."""
+import os
+import sys
+import tempfile
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+
+from lib import host, tool  # noqa: E402
+from lib.tap import is_, main, near, ok, test  # noqa: E402
+from lib.target import Process  # noqa: E402
+
+
+def record(orders, python=host.PYTHON):
+    """(truth, rows by process, rows by line); what is ordered before `record` happens untraced."""
+    with tempfile.TemporaryDirectory() as folder, Process("fork_workers.py", python=python) as target:
+        file = os.path.join(folder, "fork.pms")
+        target.ready()
+        before, after = orders
+        for order in before:
+            target.ask(order)
+        with tool.record("--pid", target.pid, "--signals", "resident", file=file) as recorder:
+            for order in after:
+                truth = target.ask(order)
+            recorder.stop().succeeded()
+        return truth, tool.report(file, "process", "--top", "100")["rows"], tool.lines(file)
+
+
+def check(truth, processes, lines):
+    by_tgid = {row["tgid"]: row for row in processes}
+    for worker in truth["workers"]:
+        row = tool.at(lines, truth["file"], worker["line"])
+        ok(row["frame"], f"no row for {worker['function']}:", tool.show_rows(lines))
+        is_(row["frame"]["function"], worker["function"], "function")
+        near(row["bytes"], worker["bytes"], 10, worker["function"])
+        ok(worker["pid"] in by_tgid, f"worker {worker['pid']} is not in {sorted(by_tgid)}")
+        frame = by_tgid[worker["pid"]]["frame"] or {}
+        is_([frame.get("file"), frame.get("line")], [truth["file"], worker["line"]], f"top line of {worker['pid']}")
+
+
+@test
+def workers_forked_while_recording():
+    host.need_bpf()
+    check(*record(([], ["fork", "go 200 65536"])))
+
+
+@test
+def workers_forked_before():
+    host.need_bpf()
+    check(*record((["fork"], ["go 200 65536"])))
+
+
+@test
+def workers_of_a_shared_library_interpreter():
+    host.need_bpf()
+    check(*record(([], ["fork", "go 200 65536"]), host.interpreter("pyenv", "3.13").path))
+
+
+main()
