@@ -435,6 +435,18 @@ void tracker__upkeep(struct tracker *t)
 	settle_ended(t);
 }
 
+int tracker__patience_ms(const struct tracker *t, int max_ms)
+{
+	const struct traced *tr;
+	uint64_t now = now_ns(), wait = max_ms * 1000000ull;
+
+	for (tr = t->traced; tr; tr = tr->hh.next) {
+		if (tr->retry_at_ns)
+			wait = tr->retry_at_ns <= now ? 0 : tr->retry_at_ns - now < wait ? tr->retry_at_ns - now : wait;
+	}
+	return (wait + 999999) / 1000000;
+}
+
 /* ---- what the session hands out ---- */
 
 static void on_fork(struct tracker *t, const struct rec_proc *rec)
