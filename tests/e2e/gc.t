@@ -37,9 +37,9 @@ def check(interpreter):
         if generation is not None:
             ok(one["collections"] == truth or None in seen and one["collections"] < truth,
                f"generation {generation}: {one['collections']} of {truth} collections")
-    # Python's callbacks stand around the collector: its own pause is a little shorter, and most of theirs.
+    # The callbacks run around the collector up to 3.12 and inside it from 3.13 on; either way near it.
     paused, waited = sum(one["pause_ns"] for one in seen.values()), sum(one["pause_ns"] for one in told)
-    ok(waited / 2 < paused <= waited, f"paused {paused} ns, Python waited {waited} ns")
+    ok(waited / 2 < paused < waited * 3 / 2, f"paused {paused} ns, by Python's clock {waited} ns")
 
 
 @test
