@@ -295,18 +295,20 @@ static void end_traced(struct traced *tr, bool exec)
 
 /*
  * Closes the accounts of processes that have ended, after what they did to their last breath was read. What they held is
- * taken away, but for the last process of all: what a program held when it ended, or was killed, is what one wants to
- * see of it.
+ * taken away, but for the last Python process of all: what a program held when it ended, or was killed, is what one
+ * wants to see of it.
  */
 static void settle_ended(struct tracker *t)
 {
-	bool others = tracker__n_alive(t) > 0;
 	struct traced *tr, *next = NULL;
+	bool others = false;
 
 	for (tr = t->traced; tr && !next; tr = tr->hh.next)
 		next = tr->unsettled ? tr : NULL;
 	if (!next || session__read_counts(t->deps.session))
 		return;
+	for (tr = t->traced; tr; tr = tr->hh.next)
+		others |= tr->python && !tr->ended;
 	for (tr = next; tr; tr = tr->hh.next) {
 		if (!tr->unsettled)
 			continue;
