@@ -2,7 +2,7 @@
 /*
  * Layouts and code objects against live interpreters: tests/targets/park.py stands still in frames
  * of every kind and tells the truth; we walk its thread states as the kernel side does and must
- * find the same. Then against memory that is random, cut, cyclic or absurd.
+ * find the same. Made-up memory: test_code.c.
  */
 #include "pythons.h"
 
