@@ -52,6 +52,11 @@ $(BUILD)/user/%.o: user/%.c | deps
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D) && $(CC) $(ALL_CFLAGS) -c $< -o $@
 
+# Text that the binary carries (script and style of the flame graph): each line becomes a C string.
+$(BUILD)/user/%.inc: user/%
+	$(Q)mkdir -p $(@D) && sed 's/[\\"]/\\&/g; s/.*/"&\\n"/' $< > $@
+$(BUILD)/user/views/flamegraph.o: $(BUILD)/user/views/flamegraph.css.inc $(BUILD)/user/views/flamegraph.js.inc
+
 # Only the session module includes the skeleton.
 $(BUILD)/user/capture/session.o: $(SKEL)
 

@@ -10,7 +10,7 @@
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_tracing.h>
 
-#include "limits.h"
+#include "bounds.h"
 #include "python.h"
 #include "records.h"
 

@@ -9,7 +9,45 @@
 
 #include "core.bpf.h"
 
-extern const void __per_cpu_offset __ksym __weak;
+/* CPUs whose part of a percpu_counter is added; beyond, a counter is as exact as its batch (32 pages a CPU). */
+#define MAX_SUMMED_CPUS 128
+
+/*
+ * What to add to a per-CPU pointer to get a CPU's own copy (the kernel's __per_cpu_offset, which neither kallsyms nor BTF
+ * tell everywhere). Found by find_percpu_offsets, from a per-CPU map whose pointer and copies we can both see.
+ */
+__u64 percpu_offsets[MAX_SUMMED_CPUS];
+/* Written and read back: the verifier lets a map's address be computed with only as a plain number. */
+__u64 percpu_sample_addr;
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u64);
+} percpu_sample SEC(".maps");
+
+SEC("syscall")
+int find_percpu_offsets(void *ctx)
+{
+	struct bpf_array *map;
+	__u64 base = 0;
+	__u32 cpu, zero = 0;
+	void *copy;
+
+	*(volatile __u64 *)&percpu_sample_addr = (__u64)&percpu_sample;
+	map = (struct bpf_array *)*(volatile __u64 *)&percpu_sample_addr;
+	bpf_core_read(&base, sizeof(base), &map->pptrs[0]);
+	if (!base)
+		return -1;
+	for (cpu = 0; cpu < MAX_SUMMED_CPUS && cpu < cpu_cnt; cpu++) {
+		copy = bpf_map_lookup_percpu_elem(&percpu_sample, &zero, cpu);
+		*(volatile __u64 *)&percpu_offsets[cpu] = (__u64)copy;
+		if (copy)
+			*(volatile __u64 *)&percpu_offsets[cpu] -= base;
+	}
+	return 0;
+}
 
 struct mm_rss_stat___old {
 	atomic_long_t count[4];
@@ -30,29 +68,19 @@ struct task_struct___old {
 #define MEMBER_ANON 1
 #define MEMBER_FILE 0
 #define MEMBER_SHMEM 3
-/* CPUs whose part of a percpu_counter is added; beyond, a counter is as exact as its batch (32 pages a CPU). */
-#define MAX_SUMMED_CPUS 64
-
-static __always_inline __s64 percpu_part(__s32 *counters, __u32 cpu)
-{
-	__u64 offset = 0;
-	__s32 part = 0;
-
-	bpf_probe_read_kernel(&offset, sizeof(offset), (const void *)&__per_cpu_offset + cpu * 8);
-	bpf_probe_read_kernel(&part, sizeof(part), (void *)counters + offset);
-	return part;
-}
-
 static __always_inline __s64 percpu_counter_value(const struct percpu_counter *c)
 {
 	__s64 sum = BPF_CORE_READ(c, count);
-	__s32 *counters = BPF_CORE_READ(c, counters);
+	void *counters = BPF_CORE_READ(c, counters);
+	__s32 part;
 	__u32 cpu;
 
-	if (!&__per_cpu_offset)
-		return sum;
-	for (cpu = 0; cpu < MAX_SUMMED_CPUS && cpu < cpu_cnt; cpu++)
-		sum += percpu_part(counters, cpu);
+	for (cpu = 0; cpu < MAX_SUMMED_CPUS && cpu < cpu_cnt; cpu++) {
+		part = 0;
+		if (percpu_offsets[cpu])
+			bpf_probe_read_kernel(&part, sizeof(part), counters + percpu_offsets[cpu]);
+		sum += part;
+	}
 	return sum;
 }
 

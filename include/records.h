@@ -16,7 +16,7 @@
 #ifndef __VMLINUX_H__
 #include <linux/types.h>
 #endif
-#include "limits.h"
+#include "bounds.h"
 
 /* What a count or sample measures. */
 enum sample_kind {

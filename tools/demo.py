@@ -31,7 +31,7 @@ def show(*args):
     """Runs a command of the tool in the open; returns what it printed."""
     say(f"\n$ ./pymemscope {' '.join(args)}")
     result = tool.run(*args, cwd=ROOT)
-    say(result.out + result.err)
+    say((result.out + result.err).strip("\n"))
     return result.succeeded().out
 
 
@@ -46,8 +46,7 @@ def record(service):
             pass
         after = service.ask("stop")
         result = recorder.wait()
-    say(result.err.replace("\r", "\n").strip())
-    say(result.out.strip())
+    say((result.err.replace("\r", "\n") + result.out).strip("\n"))
     result.succeeded()
     return dict(after, bytes=after["payload_bytes"] - before["payload_bytes"], count=after["count"] - before["count"])
 
@@ -57,6 +56,7 @@ def compare(truth):
     rows = tool.report("demo/recording", "line")["rows"]
     top = rows[0] if rows else {"bytes": 0, "frame": None}
     frame = top["frame"] or {"file": "nothing", "line": 0, "function": "none"}
+    say()
     say(f"the service knows it leaked   {truth['bytes'] / MIB:8.1f} MiB  in {truth['file']}:{truth['line']}  "
         f"{truth['function']}  ({truth['count']:,} strings)")
     say(f"pymemscope saw, from outside  {top['bytes'] / MIB:8.1f} MiB  in {frame['file']}:{frame['line']}  "

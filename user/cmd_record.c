@@ -391,10 +391,10 @@ static int loop(struct record *r)
 
 	r->begin_ns = r->last_ns = r->last_sweep_ns = now_ns();
 	while (!cmd_stop && !r->output_failed) {
-		n = session__poll(r->session, POLL_MS);
+		n = session__poll(r->session, tracker__patience_ms(r->tracker, POLL_MS));
 		if (n < 0 && n != -EINTR)
 			return cmd_fail("the ring buffer cannot be read: %s", strerror(-n));
-		tracker__retry(r->tracker);
+		tracker__upkeep(r->tracker);
 		now = now_ns();
 		if (now - r->last_ns >= SECOND_NS)
 			settle(r, now - r->last_sweep_ns >= SWEEP_NS);

@@ -63,7 +63,7 @@ def ok(condition, *diagnostics):
 
 
 def is_(got, want, what="value"):
-    ok(got == want, f"{what}: got {got!r}", f"{' ' * len(what)} want {want!r}")
+    ok(got == want, f"{what}:", f"  got  {got!r}", f"  want {want!r}")
 
 
 def near(got, want, percent, what="value"):

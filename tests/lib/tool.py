@@ -45,15 +45,14 @@ def run(*args, limit_s=60, cwd=None, **more):
 class Recorder:
     """`pymemscope record` in the background. A context manager: started, and stopped if nobody did."""
 
-    def __init__(self, *args, file=None, limit_s=30):
-        command = [TOOL, "record", *map(str, args)]
-        if file:
-            command[2:2] = ["-o", file]
-        self.what = " ".join(["./pymemscope", *command[1:]])
+    def __init__(self, *args, file=None, limit_s=30, prefix=()):
+        """Returns once it records. prefix: a command that runs it."""
+        args = ["record", *(["-o", file] if file else []), *map(str, args)]
+        self.what = " ".join(["./pymemscope", *args])
         self.file = file
         self._text = {"out": b"", "err": b""}
         self._news = threading.Condition()
-        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        self.process = subprocess.Popen([*prefix, TOOL, *args], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                         stderr=subprocess.PIPE)
         self._readers = [threading.Thread(target=self._read, args=("out", self.process.stdout), daemon=True),
                          threading.Thread(target=self._read, args=("err", self.process.stderr), daemon=True)]
@@ -123,6 +122,14 @@ def record(*args, file=None, limit_s=30):
     return Recorder(*args, file=file, limit_s=limit_s)
 
 
+def wait_until(condition, what, limit_s=15):
+    """Looks again until the condition holds; fails the test at the limit."""
+    deadline = time.monotonic() + limit_s
+    while not condition():
+        tap.ok(time.monotonic() < deadline, f"not within {limit_s} s: {what}")
+        time.sleep(0.05)
+
+
 def report(file, by="line", *more):
     """The parsed `report FILE --by BY --json`."""
     result = run("report", file, "--by", by, "--json", *more).succeeded()
@@ -167,7 +174,4 @@ def in_kernel():
 def nothing_left(before, limit_s=10):
     """Fails unless what was loaded and attached since `before` (in_kernel()) is gone. The kernel frees programs a
     moment after their last user, so this looks again until the limit."""
-    deadline = time.monotonic() + limit_s
-    while left := in_kernel() - before:
-        tap.ok(time.monotonic() < deadline, f"left in the kernel: {sorted(left)}")
-        time.sleep(0.05)
+    wait_until(lambda: not in_kernel() - before, f"gone from the kernel: {sorted(in_kernel() - before)}", limit_s)

@@ -3,7 +3,7 @@
 
 Protocol, on standard output, one fact a line, blanks between words, texts in hexadecimal:
     runtime ADDRESS                     of _PyRuntime
-    gc ENABLED THRESHOLD*3 COUNT*2 COLLECTIONS*3
+    gc ENABLED THRESHOLD*3 COUNT*2 FROZEN COLLECTIONS*3
     allocator WORD*15                   raw, mem, obj; each context, malloc, calloc, realloc, free (3.12+)
     scenario NAME
     thread IDENT NATIVE_ID
@@ -25,6 +25,7 @@ import _thread
 
 MAX_NAME_BYTES = 512
 MAX_FILENAME_BYTES = 4096
+READY = b"ready\n"
 
 out = os.fdopen(os.dup(1), "w", encoding="ascii")
 out_lock = _thread.allocate_lock()
@@ -54,16 +55,13 @@ def tell(frame):
                 shown(code.co_filename, MAX_FILENAME_BYTES),
                 shown(getattr(code, "co_qualname", code.co_name), MAX_NAME_BYTES))
             frame = frame.f_back
+        out.flush()
 
 
-def ready():
-    say("ready")
-    out.flush()
-
-
-# In one line, so that telling and waiting are the same line. The byte comes from os.read, which is a C function.
+# In one line, so that telling and waiting are the same line, and out of C from the telling on: "ready" must not be
+# said, nor the byte be waited for, in a Python function whose frame would come and go.
 def park(*_):
-    tell(sys._getframe()), ready(), os.read(0, 1) or os._exit(3)
+    tell(sys._getframe()), os.write(1, READY), os.read(0, 1) or os._exit(3)
     return True
 
 
@@ -77,6 +75,14 @@ def nested():
 
 def recursion(n=60):
     return park() if n == 0 else recursion(n - 1)
+
+
+def returned_into(n=1):
+    # Up to 3.10 the last stop sees a code object that has kept the frame of a call that is over.
+    park()
+    if n:
+        returned_into(n - 1)
+        park()
 
 
 def generator():
@@ -422,7 +428,7 @@ def holding_the_gil():
     read = ctypes.PyDLL(None).read
     read.argtypes = (ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t)
     address = ctypes.addressof(buffer)
-    tell(sys._getframe()), ready(), read(0, address, 1)
+    tell(sys._getframe()), os.write(1, READY), read(0, address, 1)
 
 
 def tell_runtime():
@@ -431,7 +437,7 @@ def tell_runtime():
     for generation in (0, 1, 1, 2, 2, 2):
         gc.collect(generation)
     say("gc", int(gc.isenabled()), *gc.get_threshold(), *gc.get_count()[1:],
-        *(s["collections"] for s in gc.get_stats()))
+        gc.get_freeze_count(), *(s["collections"] for s in gc.get_stats()))
     if sys.version_info >= (3, 12):
         words = (ctypes.c_uint64 * 15)()
         for domain in range(3):
@@ -440,7 +446,7 @@ def tell_runtime():
 
 
 SCENARIOS = (
-    park, nested, recursion, generator, expression_generator, comprehensions, class_body, metaclass, lambdas, executed,
+    park, nested, recursion, returned_into, generator, expression_generator, comprehensions, class_body, metaclass, lambdas, executed,
     latin1, ucs2, ucs4, surrogates, filename_of_a_subclass, empty_filename, long_texts, renamed, far_lines,
     lines_backwards, large_function, one_long_line, call_over_lines, exceptions, context_managers, out_of_c,
     special_methods, coroutines, hot, importing, decorated, traced, threads, holding_the_gil,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * A folder that stands for a host: tests put files in it and remove it with all that is in it. Included by tests only.
+ * A folder that stands for a host: tests put files in it and remove it with all that is in it.
+ * Included by tests only.
  */
 #ifndef TESTS_FAKE_TREE_H
 #define TESTS_FAKE_TREE_H
@@ -75,7 +76,8 @@ static void tree_mkdir(const char *name)
 	}
 }
 
-/* Writes a file, its folders made first; every '@' followed by '/' in the text is replaced by the tree's root. */
+/* Writes a file, its folders made first; every '@' followed by '/' in the text is replaced by the
+ * tree's root. */
 __attribute__((unused)) static void tree_write(const char *name, const char *text)
 {
 	char folder[TREE_PATH];

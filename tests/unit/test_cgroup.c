@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * Cgroups on made-up hosts: a folder with /proc and cgroup trees in it, which the module believes because mount points
- * come from mountinfo. Where this machine has cgroups, the module is also held against what the kernel says.
+ * Cgroups on made-up hosts: a folder with /proc and cgroup trees in it, which the module believes
+ * because mount points come from mountinfo. Where this machine has cgroups, the module is also held
+ * against what the kernel says.
  */
 #include "fake_tree.h"
 
 #include "containers/cgroup.h"
 
-
 #define MOUNT_V1 "35 31 0:32 / @/cg/memory rw,relatime - cgroup cgroup rw,memory\n"
 #define MOUNT_CPU "32 31 0:29 / @/cg/cpu rw,relatime shared:9 - cgroup cgroup rw,cpu,cpuacct\n"
-#define MOUNT_V2 "41 31 0:38 / @/cg/unified rw,nosuid shared:4 master:1 - cgroup2 cgroup2 rw,nsdelegate\n"
+#define MOUNT_V2                                                                                   \
+	"41 31 0:38 / @/cg/unified rw,nosuid shared:4 master:1 - cgroup2 cgroup2 rw,nsdelegate\n"
 #define NO_LIMIT_V1 "9223372036854771712\n"
 
 static struct cgroups *open_tree(void)
@@ -49,16 +50,21 @@ static void test_mode(void **state)
 		{ MOUNT_V2 MOUNT_V1, "cpu memory\n", "hybrid (memory on v1)", 0, true },
 		{ MOUNT_V2, "cpuset cpu io memory pids\n", "v2", 0, false },
 		{ MOUNT_V2, "memory", "v2", 0, false },
-		{ MOUNT_V2, "cpuset memory_recursiveprot pids\n", "v2 without memory controller", 0, false },
+		{ MOUNT_V2, "cpuset memory_recursiveprot pids\n", "v2 without memory controller", 0,
+		  false },
 		{ MOUNT_CPU MOUNT_V2, "", "v2 without memory controller", 0, false },
 		{ MOUNT_CPU, "", NULL, -ENOENT, false },
 		{ "", "", NULL, -ENOENT, false },
-		{ "garbage\n1 2 3\n - cgroup\n35 31 0:32 / - cgroup2\n - \n", "", NULL, -ENOENT, false },
+		{ "garbage\n1 2 3\n - cgroup\n35 31 0:32 / - cgroup2\n - \n", "", NULL, -ENOENT,
+		  false },
 		/* An empty source field, and an option that only begins like the controller. */
-		{ "35 31 0:32 / @/cg/memory rw -  cgroup rw\n" MOUNT_V2, "", "v2 without memory controller", 0, false },
+		{ "35 31 0:32 / @/cg/memory rw -  cgroup rw\n" MOUNT_V2, "",
+		  "v2 without memory controller", 0, false },
 		{ "35 31 0:32 / @/cg/memory rw - cgroup  rw,memory\n", "", "v1", 0, true },
-		{ "35 31 0:32 / @/cg/memory rw - cgroup cgroup rw,memoryx\n", "", NULL, -ENOENT, false },
-		{ "35 31 0:32 / @/cg/not-there rw - cgroup cgroup rw,memory\n" MOUNT_V2, "memory\n", "v2", 0, false },
+		{ "35 31 0:32 / @/cg/memory rw - cgroup cgroup rw,memoryx\n", "", NULL, -ENOENT,
+		  false },
+		{ "35 31 0:32 / @/cg/not-there rw - cgroup cgroup rw,memory\n" MOUNT_V2, "memory\n",
+		  "v2", 0, false },
 	};
 	struct cgroups *c;
 	size_t i;
@@ -138,8 +144,9 @@ static void test_mount_with_blanks_and_root(void **state)
 	/* What a container without a cgroup namespace sees on v1: only its own part is mounted. */
 	tree_mkdir("/my cg\\x/sub");
 	tree_mkdir("/cg/other");
-	tree_write("/proc/self/mountinfo", "9 1 0:1 /docker/ab/sub @/cg/other rw - cgroup cgroup rw,memory\n"
-					   "9 1 0:1 /docker/ab @/my\\040cg\\134x rw - cgroup cgroup rw,memory\n");
+	tree_write("/proc/self/mountinfo",
+		   "9 1 0:1 /docker/ab/sub @/cg/other rw - cgroup cgroup rw,memory\n"
+		   "9 1 0:1 /docker/ab @/my\\040cg\\134x rw - cgroup cgroup rw,memory\n");
 	c = open_tree();
 	assert_string_equal(cgroups__mount_point(c), tree_path("/my cg\\x"));
 	assert_int_equal(cgroups__id_of_path(c, "/docker/ab/sub", &id), 0);
@@ -174,7 +181,8 @@ static void test_namespace(void **state)
 	assert_int_equal(cgroups__id_of_path(c, "/../other", &id), -ENOENT);
 	cgroups__free(c);
 
-	/* The host's tree mounted too, and our namespace's root: same inode, so paths can be joined. */
+	/* The host's tree mounted too, and our namespace's root: same inode, so paths can be
+	 * joined. */
 	tree_remove("/own");
 	assert_int_equal(symlink("host/docker/me", tree_path("/own")), 0);
 	tree_write("/proc/self/mountinfo", "9 1 0:1 / @/own rw - cgroup2 cgroup2 rw\n"
@@ -191,7 +199,8 @@ static void test_namespace(void **state)
 	expect_process(c, 8, "/system.slice");
 	expect_process(c, 9, "/");
 	expect_process(c, 10, "/beyond");
-	assert_int_equal(cgroups__path_of_id(c, inode_of("/host/docker/other"), path, sizeof(path)), 0);
+	assert_int_equal(cgroups__path_of_id(c, inode_of("/host/docker/other"), path, sizeof(path)),
+			 0);
 	assert_string_equal(path, "/docker/other");
 	cgroups__free(c);
 
@@ -354,8 +363,10 @@ static void test_memory_v2(void **state)
 	tree_write("/cg/unified/pod/app/memory.current", "555\n");
 	tree_write("/cg/unified/pod/app/memory.peak", "570\n");
 	tree_write("/cg/unified/pod/app/memory.stat",
-		   "anon 400\nfile 100\nfile_mapped 9\nkernel_stack 1\npagetables 2\npercpu 4\nslab 8\nshmem 30\nanon_thp 5\n");
-	tree_write("/cg/unified/pod/app/memory.events", "low 0\noom 3\noom_kill 2\noom_group_kill 0\n");
+		   "anon 400\nfile 100\nfile_mapped 9\nkernel_stack 1\npagetables 2\npercpu "
+		   "4\nslab 8\nshmem 30\nanon_thp 5\n");
+	tree_write("/cg/unified/pod/app/memory.events",
+		   "low 0\noom 3\noom_kill 2\noom_group_kill 0\n");
 	tree_mkdir("/cg/unified/pod/app/init");
 	tree_write("/cg/unified/pod/bad/memory.max", "lots\n");
 	tree_write("/cg/unified/pod/bad/memory.stat", "");
@@ -410,8 +421,10 @@ static void test_memory_v1(void **state)
 	tree_write("/cg/memory/docker/a/memory.usage_in_bytes", "900\n");
 	tree_write("/cg/memory/docker/a/memory.max_usage_in_bytes", "950\n");
 	tree_write("/cg/memory/docker/a/memory.kmem.usage_in_bytes", "60\n");
-	tree_write("/cg/memory/docker/a/memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 4\n");
-	tree_write("/cg/memory/docker/a/memory.stat", "cache 1\nrss 2\nshmem 3\ntotal_cache 10\ntotal_rss 20\ntotal_shmem 5\n");
+	tree_write("/cg/memory/docker/a/memory.oom_control",
+		   "oom_kill_disable 0\nunder_oom 0\noom_kill 4\n");
+	tree_write("/cg/memory/docker/a/memory.stat",
+		   "cache 1\nrss 2\nshmem 3\ntotal_cache 10\ntotal_rss 20\ntotal_shmem 5\n");
 	tree_write("/proc/self/mountinfo", MOUNT_V1 MOUNT_V2);
 	c = open_tree();
 	assert_int_equal(cgroups__memory(c, "/docker/a", &m), 0);
@@ -424,8 +437,10 @@ static void test_memory_v1(void **state)
 	assert_int_equal(m.kernel_bytes, 60);
 	assert_int_equal(m.oom_kills, 4);
 
-	/* The kernel's own answer wins: an ancestor outside of what is mounted, or use_hierarchy off. */
-	tree_write("/cg/memory/docker/a/memory.stat", "cache 1\nrss 2\nhierarchical_memory_limit 3000\n");
+	/* The kernel's own answer wins: an ancestor outside of what is mounted, or use_hierarchy
+	 * off. */
+	tree_write("/cg/memory/docker/a/memory.stat",
+		   "cache 1\nrss 2\nhierarchical_memory_limit 3000\n");
 	assert_int_equal(cgroups__memory(c, "/docker/a", &m), 0);
 	assert_int_equal(m.limit_bytes, 3000);
 	assert_int_equal(m.anon_bytes, 2);
@@ -433,7 +448,8 @@ static void test_memory_v1(void **state)
 	assert_int_equal(cgroups__memory(c, "/docker/a", &m), 0);
 	assert_int_equal(m.limit_bytes, CGROUP_NO_LIMIT);
 	/* 64 KiB pages. */
-	tree_write("/cg/memory/docker/a/memory.stat", "hierarchical_memory_limit 9223372036854710272\n");
+	tree_write("/cg/memory/docker/a/memory.stat",
+		   "hierarchical_memory_limit 9223372036854710272\n");
 	assert_int_equal(cgroups__memory(c, "/docker/a", &m), 0);
 	assert_int_equal(m.limit_bytes, CGROUP_NO_LIMIT);
 
@@ -453,7 +469,8 @@ static void test_hostile_files(void **state)
 	(void)state;
 	tree_write("/cg/unified/cgroup.controllers", "memory\n");
 	tree_write("/cg/unified/a/memory.max", "1\n");
-	tree_write("/cg/unified/a/memory.stat", "anon\nfile x\n\n\nshmem -1\nanon 99999999999999999999999\n");
+	tree_write("/cg/unified/a/memory.stat",
+		   "anon\nfile x\n\n\nshmem -1\nanon 99999999999999999999999\n");
 	assert_int_equal(mkfifo(tree_path("/cg/unified/a/memory.current"), 0600), 0);
 	tree_write("/proc/self/mountinfo", MOUNT_V2);
 	tree_mkdir("/proc/5/cgroup");

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * Containers: the forms of cgroup paths as runtimes make them, and names from files of the shape that docker 20.10,
- * podman 4.3, runc 1.1 and containerd's CRI plugin write (cut to what matters and what might confuse).
+ * Containers: the forms of cgroup paths as runtimes make them, and names from files of the shape
+ * that docker 20.10, podman 4.3, runc 1.1 and containerd's CRI plugin write (cut to what matters
+ * and what might confuse).
  */
 #include "fake_tree.h"
 
@@ -32,14 +33,16 @@ static const struct {
 	{ "/docker/" ID "/docker", ID, "docker", "" },
 	{ "/system.slice/docker-" ID ".scope/docker/" ID2, ID2, "docker", "" },
 	{ "/actions_job/" ID, ID, "runc", "" },
-	{ "/docker/buildkit/6v0ln7n1pr3fy7xkz6n0q2x4t", "6v0ln7n1pr3fy7xkz6n0q2x4t", "buildkit", "" },
+	{ "/docker/buildkit/6v0ln7n1pr3fy7xkz6n0q2x4t", "6v0ln7n1pr3fy7xkz6n0q2x4t", "buildkit",
+	  "" },
 	{ "/docker", NULL, NULL, NULL },
 	{ "/docker/buildkit", NULL, NULL, NULL },
 	{ "/system.slice/docker.service", NULL, NULL, NULL },
 	{ "/system.slice/docker.socket", NULL, NULL, NULL },
 	{ "/docker/3f4c0a8e5d6b", NULL, NULL, NULL },
 	{ "/docker/" ID "0", NULL, NULL, NULL },
-	{ "/docker/3F4C0A8E5D6B7C8D9E0F1A2B3C4D5E6F708192A3B4C5D6E7F8091A2B3C4D5E6F", NULL, NULL, NULL },
+	{ "/docker/3F4C0A8E5D6B7C8D9E0F1A2B3C4D5E6F708192A3B4C5D6E7F8091A2B3C4D5E6F", NULL, NULL,
+	  NULL },
 	{ "/system.slice/var-lib-docker-overlay2-" ID "-merged.mount", NULL, NULL, NULL },
 	{ "/system.slice/docker-" ID ".mount", NULL, NULL, NULL },
 	{ "/system.slice/" ID ".mount", NULL, NULL, NULL },
@@ -62,15 +65,19 @@ static const struct {
 	{ "/kubepods/burstable/pod" UID "/" ID, ID, "containerd", UID },
 	{ "/kubepods/besteffort/pod" UID "/" ID "/init", ID, "containerd", UID },
 	{ "/kubepods/pod" MD5 "/" ID, ID, "containerd", MD5 },
-	{ "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod" UID_ ".slice/cri-containerd-" ID ".scope", ID,
-	  "containerd", UID },
+	{ "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod" UID_
+	  ".slice/cri-containerd-" ID ".scope",
+	  ID, "containerd", UID },
 	{ "/kubepods.slice/kubepods-pod" UID_ ".slice/docker-" ID ".scope", ID, "docker", UID },
-	{ "/kubepods.slice/kubepods-besteffort.slice/kubepods-besteffort-pod" MD5 ".slice/crio-" ID ".scope", ID, "crio",
-	  MD5 },
-	{ "/kubepods.slice/kubepods-pod" UID_ ".slice/crio-" ID ".scope/container", ID, "crio", UID },
-	{ "/kubepods/burstable/pod" UID "/crio-" ID, ID, "crio", UID },
-	{ "/system.slice/containerd.service/kubepods-burstable-pod" UID_ ".slice:cri-containerd:" ID, ID, "containerd",
+	{ "/kubepods.slice/kubepods-besteffort.slice/kubepods-besteffort-pod" MD5 ".slice/crio-" ID
+	  ".scope",
+	  ID, "crio", MD5 },
+	{ "/kubepods.slice/kubepods-pod" UID_ ".slice/crio-" ID ".scope/container", ID, "crio",
 	  UID },
+	{ "/kubepods/burstable/pod" UID "/crio-" ID, ID, "crio", UID },
+	{ "/system.slice/containerd.service/kubepods-burstable-pod" UID_
+	  ".slice:cri-containerd:" ID,
+	  ID, "containerd", UID },
 	{ "/kubepods-besteffort-pod" UID_ ".slice:cri-containerd:" ID, ID, "containerd", UID },
 	{ "/docker/" ID2 "/kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-burstable.slice/"
 	  "kubelet-kubepods-burstable-pod" UID_ ".slice/cri-containerd-" ID ".scope",
@@ -193,18 +200,23 @@ static void test_long_paths(void **state)
 
 /* --- names --- */
 
-#define DOCKER_CONFIG(id, name, image, labels)                                                                  \
-	"{\"StreamConfig\":{},\"State\":{\"Running\":true,\"Pid\":4711,\"Health\":null},\"ID\":\"" id "\","          \
-	"\"Created\":\"2024-05-01T10:00:00Z\",\"Managed\":false,\"Path\":\"python3\",\"Args\":[],"                    \
-	"\"Config\":{\"Hostname\":\"3f4c0a8e5d6b\",\"Env\":[\"A=\\\"Name\\\"\"],\"Image\":\"" image "\",\"Labels\":" \
-	labels "},\"Image\":\"sha256:aa\",\"Name\":\"" name "\",\"Driver\":\"overlay2\"}"
+#define DOCKER_CONFIG(id, name, image, labels)                                                     \
+	"{\"StreamConfig\":{},\"State\":{\"Running\":true,\"Pid\":4711,\"Health\":null},\"ID\":"   \
+	"\"" id "\","                                                                              \
+	"\"Created\":\"2024-05-01T10:00:00Z\",\"Managed\":false,\"Path\":\"python3\",\"Args\":[]," \
+	"\"Config\":{\"Hostname\":\"3f4c0a8e5d6b\",\"Env\":[\"A=\\\"Name\\\"\"],\"Image\":"        \
+	"\"" image "\",\"Labels\":" labels "},\"Image\":\"sha256:aa\",\"Name\":\"" name            \
+	"\",\"Driver\":\"overlay2\"}"
 
-#define RUNC_STATE(id, paths)                                                                                        \
-	"{\"id\":\"" id "\",\"init_process_pid\":4711,\"created\":\"2024-05-01T10:00:00Z\",\"config\":{\"rootfs\":\"/r\"," \
-	"\"cgroups\":{\"path\":\"/x\",\"Systemd\":false}},\"rootless\":false,\"cgroup_paths\":{" paths "}}"
+#define RUNC_STATE(id, paths)                                                                      \
+	"{\"id\":\"" id "\",\"init_process_pid\":4711,\"created\":\"2024-05-01T10:00:00Z\","       \
+			"\"config\":{\"rootfs\":\"/r\","                                           \
+	"\"cgroups\":{\"path\":\"/"                                                                \
+	"x\",\"Systemd\":false}},\"rootless\":false,\"cgroup_paths\":{" paths "}}"
 
-#define V1_PATHS(path)                                                                                          \
-	"\"cpu\":\"/sys/fs/cgroup/cpu" path "-wrong\",\"memory\":\"/sys/fs/cgroup/memory" path "\",\"\":"         \
+#define V1_PATHS(path)                                                                             \
+	"\"cpu\":\"/sys/fs/cgroup/cpu" path "-wrong\",\"memory\":\"/sys/fs/cgroup/memory" path     \
+	"\",\"\":"                                                                                 \
 	"\"/sys/fs/cgroup/unified" path "-wrong\""
 
 static struct container_names *open_names(void)
@@ -224,7 +236,8 @@ static struct container look_up(struct container_names *n, const char *path)
 	return c;
 }
 
-static void expect(struct container_names *n, const char *path, const char *runtime, const char *id, const char *name)
+static void expect(struct container_names *n, const char *path, const char *runtime, const char *id,
+		   const char *name)
 {
 	struct container c = look_up(n, path);
 
@@ -245,7 +258,8 @@ static void test_outside(void **state)
 	expect(n, "/a\nb\033[1m", "", "", "/a?b?[1m");
 	memset(longer, 'a', sizeof(longer) - 1);
 	longer[sizeof(longer) - 1] = '\0';
-	assert_int_equal(strlen(look_up(n, longer).name), sizeof(((struct container *)NULL)->name) - 1);
+	assert_int_equal(strlen(look_up(n, longer).name),
+			 sizeof(((struct container *)NULL)->name) - 1);
 	/* Ids without files: digits as docker ps shows them; names that people gave stay whole. */
 	expect(n, "/docker/" ID, "docker", ID, "3f4c0a8e5d6b");
 	expect(n, "/lxc/web", "lxc", "web", "web");
@@ -259,11 +273,16 @@ static void test_docker(void **state)
 	struct container c;
 
 	(void)state;
-	tree_write("/var/lib/docker/containers/" ID "/config.v2.json", DOCKER_CONFIG(ID, "/shop-web", "shop:1.2", "{}"));
-	tree_write("/elsewhere/containers/" ID2 "/config.v2.json",
-		   DOCKER_CONFIG(ID2, "/k8s_x", "sha256:ab",
-				 "{\"io.kubernetes.container.name\":\"app\",\"io.kubernetes.pod.name\":\"web-0\","
-				 "\"io.kubernetes.pod.namespace\":\"shop\",\"io.kubernetes.pod.uid\":\"" UID "\"}"));
+	tree_write("/var/lib/docker/containers/" ID "/config.v2.json",
+		   DOCKER_CONFIG(ID, "/shop-web", "shop:1.2", "{}"));
+	tree_write(
+		"/elsewhere/containers/" ID2 "/config.v2.json",
+		DOCKER_CONFIG(
+			ID2, "/k8s_x", "sha256:ab",
+			"{\"io.kubernetes.container.name\":\"app\",\"io.kubernetes.pod.name\":"
+			"\"web-0\","
+			"\"io.kubernetes.pod.namespace\":\"shop\",\"io.kubernetes.pod.uid\":\"" UID
+			"\"}"));
 	n = open_names();
 	expect(n, "/docker/" ID "/init", "docker", ID, "shop-web");
 	assert_string_equal(look_up(n, "/docker/" ID "/init").image, "shop:1.2");
@@ -295,9 +314,13 @@ static void test_docker_hostile(void **state)
 		{ "\"Name\"", "3f4c0a8e5d6b" },
 		{ "{\"Name\":17,\"Config\":[{\"Image\":\"x\"}]}", "3f4c0a8e5d6b" },
 		{ "{\"Name\":\"\",\"Config\":\"\"}", "3f4c0a8e5d6b" },
-		{ "{\"Name\":\"/a\\nb\\u001b[2J\\u0000c\",\"Config\":{\"Labels\":{\"io.kubernetes.pod.name\":{}}}}", "a?b?[2J" },
+		{ "{\"Name\":\"/"
+		  "a\\nb\\u001b[2J\\u0000c\",\"Config\":{\"Labels\":{\"io.kubernetes.pod.name\":{}}"
+		  "}}",
+		  "a?b?[2J" },
 		{ "{\"Name\":\"/ok\",\"Config\":{\"Image\":7,\"Labels\":null}}", "ok" },
-		{ "{\"a\":[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[", "3f4c0a8e5d6b" },
+		{ "{\"a\":[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[",
+		  "3f4c0a8e5d6b" },
 	};
 	static char large[5 << 20];
 	struct container_names *n;
@@ -327,7 +350,8 @@ static void test_docker_hostile(void **state)
 	assert_int_equal(strlen(look_up(n, "/docker/" ID).name), 254);
 	container_names__free(n);
 	tree_remove("/var/lib/docker/containers/" ID "/config.v2.json");
-	assert_int_equal(mkfifo(tree_path("/var/lib/docker/containers/" ID "/config.v2.json"), 0600), 0);
+	assert_int_equal(
+		mkfifo(tree_path("/var/lib/docker/containers/" ID "/config.v2.json"), 0600), 0);
 	n = open_names();
 	expect(n, "/docker/" ID, "docker", ID, "3f4c0a8e5d6b");
 	container_names__free(n);
@@ -340,10 +364,13 @@ static void test_storage(void **state)
 
 	(void)state;
 	tree_write("/var/lib/containers/storage/overlay-containers/containers.json",
-		   "[{\"id\":\"" ID "\",\"names\":[\"db\",\"alias\"],\"image\":\"ab12\",\"layer\":\"cd34\","
-		   "\"metadata\":\"{\\\"image-name\\\":\\\"docker.io/library/postgres:16\\\",\\\"name\\\":\\\"db\\\"}\","
+		   "[{\"id\":\"" ID
+		   "\",\"names\":[\"db\",\"alias\"],\"image\":\"ab12\",\"layer\":\"cd34\","
+		   "\"metadata\":\"{\\\"image-name\\\":\\\"docker.io/library/"
+		   "postgres:16\\\",\\\"name\\\":\\\"db\\\"}\","
 		   "\"created\":\"2024-05-01T10:00:00Z\",\"flags\":{\"MountLabel\":\"\"}},"
-		   "7,{\"id\":5},{\"id\":\"" ID2 "\",\"names\":[\"k8s_app_web-0_shop_" UID "_3\"],\"metadata\":\"{\"}]");
+		   "7,{\"id\":5},{\"id\":\"" ID2 "\",\"names\":[\"k8s_app_web-0_shop_" UID
+		   "_3\"],\"metadata\":\"{\"}]");
 	n = open_names();
 	c = look_up(n, "/machine.slice/libpod-" ID ".scope/container");
 	assert_string_equal(c.name, "db");
@@ -352,7 +379,8 @@ static void test_storage(void **state)
 	assert_string_equal(c.name, "web-0/app");
 	assert_string_equal(c.pod, "shop/web-0");
 	assert_string_equal(c.runtime, "crio");
-	expect(n, "/machine.slice/libpod-conmon-" ID ".scope", "", "", "/machine.slice/libpod-conmon-" ID ".scope");
+	expect(n, "/machine.slice/libpod-conmon-" ID ".scope", "", "",
+	       "/machine.slice/libpod-conmon-" ID ".scope");
 
 	/* `podman run --rm` writes to a list of its own; the one we have seen stays known. */
 	tree_remove("/var/lib/containers/storage/overlay-containers/containers.json");
@@ -370,13 +398,17 @@ static void test_containerd(void **state)
 
 	(void)state;
 	tree_write("/run/containerd/io.containerd.runtime.v2.task/k8s.io/" ID "/config.json",
-		   "{\"ociVersion\":\"1.1.0\",\"annotations\":{\"io.kubernetes.cri.container-name\":\"app\","
-		   "\"io.kubernetes.cri.container-type\":\"container\",\"io.kubernetes.cri.image-name\":\"r/shop:2\","
-		   "\"io.kubernetes.cri.sandbox-name\":\"web-0\",\"io.kubernetes.cri.sandbox-namespace\":\"shop\","
+		   "{\"ociVersion\":\"1.1.0\",\"annotations\":{\"io.kubernetes.cri.container-"
+		   "name\":\"app\","
+		   "\"io.kubernetes.cri.container-type\":\"container\",\"io.kubernetes.cri.image-"
+		   "name\":\"r/shop:2\","
+		   "\"io.kubernetes.cri.sandbox-name\":\"web-0\",\"io.kubernetes.cri.sandbox-"
+		   "namespace\":\"shop\","
 		   "\"io.kubernetes.cri.sandbox-uid\":\"" UID "\"}}");
 	tree_write("/run/k3s/containerd/io.containerd.runtime.v2.task/k8s.io/" ID2 "/config.json",
 		   "{\"annotations\":{\"io.kubernetes.cri.container-type\":\"sandbox\","
-		   "\"io.kubernetes.cri.sandbox-name\":\"web-0\",\"io.kubernetes.cri.sandbox-namespace\":\"shop\"}}");
+		   "\"io.kubernetes.cri.sandbox-name\":\"web-0\",\"io.kubernetes.cri.sandbox-"
+		   "namespace\":\"shop\"}}");
 	n = open_names();
 	c = look_up(n, "/kubepods-burstable-pod" UID_ ".slice:cri-containerd:" ID);
 	assert_string_equal(c.name, "web-0/app");
@@ -393,14 +425,18 @@ static void test_runc(void **state)
 
 	(void)state;
 	tree_write("/run/runc/leaky/state.json", RUNC_STATE("leaky", V1_PATHS("/demo/any-path")));
-	tree_write("/run/runc/two/state.json", RUNC_STATE("two", "\"\":\"/sys/fs/cgroup/demo/v2\""));
+	tree_write("/run/runc/two/state.json",
+		   RUNC_STATE("two", "\"\":\"/sys/fs/cgroup/demo/v2\""));
 	tree_write("/run/runc/bad1/state.json", RUNC_STATE("bad1", "\"\":\"/sys/fs/cgroup\""));
 	tree_write("/run/runc/bad2/state.json", RUNC_STATE("bad2", "\"memory\":\"/etc/passwd\""));
 	tree_write("/run/runc/bad3/state.json", "{\"id\":\"bad3\",\"cgroup_paths\":[]}");
 	tree_write("/run/runc/bad4/state.json", "");
-	tree_write("/run/docker/runtime-runc/moby/" ID "/state.json", RUNC_STATE(ID, V1_PATHS("/custom/box")));
-	tree_write("/var/lib/docker/containers/" ID "/config.v2.json", DOCKER_CONFIG(ID, "/boxed", "i", "null"));
-	tree_write("/run/containerd/runc/default/my-task/state.json", RUNC_STATE("my-task", V1_PATHS("/default/my-task")));
+	tree_write("/run/docker/runtime-runc/moby/" ID "/state.json",
+		   RUNC_STATE(ID, V1_PATHS("/custom/box")));
+	tree_write("/var/lib/docker/containers/" ID "/config.v2.json",
+		   DOCKER_CONFIG(ID, "/boxed", "i", "null"));
+	tree_write("/run/containerd/runc/default/my-task/state.json",
+		   RUNC_STATE("my-task", V1_PATHS("/default/my-task")));
 	tree_write("/elsewhere/r/state.json", RUNC_STATE("r", V1_PATHS("/r-path")));
 	n = open_names();
 	assert_int_equal(container_names__add_runc_root(n, tree_path("/elsewhere")), 0);
@@ -471,7 +507,8 @@ static void test_find(void **state)
 		{ "/nope", -ENOENT, "kept" },
 		{ "/demo/../docker", -ENOENT, "kept" },
 	};
-	static const char feed[] = "feed0a8e5d6b7c8d9e0f1a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d5e6f";
+	static const char feed[] =
+		"feed0a8e5d6b7c8d9e0f1a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d5e6f";
 	struct container_names *n;
 	struct cgroups *c;
 	char path[512];
@@ -480,7 +517,8 @@ static void test_find(void **state)
 	(void)state;
 	tree_write("/proc/self/mountinfo", "41 31 0:38 / @/cg rw - cgroup2 cgroup2 rw\n");
 	tree_mkdir("/cg/docker/" ID "/init/deeper");
-	tree_mkdir("/cg/docker/" ID "/docker/b194aaaa2492d2347c6235b4d2611184b1946ac92492d2347c6235b4d2611184");
+	tree_mkdir("/cg/docker/" ID
+		   "/docker/b194aaaa2492d2347c6235b4d2611184b1946ac92492d2347c6235b4d2611184");
 	tree_mkdir("/cg/libpod_parent/libpod-" ID2);
 	tree_mkdir("/cg/libpod_parent/libpod-conmon-" ID);
 	tree_mkdir("/cg/demo/any-path/sub");
@@ -489,8 +527,10 @@ static void test_find(void **state)
 	tree_mkdir("/cg/lxc.payload.feed");
 	snprintf(path, sizeof(path), "/cg/%s", feed);
 	tree_mkdir(path);
-	tree_write("/var/lib/docker/containers/" ID "/config.v2.json", DOCKER_CONFIG(ID, "/shop-web", "i", "{}"));
-	tree_write("/run/runc/leaky/state.json", RUNC_STATE("leaky", "\"\":\"/sys/fs/cgroup/demo/any-path\""));
+	tree_write("/var/lib/docker/containers/" ID "/config.v2.json",
+		   DOCKER_CONFIG(ID, "/shop-web", "i", "{}"));
+	tree_write("/run/runc/leaky/state.json",
+		   RUNC_STATE("leaky", "\"\":\"/sys/fs/cgroup/demo/any-path\""));
 	tree_write("/run/runc/one/state.json", RUNC_STATE("one", "\"\":\"/sys/fs/cgroup/one\""));
 	assert_int_equal(cgroups__new(tree_path("/proc"), &c), 0);
 	n = open_names();
@@ -503,6 +543,10 @@ static void test_find(void **state)
 	assert_int_equal(find(n, c, tree_path("/cg"), path), 0);
 	assert_string_equal(path, "/");
 	assert_int_equal(container_names__find(n, c, "leaky", path, 10), -ENAMETOOLONG);
+	tree_write("/var/lib/docker/containers/" ID "/config.v2.json",
+		   DOCKER_CONFIG(ID, "/renamed", "i", "{}"));
+	assert_int_equal(find(n, c, "renamed", path), 0);
+	assert_int_equal(find(n, c, "shop-web", path), -ENOENT);
 	container_names__free(n);
 	cgroups__free(c);
 }
@@ -534,16 +578,11 @@ int main(void)
 {
 #define IN_TREE(f) cmocka_unit_test_setup_teardown(f, tree_setup, tree_teardown)
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_forms),
-		cmocka_unit_test(test_long_paths),
-		IN_TREE(test_outside),
-		IN_TREE(test_docker),
-		IN_TREE(test_docker_hostile),
-		IN_TREE(test_storage),
-		IN_TREE(test_containerd),
-		IN_TREE(test_runc),
-		IN_TREE(test_sets_change),
-		IN_TREE(test_find),
+		cmocka_unit_test(test_forms), cmocka_unit_test(test_long_paths),
+		IN_TREE(test_outside),	      IN_TREE(test_docker),
+		IN_TREE(test_docker_hostile), IN_TREE(test_storage),
+		IN_TREE(test_containerd),     IN_TREE(test_runc),
+		IN_TREE(test_sets_change),    IN_TREE(test_find),
 		IN_TREE(test_find_pod),
 	};
 

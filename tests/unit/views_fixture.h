@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -188,18 +189,13 @@ static inline char *read_file(const char *path)
 {
 	FILE *f = fopen(path, "rb");
 	char *text = NULL;
-	size_t len;
-	ssize_t got;
+	size_t room = 0;
 
 	if (!f)
 		return NULL;
-	len = 0;
-	got = getdelim(&text, &len, '\0', f);
+	if (getdelim(&text, &room, '\0', f) < 0)
+		text[0] = '\0';
 	fclose(f);
-	if (got < 0) {
-		free(text);
-		return NULL;
-	}
 	return text;
 }
 

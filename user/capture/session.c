@@ -41,13 +41,12 @@ struct session_links {
 
 static int print_libbpf(enum libbpf_print_level level, const char *fmt, va_list ap)
 {
-	char line[1024];
+	char text[8192];
 
 	if (level == LIBBPF_DEBUG)
 		return 0;
-	vsnprintf(line, sizeof(line), fmt, ap);
-	line[strcspn(line, "\n")] = '\0';
-	log_debug("%s", line);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	log_debug("%s", text);
 	return 0;
 }
 
@@ -116,6 +115,12 @@ enum fault_hook session__fault_hook(const struct session *s)
 	return s->fault_hook;
 }
 
+/* 5.19; kernels before 6.2 do not need it (bpf/rss.bpf.h). */
+static bool has_percpu_lookup(void)
+{
+	return libbpf_probe_bpf_helper(BPF_PROG_TYPE_SYSCALL, BPF_FUNC_map_lookup_percpu_elem, NULL) == 1;
+}
+
 /* Loads only what the chosen signals and hook need: the kernel may lack what the others want. */
 static void choose_programs(struct session *s)
 {
@@ -137,6 +142,7 @@ static void choose_programs(struct session *s)
 	for (i = 0; i < sizeof(of_gc) / sizeof(of_gc[0]); i++)
 		bpf_program__set_autoload(of_gc[i], gc);
 	bpf_program__set_autoload(b->progs.fault_fork, resident);
+	bpf_program__set_autoload(b->progs.find_percpu_offsets, resident && has_percpu_lookup());
 	bpf_program__set_autoload(b->progs.fault_fentry, resident && s->fault_hook == FAULT_HOOK_FENTRY);
 	bpf_program__set_autoload(b->progs.fault_kprobe, resident && s->fault_hook == FAULT_HOOK_KPROBE);
 	bpf_program__set_autoload(b->progs.fault_tp_user, resident && s->fault_hook == FAULT_HOOK_TRACEPOINT);
@@ -165,6 +171,15 @@ static int open_and_load(struct session *s)
 	s->counts_fd[0] = bpf_map__fd(s->bpf->maps.counts_a);
 	s->counts_fd[1] = bpf_map__fd(s->bpf->maps.counts_b);
 	return 0;
+}
+
+static void find_percpu_offsets(struct session *s)
+{
+	LIBBPF_OPTS(bpf_test_run_opts, opts);
+	int fd = bpf_program__fd(s->bpf->progs.find_percpu_offsets);
+
+	if (fd >= 0 && (bpf_prog_test_run_opts(fd, &opts) || opts.retval))
+		log_debug("per-CPU parts of the resident-set counters cannot be read: growth is told in steps");
 }
 
 static int swap_counts(struct session *s)
@@ -223,6 +238,7 @@ int session__new(const struct session_opts *opts, const struct session_handlers 
 	err = open_and_load(s);
 	if (err)
 		goto out;
+	find_percpu_offsets(s);
 	err = swap_counts(s);
 	if (err)
 		goto out;

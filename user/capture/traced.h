@@ -20,7 +20,9 @@ struct traced {
 	uint32_t process; /* index in the profile */
 	uint64_t cgroup_id;
 	bool python;
-	bool ended;
+	bool ended; /* no more events come */
+	bool unsettled; /* ended, but what was counted for it is not read yet */
+	bool replaced; /* ended by exec */
 	struct interp *interp; /* owned; NULL: not Python (yet) */
 	uint32_t interp_slot;
 	struct code_cache *codes; /* shared by a family of forks */

@@ -183,12 +183,13 @@ static void attach_probes(struct tracker *t, struct traced *tr)
 	note_process(t, tr, note);
 }
 
-static int tell_kernel(struct tracker *t, const struct traced *tr)
+/* signals: 0 for a process that is only watched until it execs. */
+static int tell_kernel(struct tracker *t, const struct traced *tr, uint32_t signals)
 {
 	struct target target = {
 		.proc_id = tr->proc_id,
 		.interp = tr->interp ? tr->interp_slot : INTERP_NONE,
-		.signals = t->signals,
+		.signals = signals,
 		.tss_key = -1,
 		.runtime = tr->interp ? tr->interp->runtime : 0,
 	};
@@ -215,7 +216,7 @@ static int adopt_interp(struct tracker *t, struct traced *tr, const struct inter
 	p.python = in->version_text;
 	p.interpreter = in->path;
 	profile__update_process(t->deps.profile, tr->process, &p);
-	err = tell_kernel(t, tr);
+	err = tell_kernel(t, tr, t->signals);
 	if (err)
 		return err;
 	tr->python = true;
@@ -260,17 +261,61 @@ static struct traced *new_traced(struct tracker *t, pid_t tgid, uint32_t proc_id
 	return tr;
 }
 
-/* Ends the tracing of a process; its numbers stay. */
-static void end_traced(struct tracker *t, struct traced *tr)
+/* What a process held is gone with it. */
+static void give_all_back(struct tracker *t, const struct traced *tr)
+{
+	uint32_t i, n = profile__n_cells(t->deps.profile);
+
+	for (i = 0; i < n; i++) {
+		const struct profile_cell c = *profile__cell(t->deps.profile, i);
+		struct profile_sums back = {};
+
+		if (c.process != tr->process)
+			continue;
+		if (c.sums.alloc_bytes > c.sums.free_bytes)
+			back.free_bytes = c.sums.alloc_bytes - c.sums.free_bytes;
+		else
+			back.alloc_bytes = c.sums.free_bytes - c.sums.alloc_bytes;
+		if (c.sums.alloc_cnt > c.sums.free_cnt)
+			back.free_cnt = c.sums.alloc_cnt - c.sums.free_cnt;
+		profile__add(t->deps.profile, c.process, c.tid, c.node, c.kind, &back);
+	}
+}
+
+static void end_traced(struct traced *tr, bool exec)
 {
 	if (tr->ended)
 		return;
-	tr->ended = true;
+	tr->ended = tr->unsettled = true;
+	tr->replaced = exec;
 	tr->retry_at_ns = 0;
 	session_links__free(tr->links);
 	tr->links = NULL;
-	if (t->signals & 1u << SIGNAL_EXACT)
-		session__forget_blocks(t->deps.session, tr->proc_id);
+}
+
+/*
+ * Closes the accounts of processes that have ended, after what they did to their last breath was read. What they held is
+ * taken away, but for the last process of all: what a program held when it ended, or was killed, is what one wants to
+ * see of it.
+ */
+static void settle_ended(struct tracker *t)
+{
+	bool others = tracker__n_alive(t) > 0;
+	struct traced *tr, *next = NULL;
+
+	for (tr = t->traced; tr && !next; tr = tr->hh.next)
+		next = tr->unsettled ? tr : NULL;
+	if (!next || session__read_counts(t->deps.session))
+		return;
+	for (tr = next; tr; tr = tr->hh.next) {
+		if (!tr->unsettled)
+			continue;
+		tr->unsettled = false;
+		if (tr->replaced || others)
+			give_all_back(t, tr);
+		if (t->signals & 1u << SIGNAL_EXACT)
+			session__forget_blocks(t->deps.session, tr->proc_id);
+	}
 }
 
 /* Takes in a process of the scope. 0: taken in, or nothing to do. */
@@ -306,8 +351,8 @@ static int take_in(struct tracker *t, pid_t tgid, bool retry)
 		note_process(t, tr, t->why);
 	else if (retry)
 		tr->retry_at_ns = now_ns() + FIRST_RETRY_NS;
-	if (tell_kernel(t, tr))
-		end_traced(t, tr);
+	if (tell_kernel(t, tr, t->signals))
+		end_traced(tr, false);
 out:
 	free(in);
 	return err;
@@ -358,10 +403,10 @@ int tracker__add_command(struct tracker *t, pid_t tgid)
 	struct traced *tr = new_traced(t, tgid, ++t->next_proc_id, NULL);
 
 	t->scope.tgid = tgid;
-	return tr ? tell_kernel(t, tr) : -ENOMEM;
+	return tr ? tell_kernel(t, tr, 0) : -ENOMEM;
 }
 
-void tracker__retry(struct tracker *t)
+static void retry_interps(struct tracker *t)
 {
 	uint64_t now = now_ns();
 	struct traced *tr, *next;
@@ -382,6 +427,24 @@ void tracker__retry(struct tracker *t)
 			tr->retry_at_ns = now + (FIRST_RETRY_NS << tr->retries);
 		free(in);
 	}
+}
+
+void tracker__upkeep(struct tracker *t)
+{
+	retry_interps(t);
+	settle_ended(t);
+}
+
+int tracker__patience_ms(const struct tracker *t, int max_ms)
+{
+	const struct traced *tr;
+	uint64_t now = now_ns(), wait = max_ms * 1000000ull;
+
+	for (tr = t->traced; tr; tr = tr->hh.next) {
+		if (tr->retry_at_ns)
+			wait = tr->retry_at_ns <= now ? 0 : tr->retry_at_ns - now < wait ? tr->retry_at_ns - now : wait;
+	}
+	return (wait + 999999) / 1000000;
 }
 
 /* ---- what the session hands out ---- */
@@ -417,7 +480,7 @@ static void on_proc(const struct rec_proc *rec, void *arg)
 	}
 	tr = find_traced(t, rec->proc_id);
 	if (tr)
-		end_traced(t, tr);
+		end_traced(tr, rec->hdr.kind == REC_EXEC);
 	if (rec->hdr.kind == REC_EXEC && (tr || in_scope(t, rec->hdr.tgid)))
 		take_in(t, rec->hdr.tgid, true);
 }

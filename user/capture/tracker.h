@@ -51,8 +51,10 @@ int tracker__start(struct tracker *t, struct session *session);
 int tracker__add_command(struct tracker *t, pid_t tgid);
 const char *tracker__why(const struct tracker *t);
 
-/* To be called often: tries again where a new program image was not Python yet. */
-void tracker__retry(struct tracker *t);
+/* To be called often: looks again where a new program image was not Python yet, settles processes that have ended. */
+void tracker__upkeep(struct tracker *t);
+/* How long a poll may sleep before upkeep is due: at most max_ms. */
+int tracker__patience_ms(const struct tracker *t, int max_ms);
 /* To be called every second: limits and usage of containers, resident sets of processes. */
 void tracker__refresh(struct tracker *t);
 /* Looks which followed pages are still resident and takes away those that are not. */

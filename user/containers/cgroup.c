@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * Which hierarchy carries memory, decided once when it is opened, and the cgroup of a process. Walks and ids are in
- * cgroup_walk.c, limits and usage in cgroup_memory.c, mounts in cgroup_mount.c.
+ * Which hierarchy carries memory, decided once when it is opened, and the cgroup of a process.
+ * Walks and ids are in cgroup_walk.c, limits and usage in cgroup_memory.c, mounts in
+ * cgroup_mount.c.
  *
- * Facts: cgroups(7), cgroup_namespaces(7); /proc/PID/cgroup is printed by proc_cgroup_show() in kernel/cgroup/cgroup.c.
+ * Facts: cgroups(7), cgroup_namespaces(7); /proc/PID/cgroup is printed by proc_cgroup_show() in
+ * kernel/cgroup/cgroup.c.
  */
 #include "containers/cgroup_impl.h"
 #include "containers/small_file.h"
@@ -25,7 +27,8 @@ static bool has_word(char *text, const char *separators, const char *want)
 {
 	char *save = NULL, *word;
 
-	for (word = strtok_r(text, separators, &save); word; word = strtok_r(NULL, separators, &save)) {
+	for (word = strtok_r(text, separators, &save); word;
+	     word = strtok_r(NULL, separators, &save)) {
 		if (!strcmp(word, want))
 			return true;
 	}
@@ -70,7 +73,8 @@ static int line_of_process(const struct cgroups *c, const char *process, char *b
 	char file[PATH_MAX], *text, *line, *save = NULL, *controllers, *path, *end;
 	int err;
 
-	if ((size_t)snprintf(file, sizeof(file), "%s/%s/cgroup", c->proc_root, process) >= sizeof(file))
+	if ((size_t)snprintf(file, sizeof(file), "%s/%s/cgroup", c->proc_root, process) >=
+	    sizeof(file))
 		return -ENAMETOOLONG;
 	err = small_file__read(AT_FDCWD, file, MAX_PROC_CGROUP_BYTES, &text, NULL);
 	if (err)
@@ -82,7 +86,8 @@ static int line_of_process(const struct cgroups *c, const char *process, char *b
 		if (!path || path[1] != '/')
 			continue;
 		*path++ = '\0';
-		if (cgroups__is_v1(c) ? !has_word(controllers + 1, ",", "memory") : strcmp(line, "0:"))
+		if (cgroups__is_v1(c) ? !has_word(controllers + 1, ",", "memory")
+				      : strcmp(line, "0:"))
 			continue;
 		/* A zombie keeps the path of a cgroup that was removed. */
 		end = strstr(path, " (deleted)");
@@ -114,8 +119,9 @@ static int append(char *base, size_t len, const char *path)
 }
 
 /*
- * The tree begins above our cgroup namespace: where in it are we? Either the namespace's root is mounted too, then by its
- * id; or by looking for ourselves, then our place less what /proc says we are below the namespace's root.
+ * The tree begins above our cgroup namespace: where in it are we? Either the namespace's root is
+ * mounted too, then by its id; or by looking for ourselves, then our place less what /proc says we
+ * are below the namespace's root.
  */
 static void find_namespace_root(struct cgroups *c)
 {
@@ -229,7 +235,8 @@ int cgroups__path_of_process(const struct cgroups *c, pid_t tgid, char *buf, siz
 			err = append(path, sizeof(path), line);
 	} else {
 		root_len = strlen(c->tree.root);
-		if (strncmp(line, c->tree.root, root_len) || (line[root_len] && line[root_len] != '/'))
+		if (strncmp(line, c->tree.root, root_len) ||
+		    (line[root_len] && line[root_len] != '/'))
 			return cgroup__search_tgid(c, tgid, buf, len);
 		err = cgroup__join(path, sizeof(path), line + root_len, "");
 	}

@@ -2,10 +2,11 @@
 /*
  * What the files cgroup*.c share. Nobody else includes this.
  *
- * "The tree" is the mount of the memory hierarchy that shows most of it. Paths in our API are from the tree's root,
- * which on a host is the hierarchy's own. Inside a cgroup namespace /proc shows paths from the namespace's root and
- * "/.." for what lies outside (cgroup_namespaces(7)); if a mount of the outer tree is in reach (a bind mount from the
- * host, or process 1's), they are turned into paths of that tree.
+ * "The tree" is the mount of the memory hierarchy that shows most of it. Paths in our API are from
+ * the tree's root, which on a host is the hierarchy's own. Inside a cgroup namespace /proc shows
+ * paths from the namespace's root and "/.." for what lies outside (cgroup_namespaces(7)); if a
+ * mount of the outer tree is in reach (a bind mount from the host, or process 1's), they are turned
+ * into paths of that tree.
  */
 #ifndef CONTAINERS_CGROUP_IMPL_H
 #define CONTAINERS_CGROUP_IMPL_H
@@ -14,8 +15,8 @@
 
 struct cgroup_mount {
 	char *dir; /* where it is mounted; NULL: nowhere */
-	char *root; /* what part of the hierarchy, as mountinfo has it: "/", "/docker/ab12", "/../.." */
-	char *own_dir; /* the first mount whose root is "/", that is, the root of our cgroup namespace; or NULL */
+	char *root; /* which part, as mountinfo has it: "/", "/docker/ab12", "/../.." */
+	char *own_dir; /* the first mount of "/", our cgroup namespace's root; or NULL */
 };
 
 struct cgroup_mounts {
@@ -24,10 +25,11 @@ struct cgroup_mounts {
 };
 
 /*
- * Merges the cgroup mounts of a process ("self", "1") into m: the one that shows most of a hierarchy stays. prefix goes
- * before mount points. A mount point that cannot be seen is left out.
+ * Merges the cgroup mounts of a process ("self", "1") into m: the one that shows most of a
+ * hierarchy stays. prefix goes before mount points. A mount point that cannot be seen is left out.
  */
-int cgroup_mounts__read(const char *proc_root, const char *process, const char *prefix, struct cgroup_mounts *m);
+int cgroup_mounts__read(const char *proc_root, const char *process, const char *prefix,
+			struct cgroup_mounts *m);
 void cgroup_mounts__clear(struct cgroup_mounts *m);
 /* How many levels above our namespace the root of a mount is. */
 unsigned int cgroup_root__levels_up(const char *root);
@@ -39,7 +41,7 @@ struct cgroups {
 	char *proc_root;
 	enum cgroup_mode mode;
 	struct cgroup_mount tree;
-	char *namespace_root; /* our namespace's root in the tree where they differ; NULL: not known */
+	char *namespace_root; /* our namespace's root in the tree, if outside; NULL: not known */
 	bool outside; /* the tree's root is above our namespace's */
 	bool real; /* a cgroup file system, not a test's folder */
 	struct cgroup_seen *seen; /* id -> path */

@@ -2,9 +2,10 @@
 /*
  * Limits, usage and what it consists of.
  *
- * Facts: Documentation/admin-guide/cgroup-v2.rst and cgroup-v1/memory.rst. v1's largest limit is the page counter's
- * maximum, LONG_MAX rounded down to a page (include/linux/page_counter.h); pages are 64 KiB at most. The v2 root has
- * neither memory.max nor memory.current. memory.stat's "kernel" came with 5.18, memory.peak with 5.19.
+ * Facts: Documentation/admin-guide/cgroup-v2.rst and cgroup-v1/memory.rst. v1's largest limit is
+ * the page counter's maximum, LONG_MAX rounded down to a page (include/linux/page_counter.h); pages
+ * are 64 KiB at most. The v2 root has neither memory.max nor memory.current. memory.stat's "kernel"
+ * came with 5.18, memory.peak with 5.19.
  */
 #include "containers/cgroup_impl.h"
 #include "containers/small_file.h"
@@ -35,7 +36,8 @@ static bool find_stat(const char *text, const char *key, uint64_t *ret)
 	const char *line;
 
 	for (line = text; line; line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL) {
-		if (!strncmp(line, key, len) && line[len] == ' ' && line[len + 1] >= '0' && line[len + 1] <= '9') {
+		if (!strncmp(line, key, len) && line[len] == ' ' && line[len + 1] >= '0' &&
+		    line[len + 1] <= '9') {
 			*ret = strtoull(line + len + 1, NULL, 10);
 			return true;
 		}
@@ -69,8 +71,8 @@ static bool go_up(const struct cgroups *c, char *dir)
 }
 
 /*
- * Opens the cgroup that is charged for what happens in dir: on v2 the controller may be on for an ancestor only, as in
- * cgroups that a container makes for itself. dir becomes its directory.
+ * Opens the cgroup that is charged for what happens in dir: on v2 the controller may be on for an
+ * ancestor only, as in cgroups that a container makes for itself. dir becomes its directory.
  */
 static int open_charged(const struct cgroups *c, char *dir)
 {
@@ -106,15 +108,16 @@ static int least_limit(const struct cgroups *c, char *dir, const char *file, uin
 	return 0;
 }
 
-static int read_v1(const struct cgroups *c, int fd, char *dir, const char *stat, struct cgroup_memory *m)
+static int read_v1(const struct cgroups *c, int fd, char *dir, const char *stat,
+		   struct cgroup_memory *m)
 {
 	char *oom;
 	int err;
 
 	err = small_file__read_u64(fd, "memory.usage_in_bytes", &m->usage_bytes);
 	/*
-	 * The kernel's own answer: it knows ancestors that are not mounted here, and hierarchies whose use_hierarchy is
-	 * off (before 5.11).
+	 * The kernel's own answer: it knows ancestors that are not mounted here, and hierarchies
+	 * whose use_hierarchy is off (before 5.11).
 	 */
 	if (!err && !find_stat(stat, "hierarchical_memory_limit", &m->limit_bytes))
 		err = least_limit(c, dir, "memory.limit_in_bytes", &m->limit_bytes);
@@ -139,7 +142,8 @@ static int read_v1(const struct cgroups *c, int fd, char *dir, const char *stat,
 	return 0;
 }
 
-static int read_v2(const struct cgroups *c, int fd, char *dir, const char *stat, struct cgroup_memory *m)
+static int read_v2(const struct cgroups *c, int fd, char *dir, const char *stat,
+		   struct cgroup_memory *m)
 {
 	char *events;
 	int err;
@@ -184,7 +188,8 @@ int cgroups__memory(const struct cgroups *c, const char *path, struct cgroup_mem
 		return fd;
 	err = small_file__read(fd, "memory.stat", MAX_STAT_BYTES, &stat, NULL);
 	if (!err)
-		err = cgroups__is_v1(c) ? read_v1(c, fd, dir, stat, &m) : read_v2(c, fd, dir, stat, &m);
+		err = cgroups__is_v1(c) ? read_v1(c, fd, dir, stat, &m)
+					: read_v2(c, fd, dir, stat, &m);
 	free(stat);
 	close(fd);
 	if (!err)

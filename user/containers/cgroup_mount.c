@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * Where cgroup hierarchies are mounted, from /proc/PID/mountinfo (proc_pid_mountinfo(5); fs/proc_namespace.c). Blanks in
- * its fields are octal escapes. A cgroup mount's root is shown relative to the reader's cgroup namespace
- * (kernel/cgroup/cgroup.c: cgroup_show_path), hence "/../.." for what was mounted outside of it.
+ * Where cgroup hierarchies are mounted, from /proc/PID/mountinfo (proc_pid_mountinfo(5);
+ * fs/proc_namespace.c). Blanks in its fields are octal escapes. A cgroup mount's root is shown
+ * relative to the reader's cgroup namespace (kernel/cgroup/cgroup.c: cgroup_show_path), hence
+ * "/../.." for what was mounted outside of it.
  */
 #include "containers/cgroup_impl.h"
 #include "containers/small_file.h"
@@ -82,7 +83,8 @@ static int set(char **to, const char *value)
 	return 0;
 }
 
-static int merge(struct cgroup_mount *m, const char *root, const char *prefix, const char *mount_point)
+static int merge(struct cgroup_mount *m, const char *root, const char *prefix,
+		 const char *mount_point)
 {
 	char dir[PATH_MAX];
 	struct stat st;
@@ -132,12 +134,14 @@ static int read_line(char *line, const char *prefix, struct cgroup_mounts *m)
 	return 0;
 }
 
-int cgroup_mounts__read(const char *proc_root, const char *process, const char *prefix, struct cgroup_mounts *m)
+int cgroup_mounts__read(const char *proc_root, const char *process, const char *prefix,
+			struct cgroup_mounts *m)
 {
 	char path[PATH_MAX], *text, *line, *save = NULL;
 	int err;
 
-	if ((size_t)snprintf(path, sizeof(path), "%s/%s/mountinfo", proc_root, process) >= sizeof(path))
+	if ((size_t)snprintf(path, sizeof(path), "%s/%s/mountinfo", proc_root, process) >=
+	    sizeof(path))
 		return -ENAMETOOLONG;
 	err = small_file__read(AT_FDCWD, path, MAX_MOUNTINFO_BYTES, &text, NULL);
 	if (err)

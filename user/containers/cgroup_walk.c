@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * Walks over the tree of cgroups, and ids. Directories come and go while we look: what vanished is skipped.
+ * Walks over the tree of cgroups, and ids. Directories come and go while we look: what vanished is
+ * skipped.
  *
- * Facts: a cgroup id is a kernfs node id, which stat(2) shows as the inode, and kernfs opens it as a file handle of type
- * 0xfe (fs/kernfs/mount.c, since Linux 5.5), so a path is found without a search where we may do that
- * (CAP_DAC_READ_SEARCH).
+ * Facts: a cgroup id is a kernfs node id, which stat(2) shows as the inode, and kernfs opens it as
+ * a file handle of type 0xfe (fs/kernfs/mount.c, since Linux 5.5), so a path is found without a
+ * search where we may do that (CAP_DAC_READ_SEARCH).
  */
 #include "containers/cgroup_impl.h"
 
@@ -127,7 +128,8 @@ static const char *tree_top(const struct cgroups *c)
 	return c->outside ? "/" : c->tree.root;
 }
 
-int cgroups__for_each(const struct cgroups *c, const char *path, int (*fn)(const char *path, void *arg), void *arg)
+int cgroups__for_each(const struct cgroups *c, const char *path,
+		      int (*fn)(const char *path, void *arg), void *arg)
 {
 	struct queue q = { 0 };
 	uint64_t id;
@@ -174,7 +176,7 @@ static int processes_of(const char *path, void *arg)
 	f = fopen(file, "re");
 	if (!f)
 		return 0;
-	/* A threaded cgroup answers EOPNOTSUPP; its processes are listed at the root of its domain. */
+	/* A threaded cgroup answers EOPNOTSUPP; the root of its domain lists its processes. */
 	while (!err && fgets(line, sizeof(line), f)) {
 		tgid = (pid_t)strtol(line, NULL, 10);
 		/* 0: lives in another pid namespace. */
@@ -185,7 +187,8 @@ static int processes_of(const char *path, void *arg)
 	return err;
 }
 
-int cgroups__for_each_process(const struct cgroups *c, const char *path, int (*fn)(pid_t tgid, void *arg), void *arg)
+int cgroups__for_each_process(const struct cgroups *c, const char *path,
+			      int (*fn)(pid_t tgid, void *arg), void *arg)
 {
 	struct process_walk w = { .c = c, .fn = fn, .arg = arg };
 
@@ -311,7 +314,8 @@ static int is_id(const char *path, void *arg)
 	return cgroup__join(is->s.path, sizeof(is->s.path), path, "") ? 0 : 1;
 }
 
-static int search_id(const struct cgroups *c, struct cgroups *cache, uint64_t id, char *buf, size_t len)
+static int search_id(const struct cgroups *c, struct cgroups *cache, uint64_t id, char *buf,
+		     size_t len)
 {
 	struct id_search is = { .cache = cache, .s = { .c = c, .id = id } };
 	int err = cgroups__for_each(c, NULL, is_id, &is);
@@ -365,7 +369,8 @@ static int path_by_handle(const struct cgroups *c, uint64_t id, char *buf, size_
 	dir[n] = '\0';
 	if (strncmp(dir, c->tree.dir, mount_len) || (dir[mount_len] && dir[mount_len] != '/'))
 		return -EXDEV;
-	if (cgroup__join(path, sizeof(path), strcmp(tree_top(c), "/") ? tree_top(c) : "", dir + mount_len))
+	if (cgroup__join(path, sizeof(path), strcmp(tree_top(c), "/") ? tree_top(c) : "",
+			 dir + mount_len))
 		return -ENAMETOOLONG;
 	if (!*path)
 		strcpy(path, "/");

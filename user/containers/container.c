@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * The container that a cgroup path names. Text only: what a path can't tell (names, runc's arbitrary cgroupsPath) is in
- * names.c.
+ * The container that a cgroup path names. Text only: what a path can't tell (names, runc's
+ * arbitrary cgroupsPath) is in names.c.
  *
- * Facts: the forms are those that runtimes make themselves: moby daemon/oci_linux.go, containerd and its CRI plugin
- * (cri-containerd-ID.scope, or SLICE:cri-containerd:ID where the cgroupfs driver meets a systemd path), cri-o
- * (crio-ID.scope; crio-conmon-ID.scope is its monitor), podman (libpod-ID, libpod-conmon-ID likewise), kubelet
- * cm/cgroup_manager_linux.go (kubepods, '-' of uids as '_' in slices), ECS agent (TASK-DIGITS on Fargate), LXC
- * cgroups/cgfsng.c (lxc.payload.NAME, lxc/NAME), runc (runc-ID.scope), systemd-nspawn(1), buildkit executor/oci.
+ * Facts: the forms are those that runtimes make themselves: moby daemon/oci_linux.go, containerd
+ * and its CRI plugin (cri-containerd-ID.scope, or SLICE:cri-containerd:ID where the cgroupfs driver
+ * meets a systemd path), cri-o (crio-ID.scope; crio-conmon-ID.scope is its monitor), podman
+ * (libpod-ID, libpod-conmon-ID likewise), kubelet cm/cgroup_manager_linux.go (kubepods, '-' of uids
+ * as '_' in slices), ECS agent (TASK-DIGITS on Fargate), LXC cgroups/cgfsng.c (lxc.payload.NAME,
+ * lxc/NAME), runc (runc-ID.scope), systemd-nspawn(1), buildkit executor/oci.
  */
 #include "containers/container_impl.h"
 
@@ -23,7 +24,7 @@ struct text {
 
 struct parser {
 	struct text at, parent; /* the component looked at, and the one above it */
-	bool in_ecs; /* below /ecs */
+	bool in_ecs;		/* below /ecs */
 	char pod_uid[sizeof(((struct container *)NULL)->pod_uid)];
 	struct container *c;
 };
@@ -127,7 +128,8 @@ static void note_pod(struct parser *p, struct text t)
 		if (t.len < lens[i] + 3)
 			continue;
 		uid = t.s + t.len - lens[i];
-		if (memcmp(uid - 3, "pod", 3) || (uid - 3 > t.s && uid[-4] != '-') || !is_uid(uid, lens[i]))
+		if (memcmp(uid - 3, "pod", 3) || (uid - 3 > t.s && uid[-4] != '-') ||
+		    !is_uid(uid, lens[i]))
 			continue;
 		for (j = 0; j < lens[i]; j++)
 			p->pod_uid[j] = uid[j] == '_' ? '-' : uid[j];
@@ -157,8 +159,8 @@ static bool found_escaped(struct parser *p, struct text id, const char *runtime)
 	size_t i, n = 0;
 
 	for (i = 0; i < id.len && n < sizeof(name); i++) {
-		if (i + 3 < id.len && id.s[i] == '\\' && id.s[i + 1] == 'x' && is_hex(id.s[i + 2]) &&
-		    is_hex(id.s[i + 3])) {
+		if (i + 3 < id.len && id.s[i] == '\\' && id.s[i + 1] == 'x' &&
+		    is_hex(id.s[i + 2]) && is_hex(id.s[i + 3])) {
 			name[n] = (char)((strchr(digits, id.s[i + 2]) - digits) << 4 |
 					 (strchr(digits, id.s[i + 3]) - digits));
 			i += 3;
@@ -177,10 +179,14 @@ static const char *runtime_of_prefix(struct text prefix)
 	static const struct {
 		const char *prefix, *runtime;
 	} known[] = {
-		{ "docker", "docker" },		    { "libpod", "podman" },
-		{ "libpod-payload", "podman" },	    { "cri-containerd", "containerd" },
-		{ "containerd", "containerd" },	    { "nerdctl", "containerd" },
-		{ "crio", "crio" },		    { "runc", "runc" },
+		{ "docker", "docker" },
+		{ "libpod", "podman" },
+		{ "libpod-payload", "podman" },
+		{ "cri-containerd", "containerd" },
+		{ "containerd", "containerd" },
+		{ "nerdctl", "containerd" },
+		{ "crio", "crio" },
+		{ "runc", "runc" },
 	};
 	size_t i;
 
@@ -228,7 +234,8 @@ static bool parse_prefixed(struct parser *p, struct text t, bool scope)
 	struct text prefix = { t.s, t.len - 65 }, id = { t.s + t.len - 64, 64 };
 	const char *runtime = runtime_of_prefix(prefix);
 
-	/* Somebody's own prefix, but not the monitor that podman and cri-o run beside each container. */
+	/* Somebody's own prefix, but not the monitor that podman and cri-o run beside each
+	 * container. */
 	if (!runtime && scope && !memmem(prefix.s, prefix.len, "conmon", 6))
 		runtime = "runc";
 	return runtime && found(p, id, runtime);
@@ -270,7 +277,8 @@ static bool parse_named(struct parser *p, struct text t, bool scope)
 	if (cut_prefix(&name, "systemd-nspawn@") && cut_suffix(&name, ".service"))
 		return found_escaped(p, name, "systemd");
 	name = t;
-	if (cut_prefix(&name, "lxc.payload.") || is(p->parent, "lxc.payload") || is(p->parent, "lxc"))
+	if (cut_prefix(&name, "lxc.payload.") || is(p->parent, "lxc.payload") ||
+	    is(p->parent, "lxc"))
 		return !is(name, ".") && !is(name, "..") && found(p, name, "lxc");
 	if (is(p->parent, "buildkit") && is_buildkit_id(t))
 		return found(p, t, "buildkit");

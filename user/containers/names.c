@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * Names of containers, from the files that runtimes keep. No runtime is asked over a socket: reading needs no running
- * daemon and can't disturb one. Left out: rootless runtimes' files in home folders, docker with userns-remap, crun's
- * arbitrary cgroup paths.
+ * Names of containers, from the files that runtimes keep. No runtime is asked over a socket:
+ * reading needs no running daemon and can't disturb one. Left out: rootless runtimes' files in home
+ * folders, docker with userns-remap, crun's arbitrary cgroup paths.
  *
- * Answers are kept by cgroup path. They are made anew when the set of containers changed, which is looked at for every
- * path that is new and otherwise once a second; a name once known outlives its container.
+ * Answers are kept by cgroup path. They are made anew when the set of containers changed, which is
+ * looked at for every path that is new and otherwise once a second; a name once known outlives its
+ * container.
  *
- * Facts: where files lie is from moby, containers/storage, containerd and runc; checked with docker 20.10, podman 4.3 and
- * runc 1.1 of Debian 12.
+ * Facts: where files lie is from moby, containers/storage, containerd and runc; checked with
+ * docker 20.10, podman 4.3 and runc 1.1 of Debian 12.
  */
 #include "containers/cgroup.h"
 #include "containers/container_impl.h"
@@ -56,7 +57,7 @@ struct container_names {
 	struct runc_index *runc;
 	struct stored *stored; /* by id */
 	struct stat storage_stat[STORAGE_FILES];
-	struct answer *answers; /* by path, the oldest first */
+	struct answer *answers;	 /* by path, the oldest first */
 	unsigned int generation; /* of the set of containers */
 	uint64_t refreshed_ns;
 	bool hold; /* no refresh for now */
@@ -82,10 +83,12 @@ int container_names__new(const char *root, struct container_names **ret)
 	n->root = strdup(root ? root : "");
 	err = n->root ? runc_index__new(&n->runc) : -ENOMEM;
 	for (i = 0; !err && i < sizeof(roots) / sizeof(*roots); i++) {
-		if ((size_t)snprintf(dir, sizeof(dir), "%s%s", n->root, roots[i].dir) >= sizeof(dir))
+		if ((size_t)snprintf(dir, sizeof(dir), "%s%s", n->root, roots[i].dir) >=
+		    sizeof(dir))
 			err = -ENAMETOOLONG;
 		else
-			err = runc_index__add_root(n->runc, dir, roots[i].context, roots[i].namespaces);
+			err = runc_index__add_root(n->runc, dir, roots[i].context,
+						   roots[i].namespaces);
 	}
 	if (err) {
 		container_names__free(n);
@@ -200,22 +203,24 @@ static bool ask_docker(const struct container_names *n, struct container *c)
 
 	snprintf(file, sizeof(file), "%s/etc/docker/daemon.json", n->root);
 	runtime_files__docker_root(file, dir, sizeof(dir));
-	if ((size_t)snprintf(file, sizeof(file), "%s%s/containers/%s/config.v2.json", n->root, dir, c->id) >=
-		    sizeof(file) ||
+	if ((size_t)snprintf(file, sizeof(file), "%s%s/containers/%s/config.v2.json", n->root, dir,
+			     c->id) >= sizeof(file) ||
 	    runtime_files__docker(file, c))
 		return false;
 	strcpy(c->runtime, "docker");
 	return true;
 }
 
-static bool ask_containerd(const struct container_names *n, const char *namespace, struct container *c)
+static bool ask_containerd(const struct container_names *n, const char *namespace,
+			   struct container *c)
 {
 	static const char *const dirs[] = { "/run/containerd", "/run/k3s/containerd" };
 	char file[PATH_MAX];
 	size_t i;
 
 	for (i = 0; i < sizeof(dirs) / sizeof(*dirs); i++) {
-		if ((size_t)snprintf(file, sizeof(file), "%s%s/io.containerd.runtime.v2.task/%s/%s/config.json",
+		if ((size_t)snprintf(file, sizeof(file),
+				     "%s%s/io.containerd.runtime.v2.task/%s/%s/config.json",
 				     n->root, dirs[i], namespace, c->id) < sizeof(file) &&
 		    !runtime_files__containerd(file, c)) {
 			strcpy(c->runtime, "containerd");
@@ -241,7 +246,8 @@ static bool ask_storage(const struct container_names *n, struct container *c)
 }
 
 /* Only ids of 64 digits get into file names. A path without a runtime's mark may be of each. */
-static bool ask_runtimes(const struct container_names *n, const char *namespace, struct container *c)
+static bool ask_runtimes(const struct container_names *n, const char *namespace,
+			 struct container *c)
 {
 	bool docker, storage;
 
@@ -313,7 +319,8 @@ static struct answer *add_answer(struct container_names *n, const char *path)
 	return a;
 }
 
-void container_names__lookup(struct container_names *n, const char *cgroup_path, struct container *ret)
+void container_names__lookup(struct container_names *n, const char *cgroup_path,
+			     struct container *ret)
 {
 	struct container c;
 	struct answer *a;
@@ -384,7 +391,8 @@ static int consider(const char *path, void *arg)
 	if (rank == RANKS || strlen(path) >= sizeof(f->best[rank].path))
 		return 0;
 	if (*f->best[rank].path) {
-		/* The walk goes from top to bottom: what comes later is below, or another container. */
+		/* The walk goes from top to bottom: what comes later is below, or another
+		 * container. */
 		if (strcmp(f->best[rank].id, c.id) || strcmp(f->best[rank].runtime, c.runtime))
 			f->best[rank].many = true;
 		return 0;
@@ -424,7 +432,8 @@ static int find_path(const struct cgroups *c, const char *given, char *path, siz
 	return copy_path(below, path, len);
 }
 
-int container_names__find(struct container_names *n, struct cgroups *c, const char *name_or_id, char *path, size_t len)
+int container_names__find(struct container_names *n, struct cgroups *c, const char *name_or_id,
+			  char *path, size_t len)
 {
 	struct find *f;
 	int err, rank;
@@ -436,8 +445,9 @@ int container_names__find(struct container_names *n, struct cgroups *c, const ch
 		return -ENOMEM;
 	f->n = n;
 	f->want = name_or_id;
-	/* Once for all cgroups, not once for each. */
+	/* Once for all cgroups, not once for each; names anew, as containers can be renamed. */
 	refresh(n);
+	n->generation++;
 	n->hold = true;
 	err = cgroups__for_each(c, NULL, consider, f);
 	n->hold = false;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * Which cgroup belongs to which of runc's containers: from the state.json of each, as linux.cgroupsPath may be anything.
- * A file is read again only when it changed, so that a refresh costs one stat(2) for each container.
+ * Which cgroup belongs to which of runc's containers: from the state.json of each, as
+ * linux.cgroupsPath may be anything. A file is read again only when it changed, so that a refresh
+ * costs one stat(2) for each container.
  */
 #include "containers/container_impl.h"
 
@@ -74,7 +75,8 @@ void runc_index__free(struct runc_index *x)
 	free(x);
 }
 
-int runc_index__add_root(struct runc_index *x, const char *dir, const char *context, bool namespaces)
+int runc_index__add_root(struct runc_index *x, const char *dir, const char *context,
+			 bool namespaces)
 {
 	struct root r = { .namespaces = namespaces };
 
@@ -132,8 +134,8 @@ static bool visit(struct runc_index *x, const char *file, const char *context)
 	if (!s)
 		return false;
 	s->seen = true;
-	if (s->inode == st.st_ino && s->size == st.st_size && s->changed.tv_sec == st.st_mtim.tv_sec &&
-	    s->changed.tv_nsec == st.st_mtim.tv_nsec)
+	if (s->inode == st.st_ino && s->size == st.st_size &&
+	    s->changed.tv_sec == st.st_mtim.tv_sec && s->changed.tv_nsec == st.st_mtim.tv_nsec)
 		return false;
 	s->inode = st.st_ino;
 	s->size = st.st_size;
@@ -153,7 +155,8 @@ static bool visit_dir(struct runc_index *x, const char *dir, const char *context
 	while (d && (e = readdir(d))) {
 		if (e->d_name[0] == '.')
 			continue;
-		n = snprintf(path, sizeof(path), "%s/%s%s", dir, e->d_name, namespaces ? "" : "/state.json");
+		n = snprintf(path, sizeof(path), "%s/%s%s", dir, e->d_name,
+			     namespaces ? "" : "/state.json");
 		if (n < 0 || (size_t)n >= sizeof(path))
 			continue;
 		if (namespaces)
@@ -200,7 +203,8 @@ bool runc_index__refresh(struct runc_index *x)
 	HASH_ITER(hh, x->files, s, next)
 		s->seen = false;
 	for (i = 0; i < x->root_cnt; i++)
-		changed |= visit_dir(x, x->roots[i].dir, x->roots[i].context, x->roots[i].namespaces);
+		changed |=
+			visit_dir(x, x->roots[i].dir, x->roots[i].context, x->roots[i].namespaces);
 	HASH_ITER(hh, x->files, s, next)
 		changed |= !s->seen;
 	if (!changed)

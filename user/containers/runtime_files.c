@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * What runtimes keep about their containers in files. Untrusted: sizes and nesting are bounded, every field may be
- * missing or of another type.
+ * What runtimes keep about their containers in files. Untrusted: sizes and nesting are bounded,
+ * every field may be missing or of another type.
  *
- * Facts: moby container/container.go (config.v2.json), containers/storage containers.go (containers.json), runc
- * libcontainer/container_linux.go (state.json), containerd pkg/cri/annotations, kubelet's docker and cri-o names
- * "k8s_CONTAINER_POD_NAMESPACE_UID_ATTEMPT" (internal to both, and stable since 2016).
+ * Facts: moby container/container.go (config.v2.json), containers/storage containers.go
+ * (containers.json), runc libcontainer/container_linux.go (state.json), containerd
+ * pkg/cri/annotations, kubelet's docker and cri-o names "k8s_CONTAINER_POD_NAMESPACE_UID_ATTEMPT"
+ * (internal to both, and stable since 2016).
  */
 #include "containers/container_impl.h"
 #include "containers/small_file.h"
@@ -73,7 +74,8 @@ static const char *string_of(struct json_object *o, const char *key)
 }
 
 /* Kubernetes calls the container that holds a pod's namespaces "POD". */
-static void set_pod(struct container *c, const char *namespace, const char *pod, const char *container)
+static void set_pod(struct container *c, const char *namespace, const char *pod,
+		    const char *container)
 {
 	char text[1024];
 
@@ -199,7 +201,8 @@ static void set_storage_image(struct container *c, const char *metadata)
 	json_object_put(o);
 }
 
-int runtime_files__storage(const char *file, void (*fn)(const struct container *c, void *arg), void *arg)
+int runtime_files__storage(const char *file, void (*fn)(const struct container *c, void *arg),
+			   void *arg)
 {
 	struct json_object *list, *o, *names;
 	struct container c;
@@ -231,8 +234,9 @@ int runtime_files__storage(const char *file, void (*fn)(const struct container *
 }
 
 /*
- * From the directory of a cgroup as runc saw it to its path in the hierarchy. The mount point is that of runc's host,
- * which may not be ours, but everybody mounts cgroups where systemd does (file-hierarchy(7)).
+ * From the directory of a cgroup as runc saw it to its path in the hierarchy. The mount point is
+ * that of runc's host, which may not be ours, but everybody mounts cgroups where systemd does
+ * (file-hierarchy(7)).
  */
 static const char *below_mount(const char *dir, bool v1)
 {
@@ -258,7 +262,9 @@ int runtime_files__runc(const char *file, char *id, size_t id_len, char *path, s
 	paths = member(o, "cgroup_paths");
 	own_id = string_of(o, "id");
 	dir = string_of(paths, "memory");
-	dir = dir ? below_mount(dir, true) : string_of(paths, "") ? below_mount(string_of(paths, ""), false) : NULL;
+	dir = dir		     ? below_mount(dir, true)
+	      : string_of(paths, "") ? below_mount(string_of(paths, ""), false)
+				     : NULL;
 	if (!own_id || !dir) {
 		err = -EBADMSG;
 	} else if (strlen(own_id) >= id_len || strlen(dir) >= path_len) {

@@ -8,7 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* kernfs answers a read of a file whose cgroup was removed after open(2) with ENODEV (fs/kernfs/file.c). */
+/* kernfs answers a read of a file whose cgroup was removed after open(2) with ENODEV
+ * (fs/kernfs/file.c). */
 static int error_of(int err)
 {
 	return err == ENODEV ? -ENOENT : -err;

@@ -83,8 +83,9 @@ struct profile_limits {
 int profile__new(const struct profile_limits *limits, struct profile **ret);
 void profile__free(struct profile *p);
 
-/* Adders: >= 0 is the index of the new or existing item, < 0 is -ENOMEM. Containers are told apart by cgroup id,
- * processes always make a new item, frames and nodes are interned. */
+/* Adders: >= 0 is the index of the new or existing item, < 0 is -ENOMEM, or -EINVAL for an index that is not there.
+ * Containers are told apart by cgroup id, processes always make a new item, frames and nodes are interned. After max_nodes
+ * frames all new ones are one frame "[more]". */
 int64_t profile__add_container(struct profile *p, const struct profile_container *c);
 int64_t profile__add_process(struct profile *p, const struct profile_process *c);
 int64_t profile__add_frame(struct profile *p, const struct profile_frame *f);

@@ -12,15 +12,17 @@
 struct recording;
 
 /*
- * Creates the file at path; replaces an existing recording of ours, never another file (-EEXIST).
- * Other errors: -EACCES, -EROFS, -ENOSPC, -ENOENT (its folder), -EISDIR, -EIO.
+ * Creates the file at path; replaces an empty file or an existing recording of ours, never another file or a link
+ * (-EEXIST), nor a recording that somebody has open (-EBUSY). Other errors: -EACCES, -EROFS, -ENOSPC, -ENOENT (its
+ * folder), -EISDIR, -EIO.
  */
 int recording__create(const char *path, struct recording **ret);
 
 /*
  * Writes what the profile gained since the last flush, as of time_ns (CLOCK_MONOTONIC), in one transaction. On an error
  * (-ENOSPC, -EIO) the transaction is undone, what was flushed before stays, and the same changes are lost for this file:
- * the caller says so and goes on or ends.
+ * the caller says so and goes on or ends. The first flush is time 0 of the file, so flush once at the start; a reader
+ * finds peaks by ending a second at each flush, so call profile__tick right before.
  */
 int recording__flush(struct recording *r, struct profile *p, uint64_t time_ns);
 
@@ -30,7 +32,8 @@ int recording__close(struct recording *r);
 /*
  * Reads a whole recording, needs no write access and no root. -ENOENT; -EACCES; -EMEDIUMTYPE: not a recording of ours;
  * -EPROTONOSUPPORT: made by a newer version; -EBADMSG: damaged (truncated).
- * from_ns/to_ns: only what was flushed in that span of time since the recording began; 0, 0: all.
+ * from_ns/to_ns: only what was flushed in that span of time, (from, to], since the recording began; 0: no bound. Items,
+ * counters and meta are those of the end, usage and limits those at to_ns.
  */
 int recording__load(const char *path, uint64_t from_ns, uint64_t to_ns, struct profile **ret);
 

@@ -219,6 +219,9 @@ int recording_create__file(const char *path, sqlite3 **ret)
 	char name[PATH_MAX];
 	int err;
 
+	/* Beside an empty path is the current folder. */
+	if (!*path)
+		return -ENOENT;
 	err = look_at_place(path, &place);
 	if (!err)
 		err = make_beside(path, name, sizeof(name));

@@ -485,12 +485,42 @@ static bool exists_beside(const char *path, const char *suffix, bool filled)
 	return !stat(name, &st) && (!filled || st.st_size > 0);
 }
 
+/* SQLite takes a last page that is cut short for one that ends in zeros. */
+static int check_size(const char *path, sqlite3 *db)
+{
+	struct stat st;
+	int64_t bytes = 0;
+	int rc = query_int(db,
+			   "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size",
+			   &bytes);
+
+	if (rc != SQLITE_OK)
+		return recording_schema__errno(db, rc);
+	return stat(path, &st) || st.st_size < bytes ? -EBADMSG : 0;
+}
+
+static int open_finished(const char *path, sqlite3 **ret)
+{
+	sqlite3 *db;
+	int err = recording_schema__errno(NULL, try_open(path, "?immutable=1", NULL, &db));
+
+	if (err)
+		return err;
+	err = check_size(path, db);
+	if (err) {
+		sqlite3_close(db);
+		return err;
+	}
+	*ret = db;
+	return 0;
+}
+
 static int open_for_reading(const char *path, sqlite3 **ret)
 {
 	int rc;
 
 	if (!exists_beside(path, "-wal", false) && !exists_beside(path, "-journal", true))
-		return recording_schema__errno(NULL, try_open(path, "?immutable=1", NULL, ret));
+		return open_finished(path, ret);
 	rc = try_open(path, "", NULL, ret);
 	if ((rc & 0xff) == SQLITE_CANTOPEN || (rc & 0xff) == SQLITE_READONLY ||
 	    (rc & 0xff) == SQLITE_PERM) {

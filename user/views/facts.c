@@ -2,8 +2,11 @@
 #include "views/facts.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "views/human.h"
 
 void facts__gc(const struct selection *s, struct facts_gc ret[FACTS_GENERATIONS])
 {
@@ -98,4 +101,23 @@ uint64_t facts__time_to_limit_ns(const struct profile_container *c, const struct
 	ns = (unsigned __int128)(c->limit_bytes - c->usage_bytes) * duration_ns /
 	     (uint64_t)row->growth_bytes;
 	return ns > UINT64_MAX ? 0 : (uint64_t)ns;
+}
+
+const char *facts__usage(const struct profile_container *c, char *buf, size_t len)
+{
+	char usage[32] = "usage not known", limit[32], percent[32];
+
+	if (c->usage_bytes)
+		human__bytes(c->usage_bytes, usage, sizeof(usage));
+	human__bytes(c->limit_bytes, limit, sizeof(limit));
+	human__percent(c->usage_bytes, c->limit_bytes, percent, sizeof(percent));
+	if (c->limit_bytes == UINT64_MAX)
+		snprintf(buf, len, "%s, no limit", usage);
+	else if (!c->limit_bytes)
+		snprintf(buf, len, "%s, limit not known", usage);
+	else if (!c->usage_bytes)
+		snprintf(buf, len, "%s, limit %s", usage, limit);
+	else
+		snprintf(buf, len, "%s of %s (%s)", usage, limit, percent);
+	return buf;
 }

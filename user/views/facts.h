@@ -20,7 +20,8 @@ struct facts_note {
 	const char *text; /* of the profile */
 	uint32_t processes;
 };
-/* Notes of the selection's processes, each once, the most frequent first. The caller frees *ret. 0 or -ENOMEM. */
+/* Notes of the selection's processes, each once, the most frequent first. The caller frees *ret. 0
+ * or -ENOMEM. */
 int facts__notes(const struct selection *s, struct facts_note **ret, size_t *ret_cnt);
 
 /* Whether a counter tells of something lost. */
@@ -31,5 +32,9 @@ uint64_t facts__duration_ns(const struct profile *p);
 /* When a container that goes on as it did reaches its limit. 0: not known, or never. */
 uint64_t facts__time_to_limit_ns(const struct profile_container *c, const struct row *row,
 				 uint64_t duration_ns);
+
+/* "201.0 MiB of 256.0 MiB (78.5 %)", "201.0 MiB, no limit". Returns buf. */
+#define FACTS_USAGE_LEN 96
+const char *facts__usage(const struct profile_container *c, char *buf, size_t len);
 
 #endif

@@ -34,38 +34,17 @@ static size_t line_width(FILE *out)
 	return size.ws_col < LEAST_WIDTH ? LEAST_WIDTH : size.ws_col;
 }
 
-/* "201.0 MiB of 256.0 MiB (78.5 %)", "201.0 MiB, no limit". */
-static void put_usage(const struct profile_container *c, FILE *out)
-{
-	char usage[32], limit[32], percent[32];
-
-	if (c->usage_bytes)
-		fputs(human__bytes(c->usage_bytes, usage, sizeof(usage)), out);
-	else
-		fputs("usage not known", out);
-	human__bytes(c->limit_bytes, limit, sizeof(limit));
-	if (c->limit_bytes == UINT64_MAX)
-		fputs(", no limit", out);
-	else if (!c->limit_bytes)
-		fputs(", limit not known", out);
-	else if (!c->usage_bytes)
-		fprintf(out, ", limit %s", limit);
-	else
-		fprintf(out, " of %s (%s)", limit,
-			human__percent(c->usage_bytes, c->limit_bytes, percent, sizeof(percent)));
-}
-
 static void put_container(const struct report *r, const struct row *row, int name_width, FILE *out)
 {
 	const struct profile_container *c = profile__container(r->p, row->container);
 	uint64_t ns = facts__time_to_limit_ns(c, row, facts__duration_ns(r->p));
 	const char *name = select__container_name(&r->selection, row->container);
-	char buf[32];
+	char buf[FACTS_USAGE_LEN];
 
 	fputs("container ", out);
 	text__put(name, out);
 	fprintf(out, "%*s", name_width - (int)text__width(name) + 2, "");
-	put_usage(c, out);
+	fputs(facts__usage(c, buf, sizeof(buf)), out);
 	if (c->peak_bytes)
 		fprintf(out, ", peak %s", human__bytes(c->peak_bytes, buf, sizeof(buf)));
 	if (c->oom_kills)
@@ -430,6 +409,7 @@ int report__print(const struct profile *p, const struct report_opts *opts, FILE 
 	err = prepare(&r);
 	if (err)
 		goto out;
+	text__begin();
 	err = opts->json ? report_json__print(&r, out) : put_text(&r, &t, out);
 	written = text__finish(out);
 	err = err ? err : written;

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * The rows of a report: cells summed by container, process, thread, function or line, the greatest first.
+ * The rows of a report: cells summed by container, process, thread, function or line, the greatest
+ * first.
  *
- * A stack's own bytes ("self") belong to its deepest Python frame, because that is the line the user can change; where
- * there is no Python frame, to its deepest frame of any kind (a reason, a native function).
+ * A stack's own bytes ("self") belong to its deepest Python frame, because that is the line the
+ * user can change; where there is no Python frame, to its deepest frame of any kind (a reason, a
+ * native function).
  */
 #ifndef VIEWS_ROWS_H
 #define VIEWS_ROWS_H
@@ -13,18 +15,21 @@
 
 struct row {
 	uint32_t container; /* n_containers of the selection: none known */
-	uint32_t process; /* by process and thread */
-	uint32_t tid; /* by thread */
-	uint32_t frame; /* by function and line; else the line with the most bytes. PROFILE_NONE: no stack at all */
+	uint32_t process;   /* by process and thread */
+	uint32_t tid;	    /* by thread */
+	uint32_t frame; /* by function and line; else the line with the most bytes. PROFILE_NONE: no
+			   stack at all */
 	uint64_t bytes; /* self, in the view */
 	uint64_t cnt;
 	uint64_t alloc_bytes;
-	/* Frees in stacks that allocated less than they freed: nothing to take them away from, so no row has them. */
+	/* Frees in stacks that allocated less than they freed: nothing to take them away from, so
+	 * no row has them. */
 	uint64_t unmatched_bytes;
-	/* What the row gained for certain: frees taken away, memory without a Python frame (it may have been there before
-	 * tracing began) not counted. */
+	/* What the row gained for certain: frees taken away, memory without a Python frame (it may
+	 * have been there before tracing began) not counted. */
 	int64_t growth_bytes;
-	uint64_t total_bytes; /* by function and line: with callees, once per stack however deep it recurses */
+	uint64_t total_bytes; /* by function and line: with callees, once per stack however deep it
+				 recurses */
 };
 
 struct rows {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * What of a profile a view shows: kinds, view and container, asked once and answered for each cell. Shared by the views.
+ * What of a profile a view shows: kinds, view and container, asked once and answered for each cell.
+ * Shared by the views.
  */
 #ifndef VIEWS_SELECT_H
 #define VIEWS_SELECT_H
@@ -14,11 +15,11 @@ struct selection {
 	uint32_t kinds;
 	enum profile_view view;
 	uint32_t n_containers; /* also stands for "no container known" where a container is meant */
-	bool *wanted; /* by container, n_containers + 1 of them */
+	bool *wanted;	       /* by container, n_containers + 1 of them */
 };
 
-/* kinds 0: report__default_kinds. container: name, id, at least 12 digits of an id, or cgroup path; NULL: all.
- * -ENOENT: no such container; -ENOMEM. The profile must outlive ret and not change. */
+/* kinds 0: report__default_kinds. container: name, id, at least 12 digits of an id, or cgroup path;
+ * NULL: all. -ENOENT: no such container; -ENOMEM. The profile must outlive ret and not change. */
 int select__new(const struct profile *p, uint32_t kinds, enum profile_view view,
 		const char *container, struct selection *ret);
 void select__free(struct selection *s);

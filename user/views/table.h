@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * A table of text as wide as its content, or as the line: then its cuttable columns give way, the widest first. A text
- * before an empty text takes the room of both.
+ * A table of text as wide as its content, or as the line: then its cuttable columns give way, the
+ * widest first. A text before an empty text takes the room of both.
  */
 #ifndef VIEWS_TABLE_H
 #define VIEWS_TABLE_H
@@ -11,8 +11,8 @@
 
 enum table_column_kind {
 	COLUMN_NUMBER, /* right-aligned, never cut */
-	COLUMN_NAME, /* left-aligned, cut at its end */
-	COLUMN_PATH, /* left-aligned, cut at its start; at its end if it starts with [ */
+	COLUMN_NAME,   /* left-aligned, cut at its end */
+	COLUMN_PATH,   /* left-aligned, cut at its start; at its end if it starts with [ */
 };
 
 struct table_column {
@@ -26,7 +26,7 @@ struct table {
 	struct table_column columns[TABLE_MAX_COLUMNS];
 	size_t n_columns, n_cells, room;
 	char **cells; /* row by row */
-	int err; /* first failure to add; table__print returns it */
+	int err;      /* first failure to add; table__print returns it */
 };
 
 void table__column(struct table *t, const char *head, enum table_column_kind kind);

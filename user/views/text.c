@@ -219,11 +219,17 @@ void text__put_xml(const char *s, FILE *out)
 	}
 }
 
+void text__begin(void)
+{
+	errno = 0;
+}
+
 int text__finish(FILE *out)
 {
 	bool failed = ferror(out);
 
-	errno = 0;
+	if (!failed)
+		errno = 0;
 	if (fflush(out) == 0 && !failed)
 		return 0;
 	return errno == ENOSPC || errno == EDQUOT ? -ENOSPC : -EIO;

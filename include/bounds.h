@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
  * Limits on everything that the traced side can make grow. Both sides share them: the kernel sizes its maps by them,
- * user space its tables. No functions, no libc.
+ * user space its tables. No functions, no libc. Not called limits.h, which is the C library's.
  */
-#ifndef PYMEMSCOPE_LIMITS_H
-#define PYMEMSCOPE_LIMITS_H
+#ifndef PYMEMSCOPE_BOUNDS_H
+#define PYMEMSCOPE_BOUNDS_H
 
 /* Python frames kept of one stack, leaf first; deeper ones are cut and marked STACK_CUT. */
 #define MAX_FRAMES 128
