@@ -79,6 +79,13 @@ int gc_entry(struct pt_regs *ctx)
 	return gc_enter((__s32)PT_REGS_PARM2(ctx));
 }
 
+/* A clone whose arguments the compiler dropped or moved: which register holds the generation is not known. */
+SEC("uprobe")
+int gc_entry_clone(struct pt_regs *ctx)
+{
+	return gc_enter(-1);
+}
+
 SEC("uretprobe")
 int gc_return(struct pt_regs *ctx)
 {

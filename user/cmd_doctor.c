@@ -59,7 +59,7 @@ static void show_sites(const struct interp *in)
 
 	if (elf_file__open(in->host_path, &f))
 		return;
-	n = probe_sites__find(f, 1u << SIGNAL_EXACT | 1u << SIGNAL_GC, sites, MAX_PROBE_SITES);
+	n = probe_sites__find(f, in->version, 1u << SIGNAL_EXACT | 1u << SIGNAL_GC, sites, MAX_PROBE_SITES);
 	for (i = 0; i < n; i++)
 		say(i ? "" : "probe sites", "%-5s %-17s %s+0 (file offset 0x%llx)",
 		    sites[i].signal == SIGNAL_GC ? "gc" : "exact", kind_names[sites[i].kind], sites[i].symbol,

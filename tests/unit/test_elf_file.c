@@ -19,8 +19,9 @@
 
 #define TEXT_ADDR 0x401040ull
 #define DATA_ADDR 0x412000ull
+#define BASE_ADDR 0x408000ull
 
-enum { NONE, DYNSYM, DYNSTR, SYMTAB, STRTAB, RUNTIME, PLAIN, NAMES, SECTIONS };
+enum { NONE, DYNSYM, DYNSTR, SYMTAB, STRTAB, RUNTIME, PLAIN, NAMES, NOTES, BASE, SECTIONS };
 
 struct image {
 	Elf64_Ehdr h;
@@ -34,7 +35,13 @@ struct image {
 	char dynstr[32];
 	Elf64_Sym symtab[6];
 	char strtab[96];
-	char names[64];
+	char names[128];
+	struct __attribute__((packed, aligned(4))) usdt_note {
+		Elf64_Nhdr h;
+		char name[8];
+		uint64_t addrs[3]; /* probe, base, semaphore */
+		char text[32];
+	} notes[3];
 	char text[16];
 	char data[8];
 	Elf64_Shdr sections[SECTIONS];
@@ -76,6 +83,18 @@ static Elf64_Sym symbol(char *names, const char *name, int type, uint16_t sectio
 			   .st_shndx = section,
 			   .st_value = addr,
 			   .st_size = 8};
+}
+
+/* text: provider, name and arguments, each ended by a null. */
+static void fill_usdt(struct usdt_note *n, uint64_t addr, uint64_t semaphore, const char *text,
+		      size_t len)
+{
+	n->h = (Elf64_Nhdr){.n_namesz = 8, .n_descsz = 24 + sizeof(n->text), .n_type = 3};
+	memcpy(n->name, "stapsdt", 8);
+	n->addrs[0] = addr;
+	n->addrs[1] = BASE_ADDR - 0x10; /* where the base was before the file was moved by 0x10 */
+	n->addrs[2] = semaphore;
+	memcpy(n->text, text, len);
 }
 
 static void fill_image(struct image *e)
@@ -149,6 +168,13 @@ static void fill_image(struct image *e)
 		    AT(data), SIZE(data), 0);
 	add_section(e, PLAIN, ".comment", SHT_PROGBITS, 0, 0, AT(text), SIZE(text), 0);
 	add_section(e, NAMES, ".shstrtab", SHT_STRTAB, 0, 0, AT(names), SIZE(names), 0);
+	add_section(e, NOTES, ".note.stapsdt", SHT_NOTE, 0, 0, AT(notes), SIZE(notes), 0);
+	e->sections[NOTES].sh_addralign = 4;
+	add_section(e, BASE, ".stapsdt.base", SHT_PROGBITS, SHF_ALLOC, BASE_ADDR, AT(text), 1, 0);
+	fill_usdt(&e->notes[0], TEXT_ADDR - 0x10, DATA_ADDR - 0x10, "python\0gc__start\0-4@%esi",
+		  24);
+	fill_usdt(&e->notes[1], TEXT_ADDR - 0x0f, 0, "python\0gc__done\0", 17);
+	fill_usdt(&e->notes[2], TEXT_ADDR, 0, "libc\0gc__start\0", 16);
 }
 
 static int open_bytes(const void *bytes, size_t len, size_t sparse_len, struct elf_file **ret)
@@ -240,6 +266,64 @@ static void test_sections_and_build_id(void **state)
 	f = open_image(&e);
 	elf_file__build_id(f, id);
 	assert_string_equal(id, "");
+	elf_file__free(f);
+}
+
+static void test_clones(void **state)
+{
+	struct elf_symbol s[4];
+	struct elf_file *f;
+	struct image e;
+
+	(void)state;
+	fill_image(&e);
+	f = open_image(&e);
+	assert_int_equal(elf_file__symbols(f, "work*", s, 4), 1);
+	elf_file__free(f);
+	/* All are clones now, but two of them are one and the same function. */
+	strcpy(e.strtab + e.symtab[1].st_name, "work.p.0");
+	strcpy(e.strtab + e.symtab[3].st_name, "work.part.0.1");
+	e.symtab[3].st_value = e.symtab[4].st_value;
+	f = open_image(&e);
+	assert_int_equal(elf_file__symbols(f, "work*", s, 4), 2);
+	assert_int_equal(s[0].addr, TEXT_ADDR + 8);
+	assert_int_equal(s[1].addr, TEXT_ADDR + 4);
+	assert_int_equal(elf_file__symbols(f, "work*", s, 1), 1);
+	assert_int_equal(elf_file__symbols(f, "work*", s, 0), 0);
+	elf_file__free(f);
+}
+
+static void test_usdt(void **state)
+{
+	struct elf_usdt u = {0};
+	struct elf_file *f;
+	struct image e;
+
+	(void)state;
+	fill_image(&e);
+	f = open_image(&e);
+	assert_int_equal(elf_file__usdt(f, "python", "gc__start", &u), 0);
+	assert_int_equal(u.addr, TEXT_ADDR);
+	assert_int_equal(u.semaphore, DATA_ADDR);
+	assert_string_equal(u.args, "-4@%esi");
+	assert_int_equal(elf_file__usdt(f, "python", "gc__done", &u), 0);
+	assert_int_equal(u.addr, TEXT_ADDR + 1);
+	assert_int_equal(u.semaphore, 0);
+	assert_string_equal(u.args, "");
+	assert_int_equal(elf_file__usdt(f, "python", "gc__", &u), -ENOENT);
+	assert_int_equal(elf_file__usdt(f, "perl", "gc__start", &u), -ENOENT);
+	elf_file__free(f);
+
+	e.sections[BASE].sh_type = SHT_NULL;
+	e.sections[BASE].sh_flags = 0;
+	f = open_image(&e);
+	assert_int_equal(elf_file__usdt(f, "python", "gc__start", &u), 0);
+	assert_int_equal(u.addr, TEXT_ADDR - 0x10);
+	elf_file__free(f);
+
+	e.notes[0].h.n_type = 4;
+	f = open_image(&e);
+	assert_int_equal(elf_file__usdt(f, "python", "gc__start", &u), -ENOENT);
 	elf_file__free(f);
 }
 
@@ -361,12 +445,15 @@ static void use_all(const struct elf_file *f)
 {
 	static const uint64_t addrs[] = {0, 0x400000, TEXT_ADDR, DATA_ADDR, UINT64_MAX};
 	struct elf_symbol s;
+	struct elf_usdt u;
 	uint64_t got;
 	char buf[65];
 
 	elf_file__symbol(f, "exported", &s);
 	elf_file__symbol(f, "work*", &s);
 	elf_file__symbol(f, "none", &s);
+	elf_file__usdt(f, "python", "gc__done", &u);
+	elf_file__usdt(f, "python", "none", &u);
 	elf_file__section(f, ".PyRuntime", &s);
 	elf_file__section(f, ".none", &s);
 	for (size_t i = 0; i < sizeof(addrs) / sizeof(addrs[0]); i++) {
@@ -482,7 +569,8 @@ static void test_this_program(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_symbols),	      cmocka_unit_test(test_sections_and_build_id),
+		cmocka_unit_test(test_symbols),	      cmocka_unit_test(test_clones),
+		cmocka_unit_test(test_usdt),	      cmocka_unit_test(test_sections_and_build_id),
 		cmocka_unit_test(test_addresses),     cmocka_unit_test(test_addr_of_mapping),
 		cmocka_unit_test(test_read),	      cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_damaged_bytes), cmocka_unit_test(test_truncated),

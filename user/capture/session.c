@@ -133,7 +133,7 @@ static void choose_programs(struct session *s)
 		b->progs.exact_ctx_calloc, b->progs.exact_ctx_realloc, b->progs.exact_ctx_free,
 	};
 	struct bpf_program *of_gc[] = {
-		b->progs.gc_entry, b->progs.gc_return, b->progs.gc_usdt_start, b->progs.gc_usdt_done,
+		b->progs.gc_entry, b->progs.gc_entry_clone, b->progs.gc_return, b->progs.gc_usdt_start, b->progs.gc_usdt_done,
 	};
 	size_t i;
 
@@ -391,7 +391,7 @@ static struct bpf_program *entry_program(struct session *s, const struct probe_s
 	case PROBE_FREE:
 		return ctx ? s->bpf->progs.exact_ctx_free : s->bpf->progs.exact_free;
 	case PROBE_GC:
-		return s->bpf->progs.gc_entry;
+		return site->args_unknown ? s->bpf->progs.gc_entry_clone : s->bpf->progs.gc_entry;
 	default:
 		return NULL;
 	}

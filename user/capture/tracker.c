@@ -132,7 +132,7 @@ static const struct site_set *sites_of(struct tracker *t, const struct interp *i
 	set = calloc(1, sizeof(*set));
 	if (set) {
 		memcpy(set->key, key, sizeof(set->key));
-		set->n = probe_sites__find(f, t->signals, set->site, MAX_PROBE_SITES);
+		set->n = probe_sites__find(f, in->version, t->signals, set->site, MAX_PROBE_SITES);
 		HASH_ADD_STR(t->sites, key, set);
 	}
 	elf_file__free(f);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * From a process to its interpreter. Looked at, in this order: the executable, then every mapped
- * libpython*.so*. Other mapped files are not opened: extension modules are many, and a program that
- * embeds Python maps a libpython or has Python in itself. What a file says is kept by device,
- * inode, size and time of change, so each file is read once.
+ * From a process to its interpreter. Looked at, in this order: the executable and what is named
+ * like one (python3.11), then every mapped libpython*.so*. Other mapped files are not opened:
+ * extension modules are many, and a program that embeds Python maps a libpython or has Python in
+ * itself. What a file says is kept by device, inode, size and time of change, so each file is read
+ * once.
  *
  * A file is opened through /proc/TGID/map_files, which leads to the very file that is mapped,
  * whether it was deleted, replaced, lies in another mount namespace or below a chroot, and the
@@ -110,12 +111,21 @@ static bool is_library(const char *path)
 	       strstr(name, ".so");
 }
 
+/* "python3.13": need not be the executable, for its loader may be (ld.so /opt/bin/python3.13). */
+static bool is_program(const char *path)
+{
+	const char *name = base_name(path);
+
+	return !strncmp(name, "python", 6) && !name[6 + strspn(name + 6, "0123456789.dmtu")];
+}
+
 static int see_map(const struct proc_map *m, void *arg)
 {
 	struct scan *s = arg;
 	struct candidate *c = s->candidates;
 
-	if (m->path[0] != '/' || (!is_library(m->path) && strcmp(m->path, s->exe)))
+	if (m->path[0] != '/' ||
+	    (!is_library(m->path) && !is_program(m->path) && strcmp(m->path, s->exe)))
 		return 0;
 	while (c < s->candidates + s->cnt && (c->map.inode != m->inode || strcmp(c->path, m->path)))
 		c++;
@@ -275,7 +285,7 @@ static int try_candidate(struct interp_cache *cache, pid_t tgid, const struct ca
 	if (err)
 		return err;
 	snprintf(r->path, sizeof(r->path), "%s", c->path);
-	r->shared = !exe;
+	r->shared = is_library(c->path);
 	if (is_pypy(c->path)) {
 		r->version = python_file__version_of_name(base_name(c->path));
 		if (r->version)
@@ -310,19 +320,16 @@ static int try_all(struct interp_cache *cache, pid_t tgid, const struct scan *s,
 
 	if (!r)
 		return -ENOMEM;
-	/*
-	 * Python within the executable comes first: its symbols win over those of a library that
-	 * came with a module.
-	 */
-	for (int pass = 0; pass < 2; pass++) {
+	/* A program's own symbols win over those of a library that came with a module. */
+	for (int libraries = 0; libraries < 2; libraries++) {
 		for (size_t i = 0; i < s->cnt; i++) {
-			bool exe = !strcmp(s->candidates[i].path, s->exe);
+			const struct candidate *c = &s->candidates[i];
 			int err;
 
-			if (exe != (pass == 0))
+			if (is_library(c->path) != libraries)
 				continue;
 			memset(r, 0, sizeof(*r));
-			err = try_candidate(cache, tgid, &s->candidates[i], exe, r, why);
+			err = try_candidate(cache, tgid, c, !strcmp(c->path, s->exe), r, why);
 			if (!err || err == -ENOTSUP) {
 				*ret = *r;
 				free(r);

@@ -1,53 +1,107 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * The collector (CPython Modules/gcmodule.c, Python/gc.c from 3.13): every run goes through one
+ *static function, 3.8, 3.9	collect(state or tstate, generation, ...) from 3.10
+ *gc_collect_main(tstate, generation, ...) some of 3.14	_PyGC_Collect(tstate, generation, reason),
+ *while it collects in increments which only .symtab names, often as a clone (3.8 of a plain build:
+ *collect.constprop.0 and .1, without the first argument). Stripped builds may have the USDT probes
+ *gc__start and gc__done (Include/pydtrace.d) in it.
+ *
+ * What takes a disassembler belongs here once we have one: the collector of a stripped build
+ *without USDT, as a further step of add_collector, and a better place than a function's first
+ *instruction, in add.
+ */
 #include "python/sites.h"
 
-#include <errno.h>
+#include <string.h>
+
+#include "python/layout.h"
 
 static const struct {
 	enum probe_kind kind;
 	const char *symbol;
 } allocator[] = {
-	{ PROBE_MALLOC, "PyObject_Malloc" },
-	{ PROBE_CALLOC, "PyObject_Calloc" },
-	{ PROBE_REALLOC, "PyObject_Realloc" },
-	{ PROBE_FREE, "PyObject_Free" },
+	{PROBE_MALLOC, "PyObject_Malloc"},
+	{PROBE_CALLOC, "PyObject_Calloc"},
+	{PROBE_REALLOC, "PyObject_Realloc"},
+	{PROBE_FREE, "PyObject_Free"},
 };
 
-static bool add(const struct elf_file *f, struct probe_site site, struct probe_site *ret, size_t max, size_t *n)
-{
-	struct elf_symbol sym;
+struct list {
+	struct probe_site *site;
+	size_t n, max;
+};
 
-	if (*n == max || elf_file__symbol(f, site.symbol, &sym) || elf_file__file_offset(f, sym.addr, &site.offset))
+static bool add(const struct elf_file *f, struct probe_site site, uint64_t addr, struct list *l)
+{
+	if (l->n == l->max || elf_file__file_offset(f, addr, &site.offset))
 		return false;
-	ret[(*n)++] = site;
+	l->site[l->n++] = site;
 	return true;
 }
 
-/* Where gc_collect_main stands in .symtab it is the collector itself; a stripped build may have USDT notes instead. */
-static void add_collector(const struct elf_file *f, struct probe_site *ret, size_t max, size_t *n)
+static void add_allocator(const struct elf_file *f, struct list *l)
 {
-	static const char *const names[] = { "gc_collect_main", "gc_collect_main.constprop.*", "gc_collect_main.isra.*" };
-	struct elf_symbol notes;
-	size_t i;
+	struct elf_symbol s;
 
-	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-		if (add(f, (struct probe_site){ SIGNAL_GC, PROBE_GC, false, 0, names[i] }, ret, max, n))
-			return;
+	for (size_t i = 0; i < sizeof(allocator) / sizeof(allocator[0]); i++) {
+		struct probe_site site = {.signal = SIGNAL_EXACT,
+					  .kind = allocator[i].kind,
+					  .symbol = allocator[i].symbol};
+
+		if (!elf_file__symbol(f, site.symbol, &s))
+			add(f, site, s.addr, l);
 	}
-	if (*n < max && !elf_file__section(f, ".note.stapsdt", &notes))
-		ret[(*n)++] = (struct probe_site){ SIGNAL_GC, PROBE_GC_USDT, false, 0, "gc__start" };
 }
 
-size_t probe_sites__find(const struct elf_file *f, uint32_t signals, struct probe_site *ret, size_t max)
+/* All clones or none: one that is left out would hide its share of the runs. */
+static bool add_collector_function(const struct elf_file *f, const char *name, struct list *l)
 {
-	size_t i, n = 0;
+	struct probe_site site = {.signal = SIGNAL_GC, .kind = PROBE_GC, .symbol = name};
+	struct elf_symbol s[8], plain;
+	const size_t before = l->n;
+	char clones[64];
+	size_t n;
 
-	if (signals & 1u << SIGNAL_EXACT) {
-		for (i = 0; i < sizeof(allocator) / sizeof(allocator[0]); i++)
-			add(f, (struct probe_site){ SIGNAL_EXACT, allocator[i].kind, false, 0, allocator[i].symbol }, ret,
-			    max, &n);
+	strcpy(clones, name);
+	strcat(clones, "*");
+	n = elf_file__symbols(f, clones, s, sizeof(s) / sizeof(s[0]));
+	if (elf_file__symbol(f, name, &plain))
+		plain.addr = 0;
+	for (size_t i = 0; i < n; i++) {
+		site.args_unknown = s[i].addr != plain.addr;
+		if (!add(f, site, s[i].addr, l)) {
+			l->n = before;
+			return false;
+		}
 	}
+	return n > 0;
+}
+
+static void add_collector(const struct elf_file *f, uint16_t version, struct list *l)
+{
+	struct probe_site site = {
+		.signal = SIGNAL_GC, .kind = PROBE_GC_USDT, .symbol = "gc__start"};
+	struct elf_usdt start, done;
+
+	if (add_collector_function(f, version < PY_VERSION(3, 10) ? "collect" : "gc_collect_main",
+				   l))
+		return;
+	if (version == PY_VERSION(3, 14) && add_collector_function(f, "_PyGC_Collect", l))
+		return;
+	if (!elf_file__usdt(f, "python", "gc__start", &start) &&
+	    !elf_file__usdt(f, "python", "gc__done", &done))
+		add(f, site, start.addr, l);
+}
+
+size_t probe_sites__find(const struct elf_file *f, uint16_t version, uint32_t signals,
+			 struct probe_site *ret, size_t max)
+{
+	struct list l = {.site = ret, .max = max};
+
+	if (signals & 1u << SIGNAL_EXACT)
+		add_allocator(f, &l);
 	if (signals & 1u << SIGNAL_GC)
-		add_collector(f, ret, max, &n);
-	return n;
+		add_collector(f, version, &l);
+	return l.n;
 }

@@ -26,13 +26,17 @@ struct probe_site {
 	enum signal signal;
 	enum probe_kind kind;
 	bool takes_context; /* the first argument is an allocator context */
-	uint64_t offset; /* in the file; 0 for PROBE_GC_USDT */
+	bool args_unknown; /* a clone made by the compiler, which may have dropped or moved arguments */
+	uint64_t offset; /* in the file; PROBE_GC_USDT: of gc__start, for people */
 	const char *symbol; /* static */
 };
 
 #define MAX_PROBE_SITES 32
 
-/* Fills up to max sites for the signals asked for (bit per enum signal); returns how many. */
-size_t probe_sites__find(const struct elf_file *f, uint32_t signals, struct probe_site *ret, size_t max);
+/*
+ * Fills up to max sites for the signals asked for (bit per enum signal) in an interpreter of that version,
+ * PY_VERSION(3, 11); returns how many. A signal may have several sites (clones of one function), or none.
+ */
+size_t probe_sites__find(const struct elf_file *f, uint16_t version, uint32_t signals, struct probe_site *ret, size_t max);
 
 #endif

@@ -30,6 +30,8 @@
 #define MAX_TABLE_BYTES (64ull << 20)
 #define MAX_NOTE_BYTES (64ull << 10)
 #define MAX_BUILD_ID_BYTES 32
+/* Type of the notes of SystemTap's sys/sdt.h. */
+#define NOTE_STAPSDT 3
 
 #if defined(__x86_64__)
 #define HOST_MACHINE EM_X86_64
@@ -280,49 +282,133 @@ static bool name_matches(const char *name, const char *want, size_t len, bool cl
 	return !name[len] || (clones && name[len] == '.' && !strstr(name + len, ".cold"));
 }
 
-static bool find_symbol(const struct symbols *t, const char *want, size_t len, bool clones,
-			struct elf_symbol *ret)
+static bool is_definition(const struct symbols *t, const Elf64_Sym *s)
 {
-	for (size_t i = 0; i < t->cnt; i++) {
-		const Elf64_Sym *s = &t->syms[i];
-		int type = ELF64_ST_TYPE(s->st_info);
+	int type = ELF64_ST_TYPE(s->st_info);
 
-		if (s->st_name >= t->names.bytes || s->st_shndx == SHN_UNDEF ||
-		    type == STT_SECTION || type == STT_FILE || type == STT_TLS ||
+	return s->st_name < t->names.bytes && s->st_shndx != SHN_UNDEF && type != STT_SECTION &&
+	       type != STT_FILE && type != STT_TLS;
+}
+
+static size_t find_symbols(const struct symbols *t, const char *want, struct elf_symbol *ret,
+			   size_t max)
+{
+	size_t len = strlen(want), n = 0;
+	bool clones = len && want[len - 1] == '*';
+
+	len -= clones;
+	for (size_t i = 0; len && n < max && i < t->cnt; i++) {
+		const Elf64_Sym *s = &t->syms[i];
+		size_t known = 0;
+
+		if (!is_definition(t, s) ||
 		    !name_matches(t->names.text + s->st_name, want, len, clones))
 			continue;
-		*ret = (struct elf_symbol){.addr = s->st_value, .size = s->st_size};
-		return true;
+		while (known < n && ret[known].addr != s->st_value)
+			known++;
+		if (known == n)
+			ret[n++] = (struct elf_symbol){.addr = s->st_value, .size = s->st_size};
 	}
-	return false;
+	return n;
+}
+
+size_t elf_file__symbols(const struct elf_file *f, const char *name, struct elf_symbol *ret,
+			 size_t max)
+{
+	size_t n = find_symbols(&f->symtab, name, ret, max);
+
+	return n ? n : find_symbols(&f->dynsym, name, ret, max);
 }
 
 int elf_file__symbol(const struct elf_file *f, const char *name, struct elf_symbol *ret)
 {
-	size_t len = strlen(name);
-	bool clones = len && name[len - 1] == '*';
+	return elf_file__symbols(f, name, ret, 1) ? 0 : -ENOENT;
+}
 
-	len -= clones;
-	if (!len)
-		return -ENOENT;
-	if (find_symbol(&f->symtab, name, len, clones, ret) ||
-	    find_symbol(&f->dynsym, name, len, clones, ret))
-		return 0;
-	return -ENOENT;
+static Elf_Scn *find_section(const struct elf_file *f, const char *name, GElf_Shdr *h)
+{
+	Elf_Scn *scn = NULL;
+
+	while ((scn = elf_nextscn(f->elf, scn))) {
+		if (gelf_getshdr(scn, h) && h->sh_name < f->section_names.bytes &&
+		    !strcmp(f->section_names.text + h->sh_name, name))
+			return scn;
+	}
+	return NULL;
 }
 
 int elf_file__section(const struct elf_file *f, const char *name, struct elf_symbol *ret)
 {
-	Elf_Scn *scn = NULL;
 	GElf_Shdr h;
 
-	while ((scn = elf_nextscn(f->elf, scn))) {
-		if (!gelf_getshdr(scn, &h) || !(h.sh_flags & SHF_ALLOC) ||
-		    h.sh_name >= f->section_names.bytes ||
-		    strcmp(f->section_names.text + h.sh_name, name))
-			continue;
-		*ret = (struct elf_symbol){.addr = h.sh_addr, .size = h.sh_size};
-		return 0;
+	if (!find_section(f, name, &h) || !(h.sh_flags & SHF_ALLOC))
+		return -ENOENT;
+	*ret = (struct elf_symbol){.addr = h.sh_addr, .size = h.sh_size};
+	return 0;
+}
+
+/* The text at *at, which is moved behind its null; NULL where none ends before end. */
+static const char *next_text(const char **at, const char *end)
+{
+	const char *text = *at, *null = memchr(text, '\0', end - text);
+
+	if (!null)
+		return NULL;
+	*at = null + 1;
+	return text;
+}
+
+/* Addresses of probe, base and semaphore, then provider, name and arguments, each ended by a null.
+ */
+static bool parse_usdt(const char *desc, size_t len, uint64_t base, const char *provider,
+		       const char *name, struct elf_usdt *ret)
+{
+	const char *end = desc + len, *got_provider, *got_name, *args;
+	uint64_t addrs[3];
+
+	if (len < sizeof(addrs))
+		return false;
+	memcpy(addrs, desc, sizeof(addrs));
+	desc += sizeof(addrs);
+	got_provider = next_text(&desc, end);
+	got_name = got_provider ? next_text(&desc, end) : NULL;
+	args = got_name ? next_text(&desc, end) : NULL;
+	if (!args || strcmp(got_provider, provider) || strcmp(got_name, name) ||
+	    strlen(args) >= sizeof(ret->args))
+		return false;
+	ret->addr = addrs[0];
+	ret->semaphore = addrs[2];
+	/* A prelinker moves code and .stapsdt.base alike, but not what notes say. */
+	if (base && addrs[1]) {
+		ret->addr += base - addrs[1];
+		ret->semaphore += addrs[2] ? base - addrs[1] : 0;
+	}
+	strcpy(ret->args, args);
+	return true;
+}
+
+int elf_file__usdt(const struct elf_file *f, const char *provider, const char *name,
+		   struct elf_usdt *ret)
+{
+	struct elf_symbol base = {0};
+	size_t at = 0, name_at, desc_at;
+	GElf_Nhdr note;
+	GElf_Shdr h;
+	Elf_Scn *scn;
+	Elf_Data *data;
+
+	scn = find_section(f, ".note.stapsdt", &h);
+	data = scn && h.sh_type == SHT_NOTE ? section_data(f, scn, &h) : NULL;
+	if (!data || !data->d_buf)
+		return -ENOENT;
+	elf_file__section(f, ".stapsdt.base", &base);
+	while ((at = gelf_getnote(data, at, &note, &name_at, &desc_at))) {
+		const char *text = data->d_buf;
+
+		if (note.n_type == NOTE_STAPSDT && note.n_namesz == sizeof("stapsdt") &&
+		    !memcmp(text + name_at, "stapsdt", sizeof("stapsdt")) &&
+		    parse_usdt(text + desc_at, note.n_descsz, base.addr, provider, name, ret))
+			return 0;
 	}
 	return -ENOENT;
 }

@@ -17,6 +17,12 @@ struct elf_symbol {
 	uint64_t size; /* may be 0 */
 };
 
+struct elf_usdt {
+	uint64_t addr; /* of the probed instruction */
+	uint64_t semaphore; /* address of a 16-bit count of who listens, or 0: always on */
+	char args[128]; /* "-4@112(%rsp) 8@%rax": size (negative: signed) and place of each; "" where it has none */
+};
+
 /* 0; -ENOENT, -EACCES, ...; -ENOEXEC: not a 64-bit ELF file of this machine. */
 int elf_file__open(const char *path, struct elf_file **ret);
 void elf_file__free(struct elf_file *f);
@@ -26,6 +32,8 @@ void elf_file__free(struct elf_file *f);
  * of it (name.constprop.0), but no ".cold" part. -ENOENT.
  */
 int elf_file__symbol(const struct elf_file *f, const char *name, struct elf_symbol *ret);
+/* All of them, at most max, each address once: a function may have several clones. Returns how many. */
+size_t elf_file__symbols(const struct elf_file *f, const char *name, struct elf_symbol *ret, size_t max);
 /* Address and size of an allocated section by name. -ENOENT. */
 int elf_file__section(const struct elf_file *f, const char *name, struct elf_symbol *ret);
 /* Offset in the file of an ELF address inside a PT_LOAD segment (what a uprobe wants). -ENOENT. */
@@ -39,6 +47,8 @@ int elf_file__addr_of_offset(const struct elf_file *f, uint64_t offset, uint64_t
 int elf_file__addr_of_mapping(const struct elf_file *f, uint64_t offset, bool executable, uint64_t *ret);
 /* Copies file contents at an ELF address; the part of a segment that is not in the file reads as 0. -ENOENT. */
 int elf_file__read(const struct elf_file *f, uint64_t addr, void *buf, size_t len);
+/* The first USDT probe of that name (section .note.stapsdt); its address is right also in a prelinked file. -ENOENT. */
+int elf_file__usdt(const struct elf_file *f, const char *provider, const char *name, struct elf_usdt *ret);
 /* GNU build id as hex into buf (65 bytes); "" where there is none. */
 void elf_file__build_id(const struct elf_file *f, char buf[65]);
 bool elf_file__has_symtab(const struct elf_file *f);

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/* The sites of every interpreter at hand, against nm and against the code at the place. */
+#include <fcntl.h>
+
+#include "pythons.h"
+
+#include "python/interp.h"
+#include "python/sites.h"
+
+#define SCRIPT                                                                                     \
+	"-c 'import sys; sys.stdout.write(\"ready\\n\"); sys.stdout.flush(); sys.stdin.read()'"
+
+/* Finds the interpreter of a process and opens its file, which the process need not outlive. */
+static struct elf_file *open_interp(const struct python *p, struct interp *in)
+{
+	const char *why = NULL;
+	struct elf_file *f;
+	struct child c;
+	char line[64];
+
+	child__start(&c, p, SCRIPT);
+	assert_non_null(fgets(line, sizeof(line), c.out));
+	assert_int_equal(interp__of_process(c.pid, in, &why), 0);
+	assert_int_equal(elf_file__open(in->host_path, &f), 0);
+	child__end(&c);
+	return f;
+}
+
+/* How many functions nm finds whose name matches; clones count, their cold parts don't. */
+static size_t count_functions(const char *path, const char *names)
+{
+	char command[4600];
+	size_t n = 0;
+	FILE *f;
+
+	snprintf(command, sizeof(command), "nm %s | grep -Ec ' [tT] (%s)(\\.[a-z]+\\.[0-9]+)*$'",
+		 path, names);
+	f = popen(command, "r");
+	assert_non_null(f);
+	assert_int_equal(fscanf(f, "%zu", &n), 1);
+	pclose(f);
+	return n;
+}
+
+static void check_allocator(const struct elf_file *f, const struct probe_site *s)
+{
+	static const char *const symbols[] = {"PyObject_Malloc", "PyObject_Calloc",
+					      "PyObject_Realloc", "PyObject_Free"};
+	struct elf_symbol symbol;
+	uint64_t offset;
+
+	for (int i = 0; i < 4; i++) {
+		assert_int_equal(s[i].signal, SIGNAL_EXACT);
+		assert_int_equal(s[i].kind, PROBE_MALLOC + i);
+		assert_string_equal(s[i].symbol, symbols[i]);
+		assert_false(s[i].takes_context || s[i].args_unknown);
+		assert_int_equal(elf_file__symbol(f, symbols[i], &symbol), 0);
+		assert_int_equal(elf_file__file_offset(f, symbol.addr, &offset), 0);
+		assert_int_equal(s[i].offset, offset);
+	}
+}
+
+static void check_collector(const struct interp *in, const struct probe_site *s, size_t n)
+{
+	const char *names = in->version < PY_VERSION(3, 10) ? "collect" : "gc_collect_main";
+	size_t want = count_functions(in->path, names), plain = 0;
+
+	if (!want && in->version == PY_VERSION(3, 14))
+		want = count_functions(in->path, "_PyGC_Collect");
+	assert_int_equal(n, want);
+	for (size_t i = 0; i < n; i++) {
+		assert_int_equal(s[i].signal, SIGNAL_GC);
+		assert_int_equal(s[i].kind, PROBE_GC);
+		plain += !s[i].args_unknown;
+	}
+	assert_true(plain <= 1);
+	assert_true(n > 1 || plain == 1);
+}
+
+/* sys/sdt.h leaves a nop at a probe. */
+static void check_usdt(const struct interp *in, const struct probe_site *s, size_t n)
+{
+	unsigned char code = 0;
+	int fd;
+
+	assert_int_equal(n, 1);
+	assert_int_equal(s->signal, SIGNAL_GC);
+	assert_int_equal(s->kind, PROBE_GC_USDT);
+	fd = open(in->path, O_RDONLY | O_CLOEXEC);
+	assert_true(fd >= 0);
+	assert_int_equal(pread(fd, &code, 1, s->offset), 1);
+	close(fd);
+#ifdef __x86_64__
+	assert_int_equal(code, 0x90);
+#endif
+}
+
+static void test_interpreter(void **state)
+{
+	const uint32_t exact = 1u << SIGNAL_EXACT, gc = 1u << SIGNAL_GC;
+	struct probe_site sites[MAX_PROBE_SITES];
+	const struct python *p = *state;
+	struct interp in = {0};
+	struct elf_file *f;
+	struct elf_usdt u;
+	size_t n;
+
+	if (!p->command[0])
+		skip();
+	f = open_interp(p, &in);
+	assert_int_equal(probe_sites__find(f, in.version, 0, sites, MAX_PROBE_SITES), 0);
+	n = probe_sites__find(f, in.version, exact | gc, sites, MAX_PROBE_SITES);
+	assert_true(n >= 4);
+	check_allocator(f, sites);
+	if (!in.stripped)
+		check_collector(&in, sites + 4, n - 4);
+	else if (!elf_file__usdt(f, "python", "gc__start", &u))
+		check_usdt(&in, sites + 4, n - 4);
+	else
+		assert_int_equal(n, 4);
+
+	assert_int_equal(probe_sites__find(f, in.version, gc, sites, MAX_PROBE_SITES), n - 4);
+	assert_int_equal(probe_sites__find(f, in.version, exact | gc, sites, 3), 3);
+	elf_file__free(f);
+}
+
+int main(void)
+{
+	struct CMUnitTest tests[MAX_PYTHONS];
+	size_t n = pythons__tests(tests, test_interpreter);
+
+	cmocka_set_message_output(CM_OUTPUT_TAP);
+	return _cmocka_run_group_tests("sites", tests, n, NULL, NULL);
+}
