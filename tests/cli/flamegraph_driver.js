@@ -25,6 +25,9 @@
 	function share(g) {
 		return g.querySelector('rect').getBoundingClientRect().width / svg.getBoundingClientRect().width;
 	}
+	function left(g) {
+		return g.querySelector('rect').getBoundingClientRect().left / svg.getBoundingClientRect().width;
+	}
 	function click(e) {
 		e.dispatchEvent(new MouseEvent('click', { bubbles: true }));
 	}
@@ -62,7 +65,8 @@
 	var reset = document.getElementById('reset');
 
 	test('the whole is as wide as the window, a container in its share', function () {
-		return (near(share(all), 1) && near(share(leaky), 115.5 / 147.5)) || [share(all), share(leaky)];
+		return (near(share(all), 1) && near(share(leaky), 115.5 / 147.5) && near(left(web), 115.5 / 147.5)) ||
+			[share(all), share(leaky), left(web)];
 	});
 	test('the details line tells of the frame below the mouse', function () {
 		leaky.dispatchEvent(new MouseEvent('mouseover', { bubbles: true }));
@@ -75,7 +79,7 @@
 	test('a click zooms: callers dimmed and full, siblings gone, callees in their share', function () {
 		click(web);
 		var leaf = named('remember', 7).filter(function (g) { return !hidden(g); });
-		return (near(share(web), 1) && near(share(all), 1) && all.classList.contains('dim') &&
+		return (near(share(web), 1) && near(left(web), 0) && near(share(all), 1) && all.classList.contains('dim') &&
 			hidden(leaky) && leaf.length === 1 && near(share(leaf[0]), 30 / 32) && !hidden(reset)) ||
 			[share(web), leaf.length, hidden(leaky)];
 	});

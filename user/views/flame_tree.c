@@ -20,6 +20,7 @@ struct builder {
 	struct use *uses;
 	size_t n_uses;
 	uint32_t *flame; /* by trie node: flame node of the process at hand; PROFILE_NONE */
+	uint64_t *total; /* by trie node: bytes of the process at hand */
 	uint32_t *touched;
 	uint32_t *rank;	 /* by frame: its place in order of function, file, line */
 	uint32_t *order; /* flame nodes by (parent, name) */
@@ -73,6 +74,7 @@ static void find_uses(struct builder *b)
 			.process = cell->process,
 			.cell = i,
 		};
+		b->t->bytes += profile_cell__value(cell, s->view);
 	}
 	if (b->n_uses)
 		qsort(b->uses, b->n_uses, sizeof(*b->uses), compare_uses);
@@ -85,37 +87,68 @@ static int compare_u32(const void *va, const void *vb)
 	return (a > b) - (a < b);
 }
 
+static bool is_wide(const struct builder *b, uint64_t bytes)
+{
+	return !b->t->parts || (unsigned __int128)bytes * b->t->parts >= b->t->bytes;
+}
+
+/* Sums uses [from, to), all of one process, over the trie; leaves in `touched` the nodes wide
+ * enough. How many. */
+static size_t sum_stacks(struct builder *b, size_t from, size_t to)
+{
+	const struct selection *s = b->t->s;
+	size_t n = 0, wide = 0;
+
+	for (size_t i = from; i < to; i++) {
+		const struct profile_cell *cell = profile__cell(s->p, b->uses[i].cell);
+		uint64_t bytes = profile_cell__value(cell, s->view);
+
+		for (uint32_t node = cell->node; node; node = profile__node(s->p, node)->parent) {
+			if (!b->total[node])
+				b->touched[n++] = node;
+			b->total[node] += bytes;
+		}
+	}
+	for (size_t i = 0; i < n; i++) {
+		if (is_wide(b, b->total[b->touched[i]]))
+			b->touched[wide++] = b->touched[i];
+		else
+			b->total[b->touched[i]] = 0;
+	}
+	b->t->left_out += n - wide;
+	return wide;
+}
+
 /* Adds the stacks of uses [from, to), all of one process, below that process's node. */
 static int add_stacks(struct builder *b, size_t from, size_t to, uint32_t process_node)
 {
 	const struct selection *s = b->t->s;
-	size_t n = 0;
+	size_t n = sum_stacks(b, from, to);
 	int64_t added = 0;
 
 	b->flame[0] = process_node;
-	for (size_t i = from; i < to; i++) {
-		uint32_t node = profile__cell(s->p, b->uses[i].cell)->node;
-
-		while (node != PROFILE_NONE && b->flame[node] == PROFILE_NONE) {
-			b->flame[node] = 0;
-			b->touched[n++] = node;
-			node = profile__node(s->p, node)->parent;
-		}
-	}
 	qsort(b->touched, n, sizeof(*b->touched), compare_u32);
 	for (size_t i = 0; i < n && added >= 0; i++) {
 		const struct profile_node *node = profile__node(s->p, b->touched[i]);
 
 		added = add_node(b->t, b->flame[node->parent], FLAME_FRAME, node->frame);
+		if (added < 0)
+			break;
 		b->flame[b->touched[i]] = (uint32_t)added;
+		b->t->at[added].total = b->total[b->touched[i]];
 	}
 	for (size_t i = from; i < to && added >= 0; i++) {
 		const struct profile_cell *cell = profile__cell(s->p, b->uses[i].cell);
+		uint64_t bytes = profile_cell__value(cell, s->view);
 
-		b->t->at[b->flame[cell->node]].self += profile_cell__value(cell, s->view);
+		b->t->at[process_node].total += bytes;
+		if (b->flame[cell->node] != PROFILE_NONE)
+			b->t->at[b->flame[cell->node]].self += bytes;
 	}
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n; i++) {
 		b->flame[b->touched[i]] = PROFILE_NONE;
+		b->total[b->touched[i]] = 0;
+	}
 	return added < 0 ? (int)added : 0;
 }
 
@@ -138,7 +171,9 @@ static int add_processes(struct builder *b)
 		for (to = from; to < b->n_uses && b->uses[to].process == use->process; to++)
 			;
 		err = add_stacks(b, from, to, (uint32_t)process);
+		b->t->at[container].total += b->t->at[process].total;
 	}
+	b->t->at[0].total = b->t->bytes;
 	return err;
 }
 
@@ -202,12 +237,8 @@ static void link_nodes(struct builder *b)
 	uint32_t n = b->t->n, last = PROFILE_NONE;
 	uint64_t offset = 0;
 
-	for (uint32_t i = n; i-- > 0;) {
-		at[i].total += at[i].self;
-		if (i)
-			at[at[i].parent].total += at[i].total;
+	for (uint32_t i = 0; i < n; i++)
 		b->order[i] = i;
-	}
 	/* Order of (parent, name): parents come up by rising index, so a parent's offset is there
 	 * before its children's. */
 	qsort_r(b->order + 1, n - 1, sizeof(*b->order), compare_nodes, b);
@@ -233,9 +264,10 @@ static int reserve(struct builder *b)
 
 	b->uses = calloc((size_t)profile__n_cells(p) + 1, sizeof(*b->uses));
 	b->flame = malloc((nodes + 1) * sizeof(*b->flame));
+	b->total = calloc(nodes + 1, sizeof(*b->total));
 	b->touched = malloc((nodes + frames + 1) * sizeof(*b->touched));
 	b->rank = malloc((frames + 1) * sizeof(*b->rank));
-	if (!b->uses || !b->flame || !b->touched || !b->rank)
+	if (!b->uses || !b->flame || !b->total || !b->touched || !b->rank)
 		return -ENOMEM;
 	memset(b->flame, 0xff, (nodes + 1) * sizeof(*b->flame));
 	return 0;
@@ -263,14 +295,15 @@ static int build(struct builder *b)
 	return 0;
 }
 
-int flame_tree__new(const struct selection *s, struct flame_tree *ret)
+int flame_tree__new(const struct selection *s, uint32_t parts, struct flame_tree *ret)
 {
-	struct flame_tree t = {.s = s};
+	struct flame_tree t = {.s = s, .parts = parts};
 	struct builder b = {.t = &t};
 	int err = build(&b);
 
 	free(b.uses);
 	free(b.flame);
+	free(b.total);
 	free(b.touched);
 	free(b.rank);
 	free(b.order);

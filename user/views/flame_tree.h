@@ -24,10 +24,16 @@ struct flame_tree {
 	const struct selection *s;
 	struct flame_node *at;
 	uint32_t n, room;
+	uint64_t bytes; /* of the whole selection */
+	uint32_t parts; /* as given to flame_tree__new */
+	uint64_t left_out; /* frames */
 };
 
-/* 0 or -ENOMEM. s must outlive ret. */
-int flame_tree__new(const struct selection *s, struct flame_tree *ret);
+/*
+ * Frames of less than 1/parts of the whole are left out and counted; their bytes stay in the total of their caller.
+ * 0: none are. 0 or -ENOMEM. s must outlive ret.
+ */
+int flame_tree__new(const struct selection *s, uint32_t parts, struct flame_tree *ret);
 void flame_tree__free(struct flame_tree *t);
 
 /* The node after this one, depth first; below: whether to go into its children. PROFILE_NONE at the

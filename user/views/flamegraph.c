@@ -19,7 +19,7 @@
 
 #define WIDTH 1200	     /* pixels, before the script adapts it */
 #define CHAR_WIDTH_TENTHS 72 /* of the 12 px monospaced font */
-#define LEAST_WIDTH_TENTHS 1 /* narrower frames are not drawn */
+#define PARTS (WIDTH * 10)   /* frames narrower than 0.1 pixel are not drawn */
 #define ROW 18
 #define TOP 62
 #define BAR 30
@@ -37,20 +37,21 @@ struct picture {
 	struct selection s;
 	struct flame_tree tree;
 	uint64_t total;
-	uint32_t rows, left_out;
+	uint64_t left_out;
+	uint32_t rows;
 };
 
 static bool is_drawn(const struct picture *v, uint32_t node)
 {
-	return (unsigned __int128)v->tree.at[node].total * WIDTH * 10 >=
-	       (unsigned __int128)v->total * LEAST_WIDTH_TENTHS;
+	return (unsigned __int128)v->tree.at[node].total * PARTS >= v->total;
 }
 
 static void measure(struct picture *v)
 {
 	uint32_t i = 0;
 
-	v->total = v->tree.at[0].total;
+	v->total = v->tree.bytes;
+	v->left_out = v->tree.left_out;
 	while (v->total && i != PROFILE_NONE) {
 		bool drawn = is_drawn(v, i);
 
@@ -231,7 +232,7 @@ int flamegraph__svg(const struct profile *p, const struct flamegraph_opts *opts,
 	err = select__new(p, opts->kinds, opts->view, opts->container, &v.s);
 	if (err)
 		return err;
-	err = flame_tree__new(&v.s, &v.tree);
+	err = flame_tree__new(&v.s, PARTS, &v.tree);
 	if (err)
 		goto out;
 	measure(&v);

@@ -21,22 +21,24 @@ struct folded {
 	FILE *stream; /* writes path */
 };
 
-static void put_escaped(const char *name, FILE *out)
+static int put_escaped(const char *name, FILE *out)
 {
 	while (*name) {
 		size_t plain = strcspn(name, ";\\");
 		char *part;
 
-		if (plain) {
-			part = strndup(name, plain);
-			if (part)
-				text__put(part, out);
-			free(part);
-			name += plain;
+		if (!plain) {
+			fprintf(out, "\\x%02x", (unsigned int)*name++);
 			continue;
 		}
-		fprintf(out, "\\x%02x", (unsigned int)*name++);
+		part = strndup(name, plain);
+		if (!part)
+			return -ENOMEM;
+		text__put(part, out);
+		free(part);
+		name += plain;
 	}
+	return 0;
 }
 
 static int put_node(struct folded *f, uint32_t i, FILE *out)
@@ -44,15 +46,16 @@ static int put_node(struct folded *f, uint32_t i, FILE *out)
 	const struct flame_node *node = &f->tree.at[i];
 	char *name = flame_label__full(&f->tree, i);
 	size_t start = node->depth > 1 ? f->ends[node->depth - 1] : 0;
+	int err;
 
 	if (!name)
 		return -ENOMEM;
 	fseeko(f->stream, (off_t)start, SEEK_SET);
 	if (start)
 		putc(';', f->stream);
-	put_escaped(name, f->stream);
+	err = put_escaped(name, f->stream);
 	free(name);
-	if (fflush(f->stream) || ferror(f->stream))
+	if (err || fflush(f->stream) || ferror(f->stream))
 		return -ENOMEM;
 	f->ends[node->depth] = (size_t)ftello(f->stream);
 	if (node->self) {
@@ -88,7 +91,7 @@ int flamegraph__folded(const struct profile *p, const struct flamegraph_opts *op
 	err = select__new(p, opts->kinds, opts->view, opts->container, &s);
 	if (err)
 		return err;
-	err = flame_tree__new(&s, &f.tree);
+	err = flame_tree__new(&s, 0, &f.tree);
 	if (err)
 		goto out;
 	text__begin();

@@ -26,11 +26,12 @@ struct maker {
 	size_t n_items;
 	struct rows rows;
 	size_t room;
+	uint32_t *cells, *ends; /* cells by container; where each container's end */
 	/* Totals of one container. */
 	uint64_t *node_total, *frame_total; /* by node, by frame */
 	uint32_t *touched;
 	size_t n_touched;
-	bool *is_touched;
+	bool *is_recursive; /* by node: a caller is of the same group */
 };
 
 static void make_self(struct maker *m)
@@ -246,52 +247,102 @@ static int add_silent(struct maker *m)
 	return 0;
 }
 
-static int compare_u32(const void *va, const void *vb)
+/*
+ * Sorts the cells by container, each container's in order of creation: their stacks then lie close
+ * together in the trie. m->ends gets where each container's end.
+ */
+static void sort_cells(struct maker *m)
 {
-	uint32_t a = *(const uint32_t *)va, b = *(const uint32_t *)vb;
+	uint32_t at = 0;
 
-	return (a > b) - (a < b);
+	for (size_t i = 0; i < m->n_items; i++)
+		m->ends[m->items[i].a]++;
+	for (uint32_t c = 0; c <= m->s->n_containers; c++) {
+		uint32_t n = m->ends[c];
+
+		m->ends[c] = at;
+		at += n;
+	}
+	for (uint32_t i = 0; i < profile__n_cells(m->s->p); i++) {
+		const struct profile_cell *cell = profile__cell(m->s->p, i);
+
+		if (select__has(m->s, cell))
+			m->cells[m->ends[select__container(m->s, cell->process)]++] = i;
+	}
 }
 
-/* Sums items [from, to), all of one container, over the trie. */
+/* Sums m->cells [from, to), all of one container, over the trie. */
 static void sum_nodes(struct maker *m, size_t from, size_t to)
 {
 	const struct profile *p = m->s->p;
 
 	m->n_touched = 0;
 	for (size_t i = from; i < to; i++) {
-		const struct profile_cell *cell = profile__cell(p, m->items[i].cell);
-		uint32_t node = cell->node;
+		const struct profile_cell *cell = profile__cell(p, m->cells[i]);
+		uint64_t bytes = profile_cell__value(cell, m->s->view);
 
-		m->node_total[node] += profile_cell__value(cell, m->s->view);
-		while (node != PROFILE_NONE && !m->is_touched[node]) {
-			m->is_touched[node] = true;
-			m->touched[m->n_touched++] = node;
-			node = profile__node(p, node)->parent;
+		for (uint32_t node = cell->node; bytes && node;
+		     node = profile__node(p, node)->parent) {
+			if (!m->node_total[node])
+				m->touched[m->n_touched++] = node;
+			m->node_total[node] += bytes;
 		}
-	}
-	qsort(m->touched, m->n_touched, sizeof(*m->touched), compare_u32);
-	for (size_t i = m->n_touched; i-- > 0;) {
-		uint32_t node = m->touched[i], parent = profile__node(p, node)->parent;
-
-		if (parent < node)
-			m->node_total[parent] += m->node_total[node];
 	}
 }
 
-/* Whether a caller of this node is of the same group, and so already holds its bytes. */
-static bool is_recursive(const struct maker *m, uint32_t node)
+struct walk {
+	uint32_t *first_child, *next_sibling; /* by node; 0: none, the root is nobody's child */
+	uint32_t *active; /* by frame: how many frames of its group the walk is in */
+};
+
+/* One walk over the trie, depth first. */
+static void walk_trie(struct maker *m, struct walk *w)
 {
 	const struct profile *p = m->s->p;
-	uint32_t group = m->group[profile__node(p, node)->frame];
-	uint32_t up = profile__node(p, node)->parent;
+	uint32_t n = profile__n_nodes(p), node;
 
-	while (up != PROFILE_NONE && profile__node(p, up)->parent != PROFILE_NONE) {
-		if (m->group[profile__node(p, up)->frame] == group)
-			return true;
-		up = profile__node(p, up)->parent;
+	for (uint32_t i = n; i-- > 1;) {
+		uint32_t parent = profile__node(p, i)->parent;
+
+		w->next_sibling[i] = w->first_child[parent];
+		w->first_child[parent] = i;
 	}
-	return false;
+	for (node = n ? w->first_child[0] : 0; node;) {
+		uint32_t group = m->group[profile__node(p, node)->frame];
+
+		m->is_recursive[node] = w->active[group]++ > 0;
+		if (w->first_child[node]) {
+			node = w->first_child[node];
+			continue;
+		}
+		while (node && !w->next_sibling[node]) {
+			w->active[m->group[profile__node(p, node)->frame]]--;
+			node = profile__node(p, node)->parent;
+		}
+		if (node) {
+			w->active[m->group[profile__node(p, node)->frame]]--;
+			node = w->next_sibling[node];
+		}
+	}
+}
+
+/* Marks the nodes with a caller of their own group: that one already holds their bytes. */
+static int mark_recursive(struct maker *m)
+{
+	size_t nodes = profile__n_nodes(m->s->p), frames = profile__n_frames(m->s->p);
+	struct walk w = {
+		.first_child = calloc(nodes + 1, sizeof(*w.first_child)),
+		.next_sibling = calloc(nodes + 1, sizeof(*w.next_sibling)),
+		.active = calloc(frames + 1, sizeof(*w.active)),
+	};
+	int err = w.first_child && w.next_sibling && w.active ? 0 : -ENOMEM;
+
+	if (!err)
+		walk_trie(m, &w);
+	free(w.first_child);
+	free(w.next_sibling);
+	free(w.active);
+	return err;
 }
 
 static void sum_frames(struct maker *m)
@@ -299,10 +350,11 @@ static void sum_frames(struct maker *m)
 	const struct profile *p = m->s->p;
 
 	for (size_t i = 0; i < m->n_touched; i++) {
-		const struct profile_node *node = profile__node(p, m->touched[i]);
+		uint32_t node = m->touched[i];
 
-		if (node->parent != PROFILE_NONE && !is_recursive(m, m->touched[i]))
-			m->frame_total[m->group[node->frame]] += m->node_total[m->touched[i]];
+		if (!m->is_recursive[node])
+			m->frame_total[m->group[profile__node(p, node)->frame]] +=
+				m->node_total[node];
 	}
 }
 
@@ -324,11 +376,10 @@ static int take_totals(struct maker *m, size_t from, size_t to)
 	}
 	for (size_t i = 0; i < m->n_touched; i++) {
 		uint32_t node = m->touched[i];
-		uint32_t frame = node ? m->group[profile__node(p, node)->frame] : PROFILE_NONE;
+		uint32_t frame = m->group[profile__node(p, node)->frame];
 
 		m->node_total[node] = 0;
-		m->is_touched[node] = false;
-		if (!node || !m->frame_total[frame])
+		if (!m->frame_total[frame])
 			continue;
 		if (profile__frame(p, frame)->kind == FRAME_PYTHON) {
 			struct row *row = add_row(m);
@@ -347,22 +398,24 @@ static int take_totals(struct maker *m, size_t from, size_t to)
 static int make_totals(struct maker *m)
 {
 	size_t n_rows = m->rows.n, from = 0, row = 0;
+	int err = mark_recursive(m);
 
-	while (from < m->n_items) {
-		size_t to = from, row_to = row;
-		uint32_t container = m->items[from].a;
-		int err;
+	if (err)
+		return err;
+	sort_cells(m);
+	for (uint32_t container = 0; container <= m->s->n_containers; container++) {
+		size_t row_to = row;
 
-		while (to < m->n_items && m->items[to].a == container)
-			to++;
 		while (row_to < n_rows && m->rows.at[row_to].container == container)
 			row_to++;
-		sum_nodes(m, from, to);
+		if (row_to == row)
+			continue;
+		sum_nodes(m, from, m->ends[container]);
 		sum_frames(m);
 		err = take_totals(m, row, row_to);
 		if (err)
 			return err;
-		from = to;
+		from = m->ends[container];
 		row = row_to;
 	}
 	return 0;
@@ -411,12 +464,14 @@ static int reserve(struct maker *m)
 	m->self = calloc(nodes + 1, sizeof(*m->self));
 	m->group = calloc(frames + 1, sizeof(*m->group));
 	m->items = calloc((size_t)profile__n_cells(p) + 1, sizeof(*m->items));
+	m->cells = calloc((size_t)profile__n_cells(p) + 1, sizeof(*m->cells));
+	m->ends = calloc((size_t)m->s->n_containers + 1, sizeof(*m->ends));
 	m->node_total = calloc(nodes + 1, sizeof(*m->node_total));
 	m->frame_total = calloc(frames + 1, sizeof(*m->frame_total));
 	m->touched = calloc(nodes + 1, sizeof(*m->touched));
-	m->is_touched = calloc(nodes + 1, sizeof(*m->is_touched));
-	return m->self && m->group && m->items && m->node_total && m->frame_total && m->touched &&
-			       m->is_touched
+	m->is_recursive = calloc(nodes + 1, sizeof(*m->is_recursive));
+	return m->self && m->group && m->items && m->cells && m->ends && m->node_total &&
+			       m->frame_total && m->touched && m->is_recursive
 		       ? 0
 		       : -ENOMEM;
 }
@@ -448,10 +503,12 @@ int rows__new(const struct selection *s, enum report_by by, struct rows *ret)
 	free(m.self);
 	free(m.group);
 	free(m.items);
+	free(m.cells);
+	free(m.ends);
 	free(m.node_total);
 	free(m.frame_total);
 	free(m.touched);
-	free(m.is_touched);
+	free(m.is_recursive);
 	if (err) {
 		rows__free(&m.rows);
 		return err;
