@@ -105,7 +105,7 @@ demo: ## install what is missing, build, record a leaking container, show what w
 check-vm: ## run the tool in virtual machines with Debian's kernels (VM_KERNELS="bullseye bookworm trixie sid")
 	$(Q)tools/setup.sh vm
 	$(Q)$(MAKE) --no-print-directory all $(BUILD)/tests/vm/probe_smoke
-	$(Q)BUILD=$(BUILD) tests/run tests/vm/run
+	$(Q)BUILD=$(BUILD) tests/run -t 1800 tests/vm/run
 
 clean: ## remove everything made
 	rm -rf $(BUILD) pymemscope

@@ -7,7 +7,7 @@ set -eu
 build='gcc make clang llvm pkg-config bpftool libbpf-dev libelf-dev zlib1g-dev libsqlite3-dev libjson-c-dev uthash-dev'
 run='runc python3 sqlite3'
 test='libcmocka-dev jq libxml2-utils'
-vm='qemu-system-x86 busybox-static e2fsprogs cpio xz-utils zstd'
+vm='qemu-system-x86 busybox-static e2fsprogs kmod xz-utils zstd'
 
 case "${1-}" in
 build) want=$build ;;
