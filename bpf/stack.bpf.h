@@ -178,19 +178,39 @@ static long store_frame(__u32 i, void *arg)
 	return walk_step(k, k->out + i);
 }
 
-/* The verifier goes through a loop step by step, but only once through the body of bpf_loop (5.17): loads are fast. */
-static __always_inline void walk_frames(struct walk *k, bool store)
+/*
+ * Before 5.17. Functions of their own: what a step keeps on the stack must not count for the callers, who share 512 bytes
+ * with all they call.
+ */
+static __noinline void hash_frames(struct walk *k)
 {
 	__u32 i;
 
-	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_loop)) {
-		bpf_loop(MAX_FRAMES, store ? store_frame : hash_frame, k, 0);
-	} else {
-		for (i = 0; i < MAX_FRAMES; i++) {
-			if (walk_step(k, store ? k->out + i : NULL))
-				break;
-		}
+	for (i = 0; i < MAX_FRAMES; i++) {
+		if (walk_step(k, NULL))
+			break;
 	}
+}
+
+static __noinline void store_frames(struct walk *k)
+{
+	__u32 i;
+
+	for (i = 0; i < MAX_FRAMES; i++) {
+		if (walk_step(k, k->out + i))
+			break;
+	}
+}
+
+/* The verifier goes through a loop step by step, but only once through the body of bpf_loop (5.17): loads are fast. */
+static __always_inline void walk_frames(struct walk *k, bool store)
+{
+	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_loop))
+		bpf_loop(MAX_FRAMES, store ? store_frame : hash_frame, k, 0);
+	else if (store)
+		store_frames(k);
+	else
+		hash_frames(k);
 	if (k->frame && k->r.status == STACK_COMPLETE)
 		k->r.status = STACK_CUT;
 }
