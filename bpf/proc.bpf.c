@@ -8,6 +8,13 @@
 /* Tell user space of every exec on the host (it looks for new Python processes). */
 const volatile bool tell_every_exec = false;
 
+/*
+ * A command that we run ourselves (record -- COMMAND) is held at its exec and at its first own instruction, until user
+ * space has looked for an interpreter. Set by user space, for as long as the command has not become Python.
+ */
+bool hold_execs = false;
+#define SIGSTOP 19
+
 __u32 forked_cnt = 0;
 
 /* Distinct while pids are; a number that comes round again within 512 forks is told apart by the count. */
@@ -17,14 +24,14 @@ static __always_inline __u32 forked_proc_id(__u32 tgid)
 	return PROC_ID_FORKED | (forked_cnt & 0x1ff) << 22 | (tgid & 0x3fffff);
 }
 
-static __always_inline int send_proc(__u16 kind, struct task_struct *task, __u32 proc_id, __u32 parent_tgid,
+static __always_inline bool send_proc(__u16 kind, struct task_struct *task, __u32 proc_id, __u32 parent_tgid,
 				     __u32 parent_proc_id, __s32 exit_code)
 {
 	struct rec_proc *rec = bpf_ringbuf_reserve(&ring, sizeof(*rec), 0);
 
 	if (!rec) {
 		counter_add(CTR_RING_FULL_PROC, 1);
-		return 0;
+		return false;
 	}
 	rec->hdr.kind = kind;
 	rec->hdr.len = sizeof(*rec);
@@ -36,7 +43,7 @@ static __always_inline int send_proc(__u16 kind, struct task_struct *task, __u32
 	rec->parent_proc_id = parent_proc_id;
 	rec->exit_code = exit_code;
 	bpf_ringbuf_submit(rec, BPF_RB_FORCE_WAKEUP);
-	return 0;
+	return true;
 }
 
 SEC("tp_btf/sched_process_fork")
@@ -56,7 +63,8 @@ int BPF_PROG(proc_fork, struct task_struct *parent, struct task_struct *child)
 		counter_add(CTR_TARGETS_FULL, 1);
 		copy.proc_id = 0;
 	}
-	return send_proc(REC_FORK, child, copy.proc_id, parent_tgid, t->proc_id, 0);
+	send_proc(REC_FORK, child, copy.proc_id, parent_tgid, t->proc_id, 0);
+	return 0;
 }
 
 static __always_inline void forget_target(__u32 tgid)
@@ -76,7 +84,9 @@ int BPF_PROG(proc_exec, struct task_struct *task)
 		return 0;
 	if (t)
 		forget_target(tgid);
-	return send_proc(REC_EXEC, task, proc_id, 0, 0, 0);
+	if (send_proc(REC_EXEC, task, proc_id, 0, 0, 0) && t && hold_execs)
+		bpf_send_signal(SIGSTOP);
+	return 0;
 }
 
 /* Fires for each thread; the last one out ends the process (signal_struct.live is already counted down). */
@@ -91,5 +101,16 @@ int BPF_PROG(proc_exit, struct task_struct *task)
 		return 0;
 	proc_id = t->proc_id;
 	forget_target(tgid);
-	return send_proc(REC_EXIT, task, proc_id, 0, 0, BPF_CORE_READ(task, exit_code));
+	send_proc(REC_EXIT, task, proc_id, 0, 0, BPF_CORE_READ(task, exit_code));
+	return 0;
+}
+
+SEC("uprobe")
+int proc_entry(struct pt_regs *ctx)
+{
+	struct target *t = current_target();
+
+	if (t && hold_execs && send_proc(REC_ENTRY, (void *)bpf_get_current_task(), t->proc_id, 0, 0, 0))
+		bpf_send_signal(SIGSTOP);
+	return 0;
 }

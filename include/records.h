@@ -51,6 +51,7 @@ enum record_kind {
 	REC_EXEC = 3,
 	REC_FORK = 4,
 	REC_EXIT = 5,
+	REC_ENTRY = 6, /* a held program has reached its first own instruction */
 	REC_KIND_MAX,
 };
 

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -21,6 +22,8 @@ static void become(char **argv, int go_fd, int error_fd)
 	int err;
 
 	signal(SIGPIPE, SIG_DFL);
+	/* While it is held (tracker.c), our own death must not leave it stopped. */
+	prctl(PR_SET_PDEATHSIG, SIGCONT);
 	if (read(go_fd, &byte, 1) == 1) {
 		execvp(argv[0], argv);
 		err = errno;

@@ -25,6 +25,7 @@ int record__check(const void *data, size_t len)
 	case REC_EXEC:
 	case REC_FORK:
 	case REC_EXIT:
+	case REC_ENTRY:
 		return hdr->len == sizeof(struct rec_proc) ? 0 : -EBADMSG;
 	default:
 		return -EBADMSG;

@@ -348,6 +348,35 @@ int session__start(struct session *s)
 	return s->opts.signals & 1u << SIGNAL_RESIDENT ? attach_faults(s) : 0;
 }
 
+static int add_link(struct session_links *l, struct bpf_link *link)
+{
+	if (!link)
+		return -errno;
+	l->link[l->n++] = link;
+	return 0;
+}
+
+void session__hold_execs(struct session *s, bool on)
+{
+	s->bpf->bss->hold_execs = on;
+}
+
+int session__attach_entry(struct session *s, pid_t tgid, const char *path, uint64_t offset, struct session_links **ret)
+{
+	struct session_links *l = calloc(1, sizeof(*l) + sizeof(l->link[0]));
+	int err;
+
+	if (!l)
+		return -ENOMEM;
+	err = add_link(l, bpf_program__attach_uprobe(s->bpf->progs.proc_entry, false, tgid, path, offset));
+	if (err) {
+		session_links__free(l);
+		return err;
+	}
+	*ret = l;
+	return 0;
+}
+
 int session__set_interpreter(struct session *s, uint32_t interp, const struct py_walk *walk)
 {
 	if (bpf_map_update_elem(bpf_map__fd(s->bpf->maps.interpreters), &interp, walk, BPF_ANY))
@@ -395,14 +424,6 @@ static struct bpf_program *entry_program(struct session *s, const struct probe_s
 	default:
 		return NULL;
 	}
-}
-
-static int add_link(struct session_links *l, struct bpf_link *link)
-{
-	if (!link)
-		return -errno;
-	l->link[l->n++] = link;
-	return 0;
 }
 
 /* Return probe first: an entry seen without its return would leave a pending allocation. */

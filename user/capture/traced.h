@@ -27,6 +27,8 @@ struct traced {
 	uint32_t interp_slot;
 	struct code_cache *codes; /* shared by a family of forks */
 	struct session_links *links; /* owned */
+	struct session_links *entry; /* owned; of a held command */
+	bool held; /* was stopped by us: to be let go */
 	struct pagemap *pagemap; /* during a sweep */
 	uint64_t cpu_ticks_first, cpu_ticks_last;
 	/* A new program image may not have mapped its interpreter yet: when to look again, and how often we did. */
@@ -39,6 +41,7 @@ struct traced {
 struct known_stack {
 	uint64_t stack_id; /* key */
 	uint32_t node;
+	uint32_t process; /* index in the profile */
 	uint32_t tid;
 	UT_hash_handle hh;
 };

@@ -6,6 +6,7 @@
 #include "capture/tracker.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,6 +40,8 @@ struct tracker {
 	uint32_t n_walks;
 	uint32_t next_proc_id;
 	uint32_t n_python;
+	struct interp_cache *interps;
+	bool holding; /* the command has not become Python yet */
 	char why[512];
 };
 
@@ -79,6 +82,13 @@ static uint32_t container_of_cgroup(struct tracker *t, pid_t tgid, uint64_t cgro
 	uint64_t own = 0;
 	int64_t i;
 
+	if (cgroup_id) {
+		for (i = 0; i < profile__n_containers(t->deps.profile); i++) {
+			if (profile__container(t->deps.profile, i)->cgroup_id == cgroup_id)
+				return i;
+		}
+	}
+
 	if (cgroups__path_of_process(t->deps.cgroups, tgid, path, sizeof(path)) ||
 	    (cgroup_id && (cgroups__id_of_path(t->deps.cgroups, path, &own) || own != cgroup_id))) {
 		if (!cgroup_id || cgroups__path_of_id(t->deps.cgroups, cgroup_id, path, sizeof(path)))
@@ -88,6 +98,8 @@ static uint32_t container_of_cgroup(struct tracker *t, pid_t tgid, uint64_t cgro
 		cgroups__id_of_path(t->deps.cgroups, path, &own);
 		c.cgroup_id = own;
 	}
+	if (own && !cgroup_id)
+		return container_of_cgroup(t, tgid, own);
 	container_names__lookup(t->deps.names, path, &found);
 	c.path = path;
 	c.id = found.id;
@@ -200,25 +212,25 @@ static int tell_kernel(struct tracker *t, const struct traced *tr, uint32_t sign
 /* Makes a traced process Python once its interpreter is known. */
 static int adopt_interp(struct tracker *t, struct traced *tr, const struct interp *in)
 {
-	struct profile_process p = *profile__process(t->deps.profile, tr->process);
+	struct profile_process p;
 	char command[1024];
 	int err;
 
+	/* The kernel side first: until it knows, stacks are lost. */
 	tr->interp = malloc(sizeof(*in));
 	if (!tr->interp)
 		return -ENOMEM;
 	*tr->interp = *in;
 	err = slot_of_walk(t, &in->layout.walk, &tr->interp_slot);
+	err = err ? err : tell_kernel(t, tr, t->signals);
 	if (err)
 		return err;
+	p = *profile__process(t->deps.profile, tr->process);
 	if (!proc__cmdline(t->deps.proc, tr->tgid, command, sizeof(command)))
 		p.command = command;
 	p.python = in->version_text;
 	p.interpreter = in->path;
 	profile__update_process(t->deps.profile, tr->process, &p);
-	err = tell_kernel(t, tr, t->signals);
-	if (err)
-		return err;
 	tr->python = true;
 	t->n_python++;
 	attach_probes(t, tr);
@@ -226,6 +238,28 @@ static int adopt_interp(struct tracker *t, struct traced *tr, const struct inter
 }
 
 /* ---- processes ---- */
+
+/* The stop may still be on its way: it is looked for again in upkeep. */
+static void let_go(struct traced *tr)
+{
+	if (tr->held)
+		kill(tr->tgid, SIGCONT);
+}
+
+static void attach_entry(struct tracker *t, struct traced *tr)
+{
+	struct elf_file *f;
+	char path[64];
+	uint64_t offset;
+
+	snprintf(path, sizeof(path), "/proc/%d/exe", (int)tr->tgid);
+	if (elf_file__open(path, &f))
+		return;
+	if (!elf_file__entry(f, &offset))
+		session__attach_entry(t->deps.session, tr->tgid, path, offset, &tr->entry);
+	elf_file__free(f);
+}
+
 
 static struct traced *new_traced(struct tracker *t, pid_t tgid, uint32_t proc_id, struct code_cache *codes)
 {
@@ -290,7 +324,8 @@ static void end_traced(struct traced *tr, bool exec)
 	tr->replaced = exec;
 	tr->retry_at_ns = 0;
 	session_links__free(tr->links);
-	tr->links = NULL;
+	session_links__free(tr->entry);
+	tr->links = tr->entry = NULL;
 }
 
 /*
@@ -333,7 +368,7 @@ static int take_in(struct tracker *t, pid_t tgid, bool retry)
 	in = calloc(1, sizeof(*in));
 	if (!in)
 		return -ENOMEM;
-	err = interp__of_process(tgid, in, &why);
+	err = interp_cache__look(t->interps, tgid, in, &why);
 	if (err == -ENOTSUP)
 		snprintf(t->why, sizeof(t->why), "%.200s (Python %s): %s", in->path, in->version_text, why ? why : "");
 	if (err && t->scope.kind == SCOPE_ALL && !(retry && err == -ENOENT))
@@ -387,6 +422,39 @@ static int take_in_one(pid_t tgid, void *arg)
 	return 0;
 }
 
+/* True when the process is a child, at any depth, of one that is traced. */
+static bool descends(struct tracker *t, pid_t tgid)
+{
+	struct proc_stat stat;
+	int depth;
+
+	for (depth = 0; depth < 64 && tgid > 1; depth++) {
+		if (tgid == t->scope.tgid)
+			return depth > 0;
+		if (proc__stat(t->deps.proc, tgid, &stat))
+			return false;
+		tgid = stat.ppid;
+	}
+	return false;
+}
+
+static int take_in_descendant(pid_t tgid, void *arg)
+{
+	struct tracker *t = arg;
+
+	if (descends(t, tgid))
+		take_in(t, tgid, false);
+	return 0;
+}
+
+/* The process itself decides what is said; its children of before come along. */
+static int take_in_tree(struct tracker *t)
+{
+	int err = take_in(t, t->scope.tgid, false);
+
+	return err ? err : proc__for_each_process(t->deps.proc, take_in_descendant, t);
+}
+
 int tracker__start(struct tracker *t, struct session *session)
 {
 	t->deps.session = session;
@@ -396,7 +464,7 @@ int tracker__start(struct tracker *t, struct session *session)
 	case SCOPE_CGROUP:
 		return cgroups__for_each_process(t->deps.cgroups, t->scope.cgroup_path, take_in_one, t);
 	default:
-		return t->scope.tgid ? take_in(t, t->scope.tgid, false) : 0;
+		return t->scope.tgid ? take_in_tree(t) : 0;
 	}
 }
 
@@ -405,6 +473,8 @@ int tracker__add_command(struct tracker *t, pid_t tgid)
 	struct traced *tr = new_traced(t, tgid, ++t->next_proc_id, NULL);
 
 	t->scope.tgid = tgid;
+	t->holding = true;
+	session__hold_execs(t->deps.session, true);
 	return tr ? tell_kernel(t, tr, 0) : -ENOMEM;
 }
 
@@ -421,7 +491,7 @@ static void retry_interps(struct tracker *t)
 		if (!tr->retry_at_ns || now < tr->retry_at_ns)
 			continue;
 		in = calloc(1, sizeof(*in));
-		err = in ? interp__of_process(tr->tgid, in, &why) : -ENOMEM;
+		err = in ? interp_cache__look(t->interps, tr->tgid, in, &why) : -ENOMEM;
 		tr->retry_at_ns = 0;
 		if (!err)
 			adopt_interp(t, tr, in);
@@ -431,8 +501,25 @@ static void retry_interps(struct tracker *t)
 	}
 }
 
+/* Whom we stopped and who still is stopped. */
+static void let_go_again(struct tracker *t)
+{
+	struct proc_stat stat;
+	struct traced *tr;
+
+	for (tr = t->traced; tr; tr = tr->hh.next) {
+		if (!tr->held)
+			continue;
+		if (proc__stat(t->deps.proc, tr->tgid, &stat) || stat.state != 'T')
+			tr->held = tr->entry != NULL;
+		else
+			let_go(tr);
+	}
+}
+
 void tracker__upkeep(struct tracker *t)
 {
+	let_go_again(t);
 	retry_interps(t);
 	settle_ended(t);
 }
@@ -471,6 +558,43 @@ static void on_fork(struct tracker *t, const struct rec_proc *rec)
 	attach_probes(t, tr);
 }
 
+/*
+ * A held command: at its exec a static interpreter is there to be found; of others the libraries are mapped when the
+ * program's own first instruction is reached.
+ */
+static void on_exec(struct tracker *t, pid_t tgid)
+{
+	struct traced *tr;
+
+	take_in(t, tgid, true);
+	tr = find_alive(t, tgid);
+	if (!tr || !t->holding)
+		return;
+	tr->held = true;
+	if (tr->python)
+		t->holding = false;
+	else
+		attach_entry(t, tr);
+	session__hold_execs(t->deps.session, t->holding);
+	let_go(tr);
+}
+
+static void on_entry(struct tracker *t, struct traced *tr)
+{
+	if (!tr || tr->ended)
+		return;
+	tr->held = true;
+	tr->retry_at_ns = 1;
+	retry_interps(t);
+	session_links__free(tr->entry);
+	tr->entry = NULL;
+	if (tr->python) {
+		t->holding = false;
+		session__hold_execs(t->deps.session, false);
+	}
+	let_go(tr);
+}
+
 static void on_proc(const struct rec_proc *rec, void *arg)
 {
 	struct traced *tr;
@@ -481,10 +605,14 @@ static void on_proc(const struct rec_proc *rec, void *arg)
 		return;
 	}
 	tr = find_traced(t, rec->proc_id);
+	if (rec->hdr.kind == REC_ENTRY) {
+		on_entry(t, tr);
+		return;
+	}
 	if (tr)
 		end_traced(tr, rec->hdr.kind == REC_EXEC);
 	if (rec->hdr.kind == REC_EXEC && (tr || in_scope(t, rec->hdr.tgid)))
-		take_in(t, rec->hdr.tgid, true);
+		on_exec(t, rec->hdr.tgid);
 }
 
 /* A process whose fork or exec record was dropped. */
@@ -529,16 +657,20 @@ static int64_t resolve_stack(struct tracker *t, struct traced *tr, const struct 
 	return node;
 }
 
+/* A process that was moved to another cgroup goes on as another item of the profile. */
 static void move_to_cgroup(struct tracker *t, struct traced *tr, uint64_t cgroup_id)
 {
 	struct profile_process p = *profile__process(t->deps.profile, tr->process);
 	uint32_t container = container_of_cgroup(t, tr->tgid, cgroup_id);
+	int64_t process;
 
 	tr->cgroup_id = cgroup_id;
-	if (container == PROFILE_NONE)
+	if (container == PROFILE_NONE || container == p.container)
 		return;
 	p.container = container;
-	profile__update_process(t->deps.profile, tr->process, &p);
+	process = profile__add_process(t->deps.profile, &p);
+	if (process >= 0)
+		tr->process = process;
 	refresh_container(t, container);
 }
 
@@ -565,13 +697,14 @@ static void on_stack(const struct rec_stack *rec, void *arg)
 		HASH_ADD(hh, t->stacks, stack_id, sizeof(known->stack_id), known);
 	}
 	known->node = node;
+	known->process = tr->process;
 	known->tid = rec->tid;
 }
 
 /* Node and thread of a stack id, pseudo stacks and lost ones included. */
-static struct known_stack look_up_stack(struct tracker *t, uint64_t stack_id)
+static struct known_stack look_up_stack(struct tracker *t, const struct traced *tr, uint64_t stack_id)
 {
-	struct known_stack *known, none = {};
+	struct known_stack *known, none = { .process = tr->process };
 	int64_t node;
 
 	HASH_FIND(hh, t->stacks, &stack_id, sizeof(stack_id), known);
@@ -604,8 +737,8 @@ static void on_count(const struct count_key *key, const struct count_value *delt
 
 	if (!tr || key->kind >= KIND_MAX)
 		return;
-	stack = look_up_stack(t, key->stack_id);
-	profile__add(t->deps.profile, tr->process, stack.tid, stack.node, key->kind, &sums);
+	stack = look_up_stack(t, tr, key->stack_id);
+	profile__add(t->deps.profile, stack.process, stack.tid, stack.node, key->kind, &sums);
 }
 
 static void on_gc(const struct rec_gc *rec, void *arg)
@@ -623,7 +756,7 @@ static void on_gc(const struct rec_gc *rec, void *arg)
 	if (!tr)
 		return;
 	gc.process = tr->process;
-	gc.node = look_up_stack(t, rec->stack_id).node;
+	gc.node = look_up_stack(t, tr, rec->stack_id).node;
 	profile__add_gc(t->deps.profile, &gc);
 }
 
@@ -672,10 +805,10 @@ static bool page_is_gone(const struct page_key *key, const struct page_value *v,
 		return false;
 	sums.free_bytes = ((uint64_t)v->pages * sysconf(_SC_PAGESIZE)) << session__page_shift(t->deps.session);
 	back.alloc_bytes = sums.free_bytes;
-	stack = look_up_stack(t, v->stack_id);
-	profile__add(t->deps.profile, tr->process, stack.tid, stack.node, v->kind, &sums);
-	stack = look_up_stack(t, STACK_GIVEN_BACK);
-	profile__add(t->deps.profile, tr->process, stack.tid, stack.node, v->kind, &back);
+	stack = look_up_stack(t, tr, v->stack_id);
+	profile__add(t->deps.profile, stack.process, stack.tid, stack.node, v->kind, &sums);
+	stack = look_up_stack(t, tr, STACK_GIVEN_BACK);
+	profile__add(t->deps.profile, stack.process, stack.tid, stack.node, v->kind, &back);
 	return true;
 }
 
@@ -738,6 +871,10 @@ int tracker__new(const struct scope *scope, uint32_t signals, const struct track
 	t->scope = *scope;
 	t->signals = signals;
 	t->deps = *deps;
+	if (interp_cache__new(&t->interps)) {
+		free(t);
+		return -ENOMEM;
+	}
 	*ret = t;
 	return 0;
 }
@@ -746,6 +883,8 @@ static void free_traced(struct tracker *t, struct traced *tr)
 {
 	HASH_DEL(t->traced, tr);
 	session_links__free(tr->links);
+	session_links__free(tr->entry);
+	let_go(tr);
 	code_cache__unref(tr->codes);
 	pagemap__free(tr->pagemap);
 	free(tr->interp);
@@ -770,5 +909,6 @@ void tracker__free(struct tracker *t)
 		HASH_DEL(t->sites, set);
 		free(set);
 	}
+	interp_cache__free(t->interps);
 	free(t);
 }

@@ -486,3 +486,12 @@ bool elf_file__has_symtab(const struct elf_file *f)
 {
 	return f->symtab.cnt > 0;
 }
+
+int elf_file__entry(const struct elf_file *f, uint64_t *ret)
+{
+	GElf_Ehdr ehdr;
+
+	if (!gelf_getehdr(f->elf, &ehdr) || !ehdr.e_entry)
+		return -ENOENT;
+	return elf_file__file_offset(f, ehdr.e_entry, ret);
+}

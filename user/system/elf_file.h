@@ -49,6 +49,8 @@ int elf_file__addr_of_mapping(const struct elf_file *f, uint64_t offset, bool ex
 int elf_file__read(const struct elf_file *f, uint64_t addr, void *buf, size_t len);
 /* The first USDT probe of that name (section .note.stapsdt); its address is right also in a prelinked file. -ENOENT. */
 int elf_file__usdt(const struct elf_file *f, const char *provider, const char *name, struct elf_usdt *ret);
+/* File offset of the program's first own instruction (e_entry): the dynamic linker is done when it is reached. -ENOENT. */
+int elf_file__entry(const struct elf_file *f, uint64_t *ret);
 /* GNU build id as hex into buf (65 bytes); "" where there is none. */
 void elf_file__build_id(const struct elf_file *f, char buf[65]);
 bool elf_file__has_symtab(const struct elf_file *f);
