@@ -50,10 +50,20 @@ static __always_inline __u64 cgroup_id_of(struct task_struct *task)
 	return BPF_CORE_READ(css, cgroup, kn, id);
 }
 
+/* Since 5.11 the current task can be read in place, which costs a load where a probe read costs 20 ns. */
+static __always_inline bool has_task_btf(void)
+{
+	return bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_get_current_task_btf);
+}
+
 static __always_inline __u64 current_cgroup_id(void)
 {
 	if (!cgroup_v1)
 		return bpf_get_current_cgroup_id();
+	if (has_task_btf() && bpf_core_enum_value_exists(enum cgroup_subsys_id, memory_cgrp_id))
+		return bpf_get_current_task_btf()
+			->cgroups->subsys[bpf_core_enum_value(enum cgroup_subsys_id, memory_cgrp_id)]
+			->cgroup->kn->id;
 	return cgroup_id_of((struct task_struct *)bpf_get_current_task());
 }
 

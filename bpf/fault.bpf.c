@@ -34,21 +34,22 @@ static __always_inline bool page_followed(__u64 page)
 	return !(PY_HASH_STEP(0, page) & ((1ull << (shift & 31)) - 1));
 }
 
-/* A page that was followed is gone, or another fault's now. */
-static __always_inline void forget_page(const struct target *t, const struct page_key *key)
+/* Remembers who brought a page in. One that is remembered already had been given back, or it could not fault again. */
+static __always_inline void follow_page(const struct target *t, const struct page_key *key, const struct page_value *v)
 {
 	struct page_value *p = bpf_map_lookup_elem(&pages, key);
-	struct page_value found;
 	__u64 bytes;
 
-	if (!p)
+	if (!p) {
+		if (bpf_map_update_elem(&pages, key, v, BPF_NOEXIST))
+			counter_add(CTR_PAGES_FULL, 1);
 		return;
-	found = *p;
-	bpf_map_delete_elem(&pages, key);
-	bytes = ((__u64)found.pages * page_bytes) << (page_sampling_shift & 31);
-	count_free(found.stack_id, t->proc_id, found.kind, 1, bytes);
+	}
+	bytes = ((__u64)p->pages * page_bytes) << (page_sampling_shift & 31);
+	count_free(p->stack_id, t->proc_id, p->kind, 1, bytes);
 	/* What a line gives back is no longer a part of "given back, by whom is not known". */
-	count_alloc(STACK_GIVEN_BACK, t->proc_id, found.kind, 1, bytes);
+	count_alloc(STACK_GIVEN_BACK, t->proc_id, p->kind, 1, bytes);
+	*p = *v;
 }
 
 static __always_inline void charge(const struct target *t, struct fault_state *f, __u32 i, __s64 now)
@@ -69,12 +70,10 @@ static __always_inline void charge(const struct target *t, struct fault_state *f
 	count_alloc(f->stack_id, t->proc_id, kind, 1, gained * page_bytes);
 	if (f->stack_id < STACK_STATUS_MAX || !page_followed(f->page))
 		return;
-	forget_page(t, &key);
 	value.stack_id = f->stack_id;
 	value.pages = gained;
 	value.kind = kind;
-	if (bpf_map_update_elem(&pages, &key, &value, BPF_ANY))
-		counter_add(CTR_PAGES_FULL, 1);
+	follow_page(t, &key, &value);
 }
 
 static __always_inline struct fault_state *fault_state_of(__u32 tgid)
@@ -94,9 +93,7 @@ static __always_inline struct fault_state *fault_state_of(__u32 tgid)
  */
 static __always_inline bool faults_disabled(void)
 {
-	if (!bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_get_current_task_btf))
-		return false;
-	return bpf_get_current_task_btf()->pagefault_disabled;
+	return has_task_btf() && bpf_get_current_task_btf()->pagefault_disabled;
 }
 
 static __noinline int on_fault(__u64 addr)

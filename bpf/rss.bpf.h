@@ -68,20 +68,43 @@ struct task_struct___old {
 #define MEMBER_ANON 1
 #define MEMBER_FILE 0
 #define MEMBER_SHMEM 3
-static __always_inline __s64 percpu_counter_value(const struct percpu_counter *c)
+/*
+ * Since 6.2: an array of percpu_counter whose per-CPU parts stand side by side (lib/percpu_counter.c,
+ * percpu_counter_init_many, 6.6), so that one read fetches a CPU's parts of all; before, each stands for itself.
+ */
+#define N_MEMBERS 4
+
+static __always_inline void add_percpu_parts(struct mm_struct *mm, __u32 cpu, __s64 *sum)
 {
-	__s64 sum = BPF_CORE_READ(c, count);
-	void *counters = BPF_CORE_READ(c, counters);
-	__s32 part;
+	void *anon = BPF_CORE_READ(mm, rss_stat[MEMBER_ANON].counters);
+	void *file = BPF_CORE_READ(mm, rss_stat[MEMBER_FILE].counters);
+	void *shmem = BPF_CORE_READ(mm, rss_stat[MEMBER_SHMEM].counters);
+	__u64 offset = percpu_offsets[cpu & (MAX_SUMMED_CPUS - 1)];
+	__s32 part[N_MEMBERS] = {};
+
+	if (!offset)
+		return;
+	if (anon == file + 4 && shmem == file + 12) {
+		bpf_probe_read_kernel(part, sizeof(part), file + offset);
+	} else {
+		bpf_probe_read_kernel(&part[MEMBER_ANON], 4, anon + offset);
+		bpf_probe_read_kernel(&part[MEMBER_FILE], 4, file + offset);
+		bpf_probe_read_kernel(&part[MEMBER_SHMEM], 4, shmem + offset);
+	}
+	sum[0] += part[MEMBER_ANON];
+	sum[1] += part[MEMBER_FILE];
+	sum[2] += part[MEMBER_SHMEM];
+}
+
+static __always_inline void rss_percpu(struct mm_struct *mm, __s64 rss[RSS_KINDS])
+{
 	__u32 cpu;
 
-	for (cpu = 0; cpu < MAX_SUMMED_CPUS && cpu < cpu_cnt; cpu++) {
-		part = 0;
-		if (percpu_offsets[cpu])
-			bpf_probe_read_kernel(&part, sizeof(part), counters + percpu_offsets[cpu]);
-		sum += part;
-	}
-	return sum;
+	rss[0] = BPF_CORE_READ(mm, rss_stat[MEMBER_ANON].count);
+	rss[1] = BPF_CORE_READ(mm, rss_stat[MEMBER_FILE].count);
+	rss[2] = BPF_CORE_READ(mm, rss_stat[MEMBER_SHMEM].count);
+	for (cpu = 0; cpu < MAX_SUMMED_CPUS && cpu < cpu_cnt; cpu++)
+		add_percpu_parts(mm, cpu, rss);
 }
 
 static __always_inline __s64 rss_old(struct task_struct *task, struct mm_struct *mm, int member)
@@ -109,9 +132,7 @@ static __always_inline int read_rss(struct task_struct *task, __s64 rss[RSS_KIND
 		rss[1] = rss_old(task, mm, MEMBER_FILE);
 		rss[2] = rss_old(task, mm, MEMBER_SHMEM);
 	} else {
-		rss[0] = percpu_counter_value(&mm->rss_stat[MEMBER_ANON]);
-		rss[1] = percpu_counter_value(&mm->rss_stat[MEMBER_FILE]);
-		rss[2] = percpu_counter_value(&mm->rss_stat[MEMBER_SHMEM]);
+		rss_percpu(mm, rss);
 	}
 	return 0;
 }

@@ -39,8 +39,12 @@ static __always_inline __u64 thread_pointer(void)
 	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
 
 #if defined(__TARGET_ARCH_x86)
+	if (has_task_btf())
+		return bpf_get_current_task_btf()->thread.fsbase;
 	return BPF_CORE_READ(task, thread.fsbase);
 #elif defined(__TARGET_ARCH_arm64)
+	if (has_task_btf())
+		return bpf_get_current_task_btf()->thread.uw.tp_value;
 	return BPF_CORE_READ(task, thread.uw.tp_value);
 #else
 #error "thread_pointer: this architecture is not known"
@@ -100,33 +104,76 @@ static __always_inline __u32 first_frame(const struct py_walk *w, struct target 
 	return *frame ? STACK_COMPLETE : STACK_NO_FRAME;
 }
 
-/* Reads one frame. Shims (C-stack frames without code) come out as all zero, so that depth counts loop steps. */
-static __always_inline bool read_frame(const struct py_walk *w, __u64 at, struct py_frame *f, __u64 *previous)
+/* Fields of a frame, by one read where the layout has a known shape (enum py_frame_shape). */
+struct frame_fields {
+	__u64 code;
+	__u64 previous;
+	__u64 instr;
+	__u32 owner;
+};
+
+static __always_inline bool read_fields_any(const struct py_walk *w, __u64 at, struct frame_fields *f)
 {
-	__u64 words[4];
 	__u8 owner = 0;
 
-	f->code = f->instr = f->check = 0;
-	if (!read_user(previous, sizeof(*previous), at + w->frame_previous))
+	if (!read_user(&f->previous, sizeof(f->previous), at + w->frame_previous) ||
+	    !read_user(&f->code, sizeof(f->code), at + w->frame_code))
 		return false;
-	if (w->skip_owner) {
-		if (!read_user(&owner, sizeof(owner), at + w->frame_owner))
-			return false;
-		if (owner >= w->skip_owner)
-			return true;
-	}
-	if (!read_user(&f->code, sizeof(f->code), at + w->frame_code))
+	if (w->skip_owner && !read_user(&owner, sizeof(owner), at + w->frame_owner))
 		return false;
+	f->owner = owner;
 	if (w->frame_kind == PY_FRAME_OBJECT) {
 		__s32 lasti = 0;
 
 		if (!read_user(&lasti, sizeof(lasti), at + w->frame_instr))
 			return false;
 		f->instr = (__u64)(__s64)lasti;
-	} else if (!read_user(&f->instr, sizeof(f->instr), at + w->frame_instr)) {
-		return false;
+		return true;
 	}
-	f->code &= ~(__u64)w->code_tag_mask;
+	return read_user(&f->instr, sizeof(f->instr), at + w->frame_instr);
+}
+
+static __always_inline bool read_fields(const struct py_walk *w, __u64 at, struct frame_fields *f)
+{
+	__u64 raw[10];
+
+	f->owner = 0;
+	switch (w->frame_shape) {
+	case PY_SHAPE_311:
+		if (!read_user(raw, 32, at + 32))
+			return false;
+		f->code = raw[0];
+		f->previous = raw[2];
+		f->instr = raw[3];
+		return true;
+	case PY_SHAPE_312:
+	case PY_SHAPE_314:
+		if (!read_user(raw, sizeof(raw), at))
+			return false;
+		f->code = raw[0];
+		f->previous = raw[1];
+		f->instr = raw[7];
+		f->owner = w->frame_shape == PY_SHAPE_312 ? raw[8] >> 48 & 0xff : raw[9] >> 16 & 0xff;
+		return true;
+	default:
+		return read_fields_any(w, at, f);
+	}
+}
+
+/* Reads one frame. Shims (C-stack frames without code) come out as all zero, so that depth counts loop steps. */
+static __always_inline bool read_frame(const struct py_walk *w, __u64 at, struct py_frame *f, __u64 *previous)
+{
+	struct frame_fields fields;
+	__u64 words[4];
+
+	f->code = f->instr = f->check = 0;
+	if (!read_fields(w, at, &fields))
+		return false;
+	*previous = fields.previous;
+	if (w->skip_owner && fields.owner >= w->skip_owner)
+		return true;
+	f->code = fields.code & ~(__u64)w->code_tag_mask;
+	f->instr = fields.instr;
 	if (!read_user(words, sizeof(words), f->code + w->code_filename))
 		return false;
 	f->check = PY_HASH_STEP(0, words[0]);

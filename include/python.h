@@ -17,6 +17,17 @@ enum py_frame_kind {
 	PY_FRAME_CURRENT = 2, /* 3.13+: PyThreadState.current_frame */
 };
 
+/*
+ * Where a frame's fields stand, when they stand as in the versions that people run: then one read of the frame fetches
+ * all. A layout that fits none is read field by field.
+ */
+enum py_frame_shape {
+	PY_SHAPE_ANY = 0,
+	PY_SHAPE_311 = 1, /* code 32, previous 48, prev_instr 56; no owner to look at */
+	PY_SHAPE_312 = 2, /* 3.12, 3.13: code 0, previous 8, instr 56, owner 70 */
+	PY_SHAPE_314 = 3, /* code 0, previous 8, instr 56, owner 74 */
+};
+
 enum py_libc {
 	PY_LIBC_GLIBC = 0,
 	PY_LIBC_MUSL = 1,
@@ -40,6 +51,7 @@ struct py_walk {
 	 * fourth word from co_filename on is co_zombieframe, which changes with every call.
 	 */
 	__u32 code_filename;
+	__u32 frame_shape; /* enum py_frame_shape */
 };
 
 /* One step of the hash behind stack ids and code checks. Both sides use it; the constant is 2^64 / golden ratio. */

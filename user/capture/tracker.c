@@ -151,11 +151,12 @@ static const struct site_set *sites_of(struct tracker *t, const struct interp *i
 	return set;
 }
 
-static int slot_of_walk(struct tracker *t, const struct py_walk *walk, uint32_t *ret)
+static int slot_of_walk(struct tracker *t, struct py_walk *walk, uint32_t *ret)
 {
 	uint32_t i;
 	int err;
 
+	walk->frame_shape = py_walk__shape(walk);
 	for (i = 0; i < t->n_walks; i++) {
 		if (!memcmp(&t->walks[i], walk, sizeof(*walk))) {
 			*ret = i;
@@ -221,7 +222,7 @@ static int adopt_interp(struct tracker *t, struct traced *tr, const struct inter
 	if (!tr->interp)
 		return -ENOMEM;
 	*tr->interp = *in;
-	err = slot_of_walk(t, &in->layout.walk, &tr->interp_slot);
+	err = slot_of_walk(t, &tr->interp->layout.walk, &tr->interp_slot);
 	err = err ? err : tell_kernel(t, tr, t->signals);
 	if (err)
 		return err;

@@ -250,3 +250,16 @@ int py_layout__of_runtime(const struct mem_reader *m, uint64_t runtime, uint16_t
 	*ret = l;
 	return 0;
 }
+
+uint32_t py_walk__shape(const struct py_walk *w)
+{
+	bool owner = w->skip_owner && w->frame_code == 0 && w->frame_previous == 8 && w->frame_instr == 56;
+
+	if (w->frame_kind == PY_FRAME_OBJECT)
+		return PY_SHAPE_ANY;
+	if (!w->skip_owner && w->frame_code == 32 && w->frame_previous == 48 && w->frame_instr == 56)
+		return PY_SHAPE_311;
+	if (owner && w->frame_owner == 70)
+		return PY_SHAPE_312;
+	return owner && w->frame_owner == 74 ? PY_SHAPE_314 : PY_SHAPE_ANY;
+}

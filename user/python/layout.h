@@ -76,6 +76,9 @@ struct py_layout {
 	} gc;
 };
 
+/* Which shape the frame offsets of a walk have. */
+uint32_t py_walk__shape(const struct py_walk *w);
+
 /*
  * The layout of a minor version from the generated table. Returns a static object, or NULL for a version that is not in
  * the table: such an interpreter gets no probe and no guess.
