@@ -115,10 +115,14 @@ enum fault_hook session__fault_hook(const struct session *s)
 	return s->fault_hook;
 }
 
-/* 5.19; kernels before 6.2 do not need it (bpf/rss.bpf.h). */
+/*
+ * 5.19; kernels before 6.2 do not need it (bpf/rss.bpf.h). The type is asked for as well, because libbpf takes a helper
+ * for supported when a program is refused for any other reason.
+ */
 static bool has_percpu_lookup(void)
 {
-	return libbpf_probe_bpf_helper(BPF_PROG_TYPE_SYSCALL, BPF_FUNC_map_lookup_percpu_elem, NULL) == 1;
+	return libbpf_probe_bpf_prog_type(BPF_PROG_TYPE_SYSCALL, NULL) == 1 &&
+	       libbpf_probe_bpf_helper(BPF_PROG_TYPE_SYSCALL, BPF_FUNC_map_lookup_percpu_elem, NULL) == 1;
 }
 
 /* Loads only what the chosen signals and hook need: the kernel may lack what the others want. */
