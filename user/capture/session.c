@@ -6,6 +6,7 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <linux/perf_event.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -154,6 +155,21 @@ static void choose_programs(struct session *s)
 	bpf_program__set_autoload(b->progs.fault_perf, resident && s->fault_hook == FAULT_HOOK_PERF);
 }
 
+/* Maps of signals that are off take no room (hash tables have their buckets from the start). */
+static void size_maps(struct session *s)
+{
+	if (!(s->opts.signals & 1u << SIGNAL_EXACT)) {
+		bpf_map__set_max_entries(s->bpf->maps.live, 1);
+		bpf_map__set_max_entries(s->bpf->maps.pending, 1);
+	}
+	if (!(s->opts.signals & 1u << SIGNAL_RESIDENT)) {
+		bpf_map__set_max_entries(s->bpf->maps.pages, 1);
+		bpf_map__set_max_entries(s->bpf->maps.fault_states, 1);
+	}
+	if (!(s->opts.signals & 1u << SIGNAL_GC))
+		bpf_map__set_max_entries(s->bpf->maps.gc_runs, 1);
+}
+
 static int open_and_load(struct session *s)
 {
 	int err;
@@ -162,6 +178,7 @@ static int open_and_load(struct session *s)
 	if (!s->bpf)
 		return -errno;
 	choose_programs(s);
+	size_maps(s);
 	s->cpu_cnt = libbpf_num_possible_cpus();
 	if (s->cpu_cnt < 0)
 		return s->cpu_cnt;
@@ -172,6 +189,7 @@ static int open_and_load(struct session *s)
 	err = pymemscope_bpf__load(s->bpf);
 	if (err)
 		return err;
+	malloc_trim(0); /* the kernel's type information, no longer needed */
 	s->counts_fd[0] = bpf_map__fd(s->bpf->maps.counts_a);
 	s->counts_fd[1] = bpf_map__fd(s->bpf->maps.counts_b);
 	return 0;
