@@ -44,6 +44,18 @@ struct {
 	__type(value, __u8);
 } stacks SEC(".maps") __weak;
 
+/* Code objects that user space has, by what tells them apart. Forgetting one means that it is sent again. */
+struct code_id {
+	__u64 code;
+	__u64 check; /* mixed with the address of the runtime: processes of one family of forks share */
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, MAX_KNOWN_CODES);
+	__type(key, struct code_id);
+	__type(value, __u8);
+} codes SEC(".maps") __weak;
+
 /*
  * What is counted, in two maps by turns: programs count in the one that the outer map points to; user space swaps in the
  * other (the kernel waits for running programs), then reads and empties the first at leisure. No count is ever lost

@@ -293,6 +293,76 @@ static __always_inline void fill_stack(struct rec_stack *rec, __u16 len, const s
 	rec->depth = r->depth;
 }
 
+/* Reads up to max bytes, fewer where the memory ends sooner; returns how many. */
+static __always_inline __u16 read_some(void *dst, __u32 max, __u64 addr)
+{
+	if (read_user(dst, max, addr))
+		return max;
+	if (read_user(dst, max / 4, addr))
+		return max / 4;
+	return read_user(dst, 64, addr) ? 64 : 0;
+}
+
+/* Sends a code object in the raw. Kernels before 5.17 leave that to user space: their verifier counts every step. */
+static __noinline long send_code(const struct py_walk *w, const struct target *t, const struct py_frame *f)
+{
+	struct code_id id = { .code = f->code, .check = f->check ^ t->runtime };
+	struct rec_code *rec;
+	__u8 one = 1;
+
+	if (!f->code || bpf_map_lookup_elem(&codes, &id))
+		return 0;
+	rec = bpf_ringbuf_reserve(&ring, sizeof(*rec), 0);
+	if (!rec) {
+		counter_add(CTR_RING_FULL_CODE, 1);
+		return 1;
+	}
+	rec->hdr.kind = REC_CODE;
+	rec->hdr.len = sizeof(*rec);
+	rec->hdr.tgid = bpf_get_current_pid_tgid() >> 32;
+	rec->hdr.time_ns = bpf_ktime_get_ns();
+	rec->code = rec->addr[0] = f->code;
+	rec->check = f->check;
+	rec->proc_id = t->proc_id;
+	rec->pad = 0;
+	__builtin_memset(rec->pad2, 0, sizeof(rec->pad2));
+	if (!read_user(&rec->addr[1], 32, f->code + w->code_filename))
+		rec->addr[1] = rec->addr[2] = rec->addr[3] = rec->addr[4] = 0;
+	rec->got[0] = read_some(rec->object, CODE_BYTES, rec->addr[0]);
+	rec->got[1] = read_some(rec->part[0], CODE_NAME_BYTES, rec->addr[1]);
+	rec->got[2] = read_some(rec->part[1], CODE_NAME_BYTES, rec->addr[2]);
+	rec->got[3] = read_some(rec->part[2], CODE_NAME_BYTES, rec->addr[3]);
+	rec->got[4] = read_some(rec->table, CODE_TABLE_BYTES, rec->addr[4]);
+	bpf_ringbuf_submit(rec, BPF_RB_NO_WAKEUP);
+	bpf_map_update_elem(&codes, &id, &one, BPF_ANY);
+	return 0;
+}
+
+/* A walk that sends the code objects on its way. */
+struct code_walk {
+	const struct py_walk *w;
+	const struct target *t;
+	__u64 frame;
+};
+
+static long send_code_of_frame(__u32 i, void *arg)
+{
+	struct code_walk *k = arg;
+	struct py_frame f;
+
+	if (!k->frame || !read_frame(k->w, k->frame, &f, &k->frame))
+		return 1;
+	return send_code(k->w, k->t, &f);
+}
+
+static __noinline void send_codes(const struct py_walk *w, const struct target *t, __u64 frame)
+{
+	struct code_walk k = { .w = w, .t = t, .frame = frame };
+
+	if (w && t && bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_loop))
+		bpf_loop(MAX_FRAMES, send_code_of_frame, &k, 0);
+}
+
 /* Sends a stack with its frames, walking it again. False: the ring was full, or the stack changed meanwhile. */
 static __noinline bool send_stack(const struct py_walk *w, const struct target *t, __u64 frame, __u64 cgroup_id,
 				  const struct walk_result *expect)
@@ -359,10 +429,12 @@ static __noinline __u64 stack_of_current(struct target *t)
 	if (bpf_map_lookup_elem(&stacks, &r->id))
 		return r->id;
 
-	if (!k.w || !r->depth)
+	if (!k.w || !r->depth) {
 		sent = send_stack_empty(t, cgroup_id, r);
-	else
+	} else {
+		send_codes(k.w, t, first);
 		sent = send_stack(k.w, t, first, cgroup_id, r);
+	}
 	if (sent)
 		bpf_map_update_elem(&stacks, &r->id, &one, BPF_ANY);
 	else

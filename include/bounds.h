@@ -14,6 +14,8 @@
 #define MAX_INTERPRETERS 64
 /* Stacks that the kernel remembers as already sent; the least recently used is forgotten and sent again. */
 #define MAX_KNOWN_STACKS 65536
+/* Code objects that the kernel remembers as already sent. */
+#define MAX_KNOWN_CODES 16384
 /* Stacks counted between two readings by user space, which reads every second; more go to one sum a process. */
 #define MAX_COUNTS 32768
 /* Blocks that the exact signal follows from allocation to free. */

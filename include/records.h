@@ -52,6 +52,7 @@ enum record_kind {
 	REC_FORK = 4,
 	REC_EXIT = 5,
 	REC_ENTRY = 6, /* a held program has reached its first own instruction */
+	REC_CODE = 7,
 	REC_KIND_MAX,
 };
 
@@ -89,6 +90,30 @@ struct rec_stack {
 	struct py_frame frames[];
 };
 _Static_assert(sizeof(struct rec_stack) == 48, "rec_stack");
+
+/*
+ * A code object as it stood in memory when a stack first went through it, so that it can be named after it was freed or
+ * its process has ended. Raw bytes: the object itself, then what its four words of the check point to (file name, name,
+ * qualified name, line table; one of them may be no pointer). Sent before the stack. What could not be read has got 0.
+ */
+#define CODE_BYTES 256
+#define CODE_PARTS 5
+#define CODE_NAME_BYTES 320
+#define CODE_TABLE_BYTES 2048
+struct rec_code {
+	struct rec_hdr hdr;
+	__u64 code;
+	__u64 check;
+	__u32 proc_id;
+	__u32 pad;
+	__u64 addr[CODE_PARTS];
+	__u16 got[CODE_PARTS]; /* bytes of each part */
+	__u8 pad2[6];
+	__u8 object[CODE_BYTES];
+	__u8 part[3][CODE_NAME_BYTES]; /* addr[1..3] */
+	__u8 table[CODE_TABLE_BYTES]; /* addr[4] */
+};
+_Static_assert(sizeof(struct rec_code) == 96 + CODE_BYTES + 3 * CODE_NAME_BYTES + CODE_TABLE_BYTES, "rec_code");
 
 /* One run of the collector; sent when it returns. */
 struct rec_gc {
@@ -192,6 +217,7 @@ enum counter {
 	CTR_ADDRESS_REUSED, /* a block handed out again without a free being seen */
 	CTR_ALLOC_FAILED, /* allocator returned null */
 	CTR_PAGES_FULL, /* page charged but not followed: `pages` was full */
+	CTR_RING_FULL_CODE, /* code object not sent: user space will read it from the process if it can */
 	CTR_EXACT_BYTES, /* bytes the exact signal saw allocated, to check the totals by */
 	CTR_STACK_STATUS, /* first of STACK_STATUS_MAX counters, one per enum stack_status */
 	CTR_MAX = CTR_STACK_STATUS + STACK_STATUS_MAX,

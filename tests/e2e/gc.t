@@ -1,7 +1,10 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
 """The gc signal sees each collection that gc.callbacks tells of."""
+import contextlib
 import os
+import sqlite3
+import statistics
 import sys
 import tempfile
 
@@ -24,6 +27,8 @@ def check(interpreter):
                 told += target.ask(order)["collections"]
             recorder.stop().succeeded()
         report = tool.report(file)
+        with contextlib.closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as db:
+            pauses = [row[0] for row in db.execute("SELECT pause_ns FROM gc ORDER BY time_ns")]
     seen = {one["generation"]: one for one in report["gc"]}
     notes = [note["note"] for note in report["notes"]]
     if not seen and any("collect" in note or "gc" in note for note in notes):
@@ -37,9 +42,15 @@ def check(interpreter):
         if generation is not None:
             ok(one["collections"] == truth or None in seen and one["collections"] < truth,
                f"generation {generation}: {one['collections']} of {truth} collections")
-    # The callbacks run around the collector up to 3.12 and inside it from 3.13 on; either way near it.
-    paused, waited = sum(one["pause_ns"] for one in seen.values()), sum(one["pause_ns"] for one in told)
-    ok(waited / 2 < paused < waited * 3 / 2, f"paused {paused} ns, by Python's clock {waited} ns")
+    check_pauses(pauses, [each["pause_ns"] for each in told])
+
+
+def check_pauses(seen, told):
+    """The target's own clock runs around the collector (up to 3.12) or inside it: never the same, and on a busy machine
+    often apart, when the target loses its CPU between the two, and our own traps are in its time. The median tells."""
+    is_(len(seen), len(told), "pauses in the recording")
+    off = statistics.median(abs(a - b) - max(100_000, b * 0.05) for a, b in zip(seen, told))
+    ok(off <= 0, f"half of the pauses are more than 5 % or 100 us off: {list(zip(seen, told))[:10]}")
 
 
 @test

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <uthash.h>
 
 #include "python/code.h"
@@ -97,6 +98,41 @@ static int find_or_read(struct code_cache *c, const struct mem_reader *m, const 
 	HASH_ADD(hh, c->entries, key, sizeof(e->key), e);
 	*ret = e;
 	return 0;
+}
+
+/* Memory as a record captured it, else of the process. */
+struct captured {
+	const struct rec_code *rec;
+	struct mem_reader process;
+};
+
+static int read_captured(const struct mem_reader *m, uint64_t addr, void *buf, size_t len)
+{
+	const struct captured *c = m->ctx;
+	const uint8_t *bytes[CODE_PARTS] = {
+		c->rec->object, c->rec->part[0], c->rec->part[1], c->rec->part[2], c->rec->table,
+	};
+	int i;
+
+	for (i = 0; i < CODE_PARTS; i++) {
+		uint64_t at = addr - c->rec->addr[i];
+
+		if (addr >= c->rec->addr[i] && at <= c->rec->got[i] && len <= c->rec->got[i] - at) {
+			memcpy(buf, bytes[i] + at, len);
+			return 0;
+		}
+	}
+	return mem__read(&c->process, addr, buf, len);
+}
+
+void code_cache__learn(struct code_cache *c, const struct rec_code *rec, pid_t tgid, const struct py_layout *l)
+{
+	const struct captured captured = { .rec = rec, .process = mem_reader__of_process(tgid) };
+	const struct mem_reader m = { .read = read_captured, .ctx = &captured };
+	const struct code_key key = { .addr = rec->code, .check = rec->check };
+	struct code_entry *e;
+
+	find_or_read(c, &m, l, &key, &e);
 }
 
 static const char *why_unnamed(int err)

@@ -19,6 +19,12 @@ struct code_cache *code_cache__ref(struct code_cache *c);
 void code_cache__unref(struct code_cache *c);
 
 /*
+ * Takes a code object as the kernel side captured it; what the capture lacks (a long line table) is read from the process
+ * tgid if it still can. What cannot be understood is left for code_cache__frame to read.
+ */
+void code_cache__learn(struct code_cache *c, const struct rec_code *rec, pid_t tgid, const struct py_layout *l);
+
+/*
  * Index in the profile of the frame, read from the process where it is not known yet. A code object that is gone, or is
  * another one now, gives a frame that says so (FRAME_REASON), never a wrong name. < 0: -ENOMEM.
  */

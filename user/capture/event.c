@@ -10,6 +10,13 @@ static int check_stack(const struct rec_stack *s, size_t len)
 	return len >= sizeof(*s) + s->depth * sizeof(s->frames[0]) ? 0 : -EBADMSG;
 }
 
+static int check_code(const struct rec_code *c, size_t len)
+{
+	if (len != sizeof(*c) || c->got[0] > CODE_BYTES || c->got[4] > CODE_TABLE_BYTES)
+		return -EBADMSG;
+	return c->got[1] > CODE_NAME_BYTES || c->got[2] > CODE_NAME_BYTES || c->got[3] > CODE_NAME_BYTES ? -EBADMSG : 0;
+}
+
 int record__check(const void *data, size_t len)
 {
 	const struct rec_hdr *hdr = data;
@@ -20,6 +27,8 @@ int record__check(const void *data, size_t len)
 	switch (hdr->kind) {
 	case REC_STACK:
 		return check_stack(data, hdr->len);
+	case REC_CODE:
+		return check_code(data, hdr->len);
 	case REC_GC:
 		return hdr->len == sizeof(struct rec_gc) ? 0 : -EBADMSG;
 	case REC_EXEC:
@@ -47,6 +56,7 @@ const char *counter__name(unsigned int counter)
 		[CTR_ADDRESS_REUSED] = "block_reused_without_free",
 		[CTR_ALLOC_FAILED] = "allocation_failed",
 		[CTR_PAGES_FULL] = "dropped.pages_not_followed",
+		[CTR_RING_FULL_CODE] = "code_objects_ring_full",
 		[CTR_EXACT_BYTES] = "exact_bytes",
 		[CTR_STACK_STATUS + STACK_COMPLETE] = "stack.complete",
 		[CTR_STACK_STATUS + STACK_CUT] = "stack.cut",

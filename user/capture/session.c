@@ -211,6 +211,9 @@ static int on_record(void *arg, void *data, size_t len)
 	case REC_STACK:
 		s->handlers.stack(data, s->handlers.arg);
 		break;
+	case REC_CODE:
+		s->handlers.code(data, s->handlers.arg);
+		break;
 	case REC_GC:
 		s->handlers.gc(data, s->handlers.arg);
 		break;

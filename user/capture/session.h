@@ -30,6 +30,7 @@ struct session_opts {
 /* What the session hands out; records have passed record__check. Called from poll and read_counts only. */
 struct session_handlers {
 	void (*stack)(const struct rec_stack *rec, void *arg);
+	void (*code)(const struct rec_code *rec, void *arg);
 	void (*gc)(const struct rec_gc *rec, void *arg);
 	void (*proc)(const struct rec_proc *rec, void *arg);
 	void (*count)(const struct count_key *key, const struct count_value *delta, void *arg);

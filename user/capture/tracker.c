@@ -675,6 +675,15 @@ static void move_to_cgroup(struct tracker *t, struct traced *tr, uint64_t cgroup
 	refresh_container(t, container);
 }
 
+static void on_code(const struct rec_code *rec, void *arg)
+{
+	struct tracker *t = arg;
+	struct traced *tr = find_traced(t, rec->proc_id);
+
+	if (tr && tr->interp)
+		code_cache__learn(tr->codes, rec, tr->tgid, &tr->interp->layout);
+}
+
 static void on_stack(const struct rec_stack *rec, void *arg)
 {
 	struct tracker *t = arg;
@@ -764,7 +773,7 @@ static void on_gc(const struct rec_gc *rec, void *arg)
 struct session_handlers tracker__handlers(struct tracker *t)
 {
 	return (struct session_handlers){
-		.stack = on_stack, .gc = on_gc, .proc = on_proc, .count = on_count, .arg = t
+		.stack = on_stack, .code = on_code, .gc = on_gc, .proc = on_proc, .count = on_count, .arg = t
 	};
 }
 
