@@ -52,7 +52,8 @@ static __always_inline void follow_page(const struct target *t, const struct pag
 	*p = *v;
 }
 
-static __always_inline void charge(const struct target *t, struct fault_state *f, __u32 i, __s64 now)
+/* Not inlined: its keys and values would stay on the stack under the walk. Called with a constant i. */
+static __noinline void charge(const struct target *t, struct fault_state *f, __u32 i, __s64 now)
 {
 	struct page_key key = { .page = f->page, .proc_id = t->proc_id };
 	__s64 gained = now - f->rss_pages[i];

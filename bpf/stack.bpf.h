@@ -104,6 +104,12 @@ static __always_inline __u32 first_frame(const struct py_walk *w, struct target 
 	return *frame ? STACK_COMPLETE : STACK_NO_FRAME;
 }
 
+/*
+ * Words of a frame that one read brings. All functions on the way to a frame share 512 bytes of stack; kernels before 6.8
+ * round each function's part up to 32.
+ */
+#define FRAME_WORDS 10
+
 /* Fields of a frame, by one read where the layout has a known shape (enum py_frame_shape). */
 struct frame_fields {
 	__u64 code;
@@ -133,10 +139,9 @@ static __always_inline bool read_fields_any(const struct py_walk *w, __u64 at, s
 	return read_user(&f->instr, sizeof(f->instr), at + w->frame_instr);
 }
 
-static __always_inline bool read_fields(const struct py_walk *w, __u64 at, struct frame_fields *f)
+static __always_inline bool read_fields(const struct py_walk *w, __u64 at, struct frame_fields *f,
+					__u64 raw[FRAME_WORDS])
 {
-	__u64 raw[10];
-
 	f->owner = 0;
 	switch (w->frame_shape) {
 	case PY_SHAPE_311:
@@ -148,7 +153,7 @@ static __always_inline bool read_fields(const struct py_walk *w, __u64 at, struc
 		return true;
 	case PY_SHAPE_312:
 	case PY_SHAPE_314:
-		if (!read_user(raw, sizeof(raw), at))
+		if (!read_user(raw, FRAME_WORDS * sizeof(*raw), at))
 			return false;
 		f->code = raw[0];
 		f->previous = raw[1];
@@ -164,17 +169,17 @@ static __always_inline bool read_fields(const struct py_walk *w, __u64 at, struc
 static __always_inline bool read_frame(const struct py_walk *w, __u64 at, struct py_frame *f, __u64 *previous)
 {
 	struct frame_fields fields;
-	__u64 words[4];
+	__u64 words[FRAME_WORDS]; /* one buffer for frame and code object: see FRAME_WORDS */
 
 	f->code = f->instr = f->check = 0;
-	if (!read_fields(w, at, &fields))
+	if (!read_fields(w, at, &fields, words))
 		return false;
 	*previous = fields.previous;
 	if (w->skip_owner && fields.owner >= w->skip_owner)
 		return true;
 	f->code = fields.code & ~(__u64)w->code_tag_mask;
 	f->instr = fields.instr;
-	if (!read_user(words, sizeof(words), f->code + w->code_filename))
+	if (!read_user(words, 4 * sizeof(*words), f->code + w->code_filename))
 		return false;
 	f->check = PY_HASH_STEP(0, words[0]);
 	f->check = PY_HASH_STEP(f->check, words[1]);
