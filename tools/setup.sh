@@ -4,7 +4,7 @@
 # Usage: tools/setup.sh build|test|demo|vm
 set -eu
 
-build='gcc make clang llvm pkg-config bpftool libbpf-dev libelf-dev zlib1g-dev libsqlite3-dev libjson-c-dev uthash-dev'
+build='gcc make clang llvm pkg-config bpftool libbpf-dev libelf-dev zlib1g-dev libsqlite3-dev libjson-c-dev uthash-dev libzydis-dev'
 run='runc python3 sqlite3'
 test='libcmocka-dev jq libxml2-utils'
 vm='qemu-system-x86 busybox-static e2fsprogs kmod xz-utils zstd'

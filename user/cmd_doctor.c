@@ -51,6 +51,23 @@ static const char *const kind_names[] = {
 	[PROBE_FREE] = "free",		    [PROBE_GC] = "collector",		[PROBE_GC_USDT] = "collector (USDT)",
 };
 
+static void show_site(const struct probe_site *s, bool first)
+{
+	unsigned int ns = s->emulated ? PROBE_COST_EMULATED_NS : PROBE_COST_STEPPED_NS;
+
+	if (s->kind == PROBE_GC_USDT) {
+		say(first ? "probe sites" : "", "%-5s %-17s %s (file offset 0x%llx)", "gc", kind_names[s->kind], s->symbol,
+		    (unsigned long long)s->offset);
+		return;
+	}
+	if (s->kind != PROBE_FREE)
+		ns += PROBE_COST_RETURN_NS;
+	say(first ? "probe sites" : "", "%-5s %-17s %s+%u (file offset 0x%llx) %s: %s, about %u.%02u us a hit",
+	    s->signal == SIGNAL_GC ? "gc" : "exact", kind_names[s->kind], s->symbol, s->into,
+	    (unsigned long long)s->offset, s->insn[0] ? s->insn : "code not decoded",
+	    s->emulated ? "emulated" : "single-stepped", ns / 1000, ns % 1000 / 10);
+}
+
 static void show_sites(const struct interp *in)
 {
 	struct probe_site sites[MAX_PROBE_SITES];
@@ -61,9 +78,7 @@ static void show_sites(const struct interp *in)
 		return;
 	n = probe_sites__find(f, in->version, 1u << SIGNAL_EXACT | 1u << SIGNAL_GC, sites, MAX_PROBE_SITES);
 	for (i = 0; i < n; i++)
-		say(i ? "" : "probe sites", "%-5s %-17s %s+0 (file offset 0x%llx)",
-		    sites[i].signal == SIGNAL_GC ? "gc" : "exact", kind_names[sites[i].kind], sites[i].symbol,
-		    (unsigned long long)sites[i].offset);
+		show_site(&sites[i], i == 0);
 	elf_file__free(f);
 }
 

@@ -56,7 +56,7 @@ static void check_allocator(const struct elf_file *f, const struct probe_site *s
 		assert_false(s[i].takes_context || s[i].args_unknown);
 		assert_int_equal(elf_file__symbol(f, symbols[i], &symbol), 0);
 		assert_int_equal(elf_file__file_offset(f, symbol.addr, &offset), 0);
-		assert_int_equal(s[i].offset, offset);
+		assert_int_equal(s[i].offset, offset + s[i].into);
 	}
 }
 

@@ -7,27 +7,32 @@
  *collect.constprop.0 and .1, without the first argument). Stripped builds may have the USDT probes
  *gc__start and gc__done (Include/pydtrace.d) in it.
  *
- * What takes a disassembler belongs here once we have one: the collector of a stripped build
- *without USDT, as a further step of add_collector, and a better place than a function's first
- *instruction, in add.
+ * A probe stands on the first instruction that the kernel emulates (python/decode.h), or on the
+ *function's first one where there is none or the code cannot be followed.
  */
 #include "python/sites.h"
 
 #include <string.h>
 
+#include "python/decode.h"
 #include "python/layout.h"
 
 static const struct {
 	enum probe_kind kind;
 	const char *symbol;
+	unsigned int args; /* bit 0: the first one is read */
 } allocator[] = {
-	{PROBE_MALLOC, "PyObject_Malloc"},
-	{PROBE_CALLOC, "PyObject_Calloc"},
-	{PROBE_REALLOC, "PyObject_Realloc"},
-	{PROBE_FREE, "PyObject_Free"},
+	{PROBE_MALLOC, "PyObject_Malloc", 1},
+	{PROBE_CALLOC, "PyObject_Calloc", 3},
+	{PROBE_REALLOC, "PyObject_Realloc", 3},
+	{PROBE_FREE, "PyObject_Free", 1},
 };
 
+/* tstate, generation */
+#define COLLECTOR_ARGS 3
+
 struct list {
+	const struct machine_code *code; /* NULL: it cannot be decoded */
 	struct probe_site *site;
 	size_t n, max;
 };
@@ -40,6 +45,21 @@ static bool add(const struct elf_file *f, struct probe_site site, uint64_t addr,
 	return true;
 }
 
+/* A probe on a function, where these of its arguments (bit 0: the first) can be read. */
+static bool add_function(const struct elf_file *f, struct probe_site site, uint64_t addr,
+			 unsigned int args, struct list *l)
+{
+	struct decode_place place;
+
+	if (l->code && !decode__place(l->code, addr, args, site.kind != PROBE_FREE, &place)) {
+		site.emulated = place.emulated;
+		site.into = place.addr - addr;
+		memcpy(site.insn, place.text, sizeof(site.insn));
+		addr = place.addr;
+	}
+	return add(f, site, addr, l);
+}
+
 static void add_allocator(const struct elf_file *f, struct list *l)
 {
 	struct elf_symbol s;
@@ -50,7 +70,7 @@ static void add_allocator(const struct elf_file *f, struct list *l)
 					  .symbol = allocator[i].symbol};
 
 		if (!elf_file__symbol(f, site.symbol, &s))
-			add(f, site, s.addr, l);
+			add_function(f, site, s.addr, allocator[i].args, l);
 	}
 }
 
@@ -70,7 +90,7 @@ static bool add_collector_function(const struct elf_file *f, const char *name, s
 		plain.addr = 0;
 	for (size_t i = 0; i < n; i++) {
 		site.args_unknown = s[i].addr != plain.addr;
-		if (!add(f, site, s[i].addr, l)) {
+		if (!add_function(f, site, s[i].addr, COLLECTOR_ARGS, l)) {
 			l->n = before;
 			return false;
 		}
@@ -98,10 +118,14 @@ size_t probe_sites__find(const struct elf_file *f, uint16_t version, uint32_t si
 			 struct probe_site *ret, size_t max)
 {
 	struct list l = {.site = ret, .max = max};
+	struct machine_code *code = NULL;
 
+	if (!machine_code__open(f, &code))
+		l.code = code;
 	if (signals & 1u << SIGNAL_EXACT)
 		add_allocator(f, &l);
 	if (signals & 1u << SIGNAL_GC)
 		add_collector(f, version, &l);
+	machine_code__free(code);
 	return l.n;
 }

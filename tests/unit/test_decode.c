@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * What is decoded from each interpreter at hand, as it is and stripped: both must tell the same,
+ * and what .symtab says. Then the same code with bytes changed: nothing may be told that does not
+ * stand there, and nothing may crash.
+ */
+#include <errno.h>
+#include <fcntl.h>
+
+#include "pythons.h"
+
+#include "python/decode.h"
+#include "python/interp.h"
+
+#define SCRIPT                                                                                     \
+	"-c 'import sys; sys.stdout.write(\"ready\\n\"); sys.stdout.flush(); sys.stdin.read()'"
+
+static const char *const table_names[] = {"_PyMem_Raw", "_PyMem", "_PyObject"};
+static const char *const function_names[][ALLOC_FUNCTIONS] = {
+	{"_PyMem_RawMalloc", "_PyMem_RawCalloc", "_PyMem_RawRealloc", "_PyMem_RawFree"},
+	{"_PyObject_Malloc", "_PyObject_Calloc", "_PyObject_Realloc", "_PyObject_Free"},
+	{"_PyObject_Malloc", "_PyObject_Calloc", "_PyObject_Realloc", "_PyObject_Free"},
+};
+
+/* Copies the interpreter's file to a path of ours, with or without symbols. */
+static uint16_t copy_interp(const struct python *p, char path[64], bool strip)
+{
+	struct interp in = {0};
+	const char *why = NULL;
+	char line[64], command[4600];
+	struct child c;
+
+	child__start(&c, p, SCRIPT);
+	assert_non_null(fgets(line, sizeof(line), c.out));
+	assert_int_equal(interp__of_process(c.pid, &in, &why), 0);
+	snprintf(path, 64, "/tmp/test_decode.%d.%s", getpid(), strip ? "stripped" : "copy");
+	snprintf(command, sizeof(command), "%s %s %s",
+		 strip ? "strip --strip-all -o" : "install -m 600", strip ? path : in.host_path,
+		 strip ? in.host_path : path);
+	assert_int_equal(system(command), 0);
+	child__end(&c);
+	return in.version;
+}
+
+static void check_symbols(const struct elf_file *f, const struct alloc_table *t)
+{
+	struct elf_symbol s;
+
+	for (int d = 0; d < ALLOC_DOMAINS; d++) {
+		if (!elf_file__symbol(f, table_names[d], &s))
+			assert_int_equal(t[d].addr, s.addr);
+		for (int i = 0; i < ALLOC_FUNCTIONS; i++) {
+			if (elf_file__has_symtab(f) &&
+			    !elf_file__symbol(f, function_names[d][i], &s))
+				assert_int_equal(t[d].function[i], s.addr);
+		}
+	}
+}
+
+/* The place is reached from the start, and what stands there does what is said. */
+static void check_place(const struct machine_code *c, uint64_t function, unsigned int args,
+			bool with_return)
+{
+	struct decode_place p;
+	struct elf_symbol s;
+	struct insn insn;
+	uint64_t at = function;
+
+	assert_int_equal(machine_code__function(c, function, &s), 0);
+	assert_int_equal(decode__place(c, function, args, with_return, &p), 0);
+	assert_in_range(p.addr, function, function + s.size - 1);
+	while (at < p.addr) {
+		assert_int_equal(machine_code__decode(c, at, &insn), 0);
+		for (int i = 0; i < 3; i++) {
+			static const int reg[] = {7, 6, 2};
+
+			assert_false(args & 1u << i && insn__writes(&insn, reg[i]));
+		}
+		assert_false(with_return && insn__writes(&insn, 4));
+		at += insn.i.length;
+	}
+	assert_int_equal(at, p.addr);
+	assert_int_equal(machine_code__decode(c, at, &insn), 0);
+	assert_int_equal(insn__emulated(&insn), p.emulated);
+	assert_true(p.emulated || p.addr == function);
+	assert_true(p.text[0]);
+}
+
+static void test_interpreter(void **state)
+{
+	struct alloc_table t[2][ALLOC_DOMAINS] = {0};
+	const struct python *p = *state;
+	struct machine_code *c;
+	struct elf_file *f;
+	char path[64];
+
+	if (!p->command[0])
+		skip();
+	for (int stripped = 0; stripped < 2; stripped++) {
+		uint16_t version = copy_interp(p, path, stripped);
+
+		assert_int_equal(elf_file__open(path, &f), 0);
+		assert_int_equal(machine_code__open(f, &c), 0);
+		assert_int_equal(decode__allocators(f, c, version, t[stripped]), 0);
+		check_symbols(f, t[stripped]);
+		for (int i = 0; i < ALLOC_FUNCTIONS; i++) {
+			check_place(c, t[stripped][DOMAIN_OBJ].function[i], 6, i != ALLOC_FREE);
+			check_place(c, t[stripped][DOMAIN_OBJ].function[i], 2, false);
+			check_place(c, t[stripped][DOMAIN_RAW].function[i], 0, true);
+		}
+		machine_code__free(c);
+		elf_file__free(f);
+		unlink(path);
+	}
+	assert_memory_equal(t[0], t[1], sizeof(t[0]));
+}
+
+/* What the kernel emulates, from arch/x86/kernel/uprobes.c. */
+static void test_emulated(void **state)
+{
+	static const struct {
+		const char *bytes;
+		size_t len;
+		bool emulated;
+	} rows[] = {
+		{"\x90", 1, true},	/* nop */
+		{"\x66\x90", 2, false}, /* two bytes: since 6.18 only */
+		{"\xf3\x90", 2, false}, /* pause */
+		{"\x0f\x1f\x00", 3, false},
+		{"\xf3\x0f\x1e\xfa", 4, false}, /* endbr64 */
+		{"\x53", 1, true},		/* push %rbx */
+		{"\x41\x54", 2, true},		/* push %r12 */
+		{"\x66\x53", 2, false},		/* push %bx */
+		{"\x48\x53", 2, false},		/* push %rbx with a needless prefix */
+		{"\x6a\x01", 2, false},		/* push $1 */
+		{"\xff\xf0", 2, false},		/* push %rax, long form */
+		{"\xeb\x02", 2, true},
+		{"\xe9\x02\x00\x00\x00", 5, true},
+		{"\xe8\x02\x00\x00\x00", 5, true},
+		{"\x74\x02", 2, true},
+		{"\x0f\x84\x02\x00\x00\x00", 6, true},
+		{"\x3e\x74\x02", 3, true},		/* with a hint */
+		{"\xe3\x02", 2, false},			/* jrcxz */
+		{"\xe2\x02", 2, false},			/* loop */
+		{"\xff\xe0", 2, false},			/* jmp *%rax */
+		{"\xff\xd0", 2, false},			/* call *%rax */
+		{"\xc3", 1, false},			/* ret */
+		{"\xc7\xf8\x02\x00\x00\x00", 6, false}, /* xbegin */
+		{"\x48\x89\xfe", 3, false},
+	};
+	ZydisDecoder decoder;
+
+	(void)state;
+	ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct insn insn = {.addr = 0x1000};
+
+		assert_true(ZYAN_SUCCESS(ZydisDecoderDecodeFull(&decoder, rows[i].bytes,
+								rows[i].len, &insn.i, insn.op)));
+		assert_int_equal(insn.i.length, rows[i].len);
+		if (insn__emulated(&insn) != rows[i].emulated)
+			fail_msg("row %zu", i);
+	}
+}
+
+static void overwrite(const char *path, uint64_t offset, size_t bytes, unsigned int *seed,
+		      unsigned int every)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	uint8_t b;
+
+	assert_true(fd >= 0);
+	for (size_t i = rand_r(seed) % every; i < bytes; i += 1 + rand_r(seed) % (2 * every)) {
+		b = rand_r(seed);
+		assert_int_equal(pwrite(fd, &b, 1, offset + i), 1);
+	}
+	close(fd);
+}
+
+/* Everything at once on a file that may be anything; says whether tables were found. */
+static bool decode_all(const char *path, uint16_t version)
+{
+	struct alloc_table t[ALLOC_DOMAINS];
+	struct machine_code *c;
+	struct elf_file *f;
+	bool found = false;
+
+	assert_int_equal(elf_file__open(path, &f), 0);
+	if (!machine_code__open(f, &c)) {
+		found = !decode__allocators(f, c, version, t);
+		for (int i = 0; found && i < ALLOC_FUNCTIONS; i++) {
+			struct decode_place p;
+			int err = decode__place(c, t[DOMAIN_OBJ].function[i], 6, true, &p);
+
+			assert_true(!err || err == -EILSEQ);
+		}
+		machine_code__free(c);
+	}
+	elf_file__free(f);
+	return found;
+}
+
+/* Sections of the first interpreter at hand, damaged more and more. */
+static void test_damage(void **state)
+{
+	static const char *const sections[] = {".text", ".eh_frame_hdr", ".eh_frame", ".data"};
+	unsigned int seed = 1;
+	struct elf_symbol s;
+	struct elf_file *f;
+	uint16_t version;
+	uint64_t offset;
+	char path[64];
+
+	(void)state;
+	if (!python_cnt || !pythons[0].command[0])
+		skip();
+	for (size_t i = 0; i < sizeof(sections) / sizeof(sections[0]); i++) {
+		version = copy_interp(&pythons[0], path, true);
+		assert_int_equal(elf_file__open(path, &f), 0);
+		assert_int_equal(elf_file__section(f, sections[i], &s), 0);
+		assert_int_equal(elf_file__file_offset(f, s.addr, &offset), 0);
+		elf_file__free(f);
+		for (unsigned int every = 1024; every; every /= 4) {
+			overwrite(path, offset, s.size, &seed, every);
+			if (decode_all(path, version))
+				assert_int_not_equal(every, 1);
+		}
+		unlink(path);
+	}
+}
+
+int main(void)
+{
+	struct CMUnitTest tests[MAX_PYTHONS + 2];
+	size_t n = pythons__tests(tests, test_interpreter);
+
+	tests[n++] = (struct CMUnitTest)cmocka_unit_test(test_emulated);
+	tests[n++] = (struct CMUnitTest)cmocka_unit_test(test_damage);
+	cmocka_set_message_output(CM_OUTPUT_TAP);
+	return _cmocka_run_group_tests("decode", tests, n, NULL, NULL);
+}

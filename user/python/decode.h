@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * What an interpreter's machine code tells where its symbols do not: the allocator's functions,
+ * where a probe is cheap, the function that opens a pool, the collector, the thread-state variable.
+ * Pure: a file in, facts out, bounded work. A fact is told only where the code proves it; all
+ * addresses are ELF addresses.
+ */
+#ifndef PYTHON_DECODE_H
+#define PYTHON_DECODE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "system/elf_file.h"
+#include "system/machine_code.h"
+
+/* Functions of a PyMemAllocatorEx, in its order: all take a context first. */
+enum alloc_function {
+	ALLOC_MALLOC,
+	ALLOC_CALLOC,
+	ALLOC_REALLOC,
+	ALLOC_FREE,
+	ALLOC_FUNCTIONS,
+};
+
+enum alloc_domain {
+	DOMAIN_RAW,
+	DOMAIN_MEM,
+	DOMAIN_OBJ,
+	ALLOC_DOMAINS,
+};
+
+struct alloc_table {
+	uint64_t addr; /* of the PyMemAllocatorEx: {ctx, malloc, calloc, realloc, free} */
+	uint64_t function[ALLOC_FUNCTIONS]; /* what the file sets it to */
+};
+
+/*
+ * The allocators' tables and the functions that they begin with. From the symbol where there is
+ * one; else 3.12+ at its place in _PyRuntime, before from the code of PyObject_Malloc and its
+ * likes. -ENOENT: not found, or not believable.
+ */
+int decode__allocators(const struct elf_file *f, const struct machine_code *c, uint16_t version,
+		       struct alloc_table ret[ALLOC_DOMAINS]);
+
+/* Where to put a probe on a function. */
+struct decode_place {
+	uint64_t addr;
+	bool emulated;	  /* the kernel emulates the instruction: cheap */
+	bool whole_stack; /* the stack pointer is as at entry, so a return probe may stand here too
+			   */
+	char text[48];	  /* the instruction */
+};
+
+/*
+ * The first instruction from the function's start on that the kernel emulates, before any branch,
+ * and where the arguments asked for (bit 0: the first) are still in their registers; else the start
+ * itself. with_return: one where a return probe can stand. -ENOENT: not the start of a function;
+ * -EILSEQ: its code cannot be followed.
+ */
+int decode__place(const struct machine_code *c, uint64_t function, unsigned int args,
+		  bool with_return, struct decode_place *ret);
+
+#endif
