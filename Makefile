@@ -107,6 +107,9 @@ check-vm: ## run the tool in virtual machines with Debian's kernels (VM_KERNELS=
 	$(Q)$(MAKE) --no-print-directory all $(BUILD)/tests/vm/probe_smoke
 	$(Q)BUILD=$(BUILD) tests/run -t 1800 tests/vm/run
 
+bench: all ## measure what tracing costs, print tables, write build/bench.json (root; BENCH=quick: under 3 minutes)
+	$(Q)tools/bench $(if $(BENCH),--$(BENCH))
+
 clean: ## remove everything made
 	rm -rf $(BUILD) pymemscope
 
@@ -114,6 +117,6 @@ help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
 	@printf '\n  V=1 shows commands, SAN=address,undefined adds sanitizers, ARCH= picks vmlinux/ARCH\n'
 
-.PHONY: all unit deps check demo check-vm clean help
+.PHONY: all unit deps check demo check-vm bench clean help
 
 -include $(USER_OBJ:.o=.d) $(BPF_OBJ:.o=.d) $(UNIT:=.d) $(wildcard $(BUILD)/tests/vm/*.d)

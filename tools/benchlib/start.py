@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+"""From the exec of `pymemscope record` to the first sample, beside few and many Python processes; memory of the tracer.
+
+The first sample is a run of the collector in a program that collects every millisecond: its record carries the kernel's
+time. "recording" is the line that record prints once every process is attached.
+"""
+import time
+
+from . import measure, table
+
+CROWD_BYTES = 10 << 20  # what one idle Python process may take
+FIRST = "SELECT min(time_ns) + (SELECT value FROM meta WHERE key = 'begin_ns') FROM gc"
+
+
+def available_bytes():
+    with open("/proc/meminfo", encoding="utf-8") as file:
+        return next(int(line.split()[1]) << 10 for line in file if line.startswith("MemAvailable"))
+
+
+def once(python):
+    """One recording of the whole host, until its first second is written."""
+    with measure.Record() as record:
+        time.sleep(1.2)
+        cost = record.stop()
+        first_ns = record.rows(FIRST)[0][0]
+        cost["processes"] = record.rows("SELECT count(*) FROM process")[0][0]
+        cost["python"] = str(python)
+    cost["first_sample_s"] = first_ns and (first_ns - record.exec_ns) / 1e9
+    return cost
+
+
+def row(name, runs):
+    def of(key):
+        return measure.median([run[key] for run in runs if run[key] is not None])
+    peak, maps = of("peak_bytes"), of("map_bytes")
+    return [name, table.number(of("processes")), table.number(of("first_sample_s"), 2), table.number(of("start_s"), 2),
+            table.number(of("stop_s"), 2), table.mib(peak), table.mib(maps), table.mib(peak + maps)]
+
+
+def measure_all(quick):
+    python = measure.not_inlined() or measure.pythons(True)[0]
+    results = {}
+    for count in [1, 100] if quick else [1, 100, 1000]:
+        if count * CROWD_BYTES > available_bytes():
+            results[str(count)] = {"skipped": "not enough memory"}
+            continue
+        with measure.Workload("crowd.py", count, python=python.path) as crowd:
+            crowd.ready()
+            results[str(count)] = [once(python) for _ in range(2 if quick else 3)]
+    table.show(f"Start, whole host ({python}, signals resident,gc)",
+               ["processes started", "recorded", "first sample s", "all attached s", "stop s", "tracer peak MiB",
+                "BPF maps MiB", "both MiB"],
+               [row(name, runs) for name, runs in results.items() if isinstance(runs, list)],
+               ["Bars: first sample < 1 s, <= 2 s beside 1,000 processes; tracer < 64 MiB (<= 96 MiB beside 1,000)."])
+    return results
