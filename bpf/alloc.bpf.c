@@ -3,7 +3,8 @@
  * Signal exact: each allocation and free of the functions that it is attached to.
  *
  * Two forms of each program: `exact_*` for the public functions (PyObject_Malloc(size), ...), `exact_ctx_*` for the
- * functions of a PyMemAllocatorEx, whose first argument is a context (Include/cpython/pymem.h).
+ * functions of a PyMemAllocatorEx, whose first argument is a context (Include/cpython/pymem.h). Where one link holds many
+ * sites (uprobe_multi), `exact_entry` is all of them in one, told by the site's cookie.
  *
  * The stack is taken at entry, because a return probe's trampoline hides the caller; the address is known at return, so
  * an allocation waits in `pending` in between. Blocks are followed in `live` by (process, address). A realloc that fails
@@ -33,10 +34,10 @@ struct {
 	__type(value, struct block_value);
 } live SEC(".maps");
 
-static __noinline int enter(__u64 bytes, __u64 old)
+static __noinline int enter(__u64 bytes, __u64 old, __u32 attach_id)
 {
 	__u64 pid_tgid = bpf_get_current_pid_tgid();
-	struct target *t = target_for(SIGNAL_EXACT);
+	struct target *t = target_at(SIGNAL_EXACT, attach_id);
 	struct pending p = { .bytes = bytes, .old = old };
 
 	if (!t)
@@ -96,9 +97,9 @@ static __noinline int leave(__u64 addr)
 	return 0;
 }
 
-static __noinline int release(__u64 addr)
+static __noinline int release(__u64 addr, __u32 attach_id)
 {
-	struct target *t = target_for(SIGNAL_EXACT);
+	struct target *t = target_at(SIGNAL_EXACT, attach_id);
 
 	if (!t || !addr)
 		return 0;
@@ -111,51 +112,77 @@ static __noinline int release(__u64 addr)
 SEC("uprobe")
 int exact_malloc(struct pt_regs *ctx)
 {
-	return enter(PT_REGS_PARM1(ctx), 0);
+	return enter(PT_REGS_PARM1(ctx), 0, 0);
 }
 
 SEC("uprobe")
 int exact_calloc(struct pt_regs *ctx)
 {
-	return enter(PT_REGS_PARM1(ctx) * PT_REGS_PARM2(ctx), 0);
+	return enter(PT_REGS_PARM1(ctx) * PT_REGS_PARM2(ctx), 0, 0);
 }
 
 SEC("uprobe")
 int exact_realloc(struct pt_regs *ctx)
 {
-	return enter(PT_REGS_PARM2(ctx), PT_REGS_PARM1(ctx));
+	return enter(PT_REGS_PARM2(ctx), PT_REGS_PARM1(ctx), 0);
 }
 
 SEC("uprobe")
 int exact_free(struct pt_regs *ctx)
 {
-	return release(PT_REGS_PARM1(ctx));
+	return release(PT_REGS_PARM1(ctx), 0);
 }
 
 SEC("uprobe")
 int exact_ctx_malloc(struct pt_regs *ctx)
 {
-	return enter(PT_REGS_PARM2(ctx), 0);
+	return enter(PT_REGS_PARM2(ctx), 0, 0);
 }
 
 SEC("uprobe")
 int exact_ctx_calloc(struct pt_regs *ctx)
 {
-	return enter(PT_REGS_PARM2(ctx) * PT_REGS_PARM3(ctx), 0);
+	return enter(PT_REGS_PARM2(ctx) * PT_REGS_PARM3(ctx), 0, 0);
 }
 
 SEC("uprobe")
 int exact_ctx_realloc(struct pt_regs *ctx)
 {
-	return enter(PT_REGS_PARM3(ctx), PT_REGS_PARM2(ctx));
+	return enter(PT_REGS_PARM3(ctx), PT_REGS_PARM2(ctx), 0);
 }
 
 SEC("uprobe")
 int exact_ctx_free(struct pt_regs *ctx)
 {
-	return release(PT_REGS_PARM2(ctx));
+	return release(PT_REGS_PARM2(ctx), 0);
 }
 
+SEC("uprobe")
+int exact_entry(struct pt_regs *ctx)
+{
+	union site_cookie c = { .raw = bpf_get_attach_cookie(ctx) };
+	__u64 p1 = PT_REGS_PARM1(ctx), p2 = PT_REGS_PARM2(ctx), p3 = PT_REGS_PARM3(ctx);
+	__u64 first, second;
+
+	/* Loads first: the verifier wants constant offsets into ctx, the compiler would choose among addresses. */
+	barrier_var(p1);
+	barrier_var(p2);
+	barrier_var(p3);
+	first = c.takes_context ? p2 : p1;
+	second = c.takes_context ? p3 : p2;
+	switch (c.kind) {
+	case PROBE_MALLOC:
+		return enter(first, 0, c.attach_id);
+	case PROBE_CALLOC:
+		return enter(first * second, 0, c.attach_id);
+	case PROBE_REALLOC:
+		return enter(second, first, c.attach_id);
+	default:
+		return release(first, c.attach_id);
+	}
+}
+
+/* An allocation that waits is taken by the first return probe that comes: two attachments do not count it twice. */
 SEC("uretprobe")
 int exact_return(struct pt_regs *ctx)
 {

@@ -49,6 +49,7 @@ static int check_host(void)
 static const char *const kind_names[] = {
 	[PROBE_MALLOC] = "allocate",	    [PROBE_CALLOC] = "allocate zeroed", [PROBE_REALLOC] = "resize",
 	[PROBE_FREE] = "free",		    [PROBE_GC] = "collector",		[PROBE_GC_USDT] = "collector (USDT)",
+	[PROBE_GC_USDT_DONE] = "collector (USDT)",
 };
 
 static void show_site(const struct probe_site *s, bool first)

@@ -83,16 +83,21 @@ static void check_usdt(const struct interp *in, const struct probe_site *s, size
 	unsigned char code = 0;
 	int fd;
 
-	assert_int_equal(n, 1);
-	assert_int_equal(s->signal, SIGNAL_GC);
-	assert_int_equal(s->kind, PROBE_GC_USDT);
+	assert_int_equal(n, 2);
 	fd = open(in->path, O_RDONLY | O_CLOEXEC);
 	assert_true(fd >= 0);
-	assert_int_equal(pread(fd, &code, 1, s->offset), 1);
-	close(fd);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(s[i].signal, SIGNAL_GC);
+		assert_int_equal(s[i].kind, i ? PROBE_GC_USDT_DONE : PROBE_GC_USDT);
+		assert_int_equal(pread(fd, &code, 1, s[i].offset), 1);
 #ifdef __x86_64__
-	assert_int_equal(code, 0x90);
+		assert_int_equal(code, 0x90);
 #endif
+		assert_int_not_equal(s[i].arg.arg_form, SITE_ARG_NONE);
+		assert_int_equal(s[i].arg.arg_log2_bytes, i ? 3 : 2);
+		assert_true(s[i].arg.arg_signed);
+	}
+	close(fd);
 }
 
 static void test_interpreter(void **state)

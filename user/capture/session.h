@@ -25,6 +25,8 @@ struct session_opts {
 	enum fault_hook fault_hook;
 	bool cgroup_v1;
 	bool tell_every_exec;
+	bool every_process; /* no process of the host is left out: probes need not be confined */
+	bool no_uprobe_multi; /* attach with perf events as before Linux 6.6, to test that */
 };
 
 /* What the session hands out; records have passed record__check. Called from poll and read_counts only. */

@@ -16,6 +16,7 @@
 
 #include "python/decode.h"
 #include "python/layout.h"
+#include "python/usdt_arg.h"
 
 static const struct {
 	enum probe_kind kind;
@@ -98,20 +99,32 @@ static bool add_collector_function(const struct elf_file *f, const char *name, s
 	return n > 0;
 }
 
+static bool add_usdt(const struct elf_file *f, enum probe_kind kind, const char *name, struct list *l)
+{
+	struct probe_site site = {.signal = SIGNAL_GC, .kind = kind, .symbol = name};
+	struct elf_usdt u;
+
+	if (elf_file__usdt(f, "python", name, &u))
+		return false;
+	if (u.semaphore && elf_file__file_offset(f, u.semaphore, &site.semaphore))
+		return false;
+	if (usdt_arg__parse(u.args, &site.arg))
+		site.arg.arg_form = SITE_ARG_NONE;
+	return add(f, site, u.addr, l);
+}
+
 static void add_collector(const struct elf_file *f, uint16_t version, struct list *l)
 {
-	struct probe_site site = {
-		.signal = SIGNAL_GC, .kind = PROBE_GC_USDT, .symbol = "gc__start"};
-	struct elf_usdt start, done;
+	const size_t before = l->n;
 
 	if (add_collector_function(f, version < PY_VERSION(3, 10) ? "collect" : "gc_collect_main",
 				   l))
 		return;
 	if (version == PY_VERSION(3, 14) && add_collector_function(f, "_PyGC_Collect", l))
 		return;
-	if (!elf_file__usdt(f, "python", "gc__start", &start) &&
-	    !elf_file__usdt(f, "python", "gc__done", &done))
-		add(f, site, start.addr, l);
+	if (!add_usdt(f, PROBE_GC_USDT, "gc__start", l) ||
+	    !add_usdt(f, PROBE_GC_USDT_DONE, "gc__done", l))
+		l->n = before;
 }
 
 size_t probe_sites__find(const struct elf_file *f, uint16_t version, uint32_t signals,

@@ -11,16 +11,8 @@
 #include <stdint.h>
 
 #include "records.h"
+#include "site_cookie.h"
 #include "system/elf_file.h"
-
-enum probe_kind {
-	PROBE_MALLOC,
-	PROBE_CALLOC,
-	PROBE_REALLOC,
-	PROBE_FREE,
-	PROBE_GC, /* the collector's function: entry and return */
-	PROBE_GC_USDT, /* gc__start and gc__done */
-};
 
 struct probe_site {
 	enum signal signal;
@@ -28,8 +20,10 @@ struct probe_site {
 	bool takes_context; /* the first argument is an allocator context */
 	bool args_unknown; /* a clone made by the compiler, which may have dropped or moved arguments */
 	bool emulated; /* the kernel emulates the instruction there: a hit costs little */
-	uint64_t offset; /* in the file: where both entry and return probe stand; PROBE_GC_USDT: of gc__start, for people */
+	uint64_t offset; /* in the file: where both entry and return probe stand */
 	uint32_t into; /* bytes from the function's start to there */
+	uint64_t semaphore; /* USDT: offset in the file of the count of who listens, or 0 */
+	union site_cookie arg; /* USDT: only the fields arg_* */
 	const char *symbol; /* static */
 	char insn[48]; /* the instruction there, for people; "" where no decoder looked */
 };
