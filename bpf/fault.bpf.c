@@ -9,9 +9,7 @@
  * of pages. Two threads of a process that fault at the same moment may be charged each other's page.
  *
  * Who still holds a page: each charged fault is remembered by its page number in `pages`. A second fault on the same
- * page means that it had been given back; the rest user space finds by looking into pagemap. When `pages` fills up, user
- * space raises page_sampling_shift: pages are then chosen by a hash of their number, so that a page's fault and its
- * return are always seen both or neither, and a followed page stands for 2^shift.
+ * page means that it had been given back; the rest user space finds by looking into pagemap.
  */
 #include "rss.bpf.h"
 #include "stack.bpf.h"
@@ -27,11 +25,19 @@ struct {
 	__type(value, struct page_value);
 } pages SEC(".maps");
 
-static __always_inline bool page_followed(__u64 page)
+/*
+ * Sampling is by page, not by chance, so that a page's next fault is looked at when its last one was. What the others
+ * brought in is charged to the last fault that was looked at: the sum stays right, the shares are right on average.
+ */
+static __always_inline bool page_sampled(__u64 page)
 {
-	__u32 shift = page_sampling_shift;
+	__u32 shift = page_sampling_shift & 31;
+	__u64 hash;
 
-	return !(PY_HASH_STEP(0, page) & ((1ull << (shift & 31)) - 1));
+	if (!shift)
+		return true;
+	hash = PY_HASH_STEP(page_sampling_epoch, page);
+	return !(hash >> 8 & ((1ull << shift) - 1));
 }
 
 /* Remembers who brought a page in. One that is remembered already had been given back, or it could not fault again. */
@@ -45,7 +51,7 @@ static __always_inline void follow_page(const struct target *t, const struct pag
 			counter_add(CTR_PAGES_FULL, 1);
 		return;
 	}
-	bytes = ((__u64)p->pages * page_bytes) << (page_sampling_shift & 31);
+	bytes = (__u64)p->pages * page_bytes;
 	count_free(p->stack_id, t->proc_id, p->kind, 1, bytes);
 	/* What a line gives back is no longer a part of "given back, by whom is not known". */
 	count_alloc(STACK_GIVEN_BACK, t->proc_id, p->kind, 1, bytes);
@@ -69,7 +75,7 @@ static __noinline void charge(const struct target *t, struct fault_state *f, __u
 		return;
 	}
 	count_alloc(f->stack_id, t->proc_id, kind, 1, gained * page_bytes);
-	if (f->stack_id < STACK_STATUS_MAX || !page_followed(f->page))
+	if (f->stack_id < STACK_STATUS_MAX)
 		return;
 	value.stack_id = f->stack_id;
 	value.pages = gained;
@@ -99,13 +105,18 @@ static __always_inline bool faults_disabled(void)
 
 static __noinline int on_fault(__u64 addr)
 {
-	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
-	struct target *t = target_for(SIGNAL_RESIDENT);
+	struct task_struct *task;
 	struct fault_state *f;
 	__s64 rss[RSS_KINDS];
+	struct target *t;
 
+	/* Cheapest first: this runs for every process of the host. */
+	if (!page_sampled(addr / 4096))
+		return 0;
+	t = target_for(SIGNAL_RESIDENT);
 	if (!t || faults_disabled())
 		return 0;
+	task = (struct task_struct *)bpf_get_current_task();
 	counter_add(CTR_EVENTS, 1);
 	f = fault_state_of(bpf_get_current_pid_tgid() >> 32);
 	if (!f || read_rss(task, rss))

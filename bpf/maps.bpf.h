@@ -18,8 +18,9 @@
 const volatile bool cgroup_v1 __weak = false; /* take ids from the memory controller's hierarchy */
 const volatile __u32 page_bytes __weak = 4096;
 const volatile __u32 cpu_cnt __weak = 1; /* possible CPUs */
-/* Set by user space at any time: a page is followed when its hash has this many low zero bits; weight 1 << it. */
+/* Set by user space at any time: one page fault in 1 << shift is looked at, another choice of pages with each epoch. */
 __u32 page_sampling_shift __weak = 0;
+__u32 page_sampling_epoch __weak = 0;
 
 /* Traced processes by tgid. User space adds; fork copies; exec and exit remove. */
 struct {

@@ -20,7 +20,7 @@
 #define MAX_COUNTS 32768
 /* Blocks that the exact signal follows from allocation to free. */
 #define MAX_LIVE_BLOCKS 1048576
-/* Pages followed from their fault until they are given back; when half full, only every second page is followed on. */
+/* Page faults followed until their pages are given back. */
 #define MAX_PAGES 262144
 /* Allocations between entry and return, one per thread. */
 #define MAX_PENDING 16384

@@ -166,7 +166,6 @@ struct block_value {
 
 /*
  * Map `pages`: who brought a page into the resident set, until user space finds it gone (pagemap) or it faults again.
- * Only pages whose number hashes below the sampling threshold are followed (page_followed in bpf/fault.bpf.c).
  */
 struct page_key {
 	__u64 page; /* address / 4096 */
@@ -175,7 +174,7 @@ struct page_key {
 };
 struct page_value {
 	__u64 stack_id;
-	__u32 pages; /* brought in by this fault: 512 for a huge page of 2 MiB */
+	__u32 pages; /* charged to this fault: 512 for a huge page of 2 MiB; under sampling, with those not looked at */
 	__u32 kind; /* enum sample_kind */
 };
 

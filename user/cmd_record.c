@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "capture/command.h"
 #include "capture/event.h"
+#include "capture/governor.h"
 #include "capture/tracker.h"
 #include "cmd.h"
 #include "model/recording.h"
@@ -43,6 +44,7 @@ struct record {
 	struct command *child;
 	/* how it goes */
 	uint64_t begin_ns, last_ns, last_sweep_ns, last_events;
+	struct governor governor;
 	bool output_failed;
 };
 
@@ -80,6 +82,22 @@ static bool parse_tgid(const char *text, pid_t *ret)
 	return true;
 }
 
+/* "1%", "0.5%", "none". */
+static bool parse_budget(const char *text, double *ret)
+{
+	char *end;
+	double percent = strtod(text, &end);
+
+	if (!strcmp(text, "none")) {
+		*ret = 0;
+		return true;
+	}
+	if (end == text || (*end && strcmp(end, "%")) || !(percent > 0) || percent > 100)
+		return false;
+	*ret = percent / 100;
+	return true;
+}
+
 static bool parse_option(struct record *r, int c, const char *value)
 {
 	switch (c) {
@@ -98,6 +116,8 @@ static bool parse_option(struct record *r, int c, const char *value)
 		return cmd_parse_signals(value, &r->signals);
 	case 'd':
 		return cmd_parse_duration(value, &r->duration_ns);
+	case 'b':
+		return parse_budget(value, &r->governor.budget);
 	case 'f':
 		return parse_hook(value, &r->fault_hook);
 	case 'v':
@@ -114,7 +134,7 @@ static int parse(struct record *r, int argc, char **argv, bool *help)
 		{ "container", required_argument, NULL, 'c' },	{ "cgroup", required_argument, NULL, 'g' },
 		{ "pid", required_argument, NULL, 'p' },	{ "output", required_argument, NULL, 'o' },
 		{ "signals", required_argument, NULL, 's' },	{ "duration", required_argument, NULL, 'd' },
-		{ "fault-hook", required_argument, NULL, 'f' }, { "verbose", no_argument, NULL, 'v' },
+		{ "fault-hook", required_argument, NULL, 'f' }, { "budget", required_argument, NULL, 'b' },	{ "verbose", no_argument, NULL, 'v' },
 		{ "help", no_argument, NULL, 'h' },		{},
 	};
 	int c;
@@ -344,6 +364,14 @@ static void show_progress(struct record *r, uint64_t now)
 	r->last_events = events;
 }
 
+static void govern(struct record *r)
+{
+	struct session_cost cost;
+
+	session__cost(r->session, &cost);
+	session__sample_faults(r->session, governor__step(&r->governor, cost.run_ns, tracker__cpu_ns(r->tracker)));
+}
+
 /* Everything of the last second goes to the file. */
 static int settle(struct record *r, bool sweep)
 {
@@ -358,6 +386,7 @@ static int settle(struct record *r, bool sweep)
 		r->last_sweep_ns = now;
 	}
 	tracker__refresh(r->tracker);
+	govern(r);
 	save_counters(r);
 	show_progress(r, now);
 	profile__tick(r->deps.profile);
@@ -456,6 +485,7 @@ static int run(int argc, char **argv)
 	struct record r = {
 		.output = "out.pms",
 		.signals = 1u << SIGNAL_RESIDENT | 1u << SIGNAL_GC,
+		.governor = { .budget = 0.01 },
 	};
 	bool help = false;
 	int ret;
@@ -489,6 +519,8 @@ const struct cmd cmd_record = {
 		"  --signals LIST      resident (what the resident set gains, by line), exact (each allocation and\n"
 		"                      free; costly), gc (the collector); default resident,gc\n"
 		"  --duration TIME     30s, 5m, 1h; default: until ^C or the end of the target\n"
+		"  --budget P%         share of the targets' CPU time that tracing may cost (default 1%); page faults\n"
+		"                      are sampled to keep it; exact is not; none: record all\n"
 		"  --fault-hook HOOK   fentry, kprobe, tracepoint or perf; default: the best that works\n"
 		"  -v, --verbose       say more\n\n"
 		"example:\n"

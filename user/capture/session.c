@@ -32,7 +32,6 @@ struct session {
 	int active; /* which of counts_fd programs count in */
 	int cpu_cnt;
 	uint64_t bad_records;
-	uint32_t page_shift;
 };
 
 struct session_links {
@@ -582,14 +581,9 @@ uint64_t session__bad_records(const struct session *s)
 	return s->bad_records;
 }
 
-uint32_t session__page_shift(const struct session *s)
+void session__sample_faults(struct session *s, uint32_t shift)
 {
-	return s->page_shift;
-}
-
-static bool page_followed(uint64_t page, uint32_t shift)
-{
-	return !(PY_HASH_STEP(0, page) & ((1ull << shift) - 1));
+	s->bpf->bss->page_sampling_shift = shift;
 }
 
 int session__sweep_pages(struct session *s, bool (*fn)(const struct page_key *, const struct page_value *, void *),
@@ -598,7 +592,7 @@ int session__sweep_pages(struct session *s, bool (*fn)(const struct page_key *, 
 	int fd = bpf_map__fd(s->bpf->maps.pages);
 	struct page_value values[BATCH];
 	struct page_key keys[BATCH];
-	uint32_t n, i, left = 0;
+	uint32_t n, i;
 	uint64_t out = 0;
 	void *in = NULL;
 	int err;
@@ -609,19 +603,12 @@ int session__sweep_pages(struct session *s, bool (*fn)(const struct page_key *, 
 		if (err && err != -ENOENT)
 			return err;
 		for (i = 0; i < n; i++) {
-			bool gone = fn(&keys[i], &values[i], arg);
-
-			if (gone || !page_followed(keys[i].page, s->page_shift))
+			if (fn(&keys[i], &values[i], arg))
 				bpf_map_delete_elem(fd, &keys[i]);
-			else
-				left++;
 		}
 		in = &out;
 	} while (!err);
-	if (left > MAX_PAGES / 2 && s->page_shift < 20) {
-		s->page_shift++;
-		s->bpf->bss->page_sampling_shift = s->page_shift;
-	}
+	s->bpf->bss->page_sampling_epoch++;
 	return 0;
 }
 

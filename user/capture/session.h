@@ -78,11 +78,11 @@ int session__read_counts(struct session *s);
 uint64_t session__counter(const struct session *s, enum counter counter);
 uint64_t session__bad_records(const struct session *s);
 
-/* Calls fn for each followed page; pages for which it returns true are forgotten. */
+/* Looks at one page fault in 1 << shift from now on; 0: at all. */
+void session__sample_faults(struct session *s, uint32_t shift);
+/* Calls fn for each followed page; pages for which it returns true are forgotten. Begins a new choice of pages. */
 int session__sweep_pages(struct session *s, bool (*fn)(const struct page_key *key, const struct page_value *v, void *arg),
 			 void *arg);
-/* log2 of how many pages a followed page stands for. */
-uint32_t session__page_shift(const struct session *s);
 /* Forgets the blocks of a process that has ended. */
 int session__forget_blocks(struct session *s, uint32_t proc_id);
 

@@ -813,7 +813,7 @@ static bool page_is_gone(const struct page_key *key, const struct page_value *v,
 		return false;
 	if (pagemap__present(tr->pagemap, key->page))
 		return false;
-	sums.free_bytes = ((uint64_t)v->pages * sysconf(_SC_PAGESIZE)) << session__page_shift(t->deps.session);
+	sums.free_bytes = (uint64_t)v->pages * sysconf(_SC_PAGESIZE);
 	back.alloc_bytes = sums.free_bytes;
 	stack = look_up_stack(t, tr, v->stack_id);
 	profile__add(t->deps.profile, stack.process, stack.tid, stack.node, v->kind, &sums);
