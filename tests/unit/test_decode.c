@@ -10,7 +10,9 @@
 #include "pythons.h"
 
 #include "python/decode.h"
+#include "python/guards.h"
 #include "python/interp.h"
+#include "python/layout.h"
 
 #define SCRIPT                                                                                     \
 	"-c 'import sys; sys.stdout.write(\"ready\\n\"); sys.stdout.flush(); sys.stdin.read()'"
@@ -86,9 +88,74 @@ static void check_place(const struct machine_code *c, uint64_t function, unsigne
 	assert_true(p.text[0]);
 }
 
+static void check_pools(const struct elf_file *f, const struct machine_code *c, uint16_t version,
+			const struct decode_pools *p)
+{
+	struct elf_symbol s;
+	struct insn insn;
+
+	assert_int_equal(machine_code__decode(c, p->jump, &insn), 0);
+	assert_true(insn__emulated(&insn));
+	assert_int_equal(machine_code__decode(c, p->empty, &insn), 0);
+	assert_true(p->class_at_empty >= 0);
+	if (version == PY_VERSION(3, 8)) {
+		assert_int_equal(p->opener, 0);
+	} else {
+		assert_true(p->opener);
+		assert_int_equal(p->class_at_opener, version < PY_VERSION(3, 12) ? 7 : 6);
+	}
+	if (!elf_file__symbol(f, "allocate_from_new_pool", &s))
+		assert_int_equal(p->opener, s.addr);
+	if (!elf_file__symbol(f, "usedpools", &s))
+		assert_int_equal(p->used_at, s.addr);
+	assert_int_equal(p->used, version < PY_VERSION(3, 12)	 ? USED_POOLS_STATIC
+				  : version == PY_VERSION(3, 12) ? USED_POOLS_IN_INTERP
+								 : USED_POOLS_BEHIND_INTERP);
+}
+
+/* Each guard of these builds is understood, but the two comparisons of
+ * _PyMem_GetCurrentAllocatorName. */
+static void check_guards(const struct machine_code *c, const char *name, const struct guard *g,
+			 int n)
+{
+	size_t inlined[ALLOC_FUNCTIONS] = {0}, unclear = 0;
+	struct insn jump;
+
+	for (int i = 0; i < n; i++) {
+		bool two = g[i].function == ALLOC_CALLOC || g[i].function == ALLOC_REALLOC;
+
+		unclear += g[i].kind == GUARD_UNCLEAR;
+		inlined[g[i].function] += g[i].kind == GUARD_INLINED;
+		if (g[i].kind != GUARD_INLINED)
+			continue;
+		assert_int_not_equal(g[i].arg[0].kind, MV_UNKNOWN);
+		assert_true(!two || g[i].arg[1].kind != MV_UNKNOWN);
+		assert_int_equal(machine_code__decode(c, g[i].addr, &jump), 0);
+		assert_true(insn__emulated(&jump));
+		assert_true(i == 0 || g[i].addr > g[i - 1].addr);
+	}
+	assert_int_equal(unclear, 2);
+	if (!strcmp(name, "3.11 host")) {
+		/* objdump finds 191 comparisons with _PyObject_Malloc, 52 with _PyObject_Free. */
+		assert_int_equal(inlined[ALLOC_MALLOC], 189);
+		assert_int_equal(inlined[ALLOC_CALLOC], 6);
+		assert_int_equal(inlined[ALLOC_REALLOC], 15);
+		assert_int_equal(inlined[ALLOC_FREE], 52);
+	} else if (strstr(name, "pyenv")) {
+		assert_int_equal(n, 2);
+	} else {
+		assert_in_range(inlined[ALLOC_MALLOC], 180, 400);
+		assert_in_range(inlined[ALLOC_FREE], 50, 150);
+	}
+}
+
 static void test_interpreter(void **state)
 {
 	struct alloc_table t[2][ALLOC_DOMAINS] = {0};
+	struct decode_pools pools[2] = {0};
+	struct guard *guards = NULL;
+	unsigned int undecoded;
+	int n;
 	const struct python *p = *state;
 	struct machine_code *c;
 	struct elf_file *f;
@@ -103,6 +170,16 @@ static void test_interpreter(void **state)
 		assert_int_equal(machine_code__open(f, &c), 0);
 		assert_int_equal(decode__allocators(f, c, version, t[stripped]), 0);
 		check_symbols(f, t[stripped]);
+		assert_int_equal(decode__pools(c, version,
+					       t[stripped][DOMAIN_OBJ].function[ALLOC_MALLOC],
+					       &pools[stripped]),
+				 0);
+		check_pools(f, c, version, &pools[stripped]);
+		n = guards__find(c, t[stripped][DOMAIN_OBJ].function, &guards, &undecoded);
+		assert_true(n >= 0);
+		assert_int_equal(undecoded, 0);
+		check_guards(c, p->name, guards, n);
+		free(guards);
 		for (int i = 0; i < ALLOC_FUNCTIONS; i++) {
 			check_place(c, t[stripped][DOMAIN_OBJ].function[i], 6, i != ALLOC_FREE);
 			check_place(c, t[stripped][DOMAIN_OBJ].function[i], 2, false);
@@ -113,6 +190,7 @@ static void test_interpreter(void **state)
 		unlink(path);
 	}
 	assert_memory_equal(t[0], t[1], sizeof(t[0]));
+	assert_memory_equal(&pools[0], &pools[1], sizeof(pools[0]));
 }
 
 /* What the kernel emulates, from arch/x86/kernel/uprobes.c. */
@@ -181,8 +259,11 @@ static void overwrite(const char *path, uint64_t offset, size_t bytes, unsigned 
 static bool decode_all(const char *path, uint16_t version)
 {
 	struct alloc_table t[ALLOC_DOMAINS];
+	struct decode_pools pools;
+	struct guard *guards;
 	struct machine_code *c;
 	struct elf_file *f;
+	unsigned int undecoded;
 	bool found = false;
 
 	assert_int_equal(elf_file__open(path, &f), 0);
@@ -193,6 +274,12 @@ static bool decode_all(const char *path, uint16_t version)
 			int err = decode__place(c, t[DOMAIN_OBJ].function[i], 6, true, &p);
 
 			assert_true(!err || err == -EILSEQ);
+		}
+		if (found) {
+			decode__pools(c, version, t[DOMAIN_OBJ].function[ALLOC_MALLOC], &pools);
+			assert_true(guards__find(c, t[DOMAIN_OBJ].function, &guards, &undecoded) >=
+				    0);
+			free(guards);
 		}
 		machine_code__free(c);
 	}

@@ -62,4 +62,29 @@ struct decode_place {
 int decode__place(const struct machine_code *c, uint64_t function, unsigned int args,
 		  bool with_return, struct decode_place *ret);
 
+/* Where the pools with free blocks are listed: struct pool_header *usedpools[2 * class], 16 bytes a
+ * class. */
+enum used_pools {
+	USED_POOLS_STATIC,	  /* an array of the file; 3.11 and before */
+	USED_POOLS_IN_INTERP,	  /* in the main PyInterpreterState; 3.12 */
+	USED_POOLS_BEHIND_INTERP, /* where a pointer in PyInterpreterState points; 3.13+ */
+};
+
+/* pymalloc's way from a size to a block (Objects/obmalloc.c, pymalloc_alloc). */
+struct decode_pools {
+	enum used_pools used;
+	uint64_t used_at; /* address of the array; or offset in PyInterpreterState of it or of the
+			     pointer */
+	/* The jump that is taken when a class has no usable pool, and where it leads. */
+	uint64_t jump, empty;
+	int class_at_empty; /* register that holds the size class there; -1: not known */
+	/* allocate_from_new_pool; 0: its code is at `empty` (3.8) */
+	uint64_t opener;
+	int class_at_opener; /* register at its entry; -1: not known */
+};
+
+/* From _PyObject_Malloc, or what it calls. -ENOENT: its code does not match. */
+int decode__pools(const struct machine_code *c, uint16_t version, uint64_t malloc_function,
+		  struct decode_pools *ret);
+
 #endif
