@@ -122,10 +122,15 @@ class Group:
                                                                encoding="ascii") as file:
                 file.write(str(pid))
 
+    def empty(self):
+        """Waits until all that was in it has ended."""
+        tool.wait_until(lambda: not _read(os.path.join(self._folder, "cgroup.procs")), "the cgroup is empty")
+
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
+        self._pids = _read(os.path.join(self._folder, "cgroup.procs")).split()
         self._move(self._home)
         os.rmdir(self._folder)
 
