@@ -56,7 +56,7 @@ def measure_all(quick):
     results = {}
     notes = ["Bars: first sample < 1 s, <= 2 s beside 1,000 processes; tracer < 64 MiB (<= 96 MiB beside 1,000). All attached: "
              "until record says that it records. Stop: from ^C to its end, all probes detached."]
-    for count, runs in [(1, 3), (100, 1)] if quick else [(1, 3), (100, 2), (1000, 1)]:
+    for count, runs in [(1, 2), (20, 1)] if quick else [(1, 3), (100, 1), (1000, 1)]:
         last = next(reversed(results.values()), None)
         if last and measure.median([run["stop_s"] for run in last]) * 10 > STOP_LIMIT_S and count > 100:
             notes.append(f"{count:,} processes: not tried, because {int(count / 10)} take too long to stop.")
