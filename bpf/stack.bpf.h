@@ -293,14 +293,16 @@ static __always_inline void fill_stack(struct rec_stack *rec, __u16 len, const s
 	rec->depth = r->depth;
 }
 
-/* Reads up to max bytes, fewer where the memory ends sooner; returns how many. */
+/* Reads up to max bytes, or to the end of the page where the next is not there; returns how many. */
 static __always_inline __u16 read_some(void *dst, __u32 max, __u64 addr)
 {
+	__u32 n = 4096 - (addr & 4095);
+
 	if (read_user(dst, max, addr))
 		return max;
-	if (read_user(dst, max / 4, addr))
-		return max / 4;
-	return read_user(dst, 64, addr) ? 64 : 0;
+	if (n >= max)
+		return 0;
+	return read_user(dst, n, addr) ? n : 0;
 }
 
 /* Sends a code object in the raw. Kernels before 5.17 leave that to user space: their verifier counts every step. */

@@ -2,6 +2,7 @@
 #include "capture/code_cache.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <uthash.h>
@@ -147,6 +148,15 @@ static const char *why_unnamed(int err)
 	}
 }
 
+/*
+ * 3.12+: under an __init__ that a call was specialised for stands a frame of the interpreter's own, whose code has
+ * __init__ for its file, too (_Py_InitCleanup, Python/specialize.c).
+ */
+static bool is_shim(const struct py_code *c)
+{
+	return !strcmp(c->filename, "__init__") && !strcmp(c->function, "__init__");
+}
+
 int64_t code_cache__frame(struct code_cache *c, const struct mem_reader *m, const struct py_layout *l,
 			  const struct py_frame *f, struct profile *p)
 {
@@ -163,6 +173,8 @@ int64_t code_cache__frame(struct code_cache *c, const struct mem_reader *m, cons
 		frame.function = why_unnamed(err);
 		return profile__add_frame(p, &frame);
 	}
+	if (is_shim(&e->code))
+		return -ENODATA;
 	frame.kind = FRAME_PYTHON;
 	frame.function = e->code.function;
 	frame.file = e->code.filename;

@@ -26,7 +26,8 @@ void code_cache__learn(struct code_cache *c, const struct rec_code *rec, pid_t t
 
 /*
  * Index in the profile of the frame, read from the process where it is not known yet. A code object that is gone, or is
- * another one now, gives a frame that says so (FRAME_REASON), never a wrong name. < 0: -ENOMEM.
+ * another one now, gives a frame that says so (FRAME_REASON), never a wrong name. < 0: -ENOMEM; -ENODATA: a frame that the
+ * interpreter put there for itself, which no traceback shows.
  */
 int64_t code_cache__frame(struct code_cache *c, const struct mem_reader *m, const struct py_layout *l,
 			  const struct py_frame *f, struct profile *p);

@@ -651,6 +651,8 @@ static int64_t resolve_stack(struct tracker *t, struct traced *tr, const struct 
 		if (!rec->frames[i].code)
 			continue;
 		frame = code_cache__frame(tr->codes, &m, &tr->interp->layout, &rec->frames[i], t->deps.profile);
+		if (frame == -ENODATA)
+			continue;
 		if (frame < 0)
 			return frame;
 		node = profile__add_node(t->deps.profile, node, frame);
