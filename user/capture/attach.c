@@ -15,10 +15,10 @@
 #include "system/uprobe_multi.h"
 
 /*
- * Processes of one file that have links of their own; one more, and all share. On 6.18 with 20 of them a hit costs 0.2 us
- * more than with one, and all are detached within 0.1 s.
+ * Processes of one file that have links of their own; one more, and all share. On 6.18 each other link costs a hit 28 ns (of
+ * 740), and 20 x 4 of them are detached within 0.1 s.
  */
-#define MAX_UNSHARED 24
+#define MAX_UNSHARED 16
 
 /* Open links, at most two a signal. */
 struct links {
