@@ -9,13 +9,32 @@
  * The stack is taken at entry, because a return probe's trampoline hides the caller; the address is known at return, so
  * an allocation waits in `pending` in between. Blocks are followed in `live` by (process, address). A realloc that fails
  * leaves its old block as it was.
+ *
+ * `exact_guard` sees what is allocated in bodies that were inlined (guard.bpf.h).
  */
+#include "guard.bpf.h"
 #include "stack.bpf.h"
+
+/*
+ * Between a guard and the end of its allocation the stack pointer may move down by what the inlined body pushes and what
+ * it calls, and up a little by what it pops.
+ */
+#define INLINED_FRAME_SLACK 128
+#define MAX_INLINED_FRAME_BYTES 1024
+
+/* Who tells the address of an allocation that waits. */
+enum pending_wait {
+	WAIT_RETURN = 0, /* the return probe of the function that was entered */
+	WAIT_POOL = 1, /* inlined: allocate_from_new_pool; the raw allocator if that fails */
+	WAIT_RAW = 2, /* inlined: the raw allocator, called from the inlined body */
+};
 
 struct pending {
 	__u64 stack_id;
 	__u64 bytes;
 	__u64 old; /* realloc: the block given */
+	__u64 sp; /* inlined: the stack pointer at the guard */
+	__u64 wait; /* enum pending_wait */
 };
 
 struct {
@@ -64,19 +83,38 @@ static __always_inline bool forget_block(const struct target *t, __u64 addr)
 	return true;
 }
 
-static __noinline int leave(__u64 addr)
+static __always_inline void remember_block(const struct target *t, __u64 addr, const struct block_value *block)
+{
+	struct block_key key = { .addr = addr, .proc_id = t->proc_id };
+
+	if (forget_block(t, addr))
+		counter_add(CTR_ADDRESS_REUSED, 1);
+	count_alloc(block->stack_id, t->proc_id, KIND_EXACT, 1, block->bytes);
+	counter_add(CTR_EXACT_BYTES, block->bytes);
+	if (bpf_map_update_elem(&live, &key, block, BPF_ANY))
+		counter_add(CTR_LIVE_FULL, 1);
+}
+
+/* An allocation ends that waits for this. */
+static __noinline int leave(__u64 addr, __u32 wait, __u64 sp)
 {
 	__u64 pid_tgid = bpf_get_current_pid_tgid();
 	struct block_value block;
-	struct block_key key;
 	struct pending *p;
 	struct target *t;
 	__u64 old;
 
 	t = target_for(SIGNAL_EXACT);
 	p = bpf_map_lookup_elem(&pending, &pid_tgid);
-	if (!t || !p)
+	if (!t || !p || p->wait != wait)
 		return 0;
+	/* A body that ended otherwise leaves its allocation waiting: what comes from another frame is not its end. */
+	if (wait != WAIT_RETURN && p->sp - sp > MAX_INLINED_FRAME_BYTES)
+		return 0;
+	if (wait == WAIT_POOL && !addr) {
+		p->wait = WAIT_RAW;
+		return 0;
+	}
 	block.stack_id = p->stack_id;
 	block.bytes = p->bytes;
 	old = p->old;
@@ -87,23 +125,23 @@ static __noinline int leave(__u64 addr)
 	}
 	if (old && !forget_block(t, old))
 		counter_add(CTR_FREE_UNKNOWN, 1);
-	if (forget_block(t, addr))
-		counter_add(CTR_ADDRESS_REUSED, 1);
-	count_alloc(block.stack_id, t->proc_id, KIND_EXACT, 1, block.bytes);
-	counter_add(CTR_EXACT_BYTES, block.bytes);
-	key = (struct block_key){ .addr = addr, .proc_id = t->proc_id };
-	if (bpf_map_update_elem(&live, &key, &block, BPF_ANY))
-		counter_add(CTR_LIVE_FULL, 1);
+	remember_block(t, addr, &block);
 	return 0;
 }
 
 static __noinline int release(__u64 addr, __u32 attach_id)
 {
+	__u64 pid_tgid = bpf_get_current_pid_tgid();
 	struct target *t = target_at(SIGNAL_EXACT, attach_id);
+	struct pending *p;
 
 	if (!t || !addr)
 		return 0;
 	counter_add(CTR_EVENTS, 1);
+	/* A realloc that moves its block frees the old one itself. */
+	p = bpf_map_lookup_elem(&pending, &pid_tgid);
+	if (p && p->old == addr)
+		p->old = 0;
 	if (!forget_block(t, addr))
 		counter_add(CTR_FREE_UNKNOWN, 1);
 	return 0;
@@ -186,7 +224,103 @@ int exact_entry(struct pt_regs *ctx)
 SEC("uretprobe")
 int exact_return(struct pt_regs *ctx)
 {
-	return leave(PT_REGS_RC(ctx));
+	return leave(PT_REGS_RC(ctx), WAIT_RETURN, 0);
+}
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, MAX_SITE_SPECS);
+	__type(key, __u32);
+	__type(value, struct site_spec);
+} site_specs SEC(".maps");
+
+/* An inlined allocation: its block is known already, or waits in `pending`. */
+static __noinline int enter_inlined(const struct site_spec *spec, __u64 bytes, __u64 old, __u64 sp)
+{
+	__u64 pid_tgid = bpf_get_current_pid_tgid();
+	struct target *t = target_for(SIGNAL_EXACT);
+	struct pending p = { .bytes = bytes, .old = old, .sp = sp + INLINED_FRAME_SLACK };
+	struct block_value block = { .bytes = bytes };
+	__u64 addr;
+
+	if (!t || !spec)
+		return 0;
+	counter_add(CTR_EVENTS, 1);
+	block.stack_id = p.stack_id = stack_of_current(t);
+	addr = old ? 0 : next_block(spec, t->runtime, bytes);
+	if (addr) {
+		remember_block(t, addr, &block);
+		return 0;
+	}
+	p.wait = old || !bytes || bytes > PYMALLOC_MAX_BYTES ? WAIT_RAW : WAIT_POOL;
+	if (bpf_map_update_elem(&pending, &pid_tgid, &p, BPF_ANY))
+		counter_add(CTR_PENDING_FULL, 1);
+	return 0;
+}
+
+/*
+ * pymalloc_realloc: a block of a pool stays when it is shrunk by less than a quarter; else the body calls
+ * _PyObject_Malloc and _PyObject_Free, whose own probes count that. What is not in a pool goes to the raw allocator.
+ */
+static __noinline int resize_inlined(const struct site_spec *spec, __u64 old, __u64 bytes, __u64 sp)
+{
+	struct target *t = target_for(SIGNAL_EXACT);
+	struct block_value *known, block;
+	struct block_key key = { .addr = old };
+	__u64 room;
+
+	if (!t || !old)
+		return 0;
+	key.proc_id = t->proc_id;
+	known = bpf_map_lookup_elem(&live, &key);
+	if (!known || !known->bytes || known->bytes > PYMALLOC_MAX_BYTES)
+		return enter_inlined(spec, bytes, old, sp);
+	room = (known->bytes + 15) & ~15ull;
+	if (bytes > room || 4 * bytes <= 3 * room)
+		return 0;
+	counter_add(CTR_EVENTS, 1);
+	block.stack_id = stack_of_current(t);
+	block.bytes = bytes;
+	forget_block(t, old);
+	remember_block(t, old, &block);
+	return 0;
+}
+
+SEC("uprobe")
+int exact_guard(struct pt_regs *ctx)
+{
+	__u32 n = (__u32)bpf_get_attach_cookie(ctx);
+	const struct site_spec *spec = bpf_map_lookup_elem(&site_specs, &n);
+	__u64 first = 0, second = 0;
+
+	if (!spec || !(FLAGS(ctx) & ZERO_FLAG))
+		return 0;
+	if (!site_arg_value(ctx, &spec->arg[0], &first) || !site_arg_value(ctx, &spec->arg[1], &second))
+		return 0;
+	switch (spec->function) {
+	case SITE_MALLOC:
+		return enter_inlined(spec, first, 0, PT_REGS_SP(ctx));
+	case SITE_CALLOC:
+		return enter_inlined(spec, first * second, 0, PT_REGS_SP(ctx));
+	case SITE_REALLOC:
+		return resize_inlined(spec, first, second, PT_REGS_SP(ctx));
+	default:
+		return release(first, 0);
+	}
+}
+
+/* allocate_from_new_pool returns. */
+SEC("uretprobe")
+int exact_pool_return(struct pt_regs *ctx)
+{
+	return leave(PT_REGS_RC(ctx), WAIT_POOL, PT_REGS_SP(ctx));
+}
+
+/* Behind a call of the raw allocator. */
+SEC("uprobe")
+int exact_raw_return(struct pt_regs *ctx)
+{
+	return leave(PT_REGS_RC(ctx), WAIT_RAW, PT_REGS_SP(ctx));
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

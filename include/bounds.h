@@ -24,6 +24,8 @@
 #define MAX_PAGES 262144
 /* Allocations between entry and return, one per thread. */
 #define MAX_PENDING 16384
+/* Places of inlined allocations, all interpreters together: about 300 a build. */
+#define MAX_SITE_SPECS 16384
 /* Bytes of the ring buffer; a power of two and a multiple of the page size. */
 #define RING_BYTES (8u << 20)
 

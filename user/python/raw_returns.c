@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * CPython Objects/obmalloc.c: blocks of more than 512 bytes come from PyMem_RawMalloc and its like, whose own pointers are
+ * compared and inlined too (_PyMem_RawMalloc is "return malloc(size ? size : 1)"). So what is looked for are the calls that
+ * are left: of malloc, calloc and realloc in the procedure linkage table, which are what _PyMem_RawMalloc, _PyMem_RawCalloc
+ * and _PyMem_RawRealloc call themselves, of those three, and of the public functions in front of them.
+ */
+#include <string.h>
+
+#include "python/guards.h"
+
+#define MAX_TARGETS 16
+#define MAX_STUB_INSNS 24
+#define RAX 0
+
+struct returns {
+	const struct machine_code *c;
+	uint64_t target[MAX_TARGETS];
+	size_t target_cnt;
+	struct decode_place *ret;
+	size_t n, max;
+	const struct elf_symbol *function;
+	int insns;
+};
+
+static void add_target(struct returns *r, uint64_t addr)
+{
+	if (addr && r->target_cnt < MAX_TARGETS)
+		r->target[r->target_cnt++] = addr;
+}
+
+/* What a function of the raw domain calls outside of the interpreter's code. */
+static int note_callee(const struct insn *insn, void *arg)
+{
+	struct returns *r = arg;
+	uint64_t to = insn__target(insn);
+
+	if (to && !machine_code__contains(r->c, to) &&
+	    (insn->i.mnemonic == ZYDIS_MNEMONIC_CALL || insn->i.mnemonic == ZYDIS_MNEMONIC_JMP))
+		add_target(r, to);
+	return ++r->insns >= MAX_STUB_INSNS;
+}
+
+static bool is_target(const struct returns *r, uint64_t addr)
+{
+	for (size_t i = 0; i < r->target_cnt; i++) {
+		if (addr && r->target[i] == addr)
+			return true;
+	}
+	return false;
+}
+
+struct between {
+	uint64_t after, to;
+};
+
+static int leads_between(const struct insn *insn, void *arg)
+{
+	const struct between *b = arg;
+	uint64_t to = insn__target(insn);
+
+	return to > b->after && to <= b->to;
+}
+
+/* The first instruction from there on that is emulated and that nothing else leads to. */
+static bool place_after(const struct returns *r, uint64_t addr, struct decode_place *ret)
+{
+	struct between b = { .after = addr };
+	struct insn first, insn;
+
+	if (machine_code__decode(r->c, addr, &first))
+		return false;
+	insn = first;
+	for (int i = 0; i < 4 && !insn__emulated(&insn); i++) {
+		if (insn.i.meta.branch_type != ZYDIS_BRANCH_TYPE_NONE || insn.i.meta.category == ZYDIS_CATEGORY_RET ||
+		    insn__writes(&insn, RAX) || machine_code__decode(r->c, insn.addr + insn.i.length, &insn))
+			break;
+	}
+	b.to = insn.addr;
+	if (!insn__emulated(&insn) || insn.addr - r->function->addr >= r->function->size ||
+	    machine_code__walk(r->c, r->function, leads_between, &b))
+		insn = first;
+	*ret = (struct decode_place){ .addr = insn.addr, .emulated = insn__emulated(&insn) };
+	insn__text(&insn, ret->text, sizeof(ret->text));
+	return true;
+}
+
+static int look(const struct insn *insn, void *arg)
+{
+	struct returns *r = arg;
+
+	if (insn->i.mnemonic != ZYDIS_MNEMONIC_CALL || !is_target(r, insn__target(insn)))
+		return 0;
+	if (r->n < r->max && insn->addr + insn->i.length < r->function->addr + r->function->size &&
+	    place_after(r, insn->addr + insn->i.length, &r->ret[r->n]))
+		r->n++;
+	return 0;
+}
+
+static int look_at_function(const struct elf_symbol *function, void *arg)
+{
+	struct returns *r = arg;
+
+	r->function = function;
+	if (!machine_code__check(r->c, function))
+		machine_code__walk(r->c, function, look, r);
+	return 0;
+}
+
+size_t guards__raw_returns(const struct machine_code *c, const uint64_t raw[ALLOC_FUNCTIONS],
+			   const uint64_t *public_functions, size_t public_cnt, struct decode_place *ret, size_t max)
+{
+	struct returns r = { .c = c, .ret = ret, .max = max };
+	struct elf_symbol function;
+
+	for (int i = ALLOC_MALLOC; i <= ALLOC_REALLOC; i++) {
+		r.insns = 0;
+		if (!machine_code__function(c, raw[i], &function))
+			machine_code__walk(c, &function, note_callee, &r);
+		add_target(&r, raw[i]);
+	}
+	for (size_t i = 0; i < public_cnt; i++)
+		add_target(&r, public_functions[i]);
+	machine_code__for_each_user(c, r.target, r.target_cnt, look_at_function, &r);
+	return r.n;
+}
