@@ -150,7 +150,7 @@ def of_signals(mode, quick, count, notes, interpreters):
     for workload, script in WORKLOADS.items():
         if not quick or script in QUICK:
             results[workload] = {one.name: summary(pairs(script, mode, one, count)) for one in interpreters}
-    ratio_table(f"Slowdown, {mode.name}, medians of {count} pairs", results, notes)
+    ratio_table(f"Slowdown, {mode.name}, medians by pair, {count} a figure", results, notes)
     return results
 
 
