@@ -98,6 +98,12 @@ def cpu_ns(pid):
     return int(_read(f"/proc/{pid}/schedstat").split()[0])
 
 
+def ring_rss_bytes(pid):
+    """What of the resident set is the ring buffer, mapped twice in a row: its memory is among map_bytes() already."""
+    maps = re.split(r"^(?=[0-9a-f]+-[0-9a-f]+ )", _read(f"/proc/{pid}/smaps"), flags=re.M)
+    return sum(int(re.search(r"^Rss:\s+(\d+) kB", one, re.M)[1]) << 10 for one in maps if "anon_inode:bpf-map" in one)
+
+
 def peak_bytes(pid):
     return int(re.search(r"VmHWM:\s+(\d+) kB", _read(f"/proc/{pid}/status"))[1]) << 10
 
@@ -162,6 +168,7 @@ class Record:
                 "start_s": (self.ready_ns - self.exec_ns) / 1e9,
                 "tracer_cpu_s": (cpu_ns(self.pid) - self._cpu_ns) / 1e9,
                 "peak_bytes": peak_bytes(self.pid), "map_bytes": map_bytes(self.pid),
+                "ring_rss_bytes": ring_rss_bytes(self.pid),
                 "programs": program_stats(self.pid)}
         stop_ns = time.monotonic_ns()
         self._recorder.stop(limit_s=LIMIT_S).succeeded()

@@ -48,7 +48,7 @@ def measure_all(quick):
     python = measure.not_inlined()
     if not python:
         return {"skipped": "no pyenv Python 3.11 or 3.13: in the others the allocator is inlined"}
-    seconds = 3 if quick else 10
+    seconds = 2 if quick else 10
     cases = {
         "one line, 1 process": ("allocate.py", f"go {seconds}", 1),
         "one line, 2 processes": ("allocate.py", f"go {seconds}", 2),
