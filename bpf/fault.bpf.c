@@ -14,6 +14,9 @@
 #include "rss.bpf.h"
 #include "stack.bpf.h"
 
+#define FAULT_WRITE 1 /* FAULT_FLAG_WRITE, include/linux/mm_types.h */
+#define PF_WRITE 2 /* X86_PF_WRITE, the processor's error code */
+
 /* In the order of struct fault_state.rss_pages. */
 static const __u32 kind_of[RSS_KINDS] = { KIND_RESIDENT_ANON, KIND_RESIDENT_FILE, KIND_RESIDENT_SHMEM };
 
@@ -40,47 +43,103 @@ static __always_inline bool page_sampled(__u64 page)
 	return !(hash >> 8 & ((1ull << shift) - 1));
 }
 
+/* What a line gives back is no longer a part of "given back, by whom is not known". */
+static __always_inline void take_back(const struct target *t, const struct page_value *p)
+{
+	__u64 bytes = (__u64)p->pages * page_bytes;
+
+	count_free(p->stack_id, t->proc_id, p->kind, 1, bytes);
+	count_alloc(STACK_GIVEN_BACK, t->proc_id, p->kind, 1, bytes);
+}
+
+struct neighbours {
+	const struct target *t;
+	struct page_key key;
+	__u64 own; /* the faulting page */
+};
+
+static long take_back_neighbour(__u32 i, void *arg)
+{
+	struct neighbours *n = arg;
+	struct page_value *p;
+
+	if (n->key.page != n->own) {
+		p = bpf_map_lookup_elem(&pages, &n->key);
+		if (p) {
+			take_back(n->t, p);
+			bpf_map_delete_elem(&pages, &n->key);
+		}
+	}
+	n->key.page++;
+	return 0;
+}
+
+/* A huge page, or file pages around the fault: those that were followed there had been given back. 5.17. */
+static __noinline void take_back_around(const struct target *t, const struct page_key *key, __u32 gained)
+{
+	__u32 window = gained > 16 ? 512 : 16;
+	struct neighbours n = { .t = t, .key = *key, .own = key->page };
+
+	if (!t || !bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_loop))
+		return;
+	n.key.page &= ~(__u64)(window - 1);
+	bpf_loop(window, take_back_neighbour, &n, 0);
+}
+
 /* Remembers who brought a page in. One that is remembered already had been given back, or it could not fault again. */
 static __always_inline void follow_page(const struct target *t, const struct page_key *key, const struct page_value *v)
 {
 	struct page_value *p = bpf_map_lookup_elem(&pages, key);
-	__u64 bytes;
 
-	if (!p) {
-		if (bpf_map_update_elem(&pages, key, v, BPF_NOEXIST))
-			counter_add(CTR_PAGES_FULL, 1);
-		return;
+	if (v->pages > 1 && !page_sampling_shift)
+		take_back_around(t, key, v->pages);
+	if (p) {
+		take_back(t, p);
+		*p = *v;
+	} else if (bpf_map_update_elem(&pages, key, v, BPF_NOEXIST)) {
+		counter_add(CTR_PAGES_FULL, 1);
 	}
-	bytes = (__u64)p->pages * page_bytes;
-	count_free(p->stack_id, t->proc_id, p->kind, 1, bytes);
-	/* What a line gives back is no longer a part of "given back, by whom is not known". */
-	count_alloc(STACK_GIVEN_BACK, t->proc_id, p->kind, 1, bytes);
-	*p = *v;
 }
 
-/* Not inlined: its keys and values would stay on the stack under the walk. Called with a constant i. */
-static __noinline void charge(const struct target *t, struct fault_state *f, __u32 i, __s64 now)
+static __always_inline void charge(const struct target *t, const struct fault_state *f, __u32 kind, __u32 gained)
 {
-	struct page_key key = { .page = f->page, .proc_id = t->proc_id };
+	const struct page_key key = { .page = f->page, .proc_id = t->proc_id };
+	const struct page_value value = { .stack_id = f->stack_id, .pages = gained, .kind = kind };
+
+	count_alloc(f->stack_id, t->proc_id, kind, 1, (__u64)gained * page_bytes);
+	if (f->stack_id >= STACK_STATUS_MAX)
+		follow_page(t, &key, &value);
+}
+
+/* Charges the last fault with what one counter gained since; true: it did gain. */
+static __always_inline bool charge_gain(const struct target *t, struct fault_state *f, __u32 i, __s64 now)
+{
 	__s64 gained = now - f->rss_pages[i];
-	struct page_value value;
-	__u32 kind = kind_of[i];
 
 	if (!gained)
-		return;
+		return false;
 	/* Added, not set: of two threads that race here one will see the other's gain as its own loss. */
 	__sync_fetch_and_add(&f->rss_pages[i], gained);
-	if (gained < 0) {
-		count_free(STACK_GIVEN_BACK, t->proc_id, kind, 1, -gained * page_bytes);
+	if (gained > 0)
+		charge(t, f, kind_of[i], gained);
+	else
+		count_free(STACK_GIVEN_BACK, t->proc_id, kind_of[i], 1, -gained * page_bytes);
+	return gained > 0;
+}
+
+/*
+ * A write brings a page in even when nothing was gained: a page shared since a fork was copied, or as much and more was
+ * given back since.
+ */
+static __always_inline void charge_last(const struct target *t, struct fault_state *f, const __s64 rss[RSS_KINDS])
+{
+	bool anon = charge_gain(t, f, 0, rss[0]), file = charge_gain(t, f, 1, rss[1]);
+	bool shmem = charge_gain(t, f, 2, rss[2]);
+
+	if (anon || file || shmem || !f->write)
 		return;
-	}
-	count_alloc(f->stack_id, t->proc_id, kind, 1, gained * page_bytes);
-	if (f->stack_id < STACK_STATUS_MAX)
-		return;
-	value.stack_id = f->stack_id;
-	value.pages = gained;
-	value.kind = kind;
-	follow_page(t, &key, &value);
+	charge(t, f, KIND_RESIDENT_ANON, 1);
+	count_free(STACK_GIVEN_BACK, t->proc_id, KIND_RESIDENT_ANON, 1, page_bytes);
 }
 
 static __always_inline struct fault_state *fault_state_of(__u32 tgid)
@@ -103,7 +162,7 @@ static __always_inline bool faults_disabled(void)
 	return has_task_btf() && bpf_get_current_task_btf()->pagefault_disabled;
 }
 
-static __noinline int on_fault(__u64 addr)
+static __noinline int on_fault(__u64 addr, __u64 write)
 {
 	struct task_struct *task;
 	struct fault_state *f;
@@ -121,11 +180,10 @@ static __noinline int on_fault(__u64 addr)
 	f = fault_state_of(bpf_get_current_pid_tgid() >> 32);
 	if (!f || read_rss(task, rss))
 		return 0;
-	charge(t, f, 0, rss[0]);
-	charge(t, f, 1, rss[1]);
-	charge(t, f, 2, rss[2]);
+	charge_last(t, f, rss);
 	f->stack_id = stack_of_current(t);
 	f->page = addr / 4096;
+	f->write = write;
 	return 0;
 }
 
@@ -144,32 +202,32 @@ int BPF_PROG(fault_fork, struct task_struct *parent, struct task_struct *child)
 }
 
 SEC("fentry/handle_mm_fault")
-int BPF_PROG(fault_fentry, struct vm_area_struct *vma, unsigned long address)
+int BPF_PROG(fault_fentry, struct vm_area_struct *vma, unsigned long address, unsigned int flags)
 {
-	return on_fault(address);
+	return on_fault(address, flags & FAULT_WRITE);
 }
 
 SEC("kprobe/handle_mm_fault")
-int BPF_KPROBE(fault_kprobe, struct vm_area_struct *vma, unsigned long address)
+int BPF_KPROBE(fault_kprobe, struct vm_area_struct *vma, unsigned long address, unsigned int flags)
 {
-	return on_fault(address);
+	return on_fault(address, flags & FAULT_WRITE);
 }
 
 SEC("tp_btf/page_fault_user")
-int BPF_PROG(fault_tp_user, unsigned long address)
+int BPF_PROG(fault_tp_user, unsigned long address, struct pt_regs *regs, unsigned long error)
 {
-	return on_fault(address);
+	return on_fault(address, error & PF_WRITE);
 }
 
 /* The kernel touching user memory, as read(2) into a fresh buffer does. The upper half is the kernel's own. */
 SEC("tp_btf/page_fault_kernel")
-int BPF_PROG(fault_tp_kernel, unsigned long address)
+int BPF_PROG(fault_tp_kernel, unsigned long address, struct pt_regs *regs, unsigned long error)
 {
-	return (long)address < 0 ? 0 : on_fault(address);
+	return (long)address < 0 ? 0 : on_fault(address, error & PF_WRITE);
 }
 
 SEC("perf_event")
 int fault_perf(struct bpf_perf_event_data *ctx)
 {
-	return on_fault(ctx->addr);
+	return on_fault(ctx->addr, 0);
 }

@@ -46,16 +46,17 @@ struct {
 	__type(value, __u8);
 } stacks SEC(".maps") __weak;
 
-/* Code objects that user space has, by what tells them apart. Forgetting one means that it is sent again. */
+/* Code objects that user space has. Taken out when the object is freed. */
 struct code_id {
 	__u64 code;
-	__u64 check; /* mixed with the address of the runtime: processes of one family of forks share */
+	__u64 family; /* struct target */
 };
 struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, MAX_KNOWN_CODES);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, struct code_id);
-	__type(value, __u8);
+	__type(value, __u64); /* check */
 } codes SEC(".maps") __weak;
 
 /*
@@ -90,6 +91,7 @@ struct {
 struct fault_state {
 	__u64 stack_id;
 	__u64 page; /* address / 4096 */
+	__u64 write; /* it was a write */
 	__s64 rss_pages[3]; /* resident set as seen then: anonymous, file, shmem */
 };
 struct {

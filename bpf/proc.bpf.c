@@ -10,9 +10,10 @@ const volatile bool tell_every_exec = false;
 
 /*
  * A command that we run ourselves (record -- COMMAND) is held at its exec and at its first own instruction, until user
- * space has looked for an interpreter. Set by user space, for as long as the command has not become Python.
+ * space has looked for an interpreter; not what it starts. Its tgid, set by user space for as long as it has not become
+ * Python.
  */
-bool hold_execs = false;
+__u32 hold_tgid = 0;
 #define SIGSTOP 19
 
 __u32 forked_cnt = 0;
@@ -57,6 +58,7 @@ int BPF_PROG(proc_fork, struct task_struct *parent, struct task_struct *child)
 	t = bpf_map_lookup_elem(&targets, &parent_tgid);
 	if (!t)
 		return 0;
+	t->shares_family = 1;
 	copy = *t;
 	copy.proc_id = forked_proc_id(tgid);
 	if (bpf_map_update_elem(&targets, &tgid, &copy, BPF_ANY)) {
@@ -84,7 +86,7 @@ int BPF_PROG(proc_exec, struct task_struct *task)
 		return 0;
 	if (t)
 		forget_target(tgid);
-	if (send_proc(REC_EXEC, task, proc_id, 0, 0, 0) && t && hold_execs)
+	if (send_proc(REC_EXEC, task, proc_id, 0, 0, 0) && tgid == hold_tgid)
 		bpf_send_signal(SIGSTOP);
 	return 0;
 }
@@ -110,7 +112,8 @@ int proc_entry(struct pt_regs *ctx)
 {
 	struct target *t = current_target();
 
-	if (t && hold_execs && send_proc(REC_ENTRY, (void *)bpf_get_current_task(), t->proc_id, 0, 0, 0))
+	if (t && bpf_get_current_pid_tgid() >> 32 == hold_tgid &&
+	    send_proc(REC_ENTRY, (void *)bpf_get_current_task(), t->proc_id, 0, 0, 0))
 		bpf_send_signal(SIGSTOP);
 	return 0;
 }

@@ -9,8 +9,11 @@
  * since 2.11), 32 keys of {seq, data} a block, block pointers at 0x510.
  *
  * Truth of the frame chain: Include/internal/pycore_frame.h of each version; offsets come from user space (py_walk).
- * A frame is code object, instruction, and a check over four words of the code object, so that a code object that was
- * freed and replaced at the same address gives another stack id.
+ *
+ * A code object that is freed may be replaced by another at the same address, with the same file name, name and line table
+ * objects at the same addresses (exec in a loop does so at once). So the freeing of known code objects is counted
+ * (bpf/code.bpf.c) and the count is a part of each stack id. Where that probe is not attached, a check over four words of
+ * each code object stands in for it, which costs a read a frame and may be fooled.
  */
 #ifndef BPF_STACK_H
 #define BPF_STACK_H
@@ -166,7 +169,8 @@ static __always_inline bool read_fields(const struct py_walk *w, __u64 at, struc
 }
 
 /* Reads one frame. Shims (C-stack frames without code) come out as all zero, so that depth counts loop steps. */
-static __always_inline bool read_frame(const struct py_walk *w, __u64 at, struct py_frame *f, __u64 *previous)
+static __always_inline bool read_frame(const struct py_walk *w, __u64 at, bool check, struct py_frame *f,
+					__u64 *previous)
 {
 	struct frame_fields fields;
 	__u64 words[FRAME_WORDS]; /* one buffer for frame and code object: see FRAME_WORDS */
@@ -179,6 +183,8 @@ static __always_inline bool read_frame(const struct py_walk *w, __u64 at, struct
 		return true;
 	f->code = fields.code & ~(__u64)w->code_tag_mask;
 	f->instr = fields.instr;
+	if (!check)
+		return true;
 	if (!read_user(words, 4 * sizeof(*words), f->code + w->code_filename))
 		return false;
 	f->check = PY_HASH_STEP(0, words[0]);
@@ -194,6 +200,7 @@ struct walk {
 	struct py_frame *out;
 	__u64 frame;
 	struct walk_result r;
+	bool check; /* the check is a part of the id */
 };
 
 /* One frame. True: the walk ends here. */
@@ -203,13 +210,14 @@ static __always_inline bool walk_step(struct walk *k, struct py_frame *out)
 
 	if (!k->frame)
 		return true;
-	if (!read_frame(k->w, k->frame, &f, &k->frame)) {
+	if (!read_frame(k->w, k->frame, k->check || out, &f, &k->frame)) {
 		k->r.status = STACK_UNREADABLE_FRAME;
 		return true;
 	}
 	k->r.id = PY_HASH_STEP(k->r.id, f.code);
 	k->r.id = PY_HASH_STEP(k->r.id, f.instr);
-	k->r.id = PY_HASH_STEP(k->r.id, f.check);
+	if (k->check)
+		k->r.id = PY_HASH_STEP(k->r.id, f.check);
 	k->r.depth++;
 	if (out)
 		*out = f;
@@ -267,11 +275,18 @@ static __always_inline void walk_frames(struct walk *k, bool store)
 		k->r.status = STACK_CUT;
 }
 
+/* Nobody tells when this process frees code objects. */
+static __always_inline bool checks(const struct target *t)
+{
+	return !t || !t->attach_id[SIGNAL_CODE];
+}
+
 /* Stack ids are told apart by process, thread and cgroup, so that a count's stack tells all of them. */
 static __always_inline __u64 stack_seed(const struct target *t, __u32 tid, __u64 cgroup_id)
 {
 	__u64 h = PY_HASH_STEP(0, (__u64)t->proc_id << 32 | tid);
 
+	h = PY_HASH_STEP(h, (__u64)t->family << 32 | t->code_frees);
 	return PY_HASH_STEP(h, cgroup_id);
 }
 
@@ -291,6 +306,8 @@ static __always_inline void fill_stack(struct rec_stack *rec, __u16 len, const s
 	rec->status = r->status;
 	rec->pad[0] = rec->pad[1] = rec->pad[2] = 0;
 	rec->depth = r->depth;
+	rec->family = t->family;
+	rec->pad2 = 0;
 }
 
 /* Reads up to max bytes, or to the end of the page where the next is not there; returns how many. */
@@ -308,11 +325,14 @@ static __always_inline __u16 read_some(void *dst, __u32 max, __u64 addr)
 /* Sends a code object in the raw. Kernels before 5.17 leave that to user space: their verifier counts every step. */
 static __noinline long send_code(const struct py_walk *w, const struct target *t, const struct py_frame *f)
 {
-	struct code_id id = { .code = f->code, .check = f->check ^ t->runtime };
+	struct code_id id = { .code = f->code, .family = t->family };
 	struct rec_code *rec;
-	__u8 one = 1;
+	__u64 *known;
 
-	if (!f->code || bpf_map_lookup_elem(&codes, &id))
+	if (!f->code)
+		return 0;
+	known = bpf_map_lookup_elem(&codes, &id);
+	if (known && *known == f->check)
 		return 0;
 	rec = bpf_ringbuf_reserve(&ring, sizeof(*rec), 0);
 	if (!rec) {
@@ -326,7 +346,7 @@ static __noinline long send_code(const struct py_walk *w, const struct target *t
 	rec->code = rec->addr[0] = f->code;
 	rec->check = f->check;
 	rec->proc_id = t->proc_id;
-	rec->pad = 0;
+	rec->family = t->family;
 	__builtin_memset(rec->pad2, 0, sizeof(rec->pad2));
 	if (!read_user(&rec->addr[1], 32, f->code + w->code_filename))
 		rec->addr[1] = rec->addr[2] = rec->addr[3] = rec->addr[4] = 0;
@@ -336,7 +356,7 @@ static __noinline long send_code(const struct py_walk *w, const struct target *t
 	rec->got[3] = read_some(rec->part[2], CODE_NAME_BYTES, rec->addr[3]);
 	rec->got[4] = read_some(rec->table, CODE_TABLE_BYTES, rec->addr[4]);
 	bpf_ringbuf_submit(rec, BPF_RB_NO_WAKEUP);
-	bpf_map_update_elem(&codes, &id, &one, BPF_ANY);
+	bpf_map_update_elem(&codes, &id, &f->check, BPF_ANY);
 	return 0;
 }
 
@@ -352,7 +372,7 @@ static long send_code_of_frame(__u32 i, void *arg)
 	struct code_walk *k = arg;
 	struct py_frame f;
 
-	if (!k->frame || !read_frame(k->w, k->frame, &f, &k->frame))
+	if (!k->frame || !read_frame(k->w, k->frame, true, &f, &k->frame))
 		return 1;
 	return send_code(k->w, k->t, &f);
 }
@@ -370,7 +390,7 @@ static __noinline bool send_stack(const struct py_walk *w, const struct target *
 				  const struct walk_result *expect)
 {
 	const __u32 len = sizeof(struct rec_stack) + MAX_FRAMES * sizeof(struct py_frame);
-	struct walk k = { .w = w, .frame = frame };
+	struct walk k = { .w = w, .frame = frame, .check = checks(t) };
 	struct rec_stack *rec;
 
 	if (!w || !t || !expect)
@@ -421,6 +441,7 @@ static __noinline __u64 stack_of_current(struct target *t)
 	if (k.w)
 		r->status = first_frame(k.w, t, &first);
 	k.frame = first;
+	k.check = checks(t);
 	if (k.w && r->status == STACK_COMPLETE)
 		walk_frames(&k, false);
 	r->id = PY_HASH_STEP(r->id, r->status);

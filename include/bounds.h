@@ -14,14 +14,14 @@
 #define MAX_INTERPRETERS 64
 /* Stacks that the kernel remembers as already sent; the least recently used is forgotten and sent again. */
 #define MAX_KNOWN_STACKS 65536
-/* Code objects that the kernel remembers as already sent. */
-#define MAX_KNOWN_CODES 16384
+/* Code objects that the kernel remembers as already sent; further ones are sent again with each new stack. */
+#define MAX_KNOWN_CODES 65536
 /* Stacks counted between two readings by user space, which reads every second; more go to one sum a process. */
 #define MAX_COUNTS 32768
 /* Blocks that the exact signal follows from allocation to free. */
 #define MAX_LIVE_BLOCKS 1048576
 /* Page faults followed until their pages are given back. */
-#define MAX_PAGES 262144
+#define MAX_PAGES 524288
 /* Allocations between entry and return, one per thread. */
 #define MAX_PENDING 16384
 /* Places of inlined allocations, all interpreters together: about 300 a build. */

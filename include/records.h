@@ -68,8 +68,8 @@ _Static_assert(sizeof(struct rec_hdr) == 16, "rec_hdr");
 /*
  * One frame: the code object's address and where in it execution stands.
  * instr: 3.11+: address of the (previous or current) instruction; 3.8-3.10: f_lasti as stored.
- * check: hash over the four words from walk.code_filename on (py_code__check), so that a code object freed and replaced at the
- * same address is never given the old one's name.
+ * check: hash over the four words from walk.code_filename on (py_code__check). It tells user space that a code object
+ * read later is another one. The kernel side tells by it, too, where it is not told of code objects being freed.
  */
 struct py_frame {
 	__u64 code;
@@ -87,9 +87,11 @@ struct rec_stack {
 	__u8 status; /* enum stack_status */
 	__u8 pad[3];
 	__u32 depth; /* number of frames that follow, leaf first */
+	__u32 family; /* whose code objects (struct target) */
+	__u32 pad2;
 	struct py_frame frames[];
 };
-_Static_assert(sizeof(struct rec_stack) == 48, "rec_stack");
+_Static_assert(sizeof(struct rec_stack) == 56, "rec_stack");
 
 /*
  * A code object as it stood in memory when a stack first went through it, so that it can be named after it was freed or
@@ -105,7 +107,7 @@ struct rec_code {
 	__u64 code;
 	__u64 check;
 	__u32 proc_id;
-	__u32 pad;
+	__u32 family; /* whose code object (struct target) */
 	__u64 addr[CODE_PARTS];
 	__u16 got[CODE_PARTS]; /* bytes of each part */
 	__u8 pad2[6];
@@ -183,12 +185,13 @@ enum signal {
 	SIGNAL_HEAP = 1,
 	SIGNAL_EXACT = 2,
 	SIGNAL_GC = 3,
+	SIGNAL_CODE = 4, /* not asked for by people: code objects being freed, which keeps stacks right */
 	SIGNAL_MAX,
 };
 
 /*
  * Map `targets`, by tgid: what the kernel must know of a traced process. Written by user space, copied by
- * the kernel side at fork; only tss_key changes later, to a value that is the same for all.
+ * the kernel side at fork; what the kernel side changes later is said.
  */
 struct target {
 	__u32 proc_id; /* number of this process in this session, never reused; 0 is none */
@@ -197,8 +200,15 @@ struct target {
 	__s32 tss_key; /* pthread key of the thread state, read at the first event; -1: not yet known */
 	__u64 runtime; /* address of _PyRuntime in the process */
 	__u32 attach_id[SIGNAL_MAX]; /* whose hits count (union site_cookie); 0: nobody's yet */
+	/*
+	 * Whose code objects it has: a number that forked processes share while they have the same ones. Changed by the
+	 * kernel side when one that shares frees a code object (bpf/code.bpf.c).
+	 */
+	__u32 family;
+	__u32 code_frees; /* how many known code objects it freed; a part of every stack id; kernel side */
+	__u32 shares_family; /* it has forked, or was; kernel side */
 };
-_Static_assert(sizeof(struct target) == 40, "target");
+_Static_assert(sizeof(struct target) == 56, "target");
 #define INTERP_NONE 0xffffffffu
 /* proc_ids that the kernel hands out at fork have this bit set; user space's do not. */
 #define PROC_ID_FORKED 0x80000000u

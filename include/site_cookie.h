@@ -18,6 +18,7 @@ enum probe_kind {
 	PROBE_GC, /* the collector's function: entry and return */
 	PROBE_GC_USDT, /* gc__start */
 	PROBE_GC_USDT_DONE, /* gc__done */
+	PROBE_CODE_FREE, /* a code object's deallocator: the object */
 };
 
 enum site_arg_form {

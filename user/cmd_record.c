@@ -151,6 +151,10 @@ static int parse(struct record *r, int argc, char **argv, bool *help)
 	if (optind < argc && strcmp(argv[optind - 1], "--"))
 		return cmd_usage(&cmd_record, "'%s' is not expected here; a command to run goes after --", argv[optind]);
 	r->command = optind < argc ? argv + optind : NULL;
+	if (!r->command && !strcmp(argv[optind - 1], "--"))
+		return cmd_usage(&cmd_record, "a command to run goes after --");
+	if (r->container && !*r->container)
+		return cmd_usage(&cmd_record, "the container's name is empty");
 	if (!!r->container + !!r->cgroup + !!r->tgid + !!r->command > 1)
 		return cmd_usage(&cmd_record, "give one target: --container, --cgroup, --pid or -- COMMAND");
 	if (r->signals & 1u << SIGNAL_HEAP)
@@ -177,6 +181,7 @@ static int resolve_cgroup(struct record *r)
 {
 	uint64_t id;
 	const char *path = r->cgroup;
+	size_t len;
 
 	if (!strncmp(path, "/sys/fs/cgroup/memory/", 22))
 		path += 21;
@@ -184,9 +189,11 @@ static int resolve_cgroup(struct record *r)
 		path += 14;
 	if (snprintf(r->scope.cgroup_path, sizeof(r->scope.cgroup_path), "%s%s", path[0] == '/' ? "" : "/", path) >=
 		    (int)sizeof(r->scope.cgroup_path) ||
-	    cgroups__id_of_path(r->deps.cgroups, r->scope.cgroup_path, &id))
+	    !*r->cgroup || cgroups__id_of_path(r->deps.cgroups, r->scope.cgroup_path, &id))
 		return cmd_fail("there is no memory cgroup '%s'; give its path below the cgroup mount, as "
 				"/proc/PID/cgroup shows it", r->cgroup);
+	for (len = strlen(r->scope.cgroup_path); len > 1 && r->scope.cgroup_path[len - 1] == '/'; len--)
+		r->scope.cgroup_path[len - 1] = '\0';
 	return 0;
 }
 
@@ -275,6 +282,14 @@ static int start_tracing(struct record *r)
 	return err ? fail_tracker(err, r) : 0;
 }
 
+/* Before anything is written: a mistyped command must not cost an earlier recording. */
+static int find_command(const struct record *r)
+{
+	int err = r->command ? command__find(r->command[0]) : 0;
+
+	return err ? cmd_fail("cannot run %s: %s", r->command[0], strerror(-err)) : 0;
+}
+
 static int open_output(struct record *r)
 {
 	int err = recording__create(r->output, &r->recording);
@@ -342,6 +357,7 @@ static void save_counters(struct record *r)
 
 	for (i = 0; i < CTR_MAX; i++)
 		profile__set_counter(r->deps.profile, counter__name(i), session__counter(r->session, i));
+	profile__set_counter(r->deps.profile, "dropped.programs_ended_at_once", tracker__missed(r->tracker));
 	profile__set_counter(r->deps.profile, "dropped.bad_records", session__bad_records(r->session));
 	session__cost(r->session, &cost);
 	profile__set_counter(r->deps.profile, "cost.program_ns", cost.run_ns);
@@ -404,6 +420,14 @@ static int settle(struct record *r, bool sweep)
 	return err;
 }
 
+/* The last second, with each account as it stands now. */
+static void finish(struct record *r)
+{
+	session__read_counts(r->session);
+	tracker__reconcile(r->tracker);
+	settle(r, true);
+}
+
 static bool target_is_gone(struct record *r)
 {
 	uint64_t id;
@@ -434,7 +458,8 @@ static int loop(struct record *r)
 		if (target_is_gone(r))
 			break;
 	}
-	settle(r, true);
+	tracker__upkeep(r->tracker);
+	finish(r);
 	return r->output_failed ? EXIT_FAILED : EXIT_OK;
 }
 
@@ -473,7 +498,8 @@ static int record(struct record *r)
 {
 	int ret;
 
-	if ((ret = open_host(r)) || (ret = resolve_target(r)) || (ret = start_tracing(r)) || (ret = open_output(r)) ||
+	if ((ret = open_host(r)) || (ret = resolve_target(r)) || (ret = find_command(r)) || (ret = start_tracing(r)) ||
+	    (ret = open_output(r)) ||
 	    (ret = start_command(r)))
 		return ret;
 	describe(r);

@@ -83,7 +83,8 @@ static void links__close(struct links *l, struct closer *closer)
 
 static bool returns(const struct probe_site *site)
 {
-	return site->kind != PROBE_FREE && site->kind != PROBE_GC_USDT && site->kind != PROBE_GC_USDT_DONE;
+	return site->kind != PROBE_FREE && site->kind != PROBE_GC_USDT && site->kind != PROBE_GC_USDT_DONE &&
+	       site->kind != PROBE_CODE_FREE;
 }
 
 static size_t select_sites(const struct file *f, enum signal signal, uint32_t id, bool at_return,
@@ -149,7 +150,7 @@ static int link_sites(struct attacher *a, const struct file *f, const char *path
 
 /*
  * From now on hits of these links count for the process. The kernel side may write tss_key at the same time: what we put
- * back instead is only "not yet known".
+ * back instead is only "not yet known". It counts freed code objects only once this has been done.
  */
 static int make_count(const struct attacher *a, pid_t tgid, const struct file *f, uint32_t id)
 {

@@ -14,7 +14,7 @@
 
 struct code_key {
 	uint64_t addr;
-	uint64_t check;
+	uint64_t family;
 };
 
 struct code_entry {
@@ -24,7 +24,6 @@ struct code_entry {
 };
 
 struct code_cache {
-	unsigned int refs;
 	uint64_t unnamed;
 	struct code_entry *entries;
 };
@@ -35,15 +34,8 @@ int code_cache__new(struct code_cache **ret)
 
 	if (!c)
 		return -ENOMEM;
-	c->refs = 1;
 	*ret = c;
 	return 0;
-}
-
-struct code_cache *code_cache__ref(struct code_cache *c)
-{
-	c->refs++;
-	return c;
 }
 
 static void forget_all(struct code_cache *c)
@@ -57,12 +49,19 @@ static void forget_all(struct code_cache *c)
 	}
 }
 
-void code_cache__unref(struct code_cache *c)
+void code_cache__free(struct code_cache *c)
 {
-	if (!c || --c->refs)
+	if (!c)
 		return;
 	forget_all(c);
 	free(c);
+}
+
+static void forget(struct code_cache *c, struct code_entry *e)
+{
+	HASH_DEL(c->entries, e);
+	py_code__free(&e->code);
+	free(e);
 }
 
 uint64_t code_cache__unnamed(const struct code_cache *c)
@@ -70,23 +69,17 @@ uint64_t code_cache__unnamed(const struct code_cache *c)
 	return c->unnamed;
 }
 
-static int find_or_read(struct code_cache *c, const struct mem_reader *m, const struct py_layout *l,
-			const struct code_key *key, struct code_entry **ret)
+static int read_entry(struct code_cache *c, const struct mem_reader *m, const struct py_layout *l,
+		      const struct code_key *key, uint64_t check, struct code_entry **ret)
 {
-	struct code_entry *e;
+	struct code_entry *e = calloc(1, sizeof(*e));
 	int err;
 
-	HASH_FIND(hh, c->entries, key, sizeof(*key), e);
-	if (e) {
-		*ret = e;
-		return 0;
-	}
-	e = calloc(1, sizeof(*e));
 	if (!e)
 		return -ENOMEM;
 	e->key = *key;
 	err = py_code__read(m, l, key->addr, &e->code);
-	if (!err && e->code.check != key->check) {
+	if (!err && e->code.check != check) {
 		py_code__free(&e->code);
 		err = -ESTALE;
 	}
@@ -130,10 +123,13 @@ void code_cache__learn(struct code_cache *c, const struct rec_code *rec, pid_t t
 {
 	const struct captured captured = { .rec = rec, .process = mem_reader__of_process(tgid) };
 	const struct mem_reader m = { .read = read_captured, .ctx = &captured };
-	const struct code_key key = { .addr = rec->code, .check = rec->check };
+	const struct code_key key = { .addr = rec->code, .family = rec->family };
 	struct code_entry *e;
 
-	find_or_read(c, &m, l, &key, &e);
+	HASH_FIND(hh, c->entries, &key, sizeof(key), e);
+	if (e)
+		forget(c, e);
+	read_entry(c, &m, l, &key, rec->check, &e);
 }
 
 static const char *why_unnamed(int err)
@@ -157,15 +153,20 @@ static bool is_shim(const struct py_code *c)
 	return !strcmp(c->filename, "__init__") && !strcmp(c->function, "__init__");
 }
 
-int64_t code_cache__frame(struct code_cache *c, const struct mem_reader *m, const struct py_layout *l,
+int64_t code_cache__frame(struct code_cache *c, const struct mem_reader *m, const struct py_layout *l, uint32_t family,
 			  const struct py_frame *f, struct profile *p)
 {
-	const struct code_key key = { .addr = f->code, .check = f->check };
+	const struct code_key key = { .addr = f->code, .family = family };
 	struct profile_frame frame = { .kind = FRAME_REASON, .file = "" };
 	struct code_entry *e;
 	int err;
 
-	err = find_or_read(c, m, l, &key, &e);
+	HASH_FIND(hh, c->entries, &key, sizeof(key), e);
+	if (e && e->code.check != f->check) {
+		forget(c, e);
+		e = NULL;
+	}
+	err = e ? 0 : read_entry(c, m, l, &key, f->check, &e);
 	if (err == -ENOMEM)
 		return err;
 	if (err) {

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * Names of code objects, kept for a family of processes: what is read once serves all forked workers (their code objects
- * stand at the same addresses) and outlives the process it was read from. An entry is known by address and check, so a
- * code object that replaced another at its address is another entry.
+ * Names of code objects, kept by family of processes (struct target): what is read once serves all forked workers, whose
+ * code objects stand at the same addresses, and outlives the process it was read from.
  */
 #ifndef CAPTURE_CODE_CACHE_H
 #define CAPTURE_CODE_CACHE_H
@@ -13,13 +12,11 @@
 
 struct code_cache;
 
-/* Starts with one owner. */
 int code_cache__new(struct code_cache **ret);
-struct code_cache *code_cache__ref(struct code_cache *c);
-void code_cache__unref(struct code_cache *c);
+void code_cache__free(struct code_cache *c);
 
 /*
- * Takes a code object as the kernel side captured it; what the capture lacks (a long line table) is read from the process
+ * Takes a code object as the kernel side captured it, in place of what stood at its address before; what the capture lacks (a long line table) is read from the process
  * tgid if it still can. What cannot be understood is left for code_cache__frame to read.
  */
 void code_cache__learn(struct code_cache *c, const struct rec_code *rec, pid_t tgid, const struct py_layout *l);
@@ -29,7 +26,7 @@ void code_cache__learn(struct code_cache *c, const struct rec_code *rec, pid_t t
  * another one now, gives a frame that says so (FRAME_REASON), never a wrong name. < 0: -ENOMEM; -ENODATA: a frame that the
  * interpreter put there for itself, which no traceback shows.
  */
-int64_t code_cache__frame(struct code_cache *c, const struct mem_reader *m, const struct py_layout *l,
+int64_t code_cache__frame(struct code_cache *c, const struct mem_reader *m, const struct py_layout *l, uint32_t family,
 			  const struct py_frame *f, struct profile *p);
 /* How many frames could not be named. */
 uint64_t code_cache__unnamed(const struct code_cache *c);

@@ -4,7 +4,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -33,6 +36,35 @@ static void become(char **argv, int go_fd, int error_fd)
 	_exit(127);
 }
 
+static int executable(const char *path)
+{
+	struct stat st;
+
+	if (stat(path, &st))
+		return -errno;
+	return S_ISREG(st.st_mode) && !access(path, X_OK) ? 0 : -EACCES;
+}
+
+int command__find(const char *name)
+{
+	const char *dirs = getenv("PATH");
+	char path[4096];
+	int err = -ENOENT;
+	size_t len;
+
+	if (strchr(name, '/'))
+		return executable(name);
+	for (dirs = dirs ? dirs : "/bin:/usr/bin"; err && *name; dirs += len + 1) {
+		len = strcspn(dirs, ":");
+		if (snprintf(path, sizeof(path), "%.*s/%s", (int)len, dirs, name) < (int)sizeof(path) &&
+		    executable(path) != -ENOENT)
+			err = executable(path);
+		if (!dirs[len])
+			break;
+	}
+	return err;
+}
+
 int command__prepare(char **argv, struct command **ret)
 {
 	struct command *c = calloc(1, sizeof(*c));
@@ -45,6 +77,16 @@ int command__prepare(char **argv, struct command **ret)
 		return -errno;
 	}
 	c->tgid = fork();
+	if (c->tgid < 0) {
+		int err = -errno;
+
+		close(go[0]);
+		close(go[1]);
+		close(error[0]);
+		close(error[1]);
+		free(c);
+		return err;
+	}
 	if (c->tgid == 0) {
 		close(go[1]);
 		become(argv, go[0], error[1]);

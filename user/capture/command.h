@@ -10,6 +10,9 @@
 
 struct command;
 
+/* Whether execvp(3) would find a program to execute. -ENOENT, -EACCES. */
+int command__find(const char *name);
+
 /* Forks; the child waits before exec. argv ends with NULL. */
 int command__prepare(char **argv, struct command **ret);
 /* Lets it exec and returns when it has. -ENOENT, -EACCES, ...: it cannot be executed. */

@@ -165,6 +165,7 @@ static void choose_programs(struct session *s)
 		bpf_program__set_autoload(of_exact[i], exact && !multi);
 	for (i = 0; i < sizeof(of_gc) / sizeof(of_gc[0]); i++)
 		bpf_program__set_autoload(of_gc[i], gc && !multi);
+	choose_multi(b->progs.code_free_site, multi, true);
 	choose_multi(b->progs.exact_entry, exact && multi, true);
 	choose_multi(b->progs.exact_return, exact, multi);
 	choose_multi(b->progs.gc_site, gc && multi, true);
@@ -231,11 +232,12 @@ static int new_attacher(struct session *s)
 {
 	struct pymemscope_bpf *b = s->bpf;
 	struct attach_programs p = {
-		.at_site = { -1, -1, bpf_program__fd(b->progs.exact_entry), bpf_program__fd(b->progs.gc_site) },
-		.at_return = { -1, -1, bpf_program__fd(b->progs.exact_return), bpf_program__fd(b->progs.gc_return) },
+		.at_site = { -1, -1, bpf_program__fd(b->progs.exact_entry), bpf_program__fd(b->progs.gc_site),
+			     bpf_program__fd(b->progs.code_free_site) },
+		.at_return = { -1, -1, bpf_program__fd(b->progs.exact_return), bpf_program__fd(b->progs.gc_return), -1 },
 	};
 
-	_Static_assert(SIGNAL_EXACT == 2 && SIGNAL_GC == 3 && SIGNAL_MAX == 4, "at_site, at_return");
+	_Static_assert(SIGNAL_EXACT == 2 && SIGNAL_GC == 3 && SIGNAL_CODE == 4 && SIGNAL_MAX == 5, "at_site, at_return");
 	if (!uses_multi(s))
 		return 0;
 	return attacher__new(&p, bpf_map__fd(b->maps.targets), s->opts.every_process, &s->attacher);
@@ -422,9 +424,9 @@ static int add_link(struct session_links *l, struct bpf_link *link)
 	return 0;
 }
 
-void session__hold_execs(struct session *s, bool on)
+void session__hold_execs(struct session *s, pid_t tgid)
 {
-	s->bpf->bss->hold_execs = on;
+	s->bpf->bss->hold_tgid = tgid;
 }
 
 int session__attach_entry(struct session *s, pid_t tgid, const char *path, uint64_t offset, struct session_links **ret)
@@ -500,6 +502,8 @@ static int attach_site(struct session *s, pid_t tgid, const char *path, const st
 	struct bpf_program *ret = site->kind == PROBE_GC ? s->bpf->progs.gc_return : s->bpf->progs.exact_return;
 	int err;
 
+	if (site->kind == PROBE_CODE_FREE)
+		return 0;
 	if (site->kind == PROBE_GC_USDT || site->kind == PROBE_GC_USDT_DONE)
 		return add_link(l, bpf_program__attach_usdt(site->kind == PROBE_GC_USDT ? s->bpf->progs.gc_usdt_start
 											: s->bpf->progs.gc_usdt_done,

@@ -55,8 +55,8 @@ enum fault_hook session__probe_fault_hook(void);
 const char *fault_hook__name(enum fault_hook hook);
 enum fault_hook session__fault_hook(const struct session *s);
 
-/* Holds each process of a command's tree (SIGSTOP) at exec, and where session__attach_entry is set; SIGCONT lets it go. */
-void session__hold_execs(struct session *s, bool on);
+/* Holds a process (SIGSTOP) at exec, and where session__attach_entry is set; SIGCONT lets it go. 0: nobody. */
+void session__hold_execs(struct session *s, pid_t tgid);
 int session__attach_entry(struct session *s, pid_t tgid, const char *path, uint64_t offset, struct session_links **ret);
 
 int session__set_interpreter(struct session *s, uint32_t interp, const struct py_walk *walk);

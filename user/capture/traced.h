@@ -14,6 +14,9 @@
 #include "capture/session.h"
 #include "python/interp.h"
 
+/* KIND_RESIDENT_ANON, _FILE, _SHMEM are 0, 1, 2. */
+#define RESIDENT_KINDS 3
+
 struct traced {
 	uint32_t proc_id; /* key */
 	pid_t tgid;
@@ -22,14 +25,18 @@ struct traced {
 	bool python;
 	bool ended; /* no more events come */
 	bool unsettled; /* ended, but what was counted for it is not read yet */
+	bool settling; /* what was counted for it is being read */
 	bool replaced; /* ended by exec */
 	struct interp *interp; /* owned; NULL: not Python (yet) */
 	uint32_t interp_slot;
-	struct code_cache *codes; /* shared by a family of forks */
 	struct session_links *links; /* owned */
 	struct session_links *entry; /* owned; of a held command */
 	bool held; /* was stopped by us: to be let go */
 	struct pagemap *pagemap; /* during a sweep */
+	/* Resident set by kind: what was counted, gains less losses, and how much of the losses is no line's yet; bytes. */
+	int64_t resident[RESIDENT_KINDS];
+	int64_t given_back[RESIDENT_KINDS];
+	bool forked; /* begins with what it inherited, which is not counted */
 	uint64_t cpu_ticks_first, cpu_ticks_last;
 	/* A new program image may not have mapped its interpreter yet: when to look again, and how often we did. */
 	uint64_t retry_at_ns;

@@ -41,6 +41,8 @@ struct tracker {
 	uint32_t next_proc_id;
 	uint32_t n_python;
 	struct interp_cache *interps;
+	struct code_cache *codes;
+	uint64_t missed; /* programs of the scope that ended before they could be looked at */
 	bool holding; /* the command has not become Python yet */
 	char why[512];
 };
@@ -129,7 +131,22 @@ static void refresh_container(struct tracker *t, uint32_t i)
 
 /* ---- interpreters and their probes ---- */
 
-static const struct site_set *sites_of(struct tracker *t, const struct interp *in)
+/* PyTypeObject.tp_dealloc: behind PyVarObject, tp_name, tp_basicsize, tp_itemsize (Include/cpython/object.h, 3.8-3.15). */
+#define TP_DEALLOC 48
+
+static int code_free_site(const struct elf_file *f, pid_t tgid, const struct interp *in, struct probe_site *ret)
+{
+	struct mem_reader m = mem_reader__of_process(tgid);
+	struct elf_symbol type;
+	uint64_t dealloc;
+	int err;
+
+	err = elf_file__symbol(f, "PyCode_Type", &type);
+	err = err ? err : mem__read_u64(&m, in->load_bias + type.addr + TP_DEALLOC, &dealloc);
+	return err ? err : probe_sites__code_free(f, dealloc - in->load_bias, ret);
+}
+
+static const struct site_set *sites_of(struct tracker *t, pid_t tgid, const struct interp *in)
 {
 	struct elf_file *f = NULL;
 	struct site_set *set;
@@ -145,6 +162,8 @@ static const struct site_set *sites_of(struct tracker *t, const struct interp *i
 	if (set) {
 		memcpy(set->key, key, sizeof(set->key));
 		set->n = probe_sites__find(f, in->version, t->signals, set->site, MAX_PROBE_SITES);
+		if (set->n < MAX_PROBE_SITES && !code_free_site(f, tgid, in, &set->site[set->n]))
+			set->n++;
 		HASH_ADD_STR(t->sites, key, set);
 	}
 	elf_file__free(f);
@@ -183,14 +202,14 @@ static void note_process(struct tracker *t, struct traced *tr, const char *note)
 
 static void attach_probes(struct tracker *t, struct traced *tr)
 {
-	const struct site_set *set = sites_of(t, tr->interp);
+	const struct site_set *set = sites_of(t, tr->tgid, tr->interp);
 	char note[256];
 	int err;
 
 	if (!set || !set->n)
 		return;
 	err = session__attach(t->deps.session, tr->tgid, tr->interp->host_path, set->site, set->n, &tr->links);
-	if (!err || err == -ESRCH)
+	if (!err || err == -ESRCH || err == -ENOENT) /* ended meanwhile */
 		return;
 	snprintf(note, sizeof(note), "probes could not be attached: %s", strerror(-err));
 	note_process(t, tr, note);
@@ -205,16 +224,27 @@ static int tell_kernel(struct tracker *t, const struct traced *tr, uint32_t sign
 		.signals = signals,
 		.tss_key = -1,
 		.runtime = tr->interp ? tr->interp->runtime : 0,
+		.family = tr->proc_id,
 	};
 
 	return session__add_target(t->deps.session, tr->tgid, &target);
 }
 
+static void name_interp(struct tracker *t, const struct traced *tr)
+{
+	struct profile_process p = *profile__process(t->deps.profile, tr->process);
+	char command[1024];
+
+	if (!proc__cmdline(t->deps.proc, tr->tgid, command, sizeof(command)))
+		p.command = command;
+	p.python = tr->interp->version_text;
+	p.interpreter = tr->interp->path;
+	profile__update_process(t->deps.profile, tr->process, &p);
+}
+
 /* Makes a traced process Python once its interpreter is known. */
 static int adopt_interp(struct tracker *t, struct traced *tr, const struct interp *in)
 {
-	struct profile_process p;
-	char command[1024];
 	int err;
 
 	/* The kernel side first: until it knows, stacks are lost. */
@@ -226,12 +256,7 @@ static int adopt_interp(struct tracker *t, struct traced *tr, const struct inter
 	err = err ? err : tell_kernel(t, tr, t->signals);
 	if (err)
 		return err;
-	p = *profile__process(t->deps.profile, tr->process);
-	if (!proc__cmdline(t->deps.proc, tr->tgid, command, sizeof(command)))
-		p.command = command;
-	p.python = in->version_text;
-	p.interpreter = in->path;
-	profile__update_process(t->deps.profile, tr->process, &p);
+	name_interp(t, tr);
 	tr->python = true;
 	t->n_python++;
 	attach_probes(t, tr);
@@ -262,7 +287,7 @@ static void attach_entry(struct tracker *t, struct traced *tr)
 }
 
 
-static struct traced *new_traced(struct tracker *t, pid_t tgid, uint32_t proc_id, struct code_cache *codes)
+static struct traced *new_traced(struct tracker *t, pid_t tgid, uint32_t proc_id, bool forked, uint64_t cgroup_id)
 {
 	struct profile_process p = { .tgid = tgid, .python = "", .interpreter = "", .note = "" };
 	struct traced *tr = calloc(1, sizeof(*tr));
@@ -274,16 +299,15 @@ static struct traced *new_traced(struct tracker *t, pid_t tgid, uint32_t proc_id
 		return NULL;
 	proc__stat(t->deps.proc, tgid, &stat);
 	proc__cmdline(t->deps.proc, tgid, command, sizeof(command));
-	p.container = container_of_cgroup(t, tgid, 0);
+	p.container = container_of_cgroup(t, tgid, cgroup_id);
 	p.start_time_ticks = stat.start_time_ticks;
 	p.command = command;
 	i = profile__add_process(t->deps.profile, &p);
-	if (i < 0 || (codes ? 0 : code_cache__new(&tr->codes))) {
+	if (i < 0) {
 		free(tr);
 		return NULL;
 	}
-	if (codes)
-		tr->codes = code_cache__ref(codes);
+	tr->forked = forked;
 	tr->process = i;
 	tr->tgid = tgid;
 	tr->proc_id = proc_id;
@@ -336,19 +360,22 @@ static void end_traced(struct traced *tr, bool exec)
  */
 static void settle_ended(struct tracker *t)
 {
-	struct traced *tr, *next = NULL;
-	bool others = false;
+	struct traced *tr;
+	bool others = false, any = false;
 
-	for (tr = t->traced; tr && !next; tr = tr->hh.next)
-		next = tr->unsettled ? tr : NULL;
-	if (!next || session__read_counts(t->deps.session))
+	/* Only those that had ended before: reading may tell of more, whose last counts come with the next reading. */
+	for (tr = t->traced; tr; tr = tr->hh.next) {
+		tr->settling = tr->unsettled;
+		any |= tr->unsettled;
+	}
+	if (!any || session__read_counts(t->deps.session))
 		return;
 	for (tr = t->traced; tr; tr = tr->hh.next)
 		others |= tr->python && !tr->ended;
-	for (tr = next; tr; tr = tr->hh.next) {
-		if (!tr->unsettled)
+	for (tr = t->traced; tr; tr = tr->hh.next) {
+		if (!tr->settling)
 			continue;
-		tr->unsettled = false;
+		tr->unsettled = tr->settling = false;
 		if (tr->replaced || others)
 			give_all_back(t, tr);
 		if (t->signals & 1u << SIGNAL_EXACT)
@@ -376,7 +403,7 @@ static int take_in(struct tracker *t, pid_t tgid, bool retry)
 		goto out;
 	if (err == -ESRCH || err == -EPERM || err == -EACCES)
 		goto out;
-	tr = new_traced(t, tgid, ++t->next_proc_id, NULL);
+	tr = new_traced(t, tgid, ++t->next_proc_id, false, 0);
 	if (!tr) {
 		err = -ENOMEM;
 		goto out;
@@ -471,11 +498,11 @@ int tracker__start(struct tracker *t, struct session *session)
 
 int tracker__add_command(struct tracker *t, pid_t tgid)
 {
-	struct traced *tr = new_traced(t, tgid, ++t->next_proc_id, NULL);
+	struct traced *tr = new_traced(t, tgid, ++t->next_proc_id, false, 0);
 
 	t->scope.tgid = tgid;
 	t->holding = true;
-	session__hold_execs(t->deps.session, true);
+	session__hold_execs(t->deps.session, tgid);
 	return tr ? tell_kernel(t, tr, 0) : -ENOMEM;
 }
 
@@ -546,7 +573,7 @@ static void on_fork(struct tracker *t, const struct rec_proc *rec)
 
 	if (!rec->proc_id || find_traced(t, rec->proc_id))
 		return;
-	tr = new_traced(t, rec->hdr.tgid, rec->proc_id, parent ? parent->codes : NULL);
+	tr = new_traced(t, rec->hdr.tgid, rec->proc_id, true, rec->cgroup_id);
 	if (!tr || !parent || !parent->interp)
 		return;
 	tr->interp = malloc(sizeof(*tr->interp));
@@ -556,6 +583,7 @@ static void on_fork(struct tracker *t, const struct rec_proc *rec)
 	tr->interp_slot = parent->interp_slot;
 	tr->python = true;
 	t->n_python++;
+	name_interp(t, tr);
 	attach_probes(t, tr);
 }
 
@@ -567,16 +595,17 @@ static void on_exec(struct tracker *t, pid_t tgid)
 {
 	struct traced *tr;
 
-	take_in(t, tgid, true);
+	if (take_in(t, tgid, true) == -ESRCH)
+		t->missed++;
 	tr = find_alive(t, tgid);
-	if (!tr || !t->holding)
+	if (!tr || !t->holding || tgid != t->scope.tgid)
 		return;
 	tr->held = true;
 	if (tr->python)
 		t->holding = false;
 	else
 		attach_entry(t, tr);
-	session__hold_execs(t->deps.session, t->holding);
+	session__hold_execs(t->deps.session, t->holding ? tgid : 0);
 	let_go(tr);
 }
 
@@ -591,7 +620,7 @@ static void on_entry(struct tracker *t, struct traced *tr)
 	tr->entry = NULL;
 	if (tr->python) {
 		t->holding = false;
-		session__hold_execs(t->deps.session, false);
+		session__hold_execs(t->deps.session, 0);
 	}
 	let_go(tr);
 }
@@ -621,7 +650,7 @@ static struct traced *traced_of_record(struct tracker *t, uint32_t proc_id, pid_
 {
 	struct traced *tr = find_traced(t, proc_id);
 
-	return tr ? tr : new_traced(t, tgid, proc_id, NULL);
+	return tr ? tr : new_traced(t, tgid, proc_id, proc_id & PROC_ID_FORKED, 0);
 }
 
 static int64_t reason_node(struct tracker *t, const char *fmt, unsigned int status)
@@ -650,7 +679,8 @@ static int64_t resolve_stack(struct tracker *t, struct traced *tr, const struct 
 	for (i = rec->depth; i-- > 0 && node >= 0;) {
 		if (!rec->frames[i].code)
 			continue;
-		frame = code_cache__frame(tr->codes, &m, &tr->interp->layout, &rec->frames[i], t->deps.profile);
+		frame = code_cache__frame(t->codes, &m, &tr->interp->layout, rec->family, &rec->frames[i],
+					  t->deps.profile);
 		if (frame == -ENODATA)
 			continue;
 		if (frame < 0)
@@ -683,7 +713,7 @@ static void on_code(const struct rec_code *rec, void *arg)
 	struct traced *tr = find_traced(t, rec->proc_id);
 
 	if (tr && tr->interp)
-		code_cache__learn(tr->codes, rec, tr->tgid, &tr->interp->layout);
+		code_cache__learn(t->codes, rec, tr->tgid, &tr->interp->layout);
 }
 
 static void on_stack(const struct rec_stack *rec, void *arg)
@@ -735,6 +765,15 @@ static struct known_stack look_up_stack(struct tracker *t, const struct traced *
 	return none;
 }
 
+static void account(struct traced *tr, uint64_t stack_id, uint32_t kind, int64_t gained)
+{
+	if (kind >= RESIDENT_KINDS)
+		return;
+	tr->resident[kind] += gained;
+	if (stack_id == STACK_GIVEN_BACK)
+		tr->given_back[kind] -= gained;
+}
+
 static void on_count(const struct count_key *key, const struct count_value *delta, void *arg)
 {
 	struct tracker *t = arg;
@@ -749,6 +788,7 @@ static void on_count(const struct count_key *key, const struct count_value *delt
 
 	if (!tr || key->kind >= KIND_MAX)
 		return;
+	account(tr, key->stack_id, key->kind, (int64_t)(delta->alloc_bytes - delta->free_bytes));
 	stack = look_up_stack(t, tr, key->stack_id);
 	profile__add(t->deps.profile, stack.process, stack.tid, stack.node, key->kind, &sums);
 }
@@ -801,27 +841,66 @@ void tracker__refresh(struct tracker *t)
 	}
 }
 
-/* True: forget the page. What it held is taken away from its line, and from "given back" by nobody. */
+static void add_to(struct tracker *t, struct traced *tr, uint64_t stack_id, uint32_t kind,
+		   const struct profile_sums *sums)
+{
+	struct known_stack stack = look_up_stack(t, tr, stack_id);
+
+	account(tr, stack_id, kind, (int64_t)(sums->alloc_bytes - sums->free_bytes));
+	profile__add(t->deps.profile, stack.process, stack.tid, stack.node, kind, sums);
+}
+
+/*
+ * True: forget the page. What it held is taken away from its line, and from "given back" by nobody. A page is not gone when
+ * the resident set has not lost as much: then it was moved (mremap, with which realloc grows large blocks) and is its
+ * line's as before.
+ */
 static bool page_is_gone(const struct page_key *key, const struct page_value *v, void *arg)
 {
 	struct tracker *t = arg;
 	struct traced *tr = find_traced(t, key->proc_id);
 	struct profile_sums sums = { .free_cnt = 1 }, back = { .alloc_cnt = 1 };
-	struct known_stack stack;
+	int64_t bytes = (int64_t)v->pages * sysconf(_SC_PAGESIZE);
 
-	if (!tr || tr->ended)
+	if (!tr || tr->ended || v->kind >= RESIDENT_KINDS)
 		return true;
+	if (tr->given_back[v->kind] < bytes)
+		return false;
 	if (!tr->pagemap && pagemap__open(tr->tgid, &tr->pagemap))
 		return false;
 	if (pagemap__present(tr->pagemap, key->page))
 		return false;
-	sums.free_bytes = (uint64_t)v->pages * sysconf(_SC_PAGESIZE);
-	back.alloc_bytes = sums.free_bytes;
-	stack = look_up_stack(t, tr, v->stack_id);
-	profile__add(t->deps.profile, stack.process, stack.tid, stack.node, v->kind, &sums);
-	stack = look_up_stack(t, tr, STACK_GIVEN_BACK);
-	profile__add(t->deps.profile, stack.process, stack.tid, stack.node, v->kind, &back);
+	sums.free_bytes = back.alloc_bytes = bytes;
+	add_to(t, tr, v->stack_id, v->kind, &sums);
+	add_to(t, tr, STACK_GIVEN_BACK, v->kind, &back);
 	return true;
+}
+
+void tracker__reconcile(struct tracker *t)
+{
+	struct profile_sums sums;
+	struct traced *tr;
+	uint64_t now[RESIDENT_KINDS];
+	int64_t gained;
+	int kind;
+
+	if (!(t->signals & 1u << SIGNAL_RESIDENT))
+		return;
+	for (tr = t->traced; tr; tr = tr->hh.next) {
+		if (tr->ended || tr->forked || proc__resident(t->deps.proc, tr->tgid, now))
+			continue;
+		for (kind = 0; kind < RESIDENT_KINDS; kind++) {
+			gained = (int64_t)now[kind] - tr->resident[kind];
+			sums = (struct profile_sums){};
+			if (gained < 0) {
+				sums.free_bytes = -gained;
+				add_to(t, tr, STACK_GIVEN_BACK, kind, &sums);
+			} else if (!tr->resident[kind]) {
+				sums.alloc_bytes = gained;
+				add_to(t, tr, STACK_BEFORE_ATTACH, kind, &sums);
+			}
+		}
+	}
 }
 
 int tracker__sweep(struct tracker *t)
@@ -864,6 +943,11 @@ uint64_t tracker__cpu_ns(const struct tracker *t)
 	return ticks * (1000000000ull / hz);
 }
 
+uint64_t tracker__missed(const struct tracker *t)
+{
+	return t->missed;
+}
+
 const char *tracker__why(const struct tracker *t)
 {
 	return t->why;
@@ -883,7 +967,8 @@ int tracker__new(const struct scope *scope, uint32_t signals, const struct track
 	t->scope = *scope;
 	t->signals = signals;
 	t->deps = *deps;
-	if (interp_cache__new(&t->interps)) {
+	if (interp_cache__new(&t->interps) || code_cache__new(&t->codes)) {
+		interp_cache__free(t->interps);
 		free(t);
 		return -ENOMEM;
 	}
@@ -897,7 +982,6 @@ static void free_traced(struct tracker *t, struct traced *tr)
 	session_links__free(tr->links);
 	session_links__free(tr->entry);
 	let_go(tr);
-	code_cache__unref(tr->codes);
 	pagemap__free(tr->pagemap);
 	free(tr->interp);
 	free(tr);
@@ -922,5 +1006,6 @@ void tracker__free(struct tracker *t)
 		free(set);
 	}
 	interp_cache__free(t->interps);
+	code_cache__free(t->codes);
 	free(t);
 }

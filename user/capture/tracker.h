@@ -49,6 +49,8 @@ bool tracker__wants_every_exec(const struct tracker *t);
 int tracker__start(struct tracker *t, struct session *session);
 /* Adds a process about to exec (record -- COMMAND), before it has become Python. */
 int tracker__add_command(struct tracker *t, pid_t tgid);
+/* Programs of the scope that ended before they could be looked at: nothing of theirs was recorded. */
+uint64_t tracker__missed(const struct tracker *t);
 const char *tracker__why(const struct tracker *t);
 
 /* To be called often: looks again where a new program image was not Python yet, settles processes that have ended. */
@@ -59,6 +61,8 @@ int tracker__patience_ms(const struct tracker *t, int max_ms);
 void tracker__refresh(struct tracker *t);
 /* Looks which followed pages are still resident and takes away those that are not. */
 int tracker__sweep(struct tracker *t);
+/* At the end: brings each account up to the process's resident set as it is now; what fell since its last fault is given back. */
+void tracker__reconcile(struct tracker *t);
 
 uint32_t tracker__n_python(const struct tracker *t); /* Python processes attached so far */
 uint32_t tracker__n_alive(const struct tracker *t); /* traced processes that have not ended */

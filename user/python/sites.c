@@ -12,6 +12,7 @@
  */
 #include "python/sites.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "python/decode.h"
@@ -141,4 +142,24 @@ size_t probe_sites__find(const struct elf_file *f, uint16_t version, uint32_t si
 		add_collector(f, version, &l);
 	machine_code__free(code);
 	return l.n;
+}
+
+int probe_sites__code_free(const struct elf_file *f, uint64_t dealloc, struct probe_site *ret)
+{
+	struct probe_site site = {
+		.signal = SIGNAL_CODE, .kind = PROBE_CODE_FREE, .symbol = "code_dealloc"
+	};
+	struct list l = { .site = &site, .max = 1 };
+	struct machine_code *code = NULL;
+	bool found;
+
+	if (machine_code__open(f, &code))
+		return -ENOENT;
+	l.code = code;
+	found = add_function(f, site, dealloc, 1, &l);
+	machine_code__free(code);
+	if (!found)
+		return -ENOENT;
+	*ret = site;
+	return 0;
 }

@@ -41,4 +41,10 @@ struct probe_site {
  */
 size_t probe_sites__find(const struct elf_file *f, uint16_t version, uint32_t signals, struct probe_site *ret, size_t max);
 
+/*
+ * The site of a code object's deallocator (PyCode_Type.tp_dealloc), whose ELF address was read from the process: the type is
+ * filled in by the dynamic linker. -ENOENT, -EILSEQ: not a function of this file.
+ */
+int probe_sites__code_free(const struct elf_file *f, uint64_t dealloc, struct probe_site *ret);
+
 #endif

@@ -359,3 +359,34 @@ out:
 	free(text);
 	return err;
 }
+
+int proc__resident(const struct proc *p, pid_t tgid, uint64_t ret[3])
+{
+	static const char *const names[] = { "RssAnon", "RssFile", "RssShmem" };
+	char path[4096], line[256], name[32];
+	unsigned long long kib;
+	uint64_t found[3];
+	int n = 0, i;
+	FILE *f;
+
+	if (snprintf(path, sizeof(path), "%s/%d/status", p->root, (int)tgid) >= (int)sizeof(path))
+		return -ENAMETOOLONG;
+	f = fopen(path, "re");
+	if (!f)
+		return errno == ENOENT ? -ESRCH : -errno;
+	while (fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "%31[^:]: %llu kB", name, &kib) != 2)
+			continue;
+		for (i = 0; i < 3; i++) {
+			if (!strcmp(name, names[i])) {
+				found[i] = kib * 1024;
+				n |= 1 << i;
+			}
+		}
+	}
+	fclose(f);
+	if (n != 7)
+		return -EBADMSG;
+	memcpy(ret, found, sizeof(found));
+	return 0;
+}

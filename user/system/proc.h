@@ -43,6 +43,9 @@ struct proc_stat {
 };
 int proc__stat(const struct proc *p, pid_t tgid, struct proc_stat *ret);
 
+/* Resident set in bytes: anonymous, file, shmem (RssAnon, RssFile, RssShmem of /proc/TGID/status). */
+int proc__resident(const struct proc *p, pid_t tgid, uint64_t ret[3]);
+
 /* The command line with blanks for the nulls between arguments, at most len - 1 bytes; comm in brackets where empty. */
 int proc__cmdline(const struct proc *p, pid_t tgid, char *buf, size_t len);
 /* A thread's name. */
