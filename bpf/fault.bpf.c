@@ -43,13 +43,9 @@ static __always_inline bool page_sampled(__u64 page)
 	return !(hash >> 8 & ((1ull << shift) - 1));
 }
 
-/* What a line gives back is no longer a part of "given back, by whom is not known". */
 static __always_inline void take_back(const struct target *t, const struct page_value *p)
 {
-	__u64 bytes = (__u64)p->pages * page_bytes;
-
-	count_free(p->stack_id, t->proc_id, p->kind, 1, bytes);
-	count_alloc(STACK_GIVEN_BACK, t->proc_id, p->kind, 1, bytes);
+	count_free(p->stack_id, t->proc_id, p->kind | COUNT_REFAULT, 1, (__u64)p->pages * page_bytes);
 }
 
 struct neighbours {

@@ -147,6 +147,11 @@ struct count_key {
 	__u32 proc_id;
 	__u32 kind; /* enum sample_kind */
 };
+/*
+ * Added to a kind: free_* are pages of this stack that another fault was seen on. Whether they had been given back, or were
+ * moved elsewhere (mremap), user space tells by what the resident set lost.
+ */
+#define COUNT_REFAULT 0x100u
 struct count_value {
 	__u64 alloc_cnt;
 	__u64 alloc_bytes;

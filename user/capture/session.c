@@ -611,7 +611,9 @@ int session__read_counts(struct session *s)
 	if (err < 0)
 		return err;
 	err = read_and_empty(s, old);
-	return err ? err : read_overflow(s);
+	err = err ? err : read_overflow(s);
+	s->handlers.counted(s->handlers.arg);
+	return err;
 }
 
 uint64_t session__counter(const struct session *s, enum counter counter)

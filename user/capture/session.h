@@ -36,6 +36,7 @@ struct session_handlers {
 	void (*gc)(const struct rec_gc *rec, void *arg);
 	void (*proc)(const struct rec_proc *rec, void *arg);
 	void (*count)(const struct count_key *key, const struct count_value *delta, void *arg);
+	void (*counted)(void *arg); /* all counts of one reading were handed out */
 	void *arg;
 };
 

@@ -29,6 +29,12 @@ struct site_set {
 	UT_hash_handle hh;
 };
 
+/* Pages on which another fault was seen (COUNT_REFAULT). */
+struct refault {
+	struct count_key key;
+	uint64_t bytes;
+};
+
 struct tracker {
 	struct scope scope;
 	uint32_t signals;
@@ -42,6 +48,8 @@ struct tracker {
 	uint32_t n_python;
 	struct interp_cache *interps;
 	struct code_cache *codes;
+	struct refault *refaults; /* of the counts being read */
+	size_t n_refaults, max_refaults;
 	uint64_t missed; /* programs of the scope that ended before they could be looked at */
 	bool holding; /* the command has not become Python yet */
 	char why[512];
@@ -774,6 +782,48 @@ static void account(struct traced *tr, uint64_t stack_id, uint32_t kind, int64_t
 		tr->given_back[kind] -= gained;
 }
 
+static void add_to(struct tracker *t, struct traced *tr, uint64_t stack_id, uint32_t kind,
+		   const struct profile_sums *sums)
+{
+	struct known_stack stack = look_up_stack(t, tr, stack_id);
+
+	account(tr, stack_id, kind, (int64_t)(sums->alloc_bytes - sums->free_bytes));
+	profile__add(t->deps.profile, stack.process, stack.tid, stack.node, kind, sums);
+}
+
+/*
+ * Takes bytes from a line, and from what was given back by nobody we know; at most as much as the resident set did lose:
+ * pages that are not where they were may have been moved (mremap, with which realloc grows large blocks).
+ */
+static bool take_from_line(struct tracker *t, struct traced *tr, uint64_t stack_id, uint32_t kind, uint64_t bytes)
+{
+	struct profile_sums line = { .free_cnt = 1, .free_bytes = bytes };
+	struct profile_sums nobody = { .alloc_cnt = 1, .alloc_bytes = bytes };
+
+	if (kind >= RESIDENT_KINDS || tr->given_back[kind] < (int64_t)bytes)
+		return false;
+	add_to(t, tr, stack_id, kind, &line);
+	add_to(t, tr, STACK_GIVEN_BACK, kind, &nobody);
+	return true;
+}
+
+/* They are judged when all losses of the resident set are known. */
+static void keep_refault(struct tracker *t, const struct count_key *key, const struct count_value *delta)
+{
+	size_t max = t->max_refaults ? 2 * t->max_refaults : 1024;
+	struct refault *more;
+
+	if (t->n_refaults == t->max_refaults) {
+		more = realloc(t->refaults, max * sizeof(*more));
+		if (!more)
+			return;
+		t->refaults = more;
+		t->max_refaults = max;
+	}
+	t->refaults[t->n_refaults].key = *key;
+	t->refaults[t->n_refaults++].bytes = delta->free_bytes;
+}
+
 static void on_count(const struct count_key *key, const struct count_value *delta, void *arg)
 {
 	struct tracker *t = arg;
@@ -786,11 +836,36 @@ static void on_count(const struct count_key *key, const struct count_value *delt
 		.free_bytes = delta->free_bytes,
 	};
 
+	if (tr && key->kind & COUNT_REFAULT) {
+		keep_refault(t, key, delta);
+		return;
+	}
 	if (!tr || key->kind >= KIND_MAX)
 		return;
 	account(tr, key->stack_id, key->kind, (int64_t)(delta->alloc_bytes - delta->free_bytes));
 	stack = look_up_stack(t, tr, key->stack_id);
 	profile__add(t->deps.profile, stack.process, stack.tid, stack.node, key->kind, &sums);
+}
+
+static void on_counted(void *arg)
+{
+	struct tracker *t = arg;
+	struct traced *tr;
+	size_t i;
+
+	for (i = 0; i < t->n_refaults; i++) {
+		const struct refault *f = &t->refaults[i];
+		uint32_t kind = f->key.kind & ~COUNT_REFAULT;
+		uint64_t bytes = f->bytes;
+
+		tr = find_traced(t, f->key.proc_id);
+		if (!tr || kind >= RESIDENT_KINDS || tr->given_back[kind] <= 0)
+			continue;
+		if (bytes > (uint64_t)tr->given_back[kind])
+			bytes = tr->given_back[kind];
+		take_from_line(t, tr, f->key.stack_id, kind, bytes);
+	}
+	t->n_refaults = 0;
 }
 
 static void on_gc(const struct rec_gc *rec, void *arg)
@@ -815,7 +890,7 @@ static void on_gc(const struct rec_gc *rec, void *arg)
 struct session_handlers tracker__handlers(struct tracker *t)
 {
 	return (struct session_handlers){
-		.stack = on_stack, .code = on_code, .gc = on_gc, .proc = on_proc, .count = on_count, .arg = t
+		.stack = on_stack, .code = on_code, .gc = on_gc, .proc = on_proc, .count = on_count, .counted = on_counted, .arg = t
 	};
 }
 
@@ -841,39 +916,22 @@ void tracker__refresh(struct tracker *t)
 	}
 }
 
-static void add_to(struct tracker *t, struct traced *tr, uint64_t stack_id, uint32_t kind,
-		   const struct profile_sums *sums)
-{
-	struct known_stack stack = look_up_stack(t, tr, stack_id);
-
-	account(tr, stack_id, kind, (int64_t)(sums->alloc_bytes - sums->free_bytes));
-	profile__add(t->deps.profile, stack.process, stack.tid, stack.node, kind, sums);
-}
-
-/*
- * True: forget the page. What it held is taken away from its line, and from "given back" by nobody. A page is not gone when
- * the resident set has not lost as much: then it was moved (mremap, with which realloc grows large blocks) and is its
- * line's as before.
- */
+/* True: forget the page. */
 static bool page_is_gone(const struct page_key *key, const struct page_value *v, void *arg)
 {
 	struct tracker *t = arg;
 	struct traced *tr = find_traced(t, key->proc_id);
-	struct profile_sums sums = { .free_cnt = 1 }, back = { .alloc_cnt = 1 };
-	int64_t bytes = (int64_t)v->pages * sysconf(_SC_PAGESIZE);
+	uint64_t bytes = (uint64_t)v->pages * sysconf(_SC_PAGESIZE);
 
 	if (!tr || tr->ended || v->kind >= RESIDENT_KINDS)
 		return true;
-	if (tr->given_back[v->kind] < bytes)
+	if (tr->given_back[v->kind] < (int64_t)bytes)
 		return false;
 	if (!tr->pagemap && pagemap__open(tr->tgid, &tr->pagemap))
 		return false;
 	if (pagemap__present(tr->pagemap, key->page))
 		return false;
-	sums.free_bytes = back.alloc_bytes = bytes;
-	add_to(t, tr, v->stack_id, v->kind, &sums);
-	add_to(t, tr, STACK_GIVEN_BACK, v->kind, &back);
-	return true;
+	return take_from_line(t, tr, v->stack_id, v->kind, bytes);
 }
 
 void tracker__reconcile(struct tracker *t)
@@ -1007,5 +1065,6 @@ void tracker__free(struct tracker *t)
 	}
 	interp_cache__free(t->interps);
 	code_cache__free(t->codes);
+	free(t->refaults);
 	free(t);
 }

@@ -1,0 +1,132 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+"""The resident signal against programs that know what they hold: memory that moves, is given back, is shared."""
+import json
+import os
+import sys
+import tempfile
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+
+from lib import host, tool  # noqa: E402
+from lib.tap import main, near, ok, test  # noqa: E402
+from lib.target import Process  # noqa: E402
+
+MIB = 1 << 20
+HEAD = """import ctypes, json, mmap, os, sys
+print("ready", flush=True)
+sys.stdin.readline()
+"""
+TAIL = """
+print(json.dumps({}), flush=True)
+sys.stdin.readline()
+"""
+
+
+def rows_of(source, *more):
+    """Runs source under record; the report's rows, {line of source: live bytes}, and the sum of all."""
+    host.need_bpf()
+    with tempfile.TemporaryDirectory() as folder:
+        script, file = os.path.join(folder, "program.py"), os.path.join(folder, "out.pms")
+        with open(script, "w", encoding="utf-8") as out:
+            out.write(HEAD + source + TAIL)
+        with Process(script) as target:
+            target.ready()
+            with tool.record("--pid", target.pid, "--signals", "resident", *more, file=file) as recorder:
+                target.ask("go")
+                recorder.stop().succeeded()
+        rows = tool.lines(file)
+    first = HEAD.count("\n") + 1
+    by_line = {}
+    for row in rows:
+        frame = row["frame"] or {}
+        if frame.get("file") == script:
+            by_line[frame["line"] - first] = by_line.get(frame["line"] - first, 0) + row["bytes"]
+    return by_line, tool.show_rows(rows)
+
+
+@test
+def a_list_that_grows_is_moved_by_realloc():
+    lines, text = rows_of("kept = []\nfor i in range(8_000_000): kept.append(None)\n")
+    near(lines.get(1, 0), 8_000_000 * 8, 10, text + "\nthe list's line")
+
+
+@test
+def bytearrays_that_grow():
+    lines, text = rows_of("kept = [bytearray() for _ in range(3)]\n"
+                          "for i in range(320):\n    for one in kept: one.extend(b'x' * 65536)\n")
+    near(lines.get(2, 0), 60 * MIB, 15, text + "\nthe line that extends")
+
+
+@test
+def what_is_unmapped_is_taken_away():
+    lines, text = rows_of("def use():\n    m = mmap.mmap(-1, 32 << 20, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)\n"
+                          "    m.write(b'x' * (32 << 20))\n    m.close()\nfor _ in range(3): use()\n")
+    ok(sum(lines.values()) < 2 * MIB, f"{lines}: nothing is held", text)
+
+
+@test
+def huge_pages_where_something_was_before():
+    host.tap.skip("no huge pages here") if not os.path.exists("/sys/kernel/mm/transparent_hugepage/enabled") else None
+    lines, text = rows_of(
+        "size = 64 << 20\n"
+        "libc = ctypes.CDLL(None)\n"
+        "libc.mmap.restype = ctypes.c_void_p\n"
+        "libc.mmap.argtypes = [ctypes.c_void_p] + [ctypes.c_size_t] * 5\n"
+        "libc.munmap.argtypes = libc.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]\n"
+        "at = libc.mmap(None, size + (2 << 20), 3, 0x22, 2**64 - 1, 0)\n"
+        "at = (at + (2 << 20) - 1) & ~((2 << 20) - 1)\n"
+        "ctypes.memset(at, 1, size)\n"  # 7: old
+        "libc.munmap(at, size, 0)\n"
+        "libc.mmap(at, size, 3, 0x32, 2**64 - 1, 0)\n"
+        "libc.madvise(at, size, 14)\n"
+        "ctypes.memset(at, 1, size)\n")  # 11: new
+    ok(lines.get(7, 0) < 4 * MIB, f"the line before holds {lines.get(7, 0)}", text)
+    near(lines.get(11, 0), 64 * MIB, 10, text + "\nthe line that holds the memory")
+
+
+@test
+def children_that_write_what_they_inherited():
+    lines, text = rows_of(
+        "m = mmap.mmap(-1, 20 << 20, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)\n"
+        "m.write(b'x' * (20 << 20))\n"
+        "pipes = []\n"
+        "for _ in range(3):\n"
+        "    r, w = os.pipe()\n"
+        "    if os.fork() == 0:\n"
+        "        for i in range(0, 20 << 20, 4096): m[i] = 2\n"  # 6
+        "        os.write(w, b'x')\n"
+        "        sys.stdin.buffer.raw.read(1) if False else os.read(0, 1)\n"
+        "        os._exit(0)\n"
+        "    pipes.append(r)\n"
+        "for r in pipes: os.read(r, 1)\n")
+    near(lines.get(6, 0), 60 * MIB, 10, text + "\nthe line that writes in the children")
+
+
+@test
+def workers_that_are_dead_hold_nothing():
+    lines, text = rows_of(
+        "for _ in range(30):\n"
+        "    pid = os.fork()\n"
+        "    if pid == 0:\n"
+        "        held = bytearray(b'x') * (3 << 20)\n"
+        "        os._exit(0)\n"
+        "    os.waitpid(pid, 0)\n")
+    ok(lines.get(3, 0) < MIB, f"dead workers hold {lines.get(3, 0)}", text)
+
+
+@test
+def a_command_is_not_slowed_by_what_it_starts():
+    """The recorder may hold the command itself at its start, never the programs that it starts."""
+    host.need_bpf()
+    with tempfile.TemporaryDirectory() as folder:
+        file = os.path.join(folder, "out.pms")
+        result = tool.run("record", "--signals", "resident", "-o", file, "--", "sh", "-c",
+                          "i=0; while [ $i -lt 200 ]; do /bin/true; i=$((i+1)); done; "
+                          "grep -l '(stopped)' /proc/[0-9]*/status | wc -l", limit_s=20)
+        result.succeeded()
+        ok(json.loads(result.out.strip() or "1") == 0, "stopped processes:", result)
+
+
+main()
