@@ -30,6 +30,14 @@ static __always_inline struct target *target_for(enum signal signal)
 	return t && t->signals & 1u << signal ? t : NULL;
 }
 
+/* The same at a site of that attachment; 0: of an attachment that reaches no other process (perf events). */
+static __always_inline struct target *target_at(enum signal signal, __u32 attach_id)
+{
+	struct target *t = target_for(signal);
+
+	return t && (!attach_id || t->attach_id[signal] == attach_id) ? t : NULL;
+}
+
 /*
  * v2: the kernel has a helper. v1 and hybrid: the id of the memory controller's own cgroup, kernfs_node.id
  * (include/linux/kernfs.h; u64 since 5.5), which is the inode number of its directory.

@@ -25,10 +25,10 @@ struct {
 	__type(value, struct gc_run);
 } gc_runs SEC(".maps");
 
-static __noinline int gc_enter(__s64 generation)
+static __noinline int gc_enter(__s64 generation, __u32 attach_id)
 {
 	__u64 pid_tgid = bpf_get_current_pid_tgid();
-	struct target *t = target_for(SIGNAL_GC);
+	struct target *t = target_at(SIGNAL_GC, attach_id);
 	struct gc_run run = { .generation = -1 };
 
 	if (!t)
@@ -73,17 +73,56 @@ static __noinline int gc_leave(__s64 collected)
 	return 0;
 }
 
+/*
+ * The argument of a USDT site; -1: not to be had. The registers are copied because the verifier takes no variable offset
+ * into ctx; not inlined, so that the copy's stack is free again when the stack is walked.
+ */
+static __noinline __s64 usdt_arg(struct pt_regs *ctx, __u64 cookie)
+{
+	union site_cookie c = { .raw = cookie };
+	__u32 shift = 64 - (8u << c.arg_log2_bytes), reg = c.arg_register;
+	__u64 regs[sizeof(*ctx) / 8];
+	__u64 v = 0;
+
+	if (c.arg_form == SITE_ARG_CONSTANT)
+		return c.arg_value;
+	if (c.arg_form == SITE_ARG_NONE || reg >= sizeof(regs) / 8 || bpf_probe_read_kernel(regs, sizeof(regs), ctx))
+		return -1;
+	if (c.arg_form == SITE_ARG_REGISTER)
+		v = regs[reg];
+	else if (bpf_probe_read_user(&v, sizeof(v), (void *)(regs[reg] + c.arg_value)))
+		return -1;
+	v <<= shift;
+	return c.arg_signed ? (__s64)v >> shift : (__s64)(v >> shift);
+}
+
+/* All sites but a function's return in one, where one link holds many (uprobe_multi). */
+SEC("uprobe")
+int gc_site(struct pt_regs *ctx)
+{
+	union site_cookie c = { .raw = bpf_get_attach_cookie(ctx) };
+
+	switch (c.kind) {
+	case PROBE_GC:
+		return gc_enter(c.args_unknown ? -1 : (__s32)PT_REGS_PARM2(ctx), c.attach_id);
+	case PROBE_GC_USDT:
+		return gc_enter((__s32)usdt_arg(ctx, c.raw), c.attach_id);
+	default:
+		return gc_leave(usdt_arg(ctx, c.raw));
+	}
+}
+
 SEC("uprobe")
 int gc_entry(struct pt_regs *ctx)
 {
-	return gc_enter((__s32)PT_REGS_PARM2(ctx));
+	return gc_enter((__s32)PT_REGS_PARM2(ctx), 0);
 }
 
 /* A clone whose arguments the compiler dropped or moved: which register holds the generation is not known. */
 SEC("uprobe")
 int gc_entry_clone(struct pt_regs *ctx)
 {
-	return gc_enter(-1);
+	return gc_enter(-1, 0);
 }
 
 SEC("uretprobe")
@@ -98,7 +137,7 @@ int gc_usdt_start(struct pt_regs *ctx)
 	long generation = -1;
 
 	bpf_usdt_arg(ctx, 0, &generation);
-	return gc_enter((__s32)generation);
+	return gc_enter((__s32)generation, 0);
 }
 
 SEC("usdt")

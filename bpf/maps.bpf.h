@@ -13,6 +13,7 @@
 #include "bounds.h"
 #include "python.h"
 #include "records.h"
+#include "site_cookie.h"
 
 /* Set by user space before load. */
 const volatile bool cgroup_v1 __weak = false; /* take ids from the memory controller's hierarchy */

@@ -178,6 +178,14 @@ struct page_value {
 	__u32 kind; /* enum sample_kind */
 };
 
+enum signal {
+	SIGNAL_RESIDENT = 0,
+	SIGNAL_HEAP = 1,
+	SIGNAL_EXACT = 2,
+	SIGNAL_GC = 3,
+	SIGNAL_MAX,
+};
+
 /*
  * Map `targets`, by tgid: what the kernel must know of a traced process. Written by user space, copied by
  * the kernel side at fork; only tss_key changes later, to a value that is the same for all.
@@ -188,19 +196,12 @@ struct target {
 	__u32 signals; /* bit per enum signal */
 	__s32 tss_key; /* pthread key of the thread state, read at the first event; -1: not yet known */
 	__u64 runtime; /* address of _PyRuntime in the process */
+	__u32 attach_id[SIGNAL_MAX]; /* whose hits count (union site_cookie); 0: nobody's yet */
 };
-_Static_assert(sizeof(struct target) == 24, "target");
+_Static_assert(sizeof(struct target) == 40, "target");
 #define INTERP_NONE 0xffffffffu
 /* proc_ids that the kernel hands out at fork have this bit set; user space's do not. */
 #define PROC_ID_FORKED 0x80000000u
-
-enum signal {
-	SIGNAL_RESIDENT = 0,
-	SIGNAL_HEAP = 1,
-	SIGNAL_EXACT = 2,
-	SIGNAL_GC = 3,
-	SIGNAL_MAX,
-};
 
 /* Map `counters`, per CPU: every loss and every surprise has one. Names for people: user/capture/counters.c. */
 enum counter {

@@ -256,6 +256,8 @@ static int start_tracing(struct record *r)
 		.signals = r->signals,
 		.fault_hook = r->fault_hook,
 		.cgroup_v1 = cgroups__is_v1(r->deps.cgroups),
+		.every_process = r->scope.kind == SCOPE_ALL,
+		.no_uprobe_multi = getenv("PYMEMSCOPE_NO_UPROBE_MULTI"),
 	};
 	struct session_handlers handlers;
 	int err;

@@ -4,7 +4,8 @@
 A workload prints `ready` and waits, so that a tracer can attach; interpreter start, imports and set-up are not timed.
 
     go SCALE        the body once, at SCALE of its full size
-    loop SECONDS    the body again and again at a tenth of its size
+    loop SECONDS SCALE
+                    the body again and again at SCALE of its full size
 
 Each is answered with {"wall_s", "cpu_s", "turns"}: the body's own time. What a body returns is dropped after the clock
 has stopped. The program ends when stdin closes.
@@ -43,6 +44,7 @@ def main(body):
         line = sys.stdin.readline()
         if not line:
             return
-        order, value = line.split()
-        took = timed(lambda: body(float(value))) if order == "go" else loop(lambda: body(0.1), float(value))
+        order, *values = line.split()
+        scale = float(values[-1])
+        took = timed(lambda: body(scale)) if order == "go" else loop(lambda: body(scale), float(values[0]))
         print(json.dumps(took), flush=True)

@@ -1,8 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
-"""For the start: a crowd of idle Python processes, crowd.py COUNT, forked from this one, which calls gc.collect() every
-millisecond so that there is a first sample. Prints `ready`; all end when stdin closes.
+"""For the start: a crowd of idle Python processes, forked from this one, which calls gc.collect() every millisecond so that
+there is a first sample.
+
+    go COUNT    there are COUNT processes now, this one included; answered with {"count"}
+
+All end when stdin closes.
 """
 import gc
+import json
 import os
 import select
 import signal
@@ -10,18 +15,17 @@ import sys
 
 
 def main():
-    count = int(sys.argv[1])
     children = []
+    print("ready", flush=True)
+    count = int(sys.stdin.readline().split()[1])
     try:
-        for _ in range(count - 1):
+        while len(children) < count - 1:
             child = os.fork()
             if not child:
-                # Ends with its parent: the other end of stdin is nobody else's.
-                while os.read(0, 1):
-                    pass
-                os._exit(0)
+                while True:
+                    signal.pause()
             children.append(child)
-        print("ready", flush=True)
+        print(json.dumps({"count": count}), flush=True)
         while not select.select([0], [], [], 0.001)[0]:
             gc.collect(0)
     finally:

@@ -122,10 +122,15 @@ class Group:
                                                                encoding="ascii") as file:
                 file.write(str(pid))
 
+    def empty(self):
+        """Waits until all that was in it has ended."""
+        tool.wait_until(lambda: not _read(os.path.join(self._folder, "cgroup.procs")), "the cgroup is empty")
+
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
+        self._pids = _read(os.path.join(self._folder, "cgroup.procs")).split()
         self._move(self._home)
         os.rmdir(self._folder)
 
@@ -142,9 +147,14 @@ class Record:
             self.ready_ns = time.monotonic_ns()
             self.pid = self._recorder.process.pid
             self._cpu_ns = cpu_ns(self.pid)
+            self._file_bytes = self._size()
         except BaseException:
             self._folder.cleanup()
             raise
+
+    def _size(self):
+        """The file and what SQLite has not moved into it yet."""
+        return sum(os.path.getsize(path) for path in glob.glob(self.file + "*"))
 
     def stop(self):
         """Ends it; returns what it cost and what it saw."""
@@ -156,7 +166,8 @@ class Record:
         stop_ns = time.monotonic_ns()
         self._recorder.stop(limit_s=LIMIT_S).succeeded()
         cost["stop_s"] = (time.monotonic_ns() - stop_ns) / 1e9
-        cost["file_bytes"] = os.path.getsize(self.file)
+        cost["file_bytes"] = self._size()
+        cost["grown_bytes"] = max(0, cost["file_bytes"] - self._file_bytes)
         counters = dict(self.rows("SELECT name, value FROM counter"))
         cost["events"] = counters["events"]
         cost["dropped"] = {name: value for name, value in counters.items() if name.startswith("dropped.") and value}

@@ -50,7 +50,7 @@ class Mode:
 
 
 DEFAULT = Mode("default (resident,gc)", signals="resident,gc")
-EXACT = Mode("exact", 0.02, signals="exact")
+EXACT = Mode("exact", 0.01, signals="exact")
 PEERS = [
     Mode("tracemalloc 1 frame", 0.2, options=["-X", "tracemalloc=1"]),
     Mode("tracemalloc 25 frames", 0.2, options=["-X", "tracemalloc=25"]),
@@ -157,13 +157,14 @@ def of_signals(mode, quick, count, notes, interpreters):
 def measure_default(quick):
     note = ["Bars (issue 4): geometric mean <= 1.02, worst <= 1.05 with a budget of 1 %; <= 1.15 without. ns/event: what a "
             "page fault or a collection costs the target more, by its CPU time."]
-    return of_signals(DEFAULT, quick, 2 if quick else 5, note, measure.pythons(quick))
+    return of_signals(DEFAULT, quick, 2 if quick else 3, note, measure.pythons(quick))
 
 
 def measure_exact(quick):
     note = [f"At {EXACT.scale:g} of the full size. Bar (issue 4): 1.2 us for an allocation and its free, which are two "
             "events: 600 ns/event on average. In Debian's builds most allocations are inlined and not seen."]
-    return of_signals(EXACT, quick, 2 if quick else 3, note, measure.pythons(quick))
+    interpreters = measure.pythons(quick)
+    return of_signals(EXACT, quick, 1 if quick else 2, note, interpreters[-1:] if quick else interpreters)
 
 
 def measure_peers(quick):
@@ -193,9 +194,9 @@ def measure_bystander(quick):
     """Two processes of one binary: one is recorded exactly and busy, the other's time is taken."""
     script = "objects.py"
     results = {}
-    for python in measure.pythons(quick):
+    for python in measure.pythons(quick)[-1:] if quick else measure.pythons(quick):
         done = []
-        for _ in range(2 if quick else 5):
+        for _ in range(3):
             cpu, other = measure.bench_cpus()
             with measure.Workload(script, python=python.path, cpu=cpu) as load, \
                     measure.Workload(script, python=python.path, cpu=other) as neighbour:
@@ -203,7 +204,7 @@ def measure_bystander(quick):
                 neighbour.ready()
                 plain = load.do("go 1")
                 with measure.Record("--signals", "exact", "--pid", neighbour.pid) as record:
-                    neighbour.send("loop 1")
+                    neighbour.send("loop 2 0.002")
                     traced = load.do("go 1")
                     neighbour.answer()
                     traced["record"] = record.stop()

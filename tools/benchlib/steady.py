@@ -6,14 +6,16 @@ import os
 
 from . import measure, slowdown, table
 
-MODES = {"default": "resident,gc", "exact": "exact"}
+# Signals, and the size of one turn: exact makes a turn many times longer.
+MODES = {"default": ("resident,gc", 0.1), "exact": ("exact", 0.002)}
+DEPTHS = [7, 15, 35, 65]
 
 
-def once(script, signals, seconds, python):
-    with measure.Workload(script, python=python.path, cpu=measure.bench_cpus()[0]) as load:
+def once(script, args, signals, order, python):
+    with measure.Workload(script, *args, python=python.path, cpu=measure.bench_cpus()[0]) as load:
         load.ready()
         with measure.Record("--signals", signals, "--pid", load.pid) as record:
-            took = load.do(f"loop {seconds}")
+            took = load.do(order)
             cost = record.stop()
     cost["target"] = took
     return cost
@@ -24,7 +26,7 @@ def cost_row(name, cost):
     ns = sum(program["run_ns"] for program in cost["programs"].values())
     return [*name, table.number(cost["events"] / seconds), table.dropped(cost["dropped"]),
             table.number(100 * cost["tracer_cpu_s"] / seconds, 1), table.number(100 * ns / 1e9 / seconds, 2),
-            table.mib(cost["peak_bytes"]), table.mib(cost["map_bytes"]), table.mib(cost["file_bytes"] * 60 / seconds, 2)]
+            table.mib(cost["peak_bytes"]), table.mib(cost["map_bytes"]), table.mib(cost["grown_bytes"] * 60 / seconds, 2)]
 
 
 def hit_table(results):
@@ -42,19 +44,34 @@ def hit_table(results):
 
 
 def measure_all(quick):
-    seconds = 3 if quick else 8
+    seconds = 2 if quick else 5
     python = measure.not_inlined() or measure.pythons(True)[0]
     results, rows = {}, []
     for workload, script in slowdown.WORKLOADS.items():
         if quick and script not in slowdown.QUICK:
             continue
-        for mode, signals in MODES.items():
+        for mode, (signals, scale) in MODES.items():
             key = f"{os.path.splitext(script)[0]}, {mode}"
-            results[key] = once(script, signals, seconds, python)
+            results[key] = once(script, [], signals, f"loop {seconds} {scale}", python)
             rows.append(cost_row([workload, mode], results[key]))
     table.show(f"The tracer itself ({python}, {seconds} s each, workload in a loop)",
                ["workload", "mode", "events/s", "dropped", "tracer CPU %", "programs CPU %", "peak MiB", "maps MiB",
                 "recording MiB/min"], rows,
-               ["Bars: tracer < 64 MiB; recording <= 2 MiB a minute at default. CPU in percent of one core."])
+               ["Bars: tracer < 64 MiB; recording <= 2 MiB a minute at default. CPU in percent of one core. Programs: all "
+                "processes that hit them. Recording: what the file grew by, its empty tables not counted."])
     hit_table(results)
+    return results
+
+
+def measure_depth(_quick):
+    """What a program costs by the depth of the Python stack."""
+    python = measure.not_inlined() or measure.pythons(True)[0]
+    results = {depth: once("depth.py", [depth], "exact", "go 0.5", python)["programs"] for depth in DEPTHS}
+    names = [name for name, one in results[DEPTHS[0]].items() if one["run_cnt"] >= 50_000]
+    rows = [[depth, *(table.number(one[name]["run_ns"] / one[name]["run_cnt"]) for name in names)]
+            for depth, one in results.items()]
+    first, last = (results[depth]["exact_malloc"] for depth in (DEPTHS[0], DEPTHS[-1]))
+    slope = (last["run_ns"] / last["run_cnt"] - first["run_ns"] / first["run_cnt"]) / (DEPTHS[-1] - DEPTHS[0])
+    table.show(f"BPF programs by depth of the stack ({python}), ns a run", ["frames", *names], rows,
+               [f"exact_malloc walks the stack: {slope:.0f} ns a frame."])
     return results

@@ -13,8 +13,10 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "capture/attach.h"
 #include "capture/event.h"
 #include "pymemscope.skel.h"
+#include "system/uprobe_multi.h"
 
 /* Entries read with one call. */
 #define BATCH 1024
@@ -25,6 +27,8 @@ struct session {
 	struct pymemscope_bpf *bpf;
 	struct ring_buffer *ring;
 	enum fault_hook fault_hook;
+	enum uprobe_multi_support uprobe_multi;
+	struct attacher *attacher; /* NULL: probes are perf events, attached by libbpf */
 	struct bpf_link **host_links; /* perf events: one a CPU; else a few */
 	size_t n_host_links;
 	int stats_fd; /* keeps the kernel's run-time statistics on */
@@ -35,6 +39,7 @@ struct session {
 };
 
 struct session_links {
+	struct attachment *attachment; /* or */
 	size_t n;
 	struct bpf_link *link[];
 };
@@ -125,26 +130,50 @@ static bool has_percpu_lookup(void)
 	       libbpf_probe_bpf_helper(BPF_PROG_TYPE_SYSCALL, BPF_FUNC_map_lookup_percpu_elem, NULL) == 1;
 }
 
+/* With links that the kernel cannot confine to a process, only who traces every process may use them. */
+static bool uses_multi(const struct session *s)
+{
+	return s->uprobe_multi == UPROBE_MULTI_FULL ||
+	       (s->uprobe_multi == UPROBE_MULTI_NO_PID && s->opts.every_process);
+}
+
+bool session__takes_many_sites(const struct session *s)
+{
+	return uses_multi(s);
+}
+
+static void choose_multi(struct bpf_program *p, bool load, bool multi)
+{
+	bpf_program__set_autoload(p, load);
+	if (multi)
+		bpf_program__set_expected_attach_type(p, UPROBE_MULTI_ATTACH_TYPE);
+}
+
 /* Loads only what the chosen signals and hook need: the kernel may lack what the others want. */
 static void choose_programs(struct session *s)
 {
 	struct pymemscope_bpf *b = s->bpf;
 	bool resident = s->opts.signals & 1u << SIGNAL_RESIDENT;
 	bool exact = s->opts.signals & 1u << SIGNAL_EXACT, gc = s->opts.signals & 1u << SIGNAL_GC;
+	bool multi = uses_multi(s);
 	struct bpf_program *of_exact[] = {
 		b->progs.exact_malloc,	   b->progs.exact_calloc,     b->progs.exact_realloc,
-		b->progs.exact_free,	   b->progs.exact_return,     b->progs.exact_ctx_malloc,
-		b->progs.exact_ctx_calloc, b->progs.exact_ctx_realloc, b->progs.exact_ctx_free,
+		b->progs.exact_free,	   b->progs.exact_ctx_malloc, b->progs.exact_ctx_calloc,
+		b->progs.exact_ctx_realloc, b->progs.exact_ctx_free,
 	};
 	struct bpf_program *of_gc[] = {
-		b->progs.gc_entry, b->progs.gc_entry_clone, b->progs.gc_return, b->progs.gc_usdt_start, b->progs.gc_usdt_done,
+		b->progs.gc_entry, b->progs.gc_entry_clone, b->progs.gc_usdt_start, b->progs.gc_usdt_done,
 	};
 	size_t i;
 
 	for (i = 0; i < sizeof(of_exact) / sizeof(of_exact[0]); i++)
-		bpf_program__set_autoload(of_exact[i], exact);
+		bpf_program__set_autoload(of_exact[i], exact && !multi);
 	for (i = 0; i < sizeof(of_gc) / sizeof(of_gc[0]); i++)
-		bpf_program__set_autoload(of_gc[i], gc);
+		bpf_program__set_autoload(of_gc[i], gc && !multi);
+	choose_multi(b->progs.exact_entry, exact && multi, true);
+	choose_multi(b->progs.exact_return, exact, multi);
+	choose_multi(b->progs.gc_site, gc && multi, true);
+	choose_multi(b->progs.gc_return, gc, multi);
 	bpf_program__set_autoload(b->progs.fault_fork, resident);
 	bpf_program__set_autoload(b->progs.find_percpu_offsets, resident && has_percpu_lookup());
 	bpf_program__set_autoload(b->progs.fault_fentry, resident && s->fault_hook == FAULT_HOOK_FENTRY);
@@ -160,6 +189,7 @@ static void size_maps(struct session *s)
 	if (!(s->opts.signals & 1u << SIGNAL_EXACT)) {
 		bpf_map__set_max_entries(s->bpf->maps.live, 1);
 		bpf_map__set_max_entries(s->bpf->maps.pending, 1);
+		bpf_map__set_max_entries(s->bpf->maps.site_specs, 1);
 	}
 	if (!(s->opts.signals & 1u << SIGNAL_RESIDENT)) {
 		bpf_map__set_max_entries(s->bpf->maps.pages, 1);
@@ -201,6 +231,21 @@ static void find_percpu_offsets(struct session *s)
 
 	if (fd >= 0 && (bpf_prog_test_run_opts(fd, &opts) || opts.retval))
 		log_debug("per-CPU parts of the resident-set counters cannot be read: growth is told in steps");
+}
+
+static int new_attacher(struct session *s)
+{
+	struct pymemscope_bpf *b = s->bpf;
+	struct attach_programs p = {
+		.at_site = { -1, -1, bpf_program__fd(b->progs.exact_entry), bpf_program__fd(b->progs.gc_site) },
+		.at_return = { -1, -1, bpf_program__fd(b->progs.exact_return), bpf_program__fd(b->progs.gc_return) },
+		.site_specs = bpf_map__fd(b->maps.site_specs),
+	};
+
+	_Static_assert(SIGNAL_EXACT == 2 && SIGNAL_GC == 3 && SIGNAL_MAX == 4, "at_site, at_return");
+	if (!uses_multi(s))
+		return 0;
+	return attacher__new(&p, bpf_map__fd(b->maps.targets), s->opts.every_process, &s->attacher);
 }
 
 static int swap_counts(struct session *s)
@@ -259,7 +304,10 @@ int session__new(const struct session_opts *opts, const struct session_handlers 
 	err = -ENOTSUP;
 	if (!fault_hook_works(s->fault_hook))
 		goto out;
+	if (opts->signals & (1u << SIGNAL_EXACT | 1u << SIGNAL_GC) && !opts->no_uprobe_multi)
+		s->uprobe_multi = uprobe_multi__probe();
 	err = open_and_load(s);
+	err = err ? err : new_attacher(s);
 	if (err)
 		goto out;
 	find_percpu_offsets(s);
@@ -287,6 +335,7 @@ void session__free(struct session *s)
 	for (i = 0; i < s->n_host_links; i++)
 		bpf_link__destroy(s->host_links[i]);
 	free(s->host_links);
+	attacher__free(s->attacher);
 	ring_buffer__free(s->ring);
 	pymemscope_bpf__destroy(s->bpf);
 	if (s->stats_fd >= 0)
@@ -458,13 +507,10 @@ static int attach_site(struct session *s, pid_t tgid, const char *path, const st
 	struct bpf_program *ret = site->kind == PROBE_GC ? s->bpf->progs.gc_return : s->bpf->progs.exact_return;
 	int err;
 
-	if (site->kind == PROBE_GC_USDT) {
-		err = add_link(l, bpf_program__attach_usdt(s->bpf->progs.gc_usdt_done, tgid, path, "python", "gc__done",
-							   NULL));
-		return err ? err
-			   : add_link(l, bpf_program__attach_usdt(s->bpf->progs.gc_usdt_start, tgid, path, "python",
-								  "gc__start", NULL));
-	}
+	if (site->kind == PROBE_GC_USDT || site->kind == PROBE_GC_USDT_DONE)
+		return add_link(l, bpf_program__attach_usdt(site->kind == PROBE_GC_USDT ? s->bpf->progs.gc_usdt_start
+											: s->bpf->progs.gc_usdt_done,
+							    tgid, path, "python", site->symbol, NULL));
 	if (site->kind != PROBE_FREE) {
 		err = add_link(l, bpf_program__attach_uprobe_opts(ret, tgid, path, site->offset, &at_return));
 		if (err)
@@ -482,6 +528,14 @@ int session__attach(struct session *s, pid_t tgid, const char *path, const struc
 
 	if (!l)
 		return -ENOMEM;
+	if (s->attacher) {
+		err = attacher__attach(s->attacher, tgid, path, sites, n, &l->attachment);
+		if (err)
+			free(l);
+		else
+			*ret = l;
+		return err;
+	}
 	for (i = 0; i < n; i++) {
 		err = attach_site(s, tgid, path, &sites[i], l);
 		if (err) {
@@ -497,6 +551,7 @@ void session_links__free(struct session_links *l)
 {
 	if (!l)
 		return;
+	attachment__free(l->attachment);
 	while (l->n)
 		bpf_link__destroy(l->link[--l->n]);
 	free(l);

@@ -25,6 +25,8 @@ struct session_opts {
 	enum fault_hook fault_hook;
 	bool cgroup_v1;
 	bool tell_every_exec;
+	bool every_process; /* no process of the host is left out: probes need not be confined */
+	bool no_uprobe_multi; /* attach with perf events as before Linux 6.6, to test that */
 };
 
 /* What the session hands out; records have passed record__check. Called from poll and read_counts only. */
@@ -62,6 +64,8 @@ int session__add_target(struct session *s, pid_t tgid, const struct target *t);
 int session__find_target(const struct session *s, pid_t tgid, struct target *ret);
 void session__remove_target(struct session *s, pid_t tgid);
 
+/* Hundreds of sites can be attached at once (probe_sites__find). */
+bool session__takes_many_sites(const struct session *s);
 /*
  * Attaches the sites of the session's signals to one process. path opens the file they are in. The caller owns *ret.
  * -ESRCH: the process has ended; -ENOENT, ...

@@ -11,16 +11,9 @@
 #include <stdint.h>
 
 #include "records.h"
+#include "site_cookie.h"
+#include "site_spec.h"
 #include "system/elf_file.h"
-
-enum probe_kind {
-	PROBE_MALLOC,
-	PROBE_CALLOC,
-	PROBE_REALLOC,
-	PROBE_FREE,
-	PROBE_GC, /* the collector's function: entry and return */
-	PROBE_GC_USDT, /* gc__start and gc__done */
-};
 
 struct probe_site {
 	enum signal signal;
@@ -28,13 +21,17 @@ struct probe_site {
 	bool takes_context; /* the first argument is an allocator context */
 	bool args_unknown; /* a clone made by the compiler, which may have dropped or moved arguments */
 	bool emulated; /* the kernel emulates the instruction there: a hit costs little */
-	uint64_t offset; /* in the file: where both entry and return probe stand; PROBE_GC_USDT: of gc__start, for people */
+	uint64_t offset; /* in the file: where both entry and return probe stand */
 	uint32_t into; /* bytes from the function's start to there */
-	const char *symbol; /* static */
+	uint64_t semaphore; /* USDT: offset in the file of the count of who listens, or 0 */
+	union site_cookie arg; /* USDT: only the fields arg_* */
+	struct site_spec spec; /* PROBE_GUARD */
+	const char *symbol; /* static; what is allocated with, where the site is inside another function */
 	char insn[48]; /* the instruction there, for people; "" where no decoder looked */
 };
 
-#define MAX_PROBE_SITES 32
+/* Debian's builds have 500 to 700 for the exact signal; the kernel is given at most UPROBE_MULTI_MAX_SITES. */
+#define MAX_PROBE_SITES 1024
 
 /* What one hit costs the traced thread besides the program itself (measured on 6.18 without a return probe). */
 #define PROBE_COST_EMULATED_NS 400
@@ -44,7 +41,18 @@ struct probe_site {
 /*
  * Fills up to max sites for the signals asked for (bit per enum signal) in an interpreter of that version,
  * PY_VERSION(3, 11); returns how many. A signal may have several sites (clones of one function), or none.
+ *
+ * many: the exact signal gets the functions behind _PyObject and _PyMem and all places where they were inlined, which may
+ * be hundreds; without it, and where the code is not understood, the public functions, which see little in a build with
+ * profile-guided optimisation. struct probe_sites_info tells which it was.
  */
-size_t probe_sites__find(const struct elf_file *f, uint16_t version, uint32_t signals, struct probe_site *ret, size_t max);
+struct probe_sites_info {
+	bool inlined; /* everything that allocates is probed, but what is counted in unclear */
+	unsigned int guards; /* places where an allocation or a free was inlined */
+	unsigned int unclear; /* comparisons with an allocator function that are not understood */
+};
+
+size_t probe_sites__find(const struct elf_file *f, uint16_t version, uint32_t signals, bool many, struct probe_site *ret,
+			 size_t max, struct probe_sites_info *info);
 
 #endif

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * Threads live only while there is something to close. They take no signals: those are the main thread's.
+ */
+#include "base/closer.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define MAX_THREADS 64
+#define STACK_BYTES (64 << 10)
+
+struct closer {
+	pthread_mutex_t lock;
+	pthread_cond_t idle;
+	int *fds;
+	size_t n, room;
+	size_t n_threads;
+};
+
+int closer__new(struct closer **ret)
+{
+	struct closer *c = calloc(1, sizeof(*c));
+
+	if (!c)
+		return -ENOMEM;
+	pthread_mutex_init(&c->lock, NULL);
+	pthread_cond_init(&c->idle, NULL);
+	*ret = c;
+	return 0;
+}
+
+static void *close_all(void *arg)
+{
+	struct closer *c = arg;
+	int fd;
+
+	pthread_mutex_lock(&c->lock);
+	while (c->n) {
+		fd = c->fds[--c->n];
+		pthread_mutex_unlock(&c->lock);
+		close(fd);
+		pthread_mutex_lock(&c->lock);
+	}
+	c->n_threads--;
+	pthread_cond_broadcast(&c->idle);
+	pthread_mutex_unlock(&c->lock);
+	return NULL;
+}
+
+static bool start_thread(struct closer *c)
+{
+	sigset_t all, old;
+	pthread_attr_t attr;
+	pthread_t thread;
+	int err;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	pthread_attr_init(&attr);
+	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+	pthread_attr_setstacksize(&attr, STACK_BYTES);
+	err = pthread_create(&thread, &attr, close_all, c);
+	pthread_attr_destroy(&attr);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	return !err;
+}
+
+static bool push(struct closer *c, int fd)
+{
+	size_t room = c->room ? c->room * 2 : 64;
+	int *more;
+
+	if (c->n == c->room) {
+		more = realloc(c->fds, room * sizeof(*more));
+		if (!more)
+			return false;
+		c->fds = more;
+		c->room = room;
+	}
+	c->fds[c->n++] = fd;
+	return true;
+}
+
+void closer__close(struct closer *c, int fd)
+{
+	bool taken;
+
+	pthread_mutex_lock(&c->lock);
+	taken = push(c, fd);
+	if (taken && c->n_threads < MAX_THREADS) {
+		c->n_threads++;
+		if (!start_thread(c) && !--c->n_threads) {
+			c->n--;
+			taken = false;
+		}
+	}
+	pthread_mutex_unlock(&c->lock);
+	if (!taken)
+		close(fd);
+}
+
+void closer__wait(struct closer *c)
+{
+	pthread_mutex_lock(&c->lock);
+	while (c->n_threads)
+		pthread_cond_wait(&c->idle, &c->lock);
+	pthread_mutex_unlock(&c->lock);
+}
+
+void closer__free(struct closer *c)
+{
+	if (!c)
+		return;
+	closer__wait(c);
+	pthread_cond_destroy(&c->idle);
+	pthread_mutex_destroy(&c->lock);
+	free(c->fds);
+	free(c);
+}

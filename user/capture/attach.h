@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * Probes in interpreters' files where the kernel takes many in one link (system/uprobe_multi.h).
+ *
+ * A few processes of one file get links of their own, so that nobody else who runs the file meets a probe. Many processes,
+ * or the whole host, share one set of links for the file: each hit walks all links of its site, and detaching a link
+ * looks at every process that maps the file, so links of their own cost the square of the number of processes (1,000
+ * links of 500 processes: half a minute to detach). Which links count for a process stands in the map `targets` (struct
+ * target, attach_id), so a change from one to the other loses nothing and counts nothing twice.
+ */
+#ifndef CAPTURE_ATTACH_H
+#define CAPTURE_ATTACH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "python/sites.h"
+#include "records.h"
+
+/* Descriptors of the programs by signal: at a site, and at the return of its function; -1: none. */
+struct attach_programs {
+	int at_site[SIGNAL_MAX];
+	int at_return[SIGNAL_MAX];
+	int site_specs; /* map of that name */
+};
+
+struct attacher;
+struct attachment; /* probes of one process */
+
+/* share_all: links of their own for nobody (the whole host is traced, or the kernel can't confine them). */
+int attacher__new(const struct attach_programs *programs, int targets_fd, bool share_all, struct attacher **ret);
+/* After all attachments; waits until everything is detached. Takes NULL. */
+void attacher__free(struct attacher *a);
+
+/* The caller owns *ret. -ESRCH: the process has ended or is no target; -ENOENT, -EACCES, ... */
+int attacher__attach(struct attacher *a, pid_t tgid, const char *path, const struct probe_site *sites, size_t n,
+		     struct attachment **ret);
+/* Returns at once; what is detached is detached soon after. Takes NULL. */
+void attachment__free(struct attachment *at);
+
+#endif
