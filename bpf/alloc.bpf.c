@@ -328,14 +328,18 @@ int exact_entry(struct pt_regs *ctx)
 SEC("uretprobe")
 int exact_return(struct pt_regs *ctx)
 {
+	__u64 addr = PT_REGS_RC(ctx), sp = PT_REGS_SP(ctx);
 	union site_cookie c = { 0 };
 
+	/* Read here, or clang reads both ways' through one changed pointer, which the verifier refuses. */
+	barrier_var(addr);
+	barrier_var(sp);
 	/* 5.15; what has no cookies has no guards either */
 	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_get_attach_cookie))
 		c.raw = bpf_get_attach_cookie(ctx);
 	if (c.kind == PROBE_POOL_OPENER)
-		return leave(PT_REGS_RC(ctx), WAIT_POOL, PT_REGS_SP(ctx));
-	return leave(PT_REGS_RC(ctx), WAIT_RETURN, 0);
+		return leave(addr, WAIT_POOL, sp);
+	return leave(addr, WAIT_RETURN, 0);
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
