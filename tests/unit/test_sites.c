@@ -144,7 +144,8 @@ static void test_interpreter(void **state)
 	if (!p->command[0])
 		skip();
 	f = open_interp(p, &in);
-	assert_int_equal(probe_sites__find(f, in.version, 0, true, sites, MAX_PROBE_SITES, &info), 0);
+	assert_int_equal(probe_sites__find(f, in.version, 0, true, sites, MAX_PROBE_SITES, &info),
+			 0);
 	n = probe_sites__find(f, in.version, exact | gc, false, sites, MAX_PROBE_SITES, &info);
 	assert_true(n >= 4);
 	check_allocator(f, sites);
@@ -155,7 +156,8 @@ static void test_interpreter(void **state)
 	else
 		assert_int_equal(n, 4);
 
-	assert_int_equal(probe_sites__find(f, in.version, gc, true, sites, MAX_PROBE_SITES, &info), n - 4);
+	assert_int_equal(probe_sites__find(f, in.version, gc, true, sites, MAX_PROBE_SITES, &info),
+			 n - 4);
 	assert_int_equal(probe_sites__find(f, in.version, exact | gc, true, sites, 3, &info), 3);
 	n = probe_sites__find(f, in.version, exact, true, sites, MAX_PROBE_SITES, &info);
 	check_everything(p->name, sites, n, &info);

@@ -88,7 +88,8 @@ static const struct {
 	{PROBE_FREE, "_PyObject_Free", 2},
 };
 
-/* What the kernel side calls a general register: its word in struct pt_regs (arch/x86/include/asm/ptrace.h). */
+/* What the kernel side calls a general register: its word in struct pt_regs
+ * (arch/x86/include/asm/ptrace.h). */
 static uint8_t pt_regs_word(uint8_t gpr)
 {
 	static const uint8_t words[16] = {10, 11, 12, 5, 19, 4, 13, 14, 9, 8, 7, 6, 3, 2, 1, 0};
@@ -98,9 +99,8 @@ static uint8_t pt_regs_word(uint8_t gpr)
 
 static struct site_arg arg_of(const struct machine_value *v)
 {
-	struct site_arg a = {.base = pt_regs_word(v->base),
-			     .index = pt_regs_word(v->index),
-			     .disp = v->disp};
+	struct site_arg a = {
+		.base = pt_regs_word(v->base), .index = pt_regs_word(v->index), .disp = v->disp};
 
 	while (v->index != MV_NO_REG && 1 << a.scale_log2 < v->scale)
 		a.scale_log2++;
@@ -134,7 +134,8 @@ static struct site_spec spec_of(const struct elf_file *f, uint16_t version, cons
 		s.arg[1] = (struct site_arg){.base = SITE_NO_REG, .index = SITE_NO_REG};
 	if (s.pools != SITE_POOLS_STATIC)
 		return s;
-	if (elf_file__symbol(f, "_PyRuntime", &runtime) && elf_file__section(f, ".PyRuntime", &runtime))
+	if (elf_file__symbol(f, "_PyRuntime", &runtime) &&
+	    elf_file__section(f, ".PyRuntime", &runtime))
 		s.pools = SITE_POOLS_UNKNOWN;
 	s.pools_at -= runtime.addr;
 	return s;
@@ -161,7 +162,8 @@ static bool is_known(const struct guard *g)
 }
 
 static bool add_guards(const struct elf_file *f, uint16_t version, const struct guard *g, int n,
-		       const struct decode_pools *pools, struct list *l, struct probe_sites_info *info)
+		       const struct decode_pools *pools, struct list *l,
+		       struct probe_sites_info *info)
 {
 	for (int i = 0; i < n; i++) {
 		struct probe_site site = {.signal = SIGNAL_EXACT,
@@ -181,10 +183,13 @@ static bool add_guards(const struct elf_file *f, uint16_t version, const struct 
 	return true;
 }
 
-/* Where an inlined allocation ends that had to go further: the pool's opener, and calls of the raw allocator. */
-static bool add_ends(const struct elf_file *f, const uint64_t raw[ALLOC_FUNCTIONS], uint64_t opener, struct list *l)
+/* Where an inlined allocation ends that had to go further: the pool's opener, and calls of the raw
+ * allocator. */
+static bool add_ends(const struct elf_file *f, const struct alloc_table *raw, uint64_t opener,
+		     struct list *l)
 {
-	static const char *const names[] = {"PyMem_RawMalloc", "PyMem_RawCalloc", "PyMem_RawRealloc"};
+	static const char *const names[] = {"PyMem_RawMalloc", "PyMem_RawCalloc",
+					    "PyMem_RawRealloc"};
 	struct probe_site site = {.signal = SIGNAL_EXACT,
 				  .kind = PROBE_POOL_OPENER,
 				  .symbol = "allocate_from_new_pool"};
@@ -214,8 +219,8 @@ static bool add_ends(const struct elf_file *f, const uint64_t raw[ALLOC_FUNCTION
 }
 
 /*
- * The functions behind the tables and all places where they were inlined, or nothing: a part would look like the whole.
- * _PyMem and _PyObject begin with the same functions.
+ * The functions behind the tables and all places where they were inlined, or nothing: a part would
+ * look like the whole. _PyMem and _PyObject begin with the same functions.
  */
 static bool add_all_that_allocates(const struct elf_file *f, uint16_t version, struct list *l,
 				   struct probe_sites_info *info)
@@ -248,7 +253,7 @@ static bool add_all_that_allocates(const struct elf_file *f, uint16_t version, s
 	*info = (struct probe_sites_info){.inlined = true, .unclear = undecoded};
 	ok = add_guards(f, version, guards, n, &pools, l, info);
 	if (ok && info->guards)
-		ok = add_ends(f, t[DOMAIN_RAW].function, pools.opener, l);
+		ok = add_ends(f, &t[DOMAIN_RAW], pools.opener, l);
 out:
 	free(guards);
 	if (!ok) {
@@ -282,7 +287,8 @@ static bool add_collector_function(const struct elf_file *f, const char *name, s
 	return n > 0;
 }
 
-static bool add_usdt(const struct elf_file *f, enum probe_kind kind, const char *name, struct list *l)
+static bool add_usdt(const struct elf_file *f, enum probe_kind kind, const char *name,
+		     struct list *l)
 {
 	struct probe_site site = {.signal = SIGNAL_GC, .kind = kind, .symbol = name};
 	struct elf_usdt u;
