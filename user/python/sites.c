@@ -302,18 +302,31 @@ static bool add_usdt(const struct elf_file *f, enum probe_kind kind, const char 
 	return add(f, site, u.addr, l);
 }
 
+/* At least gc.collect() and the automatic runs must come by. */
+#define MIN_COLLECTOR_CALLERS 3
+
+static void add_decoded_collector(const struct elf_file *f, struct list *l)
+{
+	struct probe_site site = {.signal = SIGNAL_GC, .kind = PROBE_GC, .symbol = "gc_collect_main"};
+	unsigned int callers;
+	uint64_t addr;
+
+	if (l->code && !decode__collector(f, l->code, &addr, &callers) && callers >= MIN_COLLECTOR_CALLERS)
+		add_function(f, site, addr, COLLECTOR_ARGS, l);
+}
+
 static void add_collector(const struct elf_file *f, uint16_t version, struct list *l)
 {
 	const size_t before = l->n;
 
-	if (add_collector_function(f, version < PY_VERSION(3, 10) ? "collect" : "gc_collect_main",
-				   l))
+	if (add_collector_function(f, version < PY_VERSION(3, 10) ? "collect" : "gc_collect_main", l))
 		return;
 	if (version == PY_VERSION(3, 14) && add_collector_function(f, "_PyGC_Collect", l))
 		return;
-	if (!add_usdt(f, PROBE_GC_USDT, "gc__start", l) ||
-	    !add_usdt(f, PROBE_GC_USDT_DONE, "gc__done", l))
-		l->n = before;
+	if (add_usdt(f, PROBE_GC_USDT, "gc__start", l) && add_usdt(f, PROBE_GC_USDT_DONE, "gc__done", l))
+		return;
+	l->n = before;
+	add_decoded_collector(f, l);
 }
 
 size_t probe_sites__find(const struct elf_file *f, uint16_t version, uint32_t signals, bool many,
