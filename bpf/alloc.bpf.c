@@ -10,7 +10,7 @@
  * an allocation waits in `pending` in between. Blocks are followed in `live` by (process, address). A realloc that fails
  * leaves its old block as it was.
  *
- * `exact_guard` sees what is allocated in bodies that were inlined (guard.bpf.h).
+ * Sites of kind PROBE_GUARD see what is allocated in bodies that were inlined (guard.bpf.h).
  */
 #include "guard.bpf.h"
 #include "stack.bpf.h"
@@ -33,6 +33,12 @@ struct pending {
 	__u64 stack_id;
 	__u64 bytes;
 	__u64 old; /* realloc: the block given */
+	/*
+	 * _PyObject_Realloc calls _PyObject_Malloc to move a block, which waits in the place of the realloc: the block that
+	 * the realloc was given, and, once it has ended, the new one.
+	 */
+	__u64 outer_old;
+	__u64 done;
 	__u64 sp; /* inlined: the stack pointer at the guard */
 	__u64 wait; /* enum pending_wait */
 };
@@ -57,12 +63,15 @@ static __noinline int enter(__u64 bytes, __u64 old, __u32 attach_id)
 {
 	__u64 pid_tgid = bpf_get_current_pid_tgid();
 	struct target *t = target_at(SIGNAL_EXACT, attach_id);
-	struct pending p = { .bytes = bytes, .old = old };
+	struct pending p = { .bytes = bytes, .old = old }, *outer;
 
 	if (!t)
 		return 0;
 	counter_add(CTR_EVENTS, 1);
 	p.stack_id = stack_of_current(t);
+	outer = bpf_map_lookup_elem(&pending, &pid_tgid);
+	if (outer && outer->wait == WAIT_RETURN && outer->old && !old && outer->bytes == bytes)
+		p.outer_old = outer->old;
 	if (bpf_map_update_elem(&pending, &pid_tgid, &p, BPF_ANY))
 		counter_add(CTR_PENDING_FULL, 1);
 	return 0;
@@ -102,7 +111,7 @@ static __noinline int leave(__u64 addr, __u32 wait, __u64 sp)
 	struct block_value block;
 	struct pending *p;
 	struct target *t;
-	__u64 old;
+	__u64 old, done;
 
 	t = target_for(SIGNAL_EXACT);
 	p = bpf_map_lookup_elem(&pending, &pid_tgid);
@@ -118,14 +127,22 @@ static __noinline int leave(__u64 addr, __u32 wait, __u64 sp)
 	block.stack_id = p->stack_id;
 	block.bytes = p->bytes;
 	old = p->old;
-	bpf_map_delete_elem(&pending, &pid_tgid);
+	done = p->done;
+	if (p->outer_old && addr) {
+		p->old = p->outer_old;
+		p->outer_old = 0;
+		p->done = addr;
+	} else {
+		bpf_map_delete_elem(&pending, &pid_tgid);
+	}
 	if (!addr) {
 		counter_add(CTR_ALLOC_FAILED, 1);
 		return 0;
 	}
 	if (old && !forget_block(t, old))
 		counter_add(CTR_FREE_UNKNOWN, 1);
-	remember_block(t, addr, &block);
+	if (!done)
+		remember_block(t, addr, &block);
 	return 0;
 }
 
@@ -195,38 +212,6 @@ int exact_ctx_free(struct pt_regs *ctx)
 	return release(PT_REGS_PARM2(ctx), 0);
 }
 
-SEC("uprobe")
-int exact_entry(struct pt_regs *ctx)
-{
-	union site_cookie c = { .raw = bpf_get_attach_cookie(ctx) };
-	__u64 p1 = PT_REGS_PARM1(ctx), p2 = PT_REGS_PARM2(ctx), p3 = PT_REGS_PARM3(ctx);
-	__u64 first, second;
-
-	/* Loads first: the verifier wants constant offsets into ctx, the compiler would choose among addresses. */
-	barrier_var(p1);
-	barrier_var(p2);
-	barrier_var(p3);
-	first = c.takes_context ? p2 : p1;
-	second = c.takes_context ? p3 : p2;
-	switch (c.kind) {
-	case PROBE_MALLOC:
-		return enter(first, 0, c.attach_id);
-	case PROBE_CALLOC:
-		return enter(first * second, 0, c.attach_id);
-	case PROBE_REALLOC:
-		return enter(second, first, c.attach_id);
-	default:
-		return release(first, c.attach_id);
-	}
-}
-
-/* An allocation that waits is taken by the first return probe that comes: two attachments do not count it twice. */
-SEC("uretprobe")
-int exact_return(struct pt_regs *ctx)
-{
-	return leave(PT_REGS_RC(ctx), WAIT_RETURN, 0);
-}
-
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, MAX_SITE_SPECS);
@@ -235,10 +220,11 @@ struct {
 } site_specs SEC(".maps");
 
 /* An inlined allocation: its block is known already, or waits in `pending`. */
-static __noinline int enter_inlined(const struct site_spec *spec, __u64 bytes, __u64 old, __u64 sp)
+static __noinline int enter_inlined(const struct site_spec *spec, __u64 bytes, __u64 old, __u64 sp,
+				    __u32 attach_id)
 {
 	__u64 pid_tgid = bpf_get_current_pid_tgid();
-	struct target *t = target_for(SIGNAL_EXACT);
+	struct target *t = target_at(SIGNAL_EXACT, attach_id);
 	struct pending p = { .bytes = bytes, .old = old, .sp = sp + INLINED_FRAME_SLACK };
 	struct block_value block = { .bytes = bytes };
 	__u64 addr;
@@ -262,9 +248,10 @@ static __noinline int enter_inlined(const struct site_spec *spec, __u64 bytes, _
  * pymalloc_realloc: a block of a pool stays when it is shrunk by less than a quarter; else the body calls
  * _PyObject_Malloc and _PyObject_Free, whose own probes count that. What is not in a pool goes to the raw allocator.
  */
-static __noinline int resize_inlined(const struct site_spec *spec, __u64 old, __u64 bytes, __u64 sp)
+static __noinline int resize_inlined(const struct site_spec *spec, __u64 old, __u64 bytes, __u64 sp,
+				     __u32 attach_id)
 {
-	struct target *t = target_for(SIGNAL_EXACT);
+	struct target *t = target_at(SIGNAL_EXACT, attach_id);
 	struct block_value *known, block;
 	struct block_key key = { .addr = old };
 	__u64 room;
@@ -274,7 +261,7 @@ static __noinline int resize_inlined(const struct site_spec *spec, __u64 old, __
 	key.proc_id = t->proc_id;
 	known = bpf_map_lookup_elem(&live, &key);
 	if (!known || !known->bytes || known->bytes > PYMALLOC_MAX_BYTES)
-		return enter_inlined(spec, bytes, old, sp);
+		return enter_inlined(spec, bytes, old, sp, attach_id);
 	room = (known->bytes + 15) & ~15ull;
 	if (bytes > room || 4 * bytes <= 3 * room)
 		return 0;
@@ -286,10 +273,9 @@ static __noinline int resize_inlined(const struct site_spec *spec, __u64 old, __
 	return 0;
 }
 
-SEC("uprobe")
-int exact_guard(struct pt_regs *ctx)
+static __always_inline int at_guard(struct pt_regs *ctx, union site_cookie c)
 {
-	__u32 n = (__u32)bpf_get_attach_cookie(ctx);
+	__u32 n = (__u32)c.arg_value;
 	const struct site_spec *spec = bpf_map_lookup_elem(&site_specs, &n);
 	__u64 first = 0, second = 0;
 
@@ -298,29 +284,62 @@ int exact_guard(struct pt_regs *ctx)
 	if (!site_arg_value(ctx, &spec->arg[0], &first) || !site_arg_value(ctx, &spec->arg[1], &second))
 		return 0;
 	switch (spec->function) {
-	case SITE_MALLOC:
-		return enter_inlined(spec, first, 0, PT_REGS_SP(ctx));
-	case SITE_CALLOC:
-		return enter_inlined(spec, first * second, 0, PT_REGS_SP(ctx));
-	case SITE_REALLOC:
-		return resize_inlined(spec, first, second, PT_REGS_SP(ctx));
+	case PROBE_MALLOC:
+		return enter_inlined(spec, first, 0, PT_REGS_SP(ctx), c.attach_id);
+	case PROBE_CALLOC:
+		return enter_inlined(spec, first * second, 0, PT_REGS_SP(ctx), c.attach_id);
+	case PROBE_REALLOC:
+		return resize_inlined(spec, first, second, PT_REGS_SP(ctx), c.attach_id);
 	default:
-		return release(first, 0);
+		return release(first, c.attach_id);
 	}
 }
 
-/* allocate_from_new_pool returns. */
-SEC("uretprobe")
-int exact_pool_return(struct pt_regs *ctx)
+SEC("uprobe")
+int exact_entry(struct pt_regs *ctx)
 {
-	return leave(PT_REGS_RC(ctx), WAIT_POOL, PT_REGS_SP(ctx));
+	union site_cookie c = { .raw = bpf_get_attach_cookie(ctx) };
+	__u64 p1 = PT_REGS_PARM1(ctx), p2 = PT_REGS_PARM2(ctx), p3 = PT_REGS_PARM3(ctx);
+	__u64 first, second;
+
+	/* Loads first: the verifier wants constant offsets into ctx, the compiler would choose among addresses. */
+	barrier_var(p1);
+	barrier_var(p2);
+	barrier_var(p3);
+	first = c.takes_context ? p2 : p1;
+	second = c.takes_context ? p3 : p2;
+	switch (c.kind) {
+	case PROBE_MALLOC:
+		return enter(first, 0, c.attach_id);
+	case PROBE_CALLOC:
+		return enter(first * second, 0, c.attach_id);
+	case PROBE_REALLOC:
+		return enter(second, first, c.attach_id);
+	case PROBE_GUARD:
+		return at_guard(ctx, c);
+	case PROBE_RAW_RETURN:
+		return leave(PT_REGS_RC(ctx), WAIT_RAW, PT_REGS_SP(ctx));
+	default:
+		return release(first, c.attach_id);
+	}
 }
 
-/* Behind a call of the raw allocator. */
-SEC("uprobe")
-int exact_raw_return(struct pt_regs *ctx)
+/* An allocation that waits is taken by the first return probe that comes: two attachments do not count it twice. */
+SEC("uretprobe")
+int exact_return(struct pt_regs *ctx)
 {
-	return leave(PT_REGS_RC(ctx), WAIT_RAW, PT_REGS_SP(ctx));
+	__u64 addr = PT_REGS_RC(ctx), sp = PT_REGS_SP(ctx);
+	union site_cookie c = { 0 };
+
+	/* Read here, or clang reads both ways' through one changed pointer, which the verifier refuses. */
+	barrier_var(addr);
+	barrier_var(sp);
+	/* 5.15; what has no cookies has no guards either */
+	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_get_attach_cookie))
+		c.raw = bpf_get_attach_cookie(ctx);
+	if (c.kind == PROBE_POOL_OPENER)
+		return leave(addr, WAIT_POOL, sp);
+	return leave(addr, WAIT_RETURN, 0);
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

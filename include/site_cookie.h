@@ -18,6 +18,9 @@ enum probe_kind {
 	PROBE_GC, /* the collector's function: entry and return */
 	PROBE_GC_USDT, /* gc__start */
 	PROBE_GC_USDT_DONE, /* gc__done */
+	PROBE_GUARD, /* where an allocation or a free was inlined; arg_value is the number of its struct site_spec */
+	PROBE_POOL_OPENER, /* return of allocate_from_new_pool */
+	PROBE_RAW_RETURN, /* behind a call of the raw allocator */
 	PROBE_CODE_FREE, /* a code object's deallocator: the object */
 };
 

@@ -12,13 +12,6 @@
 
 #define SITE_NO_REG 0xff
 
-enum site_function {
-	SITE_MALLOC,
-	SITE_CALLOC,
-	SITE_REALLOC,
-	SITE_FREE,
-};
-
 /* base + (index << scale_log2) + disp, or the memory there. A constant has no registers. */
 struct site_arg {
 	__u8 base, index; /* words in struct pt_regs, or SITE_NO_REG */
@@ -40,7 +33,7 @@ enum site_pools {
 
 struct site_spec {
 	struct site_arg arg[2]; /* size; count, size; block, size; block */
-	__u8 function; /* enum site_function */
+	__u8 function; /* PROBE_MALLOC to PROBE_FREE */
 	__u8 pools; /* enum site_pools */
 	__u8 pad[2];
 	__u32 main_interp; /* in _PyRuntime: pointer to the main interpreter's state */

@@ -14,6 +14,7 @@
 #include "containers/cgroup.h"
 #include "python/interp.h"
 #include "system/proc.h"
+#include "system/uprobe_multi.h"
 
 static void say(const char *what, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
@@ -50,37 +51,75 @@ static const char *const kind_names[] = {
 	[PROBE_MALLOC] = "allocate",	    [PROBE_CALLOC] = "allocate zeroed", [PROBE_REALLOC] = "resize",
 	[PROBE_FREE] = "free",		    [PROBE_GC] = "collector",		[PROBE_GC_USDT] = "collector (USDT)",
 	[PROBE_GC_USDT_DONE] = "collector (USDT)",
+	[PROBE_GUARD] = "inlined",
+	[PROBE_POOL_OPENER] = "pool taken",
+	[PROBE_RAW_RETURN] = "large block",
 };
 
 static void show_site(const struct probe_site *s, bool first)
 {
-	unsigned int ns = s->emulated ? PROBE_COST_EMULATED_NS : PROBE_COST_STEPPED_NS;
+	bool usdt = s->kind == PROBE_GC_USDT || s->kind == PROBE_GC_USDT_DONE;
+	unsigned int ns = s->emulated || usdt ? PROBE_COST_EMULATED_NS : PROBE_COST_STEPPED_NS;
 
-	if (s->kind == PROBE_GC_USDT) {
-		say(first ? "probe sites" : "", "%-5s %-17s %s (file offset 0x%llx)", "gc", kind_names[s->kind], s->symbol,
-		    (unsigned long long)s->offset);
-		return;
-	}
-	if (s->kind != PROBE_FREE)
+	if (!usdt && s->kind != PROBE_FREE)
 		ns += PROBE_COST_RETURN_NS;
-	say(first ? "probe sites" : "", "%-5s %-17s %s+%u (file offset 0x%llx) %s: %s, about %u.%02u us a hit",
+	say(first ? "probe sites" : "", "%-5s %-17s %s+%u (file offset 0x%llx) %s%sabout %u.%02u us a hit",
 	    s->signal == SIGNAL_GC ? "gc" : "exact", kind_names[s->kind], s->symbol, s->into,
-	    (unsigned long long)s->offset, s->insn[0] ? s->insn : "code not decoded",
-	    s->emulated ? "emulated" : "single-stepped", ns / 1000, ns % 1000 / 10);
+	    (unsigned long long)s->offset, s->insn, !s->insn[0] ? "" : s->emulated ? ": emulated, " : ": single-stepped, ",
+	    ns / 1000, ns % 1000 / 10);
+}
+
+/* Hundreds of places inside other functions: how many of each kind. */
+static void show_inner_sites(const struct probe_site *sites, size_t n, enum probe_kind kind)
+{
+	size_t i, all = 0, emulated = 0;
+
+	for (i = 0; i < n; i++) {
+		all += sites[i].kind == kind;
+		emulated += sites[i].kind == kind && sites[i].emulated;
+	}
+	if (all)
+		say("", "exact %-17s %zu places, %zu of them emulated (about %u.%02u us a hit, else %u.%02u)", kind_names[kind],
+		    all, emulated, PROBE_COST_EMULATED_NS / 1000, PROBE_COST_EMULATED_NS % 1000 / 10,
+		    PROBE_COST_STEPPED_NS / 1000, PROBE_COST_STEPPED_NS % 1000 / 10);
+}
+
+static void show_coverage(const struct interp *in, const struct probe_sites_info *info)
+{
+	if (info->inlined)
+		say("coverage", "exact: the functions that allocate and all %u places where they were inlined; "
+		    "%u comparisons not understood", info->guards, info->unclear);
+	else
+		say("coverage", "%s", in->stripped ?
+		    "exact: not measured; a stripped (PGO) build inlines its allocator, and the public functions see a small part" :
+		    "exact: the public functions; not measured");
 }
 
 static void show_sites(const struct interp *in)
 {
-	struct probe_site sites[MAX_PROBE_SITES];
+	bool many = uprobe_multi__probe() != UPROBE_MULTI_NONE;
+	struct probe_site *sites = calloc(MAX_PROBE_SITES, sizeof(*sites));
+	struct probe_sites_info info;
 	struct elf_file *f;
+	bool first = true;
 	size_t i, n;
 
-	if (elf_file__open(in->host_path, &f))
+	if (!sites || elf_file__open(in->host_path, &f)) {
+		free(sites);
 		return;
-	n = probe_sites__find(f, in->version, 1u << SIGNAL_EXACT | 1u << SIGNAL_GC, sites, MAX_PROBE_SITES);
-	for (i = 0; i < n; i++)
-		show_site(&sites[i], i == 0);
+	}
+	n = probe_sites__find(f, in->version, 1u << SIGNAL_EXACT | 1u << SIGNAL_GC, many, sites, MAX_PROBE_SITES, &info);
+	for (i = 0; i < n; i++) {
+		if (sites[i].kind == PROBE_GUARD || sites[i].kind == PROBE_RAW_RETURN)
+			continue;
+		show_site(&sites[i], first);
+		first = false;
+	}
+	show_inner_sites(sites, n, PROBE_GUARD);
+	show_inner_sites(sites, n, PROBE_RAW_RETURN);
+	show_coverage(in, &info);
 	elf_file__free(f);
+	free(sites);
 }
 
 static void show_interp(const struct interp *in)
@@ -91,9 +130,6 @@ static void show_interp(const struct interp *in)
 	say("build id", "%s", in->build_id[0] ? in->build_id : "none");
 	say("runtime", "_PyRuntime at 0x%llx", (unsigned long long)in->runtime);
 	show_sites(in);
-	say("coverage", "%s", in->stripped ?
-	    "exact: not measured; a stripped (PGO) build inlines its allocator, and the public functions see a small part" :
-	    "exact: not measured");
 }
 
 static int check_process(pid_t tgid)

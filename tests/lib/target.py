@@ -62,7 +62,8 @@ class Process(Target):
 
     def __init__(self, script, *args, python=host.PYTHON, environment=None):
         path = script if os.path.isabs(script) else os.path.join(host.TARGETS, script)
-        self.process = subprocess.Popen([python, path, *map(str, args)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        command = python if isinstance(python, list) else [python]
+        self.process = subprocess.Popen([*command, path, *map(str, args)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                         env=dict(os.environ, PYTHONDONTWRITEBYTECODE="1", **(environment or {})))
         super().__init__(self.process.pid, self.process.stdin, self.process.stdout, os.path.basename(path))
 

@@ -113,6 +113,25 @@ static void check_pools(const struct elf_file *f, const struct machine_code *c, 
 								 : USED_POOLS_BEHIND_INTERP);
 }
 
+/* The same in a stripped build as the symbol says; 3.8's clones have lost the argument that it is
+ * known by. */
+static void check_collector(const struct elf_file *f, const struct machine_code *c,
+			    uint16_t version, uint64_t *ret)
+{
+	struct elf_symbol s;
+	unsigned int callers = 0;
+
+	*ret = 0;
+	if (version == PY_VERSION(3, 8)) {
+		assert_int_equal(decode__collector(f, c, ret, &callers), -ENOENT);
+		return;
+	}
+	assert_int_equal(decode__collector(f, c, ret, &callers), 0);
+	assert_in_range(callers, 3, 100);
+	if (!elf_file__symbol(f, version < PY_VERSION(3, 10) ? "collect" : "gc_collect_main", &s))
+		assert_int_equal(*ret, s.addr);
+}
+
 /* Each guard of these builds is understood, but the two comparisons of
  * _PyMem_GetCurrentAllocatorName. */
 static void check_guards(const struct machine_code *c, const char *name, const struct guard *g,
@@ -154,6 +173,7 @@ static void test_interpreter(void **state)
 	struct alloc_table t[2][ALLOC_DOMAINS] = {0};
 	struct decode_pools pools[2] = {0};
 	struct guard *guards = NULL;
+	uint64_t collector[2];
 	unsigned int undecoded;
 	int n;
 	const struct python *p = *state;
@@ -175,6 +195,7 @@ static void test_interpreter(void **state)
 					       &pools[stripped]),
 				 0);
 		check_pools(f, c, version, &pools[stripped]);
+		check_collector(f, c, version, &collector[stripped]);
 		n = guards__find(c, t[stripped][DOMAIN_OBJ].function, &guards, &undecoded);
 		assert_true(n >= 0);
 		assert_int_equal(undecoded, 0);
@@ -190,6 +211,7 @@ static void test_interpreter(void **state)
 		unlink(path);
 	}
 	assert_memory_equal(t[0], t[1], sizeof(t[0]));
+	assert_int_equal(collector[0], collector[1]);
 	assert_memory_equal(&pools[0], &pools[1], sizeof(pools[0]));
 }
 
@@ -264,6 +286,7 @@ static bool decode_all(const char *path, uint16_t version)
 	struct machine_code *c;
 	struct elf_file *f;
 	unsigned int undecoded;
+	uint64_t collector;
 	bool found = false;
 
 	assert_int_equal(elf_file__open(path, &f), 0);
@@ -276,6 +299,7 @@ static bool decode_all(const char *path, uint16_t version)
 			assert_true(!err || err == -EILSEQ);
 		}
 		if (found) {
+			decode__collector(f, c, &collector, &undecoded);
 			decode__pools(c, version, t[DOMAIN_OBJ].function[ALLOC_MALLOC], &pools);
 			assert_true(guards__find(c, t[DOMAIN_OBJ].function, &guards, &undecoded) >=
 				    0);

@@ -100,10 +100,41 @@ static void check_usdt(const struct interp *in, const struct probe_site *s, size
 	close(fd);
 }
 
+/* The functions behind the tables, and in builds that inline them, every place. */
+static void check_everything(const char *name, const struct probe_site *s, size_t n,
+			     const struct probe_sites_info *info)
+{
+	size_t kinds[16] = {0};
+
+	assert_true(info->inlined);
+	assert_int_equal(info->unclear, 2);
+	assert_true(n < MAX_PROBE_SITES);
+	for (size_t i = 0; i < n; i++) {
+		kinds[s[i].kind]++;
+		assert_int_equal(s[i].takes_context, s[i].kind <= PROBE_FREE);
+		assert_true(s[i].insn[0]);
+		if (s[i].kind != PROBE_GUARD)
+			continue;
+		assert_true(s[i].emulated);
+		assert_int_not_equal(s[i].spec.pools, SITE_POOLS_UNKNOWN);
+	}
+	for (int kind = PROBE_MALLOC; kind <= PROBE_FREE; kind++)
+		assert_int_equal(kinds[kind], 1);
+	assert_int_equal(kinds[PROBE_GUARD], info->guards);
+	if (strstr(name, "pyenv")) {
+		assert_int_equal(n, 4);
+		return;
+	}
+	assert_true(kinds[PROBE_GUARD] > 200);
+	assert_int_equal(kinds[PROBE_POOL_OPENER], 1);
+	assert_true(kinds[PROBE_RAW_RETURN] > 50);
+}
+
 static void test_interpreter(void **state)
 {
 	const uint32_t exact = 1u << SIGNAL_EXACT, gc = 1u << SIGNAL_GC;
-	struct probe_site sites[MAX_PROBE_SITES];
+	static struct probe_site sites[MAX_PROBE_SITES];
+	struct probe_sites_info info;
 	const struct python *p = *state;
 	struct interp in = {0};
 	struct elf_file *f;
@@ -113,8 +144,9 @@ static void test_interpreter(void **state)
 	if (!p->command[0])
 		skip();
 	f = open_interp(p, &in);
-	assert_int_equal(probe_sites__find(f, in.version, 0, sites, MAX_PROBE_SITES), 0);
-	n = probe_sites__find(f, in.version, exact | gc, sites, MAX_PROBE_SITES);
+	assert_int_equal(probe_sites__find(f, in.version, 0, true, sites, MAX_PROBE_SITES, &info),
+			 0);
+	n = probe_sites__find(f, in.version, exact | gc, false, sites, MAX_PROBE_SITES, &info);
 	assert_true(n >= 4);
 	check_allocator(f, sites);
 	if (!in.stripped)
@@ -124,8 +156,11 @@ static void test_interpreter(void **state)
 	else
 		assert_int_equal(n, 4);
 
-	assert_int_equal(probe_sites__find(f, in.version, gc, sites, MAX_PROBE_SITES), n - 4);
-	assert_int_equal(probe_sites__find(f, in.version, exact | gc, sites, 3), 3);
+	assert_int_equal(probe_sites__find(f, in.version, gc, true, sites, MAX_PROBE_SITES, &info),
+			 n - 4);
+	assert_int_equal(probe_sites__find(f, in.version, exact | gc, true, sites, 3, &info), 3);
+	n = probe_sites__find(f, in.version, exact, true, sites, MAX_PROBE_SITES, &info);
+	check_everything(p->name, sites, n, &info);
 	elf_file__free(f);
 }
 

@@ -11,6 +11,7 @@
 #include <utlist.h>
 
 #include "base/closer.h"
+#include "bounds.h"
 #include "system/same_file.h"
 #include "system/uprobe_multi.h"
 
@@ -31,6 +32,7 @@ struct file {
 	struct file_identity *identity;
 	struct probe_site *sites;
 	size_t n_sites;
+	uint32_t first_spec, n_specs; /* numbers in the map site_specs, one a guard */
 	struct links shared; /* n is 0: not shared */
 	struct attachment *attachments;
 	size_t n_attachments;
@@ -83,20 +85,31 @@ static void links__close(struct links *l, struct closer *closer)
 
 static bool returns(const struct probe_site *site)
 {
-	return site->kind != PROBE_FREE && site->kind != PROBE_GC_USDT && site->kind != PROBE_GC_USDT_DONE &&
-	       site->kind != PROBE_CODE_FREE;
+	switch (site->kind) {
+	case PROBE_MALLOC:
+	case PROBE_CALLOC:
+	case PROBE_REALLOC:
+	case PROBE_GC:
+	case PROBE_POOL_OPENER:
+		return true;
+	default:
+		return false;
+	}
 }
 
 static size_t select_sites(const struct file *f, enum signal signal, uint32_t id, bool at_return,
 			   struct uprobe_multi_site ret[MAX_PROBE_SITES])
 {
+	uint32_t spec = f->first_spec;
 	size_t i, n = 0;
 
 	for (i = 0; i < f->n_sites && n < MAX_PROBE_SITES; i++) {
 		const struct probe_site *site = &f->sites[i];
 		union site_cookie c = site->arg;
 
-		if (site->signal != signal || (at_return && !returns(site)))
+		if (site->kind == PROBE_GUARD)
+			c.arg_value = spec++;
+		if (site->signal != signal || (at_return ? !returns(site) : site->kind == PROBE_POOL_OPENER))
 			continue;
 		c.attach_id = id;
 		c.kind = site->kind;
@@ -177,6 +190,59 @@ static void free_file(struct attacher *a, struct file *f)
 	free(f);
 }
 
+static bool specs_overlap(const struct attacher *a, uint32_t first, uint32_t n)
+{
+	const struct file *f;
+
+	DL_FOREACH(a->files, f) {
+		if (first < f->first_spec + f->n_specs && f->first_spec < first + n)
+			return true;
+	}
+	return false;
+}
+
+/* Numbers for the file's guards: behind those of another file, where there is room. */
+static int choose_specs(const struct attacher *a, struct file *f)
+{
+	const struct file *other;
+	uint32_t first = 0;
+
+	if (specs_overlap(a, first, f->n_specs)) {
+		DL_FOREACH(a->files, other) {
+			first = other->first_spec + other->n_specs;
+			if (!specs_overlap(a, first, f->n_specs))
+				break;
+		}
+	}
+	if (first + f->n_specs > MAX_SITE_SPECS)
+		return -ENOSPC;
+	f->first_spec = first;
+	return 0;
+}
+
+/* Tells the kernel side about the guards of a file, before any is attached. */
+static int write_specs(const struct attacher *a, struct file *f)
+{
+	uint32_t number;
+	size_t i;
+	int err;
+
+	for (i = 0; i < f->n_sites; i++)
+		f->n_specs += f->sites[i].kind == PROBE_GUARD;
+	if (!f->n_specs)
+		return 0;
+	err = choose_specs(a, f);
+	number = f->first_spec;
+	for (i = 0; i < f->n_sites && !err; i++) {
+		if (f->sites[i].kind != PROBE_GUARD)
+			continue;
+		if (bpf_map_update_elem(a->programs.site_specs, &number, &f->sites[i].spec, BPF_ANY))
+			err = -errno;
+		number++;
+	}
+	return err;
+}
+
 static int new_file(struct file_identity *identity, const struct probe_site *sites, size_t n, struct file **ret)
 {
 	struct file *f = calloc(1, sizeof(*f));
@@ -228,6 +294,11 @@ static int find_file(struct attacher *a, const char *path, const struct probe_si
 	err = new_file(identity, sites, n, &f);
 	if (err)
 		return err;
+	err = write_specs(a, f);
+	if (err) {
+		free_file(a, f);
+		return err;
+	}
 	DL_APPEND(a->files, f);
 	*ret = f;
 	return 0;

@@ -22,6 +22,7 @@
 struct attach_programs {
 	int at_site[SIGNAL_MAX];
 	int at_return[SIGNAL_MAX];
+	int site_specs; /* map of that name */
 };
 
 struct attacher;

@@ -137,6 +137,11 @@ static bool uses_multi(const struct session *s)
 	       (s->uprobe_multi == UPROBE_MULTI_NO_PID && s->opts.every_process);
 }
 
+bool session__takes_many_sites(const struct session *s)
+{
+	return uses_multi(s);
+}
+
 static void choose_multi(struct bpf_program *p, bool load, bool multi)
 {
 	bpf_program__set_autoload(p, load);
@@ -185,6 +190,7 @@ static void size_maps(struct session *s)
 	if (!(s->opts.signals & 1u << SIGNAL_EXACT)) {
 		bpf_map__set_max_entries(s->bpf->maps.live, 1);
 		bpf_map__set_max_entries(s->bpf->maps.pending, 1);
+		bpf_map__set_max_entries(s->bpf->maps.site_specs, 1);
 	}
 	if (!(s->opts.signals & 1u << SIGNAL_RESIDENT)) {
 		bpf_map__set_max_entries(s->bpf->maps.pages, 1);
@@ -235,6 +241,7 @@ static int new_attacher(struct session *s)
 		.at_site = { -1, -1, bpf_program__fd(b->progs.exact_entry), bpf_program__fd(b->progs.gc_site),
 			     bpf_program__fd(b->progs.code_free_site) },
 		.at_return = { -1, -1, bpf_program__fd(b->progs.exact_return), bpf_program__fd(b->progs.gc_return), -1 },
+		.site_specs = bpf_map__fd(b->maps.site_specs),
 	};
 
 	_Static_assert(SIGNAL_EXACT == 2 && SIGNAL_GC == 3 && SIGNAL_CODE == 4 && SIGNAL_MAX == 5, "at_site, at_return");

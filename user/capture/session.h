@@ -65,6 +65,8 @@ int session__add_target(struct session *s, pid_t tgid, const struct target *t);
 int session__find_target(const struct session *s, pid_t tgid, struct target *ret);
 void session__remove_target(struct session *s, pid_t tgid);
 
+/* Hundreds of sites can be attached at once (probe_sites__find). */
+bool session__takes_many_sites(const struct session *s);
 /*
  * Attaches the sites of the session's signals to one process. path opens the file they are in. The caller owns *ret.
  * -ESRCH: the process has ended; -ENOENT, ...

@@ -25,6 +25,7 @@
 struct site_set {
 	char key[128]; /* build id, or path and inode where there is none */
 	size_t n;
+	struct probe_sites_info info;
 	struct probe_site site[MAX_PROBE_SITES];
 	UT_hash_handle hh;
 };
@@ -169,7 +170,8 @@ static const struct site_set *sites_of(struct tracker *t, pid_t tgid, const stru
 	set = calloc(1, sizeof(*set));
 	if (set) {
 		memcpy(set->key, key, sizeof(set->key));
-		set->n = probe_sites__find(f, in->version, t->signals, set->site, MAX_PROBE_SITES);
+		set->n = probe_sites__find(f, in->version, t->signals, session__takes_many_sites(t->deps.session),
+					   set->site, MAX_PROBE_SITES, &set->info);
 		if (set->n < MAX_PROBE_SITES && !code_free_site(f, tgid, in, &set->site[set->n]))
 			set->n++;
 		HASH_ADD_STR(t->sites, key, set);

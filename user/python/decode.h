@@ -87,4 +87,10 @@ struct decode_pools {
 int decode__pools(const struct machine_code *c, uint16_t version, uint64_t malloc_function,
 		  struct decode_pools *ret);
 
+/*
+ * The collector's function, which PyGC_Collect calls with the generation as second argument, as others do. *callers: how
+ * many places in the file call it; each way to a collection is one (gc.collect(), automatic, at the end). -ENOENT.
+ */
+int decode__collector(const struct elf_file *f, const struct machine_code *c, uint64_t *ret, unsigned int *callers);
+
 #endif

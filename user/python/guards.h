@@ -43,11 +43,13 @@ int guards__find(const struct machine_code *c, const uint64_t functions[ALLOC_FU
 		 struct guard **ret, unsigned int *undecoded);
 
 /*
- * Where calls of the raw allocator return in the file's own code, so that a probe there has the new block in %rax: behind
- * each direct call of the raw domain's functions and of what those call (malloc, calloc, realloc through the PLT). The
- * place may be a little later, on an instruction that the kernel emulates. At most max; returns how many.
+ * Where calls of the raw allocator return in the file's own code, so that a probe there has the new
+ * block in %rax: behind each call through the raw domain's table, of its functions, and of what
+ * those call (malloc, ... through the PLT). The place may be a little later, on an instruction that
+ * the kernel emulates. At most max; returns how many.
  */
-size_t guards__raw_returns(const struct machine_code *c, const uint64_t raw[ALLOC_FUNCTIONS],
-			   const uint64_t *public_functions, size_t public_cnt, struct decode_place *ret, size_t max);
+size_t guards__raw_returns(const struct machine_code *c, const struct alloc_table *raw,
+			   const uint64_t *public_functions, size_t public_cnt,
+			   struct decode_place *ret, size_t max);
 
 #endif

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * CPython Objects/obmalloc.c: blocks of more than 512 bytes come from PyMem_RawMalloc and its like, whose own pointers are
- * compared and inlined too (_PyMem_RawMalloc is "return malloc(size ? size : 1)"). So what is looked for are the calls that
- * are left: of malloc, calloc and realloc in the procedure linkage table, which are what _PyMem_RawMalloc, _PyMem_RawCalloc
- * and _PyMem_RawRealloc call themselves, of those three, and of the public functions in front of them.
+ * CPython Objects/obmalloc.c: blocks of more than 512 bytes come from PyMem_RawMalloc and its like,
+ * whose own pointers are compared and inlined too (_PyMem_RawMalloc is "return malloc(size ? size :
+ * 1)"). So what is looked for are the calls that are left: of malloc, calloc and realloc in the
+ * procedure linkage table, which are what _PyMem_RawMalloc, _PyMem_RawCalloc and _PyMem_RawRealloc
+ * call themselves, of those three, and of the public functions in front of them.
  */
 #include <string.h>
 
@@ -21,6 +22,8 @@ struct returns {
 	size_t n, max;
 	const struct elf_symbol *function;
 	int insns;
+	uint64_t table; /* of the raw domain's pointers */
+	bool holds[16]; /* the register was loaded with one of them */
 };
 
 static void add_target(struct returns *r, uint64_t addr)
@@ -65,31 +68,69 @@ static int leads_between(const struct insn *insn, void *arg)
 /* The first instruction from there on that is emulated and that nothing else leads to. */
 static bool place_after(const struct returns *r, uint64_t addr, struct decode_place *ret)
 {
-	struct between b = { .after = addr };
+	struct between b = {.after = addr};
 	struct insn first, insn;
 
 	if (machine_code__decode(r->c, addr, &first))
 		return false;
 	insn = first;
 	for (int i = 0; i < 4 && !insn__emulated(&insn); i++) {
-		if (insn.i.meta.branch_type != ZYDIS_BRANCH_TYPE_NONE || insn.i.meta.category == ZYDIS_CATEGORY_RET ||
-		    insn__writes(&insn, RAX) || machine_code__decode(r->c, insn.addr + insn.i.length, &insn))
+		if (insn.i.meta.branch_type != ZYDIS_BRANCH_TYPE_NONE ||
+		    insn.i.meta.category == ZYDIS_CATEGORY_RET || insn__writes(&insn, RAX) ||
+		    machine_code__decode(r->c, insn.addr + insn.i.length, &insn))
 			break;
 	}
 	b.to = insn.addr;
 	if (!insn__emulated(&insn) || insn.addr - r->function->addr >= r->function->size ||
 	    machine_code__walk(r->c, r->function, leads_between, &b))
 		insn = first;
-	*ret = (struct decode_place){ .addr = insn.addr, .emulated = insn__emulated(&insn) };
+	*ret = (struct decode_place){.addr = insn.addr, .emulated = insn__emulated(&insn)};
 	insn__text(&insn, ret->text, sizeof(ret->text));
 	return true;
+}
+
+static bool is_slot(const struct returns *r, const struct insn *insn, const ZydisDecodedOperand *op)
+{
+	uint64_t at = insn__memory(insn, op) - r->table;
+
+	return at >= 8 && at <= 8 * (1 + ALLOC_REALLOC) && at % 8 == 0;
+}
+
+static bool calls_raw(const struct returns *r, const struct insn *insn)
+{
+	const ZydisDecodedOperand *op = &insn->op[0];
+	int gpr = op->type == ZYDIS_OPERAND_TYPE_REGISTER ? insn__gpr(op->reg.value) : -1;
+
+	if (insn->i.mnemonic != ZYDIS_MNEMONIC_CALL)
+		return false;
+	return is_target(r, insn__target(insn)) || is_slot(r, insn, op) ||
+	       (gpr >= 0 && r->holds[gpr]);
+}
+
+static void remember_slot(struct returns *r, const struct insn *insn)
+{
+	bool call = insn->i.mnemonic == ZYDIS_MNEMONIC_CALL;
+
+	for (int gpr = 0; gpr < 16; gpr++) {
+		/* rbx, rsp, rbp, r12-r15 outlive a call */
+		bool lost = call && gpr != 3 && gpr != 4 && gpr != 5 && gpr < 12;
+
+		if (r->holds[gpr] && (lost || insn__writes(insn, gpr)))
+			r->holds[gpr] = false;
+	}
+	if (insn->i.mnemonic == ZYDIS_MNEMONIC_MOV &&
+	    insn->op[0].type == ZYDIS_OPERAND_TYPE_REGISTER && insn->op[0].size == 64 &&
+	    insn__gpr(insn->op[0].reg.value) >= 0 && is_slot(r, insn, &insn->op[1]))
+		r->holds[insn__gpr(insn->op[0].reg.value)] = true;
 }
 
 static int look(const struct insn *insn, void *arg)
 {
 	struct returns *r = arg;
+	bool found = calls_raw(r, insn);
 
-	if (insn->i.mnemonic != ZYDIS_MNEMONIC_CALL || !is_target(r, insn__target(insn)))
+	remember_slot(r, insn);
+	if (!found)
 		return 0;
 	if (r->n < r->max && insn->addr + insn->i.length < r->function->addr + r->function->size &&
 	    place_after(r, insn->addr + insn->i.length, &r->ret[r->n]))
@@ -102,25 +143,33 @@ static int look_at_function(const struct elf_symbol *function, void *arg)
 	struct returns *r = arg;
 
 	r->function = function;
+	memset(r->holds, 0, sizeof(r->holds));
 	if (!machine_code__check(r->c, function))
 		machine_code__walk(r->c, function, look, r);
 	return 0;
 }
 
-size_t guards__raw_returns(const struct machine_code *c, const uint64_t raw[ALLOC_FUNCTIONS],
-			   const uint64_t *public_functions, size_t public_cnt, struct decode_place *ret, size_t max)
+size_t guards__raw_returns(const struct machine_code *c, const struct alloc_table *raw,
+			   const uint64_t *public_functions, size_t public_cnt,
+			   struct decode_place *ret, size_t max)
 {
-	struct returns r = { .c = c, .ret = ret, .max = max };
+	struct returns r = {.c = c, .ret = ret, .max = max, .table = raw->addr};
+	uint64_t users[2 * MAX_TARGETS];
 	struct elf_symbol function;
+	size_t n;
 
 	for (int i = ALLOC_MALLOC; i <= ALLOC_REALLOC; i++) {
 		r.insns = 0;
-		if (!machine_code__function(c, raw[i], &function))
+		if (!machine_code__function(c, raw->function[i], &function))
 			machine_code__walk(c, &function, note_callee, &r);
-		add_target(&r, raw[i]);
+		add_target(&r, raw->function[i]);
 	}
 	for (size_t i = 0; i < public_cnt; i++)
 		add_target(&r, public_functions[i]);
-	machine_code__for_each_user(c, r.target, r.target_cnt, look_at_function, &r);
+	memcpy(users, r.target, sizeof(r.target));
+	n = r.target_cnt;
+	for (int i = ALLOC_MALLOC; i <= ALLOC_REALLOC; i++)
+		users[n++] = raw->addr + 8 * (1 + i);
+	machine_code__for_each_user(c, users, n, look_at_function, &r);
 	return r.n;
 }

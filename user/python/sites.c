@@ -13,9 +13,11 @@
 #include "python/sites.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "python/decode.h"
+#include "python/guards.h"
 #include "python/layout.h"
 #include "python/usdt_arg.h"
 
@@ -76,6 +78,192 @@ static void add_allocator(const struct elf_file *f, struct list *l)
 	}
 }
 
+static const struct {
+	enum probe_kind kind;
+	const char *symbol;
+	unsigned int args;
+} behind[ALLOC_FUNCTIONS] = {
+	{PROBE_MALLOC, "_PyObject_Malloc", 2},
+	{PROBE_CALLOC, "_PyObject_Calloc", 6},
+	{PROBE_REALLOC, "_PyObject_Realloc", 6},
+	{PROBE_FREE, "_PyObject_Free", 2},
+};
+
+/* What the kernel side calls a general register: its word in struct pt_regs
+ * (arch/x86/include/asm/ptrace.h). */
+static uint8_t pt_regs_word(uint8_t gpr)
+{
+	static const uint8_t words[16] = {10, 11, 12, 5, 19, 4, 13, 14, 9, 8, 7, 6, 3, 2, 1, 0};
+
+	return gpr < 16 ? words[gpr] : SITE_NO_REG;
+}
+
+static struct site_arg arg_of(const struct machine_value *v)
+{
+	struct site_arg a = {
+		.base = pt_regs_word(v->base), .index = pt_regs_word(v->index), .disp = v->disp};
+
+	while (v->index != MV_NO_REG && 1 << a.scale_log2 < v->scale)
+		a.scale_log2++;
+	if (v->kind == MV_LOAD) {
+		a.load_bytes = v->bytes;
+		a.is_signed = v->is_signed;
+	} else {
+		a.low_half = v->bytes == 4;
+	}
+	return a;
+}
+
+static struct site_spec spec_of(const struct elf_file *f, uint16_t version, const struct guard *g,
+				const struct decode_pools *pools)
+{
+	static const enum site_pools kinds[] = {
+		[USED_POOLS_STATIC] = SITE_POOLS_STATIC,
+		[USED_POOLS_IN_INTERP] = SITE_POOLS_IN_INTERP,
+		[USED_POOLS_BEHIND_INTERP] = SITE_POOLS_BEHIND_INTERP,
+	};
+	const struct py_layout *layout = py_layout__of_version(version);
+	struct site_spec s = {.arg = {arg_of(&g->arg[0]), arg_of(&g->arg[1])},
+			      .function = behind[g->function].kind,
+			      .pools = kinds[pools->used],
+			      .pools_at = pools->used_at};
+	struct elf_symbol runtime;
+
+	/* struct pyinterpreters {mutex, head, main, next_id}; Include/internal/pycore_runtime.h */
+	s.main_interp = layout ? layout->runtime.interpreters_head + 8 : 0;
+	if (g->function == ALLOC_MALLOC || g->function == ALLOC_FREE)
+		s.arg[1] = (struct site_arg){.base = SITE_NO_REG, .index = SITE_NO_REG};
+	if (s.pools != SITE_POOLS_STATIC)
+		return s;
+	if (elf_file__symbol(f, "_PyRuntime", &runtime) &&
+	    elf_file__section(f, ".PyRuntime", &runtime))
+		s.pools = SITE_POOLS_UNKNOWN;
+	s.pools_at -= runtime.addr;
+	return s;
+}
+
+static void describe(const struct list *l, uint64_t addr, struct probe_site *site)
+{
+	struct elf_symbol function;
+	struct insn insn;
+
+	if (machine_code__decode(l->code, addr, &insn))
+		return;
+	site->emulated = insn__emulated(&insn);
+	insn__text(&insn, site->insn, sizeof(site->insn));
+	if (!machine_code__function(l->code, addr, &function))
+		site->into = addr - function.addr;
+}
+
+static bool is_known(const struct guard *g)
+{
+	bool two = g->function == ALLOC_CALLOC || g->function == ALLOC_REALLOC;
+
+	return g->arg[0].kind != MV_UNKNOWN && (!two || g->arg[1].kind != MV_UNKNOWN);
+}
+
+static bool add_guards(const struct elf_file *f, uint16_t version, const struct guard *g, int n,
+		       const struct decode_pools *pools, struct list *l,
+		       struct probe_sites_info *info)
+{
+	for (int i = 0; i < n; i++) {
+		struct probe_site site = {.signal = SIGNAL_EXACT,
+					  .kind = PROBE_GUARD,
+					  .symbol = behind[g[i].function].symbol};
+
+		if (g[i].kind == GUARD_UNCLEAR || !is_known(&g[i]))
+			info->unclear++;
+		if (g[i].kind != GUARD_INLINED || !is_known(&g[i]))
+			continue;
+		site.spec = spec_of(f, version, &g[i], pools);
+		describe(l, g[i].addr, &site);
+		if (!add(f, site, g[i].addr, l))
+			return false;
+		info->guards++;
+	}
+	return true;
+}
+
+/* Where an inlined allocation ends that had to go further: the pool's opener, and calls of the raw
+ * allocator. */
+static bool add_ends(const struct elf_file *f, const struct alloc_table *raw, uint64_t opener,
+		     struct list *l)
+{
+	static const char *const names[] = {"PyMem_RawMalloc", "PyMem_RawCalloc",
+					    "PyMem_RawRealloc"};
+	struct probe_site site = {.signal = SIGNAL_EXACT,
+				  .kind = PROBE_POOL_OPENER,
+				  .symbol = "allocate_from_new_pool"};
+	struct decode_place *places;
+	struct elf_symbol s;
+	uint64_t known[3];
+	size_t n = 0;
+	bool ok = true;
+
+	if (opener && !add_function(f, site, opener, 0, l))
+		return false;
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (!elf_file__symbol(f, names[i], &s))
+			known[n++] = s.addr;
+	places = calloc(MAX_PROBE_SITES, sizeof(*places));
+	if (!places)
+		return false;
+	n = guards__raw_returns(l->code, raw, known, n, places, MAX_PROBE_SITES);
+	site.kind = PROBE_RAW_RETURN;
+	site.symbol = "PyMem_RawMalloc";
+	for (size_t i = 0; i < n && ok; i++) {
+		describe(l, places[i].addr, &site);
+		ok = add(f, site, places[i].addr, l);
+	}
+	free(places);
+	return ok;
+}
+
+/*
+ * The functions behind the tables and all places where they were inlined, or nothing: a part would
+ * look like the whole. _PyMem and _PyObject begin with the same functions.
+ */
+static bool add_all_that_allocates(const struct elf_file *f, uint16_t version, struct list *l,
+				   struct probe_sites_info *info)
+{
+	struct alloc_table t[ALLOC_DOMAINS];
+	struct decode_pools pools;
+	struct guard *guards = NULL;
+	const size_t before = l->n;
+	unsigned int undecoded = 0;
+	bool ok = false;
+	int n;
+
+	if (!l->code || decode__allocators(f, l->code, version, t) ||
+	    memcmp(t[DOMAIN_MEM].function, t[DOMAIN_OBJ].function, sizeof(t[0].function)) ||
+	    decode__pools(l->code, version, t[DOMAIN_OBJ].function[ALLOC_MALLOC], &pools))
+		return false;
+	n = guards__find(l->code, t[DOMAIN_OBJ].function, &guards, &undecoded);
+	if (n < 0)
+		return false;
+	for (int i = 0; i < ALLOC_FUNCTIONS; i++) {
+		struct probe_site site = {.signal = SIGNAL_EXACT,
+					  .kind = behind[i].kind,
+					  .takes_context = true,
+					  .symbol = behind[i].symbol};
+
+		ok = add_function(f, site, t[DOMAIN_OBJ].function[i], behind[i].args, l);
+		if (!ok)
+			goto out;
+	}
+	*info = (struct probe_sites_info){.inlined = true, .unclear = undecoded};
+	ok = add_guards(f, version, guards, n, &pools, l, info);
+	if (ok && info->guards)
+		ok = add_ends(f, &t[DOMAIN_RAW], pools.opener, l);
+out:
+	free(guards);
+	if (!ok) {
+		l->n = before;
+		*info = (struct probe_sites_info){0};
+	}
+	return ok;
+}
+
 /* All clones or none: one that is left out would hide its share of the runs. */
 static bool add_collector_function(const struct elf_file *f, const char *name, struct list *l)
 {
@@ -100,7 +288,8 @@ static bool add_collector_function(const struct elf_file *f, const char *name, s
 	return n > 0;
 }
 
-static bool add_usdt(const struct elf_file *f, enum probe_kind kind, const char *name, struct list *l)
+static bool add_usdt(const struct elf_file *f, enum probe_kind kind, const char *name,
+		     struct list *l)
 {
 	struct probe_site site = {.signal = SIGNAL_GC, .kind = kind, .symbol = name};
 	struct elf_usdt u;
@@ -114,29 +303,43 @@ static bool add_usdt(const struct elf_file *f, enum probe_kind kind, const char 
 	return add(f, site, u.addr, l);
 }
 
+/* At least gc.collect() and the automatic runs must come by. */
+#define MIN_COLLECTOR_CALLERS 3
+
+static void add_decoded_collector(const struct elf_file *f, struct list *l)
+{
+	struct probe_site site = {.signal = SIGNAL_GC, .kind = PROBE_GC, .symbol = "gc_collect_main"};
+	unsigned int callers;
+	uint64_t addr;
+
+	if (l->code && !decode__collector(f, l->code, &addr, &callers) && callers >= MIN_COLLECTOR_CALLERS)
+		add_function(f, site, addr, COLLECTOR_ARGS, l);
+}
+
 static void add_collector(const struct elf_file *f, uint16_t version, struct list *l)
 {
 	const size_t before = l->n;
 
-	if (add_collector_function(f, version < PY_VERSION(3, 10) ? "collect" : "gc_collect_main",
-				   l))
+	if (add_collector_function(f, version < PY_VERSION(3, 10) ? "collect" : "gc_collect_main", l))
 		return;
 	if (version == PY_VERSION(3, 14) && add_collector_function(f, "_PyGC_Collect", l))
 		return;
-	if (!add_usdt(f, PROBE_GC_USDT, "gc__start", l) ||
-	    !add_usdt(f, PROBE_GC_USDT_DONE, "gc__done", l))
-		l->n = before;
+	if (add_usdt(f, PROBE_GC_USDT, "gc__start", l) && add_usdt(f, PROBE_GC_USDT_DONE, "gc__done", l))
+		return;
+	l->n = before;
+	add_decoded_collector(f, l);
 }
 
-size_t probe_sites__find(const struct elf_file *f, uint16_t version, uint32_t signals,
-			 struct probe_site *ret, size_t max)
+size_t probe_sites__find(const struct elf_file *f, uint16_t version, uint32_t signals, bool many,
+			 struct probe_site *ret, size_t max, struct probe_sites_info *info)
 {
 	struct list l = {.site = ret, .max = max};
 	struct machine_code *code = NULL;
 
+	*info = (struct probe_sites_info){0};
 	if (!machine_code__open(f, &code))
 		l.code = code;
-	if (signals & 1u << SIGNAL_EXACT)
+	if (signals & 1u << SIGNAL_EXACT && !(many && add_all_that_allocates(f, version, &l, info)))
 		add_allocator(f, &l);
 	if (signals & 1u << SIGNAL_GC)
 		add_collector(f, version, &l);

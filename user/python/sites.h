@@ -12,6 +12,7 @@
 
 #include "records.h"
 #include "site_cookie.h"
+#include "site_spec.h"
 #include "system/elf_file.h"
 
 struct probe_site {
@@ -24,11 +25,13 @@ struct probe_site {
 	uint32_t into; /* bytes from the function's start to there */
 	uint64_t semaphore; /* USDT: offset in the file of the count of who listens, or 0 */
 	union site_cookie arg; /* USDT: only the fields arg_* */
-	const char *symbol; /* static */
+	struct site_spec spec; /* PROBE_GUARD */
+	const char *symbol; /* static; what is allocated with, where the site is inside another function */
 	char insn[48]; /* the instruction there, for people; "" where no decoder looked */
 };
 
-#define MAX_PROBE_SITES 32
+/* Debian's builds have 500 to 700 for the exact signal; the kernel is given at most UPROBE_MULTI_MAX_SITES. */
+#define MAX_PROBE_SITES 1024
 
 /* What one hit costs the traced thread besides the program itself (measured on 6.18 without a return probe). */
 #define PROBE_COST_EMULATED_NS 400
@@ -38,8 +41,19 @@ struct probe_site {
 /*
  * Fills up to max sites for the signals asked for (bit per enum signal) in an interpreter of that version,
  * PY_VERSION(3, 11); returns how many. A signal may have several sites (clones of one function), or none.
+ *
+ * many: the exact signal gets the functions behind _PyObject and _PyMem and all places where they were inlined, which may
+ * be hundreds; without it, and where the code is not understood, the public functions, which see little in a build with
+ * profile-guided optimisation. struct probe_sites_info tells which it was.
  */
-size_t probe_sites__find(const struct elf_file *f, uint16_t version, uint32_t signals, struct probe_site *ret, size_t max);
+struct probe_sites_info {
+	bool inlined; /* everything that allocates is probed, but what is counted in unclear */
+	unsigned int guards; /* places where an allocation or a free was inlined */
+	unsigned int unclear; /* comparisons with an allocator function that are not understood */
+};
+
+size_t probe_sites__find(const struct elf_file *f, uint16_t version, uint32_t signals, bool many, struct probe_site *ret,
+			 size_t max, struct probe_sites_info *info);
 
 /*
  * The site of a code object's deallocator (PyCode_Type.tp_dealloc), whose ELF address was read from the process: the type is

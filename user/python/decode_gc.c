@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * CPython Modules/gcmodule.c, Python/gc.c from 3.13. PyGC_Collect, the one exported way to the
+ *collector, calls collect_with_callback(tstate, NUM_GENERATIONS - 1)	3.8, 3.9
+ *	gc_collect_with_callback(tstate, NUM_GENERATIONS - 1)	3.10-3.12
+ *	gc_collect_main(tstate, NUM_GENERATIONS - 1, reason)	3.13
+ *	_PyGC_Collect(tstate, 2, reason), gc_collect_main(...)	3.14, 3.15
+ * or what the compiler made of it; in all of them the second argument is 2 and the first no
+ *constant (3.8 calls invoke_gc_callback("start", 2, ...) before). What runs gc.callbacks too may be
+ *inlined, so that the next one is met. In 3.8 the collector's clones may have lost their arguments:
+ *then nothing is found.
+ */
+#include "python/decode.h"
+
+#include <errno.h>
+
+#define OLDEST_GENERATION 2
+#define RDI 7
+#define RSI 6
+#define MAX_INSNS 200
+
+struct search {
+	const struct machine_code *c;
+	bool passes_oldest;
+	bool passes_constant; /* first, where the collector is given a thread state */
+	uint64_t found;
+	unsigned int callers;
+	int insns;
+};
+
+static int look_for_call(const struct insn *insn, void *arg)
+{
+	struct search *s = arg;
+	struct elf_symbol callee;
+	uint64_t target = insn__target(insn);
+
+	if (insn->i.mnemonic == ZYDIS_MNEMONIC_CALL) {
+		if (s->passes_oldest && !s->passes_constant && target &&
+		    !machine_code__function(s->c, target, &callee) && callee.addr == target) {
+			s->found = target;
+			return 1;
+		}
+		s->passes_oldest = s->passes_constant = false;
+	} else if (insn__writes(insn, RSI)) {
+		s->passes_oldest = insn->i.mnemonic == ZYDIS_MNEMONIC_MOV &&
+				   insn->op[1].type == ZYDIS_OPERAND_TYPE_IMMEDIATE &&
+				   insn->op[1].imm.value.u == OLDEST_GENERATION;
+	} else if (insn__writes(insn, RDI)) {
+		s->passes_constant = insn->i.mnemonic == ZYDIS_MNEMONIC_LEA ||
+				     insn->op[1].type == ZYDIS_OPERAND_TYPE_IMMEDIATE;
+	}
+	return ++s->insns == MAX_INSNS;
+}
+
+static int count_call(const struct insn *insn, void *arg)
+{
+	struct search *s = arg;
+
+	if (insn->i.mnemonic == ZYDIS_MNEMONIC_CALL || insn->i.mnemonic == ZYDIS_MNEMONIC_JMP)
+		s->callers += insn__target(insn) == s->found;
+	return 0;
+}
+
+static int look_at_user(const struct elf_symbol *function, void *arg)
+{
+	struct search *s = arg;
+
+	/* The function's own jumps to its start are no calls. */
+	if (function->addr != s->found)
+		machine_code__walk(s->c, function, count_call, s);
+	return 0;
+}
+
+int decode__collector(const struct elf_file *f, const struct machine_code *c, uint64_t *ret,
+		      unsigned int *callers)
+{
+	struct elf_symbol symbol, function;
+	struct search s = {.c = c};
+
+	if (elf_file__symbol(f, "PyGC_Collect", &symbol) ||
+	    machine_code__function(c, symbol.addr, &function) || function.addr != symbol.addr ||
+	    machine_code__check(c, &function) ||
+	    machine_code__walk(c, &function, look_for_call, &s) != 1 || !s.found)
+		return -ENOENT;
+	machine_code__for_each_user(c, &s.found, 1, look_at_user, &s);
+	*ret = s.found;
+	*callers = s.callers;
+	return 0;
+}
