@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "model/intern.h"
 #include "model/recording_create.h"
@@ -76,6 +77,7 @@ struct progress {
 
 struct recording {
 	sqlite3 *db;
+	int lock; /* descriptor that keeps other writers away */
 	sqlite3_stmt *statements[N_STATEMENTS];
 	struct progress done;
 	uint64_t begin_ns;
@@ -161,7 +163,7 @@ int recording__create(const char *path, struct recording **ret)
 
 	if (!r)
 		return -ENOMEM;
-	err = recording_create__file(path, &r->db);
+	err = recording_create__file(path, &r->db, &r->lock);
 	if (err) {
 		free(r);
 		return err;
@@ -481,6 +483,7 @@ int recording__close(struct recording *r)
 	err = recording_schema__errno(
 		r->db, sqlite3_exec(r->db, "PRAGMA journal_mode = DELETE", NULL, NULL, NULL));
 	sqlite3_close(r->db);
+	close(r->lock);
 	forget_digests(r);
 	free(r->meta.items);
 	free(r->own_meta.items);
@@ -499,7 +502,7 @@ const char *recording__strerror(int err)
 		return "a file that is not a recording of pymemscope is there; choose another name "
 		       "or remove it";
 	case EBUSY:
-		return "the recording is in use by another program; end it or choose another name";
+		return "another program is using this recording; end that one or choose another name";
 	case EACCES:
 	case EPERM:
 		return "no permission; choose a folder and file that you may use, or run as their "
@@ -509,7 +512,7 @@ const char *recording__strerror(int err)
 	case ENOSPC:
 		return "the disk or quota is full; free some space or choose another disk";
 	case ENOENT:
-		return "no such file or folder; check the path and make the folder first";
+		return "there is no such folder; check the path or make the folder first";
 	case EISDIR:
 		return "this is a folder; name a file in it";
 	case ENOTDIR:
@@ -528,5 +531,18 @@ const char *recording__strerror(int err)
 		return "the disk reports an error; check it and record to another one";
 	default:
 		return strerror(-err);
+	}
+}
+
+const char *recording__load_strerror(int err)
+{
+	switch (-err) {
+	case ENOENT:
+		return "there is no such file; check its name, or make one with `pymemscope record`";
+	case EACCES:
+	case EPERM:
+		return "no permission to read it; run as its owner or as root";
+	default:
+		return recording__strerror(err);
 	}
 }
