@@ -235,6 +235,62 @@ static void test_dropped_gc(void **state)
 }
 
 /* The views answer, and with the numbers of the profile. */
+/* A program that collects all the time: the file does not grow with it, the sums are right. */
+static void test_many_collections(void **state)
+{
+	enum { PER_SECOND = 8000, SECONDS = 3 };
+	const struct fixture *f = *state;
+	struct profile *p = fixture__profile(), *q;
+	struct recording *r;
+
+	assert_int_equal(recording__create(f->path, &r), 0);
+	assert_int_equal(recording__flush(r, p, 0), 0);
+	for (unsigned int second = 0; second < SECONDS; second++) {
+		for (unsigned int i = 0; i < PER_SECOND; i++)
+			profile__add_gc(p, &(struct profile_gc){.time_ns = second * NS_PER_S + i,
+								.process = i % 2,
+								.generation = i % 10 ? 0 : 1,
+								.collected = i % 3,
+								.pause_ns = 100 + i});
+		profile__tick(p);
+		assert_int_equal(recording__flush(r, p, (second + 1) * NS_PER_S), 0);
+	}
+	assert_int_equal(recording__close(r), 0);
+	assert_int_equal(recording__load(f->path, 0, 0, &q), 0);
+	fixture__assert_equal(p, q);
+	assert_in_range(query(f->path, "SELECT count(*) FROM gc"), SECONDS * 256, SECONDS * 260);
+	assert_int_equal(query(f->path, "SELECT sum(cnt) FROM gc"), SECONDS * PER_SECOND);
+	assert_int_equal(query(f->path, "SELECT sum(runs) FROM collections WHERE generation = 1"),
+			 SECONDS * PER_SECOND / 10);
+	assert_int_equal(query(f->path, "SELECT max(longest_ns) FROM gc WHERE generation = 0"),
+			 100 + PER_SECOND - 1);
+	assert_int_equal(query(f->path, "SELECT sum(pause_ns) FROM gc"),
+			 SECONDS * (PER_SECOND * 100 + PER_SECOND / 2 * (PER_SECOND - 1)));
+	assert_int_equal(query(f->path, "SELECT sum(collected) FROM gc"), SECONDS * 7999);
+	profile__free(q);
+	profile__free(p);
+}
+
+/* Each text is stored once, and again after a flush that failed if need be. */
+static void test_texts(void **state)
+{
+	const struct fixture *f = *state;
+	struct profile *p = fixture__profile();
+	struct recording *r;
+
+	for (int line = 1; line <= 50; line++)
+		profile__add_frame(p, &(struct profile_frame){FRAME_PYTHON, line, "main", "app.py"});
+	assert_int_equal(recording__create(f->path, &r), 0);
+	assert_int_equal(recording__flush(r, p, 0), 0);
+	profile__add_frame(p, &(struct profile_frame){FRAME_PYTHON, 7, "app.py", "main"});
+	assert_int_equal(recording__flush(r, p, 1), 0);
+	assert_int_equal(recording__close(r), 0);
+	assert_int_equal(query(f->path, "SELECT count(*) FROM text"), 2);
+	assert_int_equal(query(f->path, "SELECT count(*) FROM frame WHERE file = 'app.py'"), 50);
+	assert_int_equal(query(f->path, "SELECT line FROM frame WHERE function = 'app.py'"), 7);
+	profile__free(p);
+}
+
 static void test_sql(void **state)
 {
 	const struct fixture *f = *state;
@@ -721,6 +777,8 @@ int main(void)
 		TEST(test_incremental),
 		TEST(test_window),
 		TEST(test_dropped_gc),
+		TEST(test_many_collections),
+		TEST(test_texts),
 		TEST(test_sql),
 		TEST(test_killed),
 		TEST(test_reader_without_rights),

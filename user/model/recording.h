@@ -31,7 +31,7 @@ int recording__close(struct recording *r);
 
 /*
  * Reads a whole recording, needs no write access and no root. -ENOENT; -EACCES; -EMEDIUMTYPE: not a recording of ours;
- * -EPROTONOSUPPORT: made by a newer version; -EBADMSG: damaged (truncated).
+ * -EPROTONOSUPPORT: made by another version; -EBADMSG: damaged (truncated).
  * from_ns/to_ns: only what was flushed in that span of time, (from, to], since the recording began; 0: no bound. Items,
  * counters and meta are those of the end, usage and limits those at to_ns.
  */
