@@ -140,8 +140,9 @@ def report(file, by="line", *more):
 
 
 def lines(file, *more):
-    """All rows of the report by line, most bytes first."""
-    return report(file, "line", "--top", "100000", *more)["rows"]
+    """All rows of the report by line, most bytes first; last what is of no line (there before, given back)."""
+    told = report(file, "line", "--top", "100000", *more)
+    return told["rows"] + told["other"]
 
 
 def at(rows, file, line, container=None):

@@ -142,6 +142,16 @@ static inline void fixture__assert_equal_items(const struct profile *a, const st
 		assert_true(x->cgroup_id == y->cgroup_id && x->limit_bytes == y->limit_bytes &&
 			    x->usage_bytes == y->usage_bytes && x->peak_bytes == y->peak_bytes &&
 			    x->oom_kills == y->oom_kills);
+		{
+			const struct profile_usage *u, *v;
+			uint32_t n = profile__usage(a, i, &u);
+
+			/* A profile that was never flushed has none. */
+			if (n) {
+				assert_int_equal(n, profile__usage(b, i, &v));
+				assert_memory_equal(u, v, n * sizeof(*u));
+			}
+		}
 		assert_string_equal(x->path, y->path);
 		assert_string_equal(x->id, y->id);
 		assert_string_equal(x->name, y->name);

@@ -6,6 +6,8 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include "capture/event.h"
+#include "views/facts.h"
 #include "views/report.h"
 #include "views/text.h"
 
@@ -194,6 +196,175 @@ static void test_container_names(void **state)
 	profile__free(p);
 }
 
+/* Memory that is no line's is in no table of lines, in whatever view, and by container in its container. */
+static void test_nobody(void **state)
+{
+	static const struct {
+		enum report_by by;
+		enum profile_view view;
+		uint64_t bytes, before;
+		size_t others;
+	} cases[] = {
+		{REPORT_BY_LINE, VIEW_LIVE, 94 * MIB, 100 * MIB, 2},
+		{REPORT_BY_FUNCTION, VIEW_LIVE, 94 * MIB, 100 * MIB, 2},
+		{REPORT_BY_LINE, VIEW_ALLOC, 95 * MIB, 100 * MIB, 2},
+		{REPORT_BY_CONTAINER, VIEW_LIVE, 194 * MIB, 100 * MIB, 0},
+		{REPORT_BY_CONTAINER, VIEW_ALLOC, 195 * MIB, 100 * MIB, 0},
+		{REPORT_BY_PROCESS, VIEW_LIVE, 194 * MIB, 100 * MIB, 0},
+	};
+	struct profile *p = sample_profile();
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct report_opts opts = {.by = cases[i].by, .view = cases[i].view, .kinds = 7};
+		char *text = report(p, &opts), *json;
+		struct json_object *root, *others, *rows, *frame, *name;
+
+		assert_non_null(strstr(text, "100.0 MiB"));
+		assert_non_null(strstr(text, " there before tracing began\n"));
+		assert_non_null(strstr(text, "3.0 MiB were given back by lines not known"));
+		assert_null(strstr(text, "[there before"));
+		assert_null(strstr(text, "[given back]"));
+		opts.json = true;
+		json = report(p, &opts);
+		root = json_tokener_parse(json);
+		assert_int_equal(number(root, "bytes"), cases[i].bytes);
+		assert_int_equal(number(root, "before_tracing_bytes"), cases[i].before);
+		assert_int_equal(number(root, "given_back_bytes"), 3 * MIB);
+		assert_true(json_object_object_get_ex(root, "other", &others));
+		assert_int_equal(json_object_array_length(others), cases[i].others);
+		assert_true(json_object_object_get_ex(root, "rows", &rows));
+		assert_true(json_object_object_get_ex(json_object_array_get_idx(rows, 0), "frame",
+						      &frame));
+		assert_true(json_object_object_get_ex(frame, "function", &name));
+		assert_string_equal(json_object_get_string(name), "remember");
+		json_object_put(root);
+		free(json);
+		free(text);
+	}
+	profile__free(p);
+}
+
+/* The tracker's own names. */
+static void test_names_of_nobody(void **state)
+{
+	static const struct {
+		enum stack_status status;
+		enum nobody nobody;
+	} cases[] = {
+		{STACK_BEFORE_ATTACH, NOBODY_BEFORE},
+		{STACK_GIVEN_BACK, NOBODY_GIVEN_BACK},
+		{STACK_LOST, SOMEBODY},
+	};
+	struct profile *p;
+
+	(void)state;
+	assert_int_equal(profile__new(NULL, &p), 0);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		char text[80];
+		struct profile_frame f = {.kind = FRAME_REASON, .function = text, .file = ""};
+
+		snprintf(text, sizeof(text), "[%s]", stack_status__text(cases[i].status));
+		assert_int_equal(profile__add_frame(p, &f), 2 * i);
+		assert_int_equal(select__nobody(p, 2 * (uint32_t)i), cases[i].nobody);
+		/* A function of that name is somebody. */
+		f.kind = FRAME_PYTHON;
+		assert_int_equal(profile__add_frame(p, &f), 2 * i + 1);
+		assert_int_equal(select__nobody(p, 2 * (uint32_t)i + 1), SOMEBODY);
+	}
+	assert_int_equal(select__nobody(p, PROFILE_NONE), SOMEBODY);
+	profile__free(p);
+}
+
+/* Every counter of the capture that tells of a loss has words for it. */
+static void test_names_of_losses(void **state)
+{
+	(void)state;
+	for (unsigned int i = 0; i < CTR_MAX; i++) {
+		const char *name = counter__name(i);
+
+		if (!strncmp(name, "dropped.", 8))
+			assert_string_not_equal(facts__loss(name), name);
+	}
+	assert_string_not_equal(facts__loss("dropped.programs_ended_at_once"),
+				"dropped.programs_ended_at_once");
+	assert_string_equal(facts__loss("dropped.unheard_of"), "dropped.unheard_of");
+	assert_true(facts__is_loss("dropped.unheard_of", 1));
+	assert_true(facts__is_loss("code_objects_ring_full", 1));
+	assert_false(facts__is_loss("code_objects_ring_full", 0));
+	assert_false(facts__is_loss("events", 1));
+}
+
+static void test_time_to_limit(void **state)
+{
+	static const struct {
+		const char *what;
+		uint64_t limit;
+		struct profile_usage at[4]; /* time in s, usage in MiB, OOM kills ever */
+		const char *duration;
+		uint64_t seconds;
+	} cases[] = {
+		{"steady", 200, {{0, 40, 0}, {5, 60, 0}, {10, 80, 0}}, "10000000000", 30},
+		{"killed before", 200, {{0, 40, 2}, {5, 60, 2}, {10, 80, 2}}, "10000000000", 30},
+		{"killed", 200, {{0, 40, 0}, {5, 60, 1}, {10, 80, 1}}, "10000000000", 0},
+		{"faster at first", 200, {{0, 20, 0}, {5, 90, 0}, {10, 100, 0}}, "10000000000", 50},
+		{"too short", 200, {{0, 40, 0}, {1, 60, 0}, {2, 80, 0}}, "2000000000", 0},
+		{"stands still", 200, {{0, 40, 0}, {1, 60, 0}, {2, 80, 0}}, "10000000000", 0},
+		{"goes up and down", 200, {{0, 80, 0}, {5, 60, 0}, {10, 81, 0}}, "10000000000", 0},
+		{"ended", 64, {{0, 20, 0}, {4, 50, 0}, {5, 1, 0}}, "5000000000", 0},
+		{"partly ended", 64, {{0, 20, 0}, {6, 30, 0}, {8, 60, 0}, {10, 50, 0}}, "10000000000", 0},
+		{"at its limit", 80, {{0, 40, 0}, {5, 60, 0}, {10, 80, 0}}, "10000000000", 0},
+		{"one point", 80, {{0, 40, 0}}, "10000000000", 0},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct profile_container c = {.path = "/c", .limit_bytes = cases[i].limit * MIB};
+		struct profile *p;
+		uint64_t ns;
+
+		assert_int_equal(profile__new(NULL, &p), 0);
+		assert_int_equal(profile__add_container(p, &c), 0);
+		profile__set_meta(p, "duration_ns", cases[i].duration);
+		for (int k = 0; k < 4 && cases[i].at[k].usage_bytes; k++) {
+			struct profile_usage u = cases[i].at[k];
+
+			u.time_ns *= SECOND;
+			u.usage_bytes *= MIB;
+			assert_int_equal(profile__add_usage(p, 0, &u), 0);
+		}
+		ns = facts__time_to_limit_ns(p, 0);
+		if (ns != cases[i].seconds * SECOND)
+			fail_msg("%s: %lu ns, not %lu s", cases[i].what, ns, cases[i].seconds);
+		profile__free(p);
+	}
+}
+
+/* The history of a week keeps its ends and its shape. */
+static void test_long_history(void **state)
+{
+	struct profile_container c = {.path = "/c", .limit_bytes = UINT64_MAX - 1};
+	const struct profile_usage *at;
+	struct profile *p;
+	uint32_t n;
+
+	(void)state;
+	assert_int_equal(profile__new(NULL, &p), 0);
+	assert_int_equal(profile__add_container(p, &c), 0);
+	for (uint64_t i = 0; i < 604800; i++)
+		assert_int_equal(profile__add_usage(p, 0, &(struct profile_usage){i, MIB + i, 0}), 0);
+	n = profile__usage(p, 0, &at);
+	assert_in_range(n, 100, 256);
+	assert_int_equal(at[0].time_ns, 0);
+	assert_int_equal(at[n - 1].time_ns, 604799);
+	for (uint32_t i = 1; i < n; i++)
+		assert_true(at[i].time_ns > at[i - 1].time_ns);
+	assert_int_equal(profile__add_usage(p, 0, &(struct profile_usage){1u << 20, MIB + 604799, 0}), 0);
+	assert_int_equal(profile__usage(p, 0, &at), n);
+	assert_int_equal(profile__add_usage(p, 1, &at[0]), -EINVAL);
+	profile__free(p);
+}
+
 static void test_hostile(void **state)
 {
 	struct profile *p = hostile_profile();
@@ -332,6 +503,11 @@ int main(void)
 		cmocka_unit_test(test_function_counts_recursion_once),
 		cmocka_unit_test(test_default_kinds),
 		cmocka_unit_test(test_container_names),
+		cmocka_unit_test(test_nobody),
+		cmocka_unit_test(test_names_of_nobody),
+		cmocka_unit_test(test_names_of_losses),
+		cmocka_unit_test(test_time_to_limit),
+		cmocka_unit_test(test_long_history),
 		cmocka_unit_test(test_hostile),
 		cmocka_unit_test(test_width),
 		cmocka_unit_test(test_empty),

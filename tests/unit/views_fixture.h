@@ -126,10 +126,19 @@ static inline struct profile *sample_profile(void)
 	n = node(p, 0, FRAME_REASON, "[no python stack: thread not known to Python]", "", 0);
 	add(p, 2, 78, n, KIND_EXACT, 2 * MIB, 0);
 	add(p, 3, 9, n, KIND_RESIDENT_ANON, 5 * MIB, 0);
-	n = node(p, 0, FRAME_REASON, "[memory given back]", "", 0);
-	add(p, 0, 1201, n, KIND_RESIDENT_ANON, 0, 3 * MIB);
-	add(p, 0, 1201, leaf, KIND_RESIDENT_ANON, 90 * MIB, 0);
+	n = node(p, 0, FRAME_REASON, "[given back]", "", 0);
+	add(p, 0, 1201, n, KIND_RESIDENT_ANON, 7 * MIB, 10 * MIB);
+	n = node(p, 0, FRAME_REASON, "[there before tracing began]", "", 0);
+	add(p, 0, 1201, n, KIND_RESIDENT_ANON, 100 * MIB, 0);
+	add(p, 0, 1201, leaf, KIND_RESIDENT_ANON, 90 * MIB, 1 * MIB);
+	n = python(p, main_node, "forget", "/srv/app/cache.py", 60);
+	add(p, 0, 1201, n, KIND_RESIDENT_ANON, 0, MIB / 4);
 	profile__tick(p);
+	for (uint64_t i = 0; i <= 30; i++) {
+		struct profile_usage u = {i * SECOND, (111 + 3 * i) * MIB, 2};
+
+		assert_int_equal(profile__add_usage(p, 0, &u), 0);
+	}
 
 	for (int i = 0; i < 3; i++) {
 		struct profile_gc gc = {.time_ns = 5,
@@ -143,8 +152,9 @@ static inline struct profile *sample_profile(void)
 		assert_int_equal(profile__add_gc(p, &gc), 0);
 	}
 	assert_int_equal(profile__set_counter(p, "events", 123456), 0);
-	assert_int_equal(profile__set_counter(p, "dropped.ring_full_stack", 1234), 0);
-	assert_int_equal(profile__set_counter(p, "dropped.counts_full", 0), 0);
+	assert_int_equal(profile__set_counter(p, "dropped.stack_names_ring_full", 1234), 0);
+	assert_int_equal(profile__set_counter(p, "dropped.pages_not_followed", 0), 0);
+	assert_int_equal(profile__set_counter(p, "dropped.by_a_later_version", 7), 0);
 	assert_int_equal(profile__set_meta(p, "duration_ns", "30000000000"), 0);
 	assert_int_equal(profile__set_meta(p, "host", "build-7"), 0);
 	return p;

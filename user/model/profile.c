@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "model/intern.h"
+#include "model/usage.h"
 #include "python.h"
 
 #define DEFAULT_MAX_NODES (1u << 20)
@@ -55,6 +56,7 @@ struct profile {
 	struct profile_limits limits;
 	struct strings strings;
 	ARRAY(struct profile_container, containers);
+	ARRAY(struct usage_history, usage); /* by container */
 	ARRAY(struct profile_process, processes);
 	ARRAY(struct profile_frame, frames);
 	ARRAY(struct profile_node, nodes);
@@ -106,6 +108,9 @@ void profile__free(struct profile *p)
 		return;
 	for (uint32_t i = 0; i < p->n_meta; i++)
 		free(p->meta[i].value);
+	for (uint32_t i = 0; i < p->n_usage; i++)
+		usage_history__free(&p->usage[i]);
+	free(p->usage);
 	free(p->containers);
 	free(p->processes);
 	free(p->frames);
@@ -179,8 +184,10 @@ int64_t profile__add_container(struct profile *p, const struct profile_container
 	if (i != INTERN_NONE)
 		return i;
 	if (p->n_containers >= MAX_ITEMS || RESERVE(p, containers) ||
+	    RESERVE(p, usage) ||
 	    index_table__reserve(&p->container_index) || intern_container(p, &copy))
 		return -ENOMEM;
+	p->usage[p->n_usage++] = (struct usage_history){0};
 	p->containers[p->n_containers] = copy;
 	index_table__put(&p->container_index, hash, p->n_containers);
 	return p->n_containers++;
@@ -307,6 +314,19 @@ int profile__update_container(struct profile *p, uint32_t container,
 		return err;
 	p->containers[container] = copy;
 	return 0;
+}
+
+int profile__add_usage(struct profile *p, uint32_t container, const struct profile_usage *u)
+{
+	return container < p->n_usage ? usage_history__add(&p->usage[container], u) : -EINVAL;
+}
+
+uint32_t profile__usage(const struct profile *p, uint32_t container, const struct profile_usage **ret)
+{
+	if (container >= p->n_usage)
+		return 0;
+	*ret = p->usage[container].at;
+	return p->usage[container].n;
 }
 
 int profile__update_process(struct profile *p, uint32_t process, const struct profile_process *c)

@@ -28,6 +28,12 @@ struct profile_container {
 	uint64_t oom_kills;
 };
 
+/* Memory of a container at a time since the recording began. */
+struct profile_usage {
+	uint64_t time_ns, usage_bytes;
+	uint64_t oom_kills; /* ever */
+};
+
 struct profile_process {
 	uint32_t tgid;
 	uint32_t container; /* index, or PROFILE_NONE */
@@ -100,6 +106,9 @@ int64_t profile__add_node(struct profile *p, uint32_t parent, uint32_t frame);
 int profile__update_container(struct profile *p, uint32_t container, const struct profile_container *c);
 int profile__update_process(struct profile *p, uint32_t process, const struct profile_process *c);
 
+/* Keeps what a container uses now; many points are thinned out. For a writer or reader of recordings, who know times. */
+int profile__add_usage(struct profile *p, uint32_t container, const struct profile_usage *u);
+
 /* Adds sums to a cell. */
 int profile__add(struct profile *p, uint32_t process, uint32_t tid, uint32_t node, uint32_t kind,
 		 const struct profile_sums *delta);
@@ -128,6 +137,8 @@ const struct profile_frame *profile__frame(const struct profile *p, uint32_t i);
 const struct profile_node *profile__node(const struct profile *p, uint32_t i);
 const struct profile_cell *profile__cell(const struct profile *p, uint32_t i);
 const struct profile_gc *profile__gc(const struct profile *p, uint32_t i);
+/* The points where a container's usage changed, oldest first; how many. */
+uint32_t profile__usage(const struct profile *p, uint32_t container, const struct profile_usage **ret);
 void profile__counter(const struct profile *p, uint32_t i, const char **name, uint64_t *value);
 void profile__meta_at(const struct profile *p, uint32_t i, const char **key, const char **value);
 

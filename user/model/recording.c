@@ -54,7 +54,7 @@ static const char *const statements[] = {
 	[PUT_COUNTER] = "INSERT OR REPLACE INTO counter VALUES(?, ?, ?)",
 	[PUT_CONTAINER] =
 		"INSERT OR REPLACE INTO container VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-	[PUT_USAGE] = "INSERT OR REPLACE INTO usage VALUES(?, ?, ?, ?)",
+	[PUT_USAGE] = "INSERT OR REPLACE INTO usage VALUES(?, ?, ?, ?, ?)",
 	[PUT_PROCESS] = "INSERT OR REPLACE INTO process VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?)",
 	[PUT_TEXT] = "INSERT INTO text VALUES(?, ?)",
 	[PUT_PLACE] = "INSERT INTO place VALUES(?, ?, ?, ?, ?)",
@@ -250,22 +250,30 @@ static int put_counters(struct recording *r, const struct profile *p)
 	return err;
 }
 
-static int put_usage(struct recording *r, uint32_t i, const struct profile_container *c,
-		     int64_t time_ms)
+/* Also in the profile, where a reader of the file would find it. */
+static int put_usage(struct recording *r, struct profile *p, uint32_t i, int64_t time_ms)
 {
+	const struct profile_container *c = profile__container(p, i);
+	const struct profile_usage usage = {(uint64_t)time_ms * 1000000, c->usage_bytes,
+					    c->oom_kills};
 	struct row row = row__start(r, PUT_USAGE);
+	int err;
 
 	if (!c->usage_bytes)
 		return 0;
+	err = profile__add_usage(p, i, &usage);
+	if (err)
+		return err;
 	row__int(&row, (uint64_t)time_ms);
 	row.digest = 0; /* the same usage at another time says nothing new */
 	row__int(&row, i);
 	row__int(&row, c->usage_bytes);
 	row__int(&row, c->limit_bytes);
+	row__int(&row, c->oom_kills);
 	return row__write_changed(&row, &r->usage, i);
 }
 
-static int put_containers(struct recording *r, const struct profile *p, int64_t time_ms)
+static int put_containers(struct recording *r, struct profile *p, int64_t time_ms)
 {
 	int err = 0;
 
@@ -286,7 +294,7 @@ static int put_containers(struct recording *r, const struct profile *p, int64_t 
 		row__int(&row, c->oom_kills);
 		err = row__write_changed(&row, &r->containers, i);
 		if (!err)
-			err = put_usage(r, i, c, time_ms);
+			err = put_usage(r, p, i, time_ms);
 	}
 	return err;
 }

@@ -204,12 +204,19 @@ static int on_container(struct load *l, struct row *row)
 
 static int on_usage(struct load *l, struct row *row)
 {
+	struct profile_usage usage = {.time_ns = row__max(row, INT64_MAX / NS_PER_MS) * NS_PER_MS};
 	struct profile_container c = {0};
 	uint32_t i = row__index(row, profile__n_containers(l->p));
+	int err;
 
-	c.usage_bytes = (uint64_t)row__i64(row);
+	usage.usage_bytes = c.usage_bytes = (uint64_t)row__i64(row);
 	c.limit_bytes = (uint64_t)row__i64(row);
-	return row->bad ? -EBADMSG : profile__update_container(l->p, i, &c);
+	usage.oom_kills = (uint64_t)row__i64(row);
+	if (row->bad)
+		return -EBADMSG;
+	/* Else they are what the containers' own rows say. */
+	err = l->to_ns ? profile__update_container(l->p, i, &c) : 0;
+	return err ? err : profile__add_usage(l->p, i, &usage);
 }
 
 static int on_process(struct load *l, struct row *row)
@@ -394,10 +401,11 @@ static int load_times(struct load *l)
 		 " WHERE time_ns > %lld AND time_ns <= %lld ORDER BY id",
 		 (long long)from_ns, (long long)to_ns);
 	err = each_row(l, sql, on_gc);
-	if (err || !l->to_ns)
+	if (err)
 		return err;
 	snprintf(sql, sizeof(sql),
-		 "SELECT container, usage_bytes, limit_bytes FROM usage WHERE time_ms <= %lld"
+		 "SELECT time_ms, container, usage_bytes, limit_bytes, oom_kills FROM usage"
+		 " WHERE time_ms <= %lld"
 		 " ORDER BY time_ms, container",
 		 (long long)to_ms);
 	return each_row(l, sql, on_usage);

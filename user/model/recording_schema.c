@@ -65,7 +65,8 @@ const char *const recording_tables[] = {"meta",	 "counter", "kind", "text",  "co
 	" generation INTEGER NOT NULL, collected INTEGER NOT NULL, pause_ns INTEGER NOT NULL,"     \
 	" cnt INTEGER NOT NULL, longest_ns INTEGER NOT NULL);"                                     \
 	"CREATE TABLE usage(time_ms INTEGER, container INTEGER, usage_bytes INTEGER NOT NULL,"     \
-	" limit_bytes INTEGER NOT NULL, PRIMARY KEY(time_ms, container)) WITHOUT ROWID;"
+	" limit_bytes INTEGER NOT NULL, oom_kills INTEGER NOT NULL,"                               \
+	" PRIMARY KEY(time_ms, container)) WITHOUT ROWID;"
 
 #define SUM_VIEWS                                                                                  \
 	"CREATE VIEW sample AS SELECT time_ms, process, tid, node, kind.name AS kind, alloc_cnt,"  \

@@ -8,6 +8,8 @@
 
 #include "views/human.h"
 
+#define LEAST_HISTORY_NS 3000000000ull
+
 void facts__gc(const struct selection *s, struct facts_gc ret[FACTS_GENERATIONS])
 {
 	memset(ret, 0, FACTS_GENERATIONS * sizeof(*ret));
@@ -72,9 +74,58 @@ int facts__notes(const struct selection *s, struct facts_note **ret, size_t *ret
 	return 0;
 }
 
+struct facts_nobody facts__nobody(const struct selection *s)
+{
+	struct facts_nobody ret = {0};
+
+	for (uint32_t i = 0; i < profile__n_cells(s->p); i++) {
+		const struct profile_cell *cell = profile__cell(s->p, i);
+		const struct profile_sums *sums = &cell->sums;
+		enum nobody nobody;
+
+		if (!select__has(s, cell))
+			continue;
+		nobody = select__nobody(s->p, profile__node(s->p, cell->node)->frame);
+		if (nobody == NOBODY_BEFORE)
+			ret.before_bytes += profile_cell__value(cell, s->view);
+		else if (nobody == NOBODY_GIVEN_BACK && sums->free_bytes > sums->alloc_bytes)
+			ret.given_back_bytes += sums->free_bytes - sums->alloc_bytes;
+	}
+	return ret;
+}
+
+/* Names: counter__name in capture/event.c, and those of cmd_record.c. */
+static const struct {
+	const char *counter, *text;
+} losses[] = {
+	{"dropped.stack_names_ring_full", "new stacks came without their frames: the ring buffer was full"},
+	{"dropped.collections_ring_full", "collections were not told: the ring buffer was full"},
+	{"dropped.process_events_ring_full",
+	 "starts and ends of processes were not told: the ring buffer was full"},
+	{"dropped.stacks_counts_full", "events found no room among the counted stacks"},
+	{"dropped.blocks_not_followed", "blocks were too many to follow until they are freed"},
+	{"dropped.allocations_pending_full", "allocations were too many to be under way at once"},
+	{"dropped.forked_processes", "forked processes were too many to follow"},
+	{"dropped.pages_not_followed", "pages were too many to follow until they are given back"},
+	{"dropped.programs_ended_at_once", "programs ended before they could be attached to"},
+	{"dropped.bad_records", "records from the kernel were malformed"},
+	{"code_objects_ring_full",
+	 "code objects came without their names at first sight: the ring buffer was full"},
+};
+#define N_LOSSES (sizeof(losses) / sizeof(losses[0]))
+
+const char *facts__loss(const char *counter)
+{
+	for (size_t i = 0; i < N_LOSSES; i++)
+		if (strcmp(counter, losses[i].counter) == 0)
+			return losses[i].text;
+	return counter;
+}
+
 bool facts__is_loss(const char *counter, uint64_t value)
 {
-	return value && strncmp(counter, "dropped.", strlen("dropped.")) == 0;
+	return value && (strncmp(counter, "dropped.", strlen("dropped.")) == 0 ||
+			 facts__loss(counter) != counter);
 }
 
 uint64_t facts__duration_ns(const struct profile *p)
@@ -90,16 +141,45 @@ uint64_t facts__duration_ns(const struct profile *p)
 	return errno || *end ? 0 : value;
 }
 
-uint64_t facts__time_to_limit_ns(const struct profile_container *c, const struct row *row,
-				 uint64_t duration_ns)
+static uint64_t usage_at(const struct profile_usage *at, uint32_t n, uint64_t time_ns)
 {
+	uint32_t i = n;
+
+	while (i > 1 && at[i - 1].time_ns > time_ns)
+		i--;
+	return at[i - 1].usage_bytes;
+}
+
+/* Whether the last point is near the greatest: else its processes have ended, or it shrinks. */
+static bool is_near_its_greatest(const struct profile_usage *at, uint32_t n)
+{
+	uint64_t last = at[n - 1].usage_bytes;
+
+	for (uint32_t i = 0; i < n; i++)
+		if (at[i].usage_bytes > last && at[i].usage_bytes - last > last / 10)
+			return false;
+	return true;
+}
+
+uint64_t facts__time_to_limit_ns(const struct profile *p, uint32_t container)
+{
+	const struct profile_container *c = profile__container(p, container);
+	uint64_t end = facts__duration_ns(p), middle, half, last;
+	const struct profile_usage *at;
+	uint32_t n = profile__usage(p, container, &at);
 	unsigned __int128 ns;
 
-	if (c->limit_bytes == 0 || c->limit_bytes == UINT64_MAX || c->usage_bytes == 0 ||
-	    c->usage_bytes >= c->limit_bytes || row->growth_bytes <= 0)
+	if (n < 2 || !c->limit_bytes || c->limit_bytes == UINT64_MAX)
 		return 0;
-	ns = (unsigned __int128)(c->limit_bytes - c->usage_bytes) * duration_ns /
-	     (uint64_t)row->growth_bytes;
+	end = at[n - 1].time_ns > end ? at[n - 1].time_ns : end;
+	last = at[n - 1].usage_bytes;
+	half = (end - at[0].time_ns) / 2;
+	middle = usage_at(at, n, end - half);
+	if (half < LEAST_HISTORY_NS / 2 || at[0].oom_kills != at[n - 1].oom_kills ||
+	    last >= c->limit_bytes || middle < at[0].usage_bytes || last <= middle ||
+	    !is_near_its_greatest(at, n))
+		return 0;
+	ns = (unsigned __int128)(c->limit_bytes - last) * half / (last - middle);
 	return ns > UINT64_MAX ? 0 : (uint64_t)ns;
 }
 

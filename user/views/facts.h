@@ -24,14 +24,24 @@ struct facts_note {
  * or -ENOMEM. */
 int facts__notes(const struct selection *s, struct facts_note **ret, size_t *ret_cnt);
 
+struct facts_nobody {
+	uint64_t before_bytes; /* there before tracing began, in the view */
+	uint64_t given_back_bytes; /* taken away from no line */
+};
+struct facts_nobody facts__nobody(const struct selection *s);
+
+/* What a counter of losses counts, for a person: "... stacks without their frames: ..."; unknown ones as they are. */
+const char *facts__loss(const char *counter);
 /* Whether a counter tells of something lost. */
 bool facts__is_loss(const char *counter, uint64_t value);
 
 /* How long the recording is; 0: not known. */
 uint64_t facts__duration_ns(const struct profile *p);
-/* When a container that goes on as it did reaches its limit. 0: not known, or never. */
-uint64_t facts__time_to_limit_ns(const struct profile_container *c, const struct row *row,
-				 uint64_t duration_ns);
+/*
+ * When a container that goes on as in the second half of the recording reaches its limit. 0: not known, or never: less
+ * than 3 s of history, no growth, an OOM kill in the recording, or most of its memory gone (its processes have ended).
+ */
+uint64_t facts__time_to_limit_ns(const struct profile *p, uint32_t container);
 
 /* "201.0 MiB of 256.0 MiB (78.5 %)", "201.0 MiB, no limit". Returns buf. */
 #define FACTS_USAGE_LEN 96

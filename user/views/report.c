@@ -37,7 +37,7 @@ static size_t line_width(FILE *out)
 static void put_container(const struct report *r, const struct row *row, int name_width, FILE *out)
 {
 	const struct profile_container *c = profile__container(r->p, row->container);
-	uint64_t ns = facts__time_to_limit_ns(c, row, facts__duration_ns(r->p));
+	uint64_t ns = facts__time_to_limit_ns(r->p, row->container);
 	const char *name = select__container_name(&r->selection, row->container);
 	char buf[FACTS_USAGE_LEN];
 
@@ -48,8 +48,8 @@ static void put_container(const struct report *r, const struct row *row, int nam
 	if (c->peak_bytes)
 		fprintf(out, ", peak %s", human__bytes(c->peak_bytes, buf, sizeof(buf)));
 	if (c->oom_kills)
-		fprintf(out, ", %" PRIu64 " OOM kill%s", c->oom_kills,
-			c->oom_kills == 1 ? "" : "s");
+		fprintf(out, ", killed by the kernel %" PRIu64 " time%s (out of memory)",
+			c->oom_kills, c->oom_kills == 1 ? "" : "s");
 	if (ns)
 		fprintf(out, ", limit reached in about %s", human__duration(ns, buf, sizeof(buf)));
 	putc('\n', out);
@@ -275,20 +275,37 @@ static void add_row(const struct report *r, struct table *t, const struct row *r
 		table__cell(t, select__container_name(&r->selection, row->container));
 }
 
-static void put_left_out(const struct report *r, size_t top, size_t n, FILE *out)
+/* By container and process the memory of nobody is in the rows: it is in theirs. */
+static void put_nobody(const struct report *r, FILE *out)
 {
-	uint64_t bytes = 0;
 	char buf[32];
 
+	if (r->nobody.before_bytes)
+		fprintf(out, "%s%s were there before tracing began\n",
+			human__bytes(r->nobody.before_bytes, buf, sizeof(buf)),
+			by_code(r) ? "" : " of them");
+	if (r->nobody.given_back_bytes)
+		fprintf(out, "%s were given back by lines not known: not taken away above\n",
+			human__bytes(r->nobody.given_back_bytes, buf, sizeof(buf)));
+}
+
+static void put_left_out(const struct report *r, size_t top, size_t n, FILE *out)
+{
+	uint64_t bytes = 0, unmatched = r->rows.unmatched_bytes;
+	char buf[32];
+
+	if (!by_code(r))
+		unmatched -= r->nobody.given_back_bytes;
 	for (size_t i = top; i < n; i++)
 		bytes += r->rows.at[i].bytes;
 	if (top < n)
 		fprintf(out, "and %zu more row%s with %s\n", n - top, n - top == 1 ? "" : "s",
 			human__bytes(bytes, buf, sizeof(buf)));
-	if (r->selection.view == VIEW_LIVE && r->rows.unmatched_bytes)
+	if (r->selection.view == VIEW_LIVE && unmatched)
 		fprintf(out,
 			"%s freed or given back, not known by which rows: not taken away above\n",
-			human__bytes(r->rows.unmatched_bytes, buf, sizeof(buf)));
+			human__bytes(unmatched, buf, sizeof(buf)));
+	put_nobody(r, out);
 }
 
 static void put_gc(const struct report *r, FILE *out)
@@ -328,9 +345,9 @@ static void put_losses(const struct report *r, FILE *out)
 		profile__counter(r->p, i, &name, &value);
 		if (!facts__is_loss(name, value))
 			continue;
-		fputs("lost: ", out);
-		text__put(name, out);
-		fprintf(out, " %s\n", human__count(value, buf, sizeof(buf)));
+		fprintf(out, "lost: %s ", human__count(value, buf, sizeof(buf)));
+		text__put(facts__loss(name), out);
+		putc('\n', out);
 	}
 	if (merged)
 		fprintf(out, "merged into their callers to bound memory: %s\n",
@@ -393,6 +410,7 @@ static int prepare(struct report *r)
 	if (err)
 		return err;
 	r->top = r->rows.n < top ? r->rows.n : top;
+	r->nobody = facts__nobody(&r->selection);
 	facts__gc(&r->selection, r->gc);
 	return facts__notes(&r->selection, &r->notes, &r->n_notes);
 }

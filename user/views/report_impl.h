@@ -14,6 +14,7 @@ struct report {
 	struct rows containers;
 	size_t top; /* rows to show, at most rows.n */
 	struct facts_gc gc[FACTS_GENERATIONS];
+	struct facts_nobody nobody;
 	struct facts_note *notes;
 	size_t n_notes;
 };

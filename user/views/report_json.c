@@ -118,6 +118,8 @@ static void put_head(const struct report *r, struct json_object *root, int *err)
 	put_number(root, "count", r->rows.cnt, err);
 	put_number(root, "allocated_bytes", r->rows.alloc_bytes, err);
 	put_number(root, "unmatched_free_bytes", r->rows.unmatched_bytes, err);
+	put_number(root, "before_tracing_bytes", r->nobody.before_bytes, err);
+	put_number(root, "given_back_bytes", r->nobody.given_back_bytes, err);
 }
 
 static void put_container(const struct report *r, struct json_object *to, const struct row *row,
@@ -139,8 +141,7 @@ static void put_container(const struct report *r, struct json_object *to, const 
 	put_known(to, "limit_bytes", limited ? c->limit_bytes : 0, err);
 	put_known(to, "peak_bytes", c->peak_bytes, err);
 	put_number(to, "oom_kills", c->oom_kills, err);
-	put_known(to, "time_to_limit_ns", facts__time_to_limit_ns(c, row, facts__duration_ns(r->p)),
-		  err);
+	put_known(to, "time_to_limit_ns", facts__time_to_limit_ns(r->p, row->container), err);
 }
 
 static void put_frame(const struct report *r, struct json_object *row, uint32_t frame, int *err)
@@ -220,6 +221,13 @@ static void put_rows(const struct report *r, struct json_object *root, int *err)
 			put_row(r, item, &r->rows.at[i], err);
 	}
 	put_number(root, "rows_left_out", r->rows.n - r->top, err);
+	list = put_new(root, "other", json_object_new_array(), err);
+	for (size_t i = 0; i < r->rows.n_other && !*err; i++) {
+		struct json_object *item = append(list, err);
+
+		if (item)
+			put_row(r, item, &r->rows.at[r->rows.n + i], err);
+	}
 }
 
 static void put_gc(const struct report *r, struct json_object *root, int *err)

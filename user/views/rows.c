@@ -25,7 +25,7 @@ struct maker {
 	struct item *items;
 	size_t n_items;
 	struct rows rows;
-	size_t room;
+	size_t n_other, room;
 	uint32_t *cells, *ends; /* cells by container; where each container's end */
 	/* Totals of one container. */
 	uint64_t *node_total, *frame_total; /* by node, by frame */
@@ -163,9 +163,12 @@ static void add_cell(struct maker *m, struct row *row, const struct item *item)
 	bool is_reason =
 		item->frame == PROFILE_NONE || profile__frame(p, item->frame)->kind == FRAME_REASON;
 
-	row->bytes += profile_cell__value(cell, m->s->view);
-	row->cnt += select__count(m->s, cell);
-	row->alloc_bytes += sums->alloc_bytes;
+	/* What was given back is only frees; its allocations are what lines took of them since. */
+	if (select__nobody(p, item->frame) != NOBODY_GIVEN_BACK) {
+		row->bytes += profile_cell__value(cell, m->s->view);
+		row->cnt += select__count(m->s, cell);
+		row->alloc_bytes += sums->alloc_bytes;
+	}
 	if (sums->free_bytes > sums->alloc_bytes)
 		row->unmatched_bytes += sums->free_bytes - sums->alloc_bytes;
 	if (!is_reason || sums->free_bytes > sums->alloc_bytes)
@@ -193,12 +196,22 @@ static size_t fill_row(struct maker *m, struct row *row, size_t from)
 		for (; it < end && it->a == first->a && it->b == first->b && it->frame == frame;
 		     it++)
 			add_cell(m, row, it);
+		if (select__nobody(m->s->p, frame)) {
+			if (!most && row->bytes > before)
+				row->frame = frame;
+			continue;
+		}
 		if (row->bytes - before > most) {
 			most = row->bytes - before;
 			row->frame = frame;
 		}
 	}
 	return (size_t)(it - m->items);
+}
+
+static bool is_other(const struct profile *p, enum report_by by, const struct row *row)
+{
+	return (by == REPORT_BY_FUNCTION || by == REPORT_BY_LINE) && select__nobody(p, row->frame);
 }
 
 static int make_rows(struct maker *m)
@@ -211,6 +224,10 @@ static int make_rows(struct maker *m)
 		if (!row)
 			return -ENOMEM;
 		i = fill_row(m, row, i);
+		if (is_other(m->s->p, m->by, row)) {
+			m->n_other++;
+			continue;
+		}
 		m->rows.bytes += row->bytes;
 		m->rows.cnt += row->cnt;
 		m->rows.alloc_bytes += row->alloc_bytes;
@@ -438,8 +455,13 @@ static int compare_frames(const struct profile *p, uint32_t ia, uint32_t ib)
 
 static int compare_rows(const void *va, const void *vb, void *arg)
 {
+	const struct maker *m = arg;
+	const struct profile *p = m->s->p;
 	const struct row *a = va, *b = vb;
-	int cmp = 0;
+	int cmp = (int)is_other(p, m->by, a) - (int)is_other(p, m->by, b);
+
+	if (cmp)
+		return cmp;
 
 	if (a->bytes != b->bytes)
 		return a->bytes > b->bytes ? -1 : 1;
@@ -448,7 +470,7 @@ static int compare_rows(const void *va, const void *vb, void *arg)
 	if (a->alloc_bytes != b->alloc_bytes)
 		return a->alloc_bytes > b->alloc_bytes ? -1 : 1;
 	if (a->process == PROFILE_NONE)
-		cmp = compare_frames(arg, a->frame, b->frame);
+		cmp = compare_frames(p, a->frame, b->frame);
 	if (!cmp && a->container != b->container)
 		cmp = a->container < b->container ? -1 : 1;
 	if (!cmp && a->process != b->process)
@@ -514,7 +536,9 @@ int rows__new(const struct selection *s, enum report_by by, struct rows *ret)
 		return err;
 	}
 	if (m.rows.n)
-		qsort_r(m.rows.at, m.rows.n, sizeof(*m.rows.at), compare_rows, (void *)s->p);
+		qsort_r(m.rows.at, m.rows.n, sizeof(*m.rows.at), compare_rows, &m);
+	m.rows.n_other = m.n_other;
+	m.rows.n -= m.n_other;
 	*ret = m.rows;
 	return 0;
 }

@@ -5,7 +5,7 @@
  *
  * A stack's own bytes ("self") belong to its deepest Python frame, because that is the line the
  * user can change; where there is no Python frame, to its deepest frame of any kind (a reason, a
- * native function).
+ * native function). By function and line, what is of nobody (select__nobody) is no row of the table.
  */
 #ifndef VIEWS_ROWS_H
 #define VIEWS_ROWS_H
@@ -35,6 +35,7 @@ struct row {
 struct rows {
 	struct row *at;
 	size_t n;
+	size_t n_other; /* by function and line: rows of nobody, at[n] and on, not in the sums */
 	uint64_t bytes, cnt, alloc_bytes, unmatched_bytes; /* sums over all rows */
 };
 

@@ -85,6 +85,18 @@ bool select__has(const struct selection *s, const struct profile_cell *cell)
 	       s->wanted[select__container(s, cell->process)];
 }
 
+/* As the tracker names their frames: stack_status__text in brackets. */
+enum nobody select__nobody(const struct profile *p, uint32_t frame)
+{
+	const struct profile_frame *f = frame == PROFILE_NONE ? NULL : profile__frame(p, frame);
+
+	if (!f || f->kind != FRAME_REASON)
+		return SOMEBODY;
+	if (strcmp(f->function, "[there before tracing began]") == 0)
+		return NOBODY_BEFORE;
+	return strcmp(f->function, "[given back]") == 0 ? NOBODY_GIVEN_BACK : SOMEBODY;
+}
+
 const char *select__container_name(const struct selection *s, uint32_t container)
 {
 	const struct profile_container *c;
