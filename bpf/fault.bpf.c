@@ -124,13 +124,20 @@ static __always_inline bool charge_gain(const struct target *t, struct fault_sta
 }
 
 /*
+ * A function of its own, because its stack must not count for the walk that comes after it.
+ *
  * A write brings a page in even when nothing was gained: a page shared since a fork was copied, or as much and more was
  * given back since.
  */
-static __always_inline void charge_last(const struct target *t, struct fault_state *f, const __s64 rss[RSS_KINDS])
+static __noinline void charge_last(const struct target *t, struct fault_state *f, const __s64 *rss)
 {
-	bool anon = charge_gain(t, f, 0, rss[0]), file = charge_gain(t, f, 1, rss[1]);
-	bool shmem = charge_gain(t, f, 2, rss[2]);
+	bool anon, file, shmem;
+
+	if (!t || !f || !rss)
+		return;
+	anon = charge_gain(t, f, 0, rss[0]);
+	file = charge_gain(t, f, 1, rss[1]);
+	shmem = charge_gain(t, f, 2, rss[2]);
 
 	if (anon || file || shmem || !f->write)
 		return;
