@@ -309,7 +309,10 @@ static int try_candidate(struct interp_cache *cache, pid_t tgid, const struct ca
 		*why = k->file.unsupported;
 		return -ENOTSUP;
 	}
-	return read_layout(tgid, r, why);
+	err = read_layout(tgid, r, why);
+	if (!err)
+		r->layout.walk.tls_offset = k->file.tls_offset;
+	return err;
 }
 
 static int try_all(struct interp_cache *cache, pid_t tgid, const struct scan *s, struct interp *ret,
