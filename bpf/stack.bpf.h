@@ -90,14 +90,10 @@ static __always_inline __u32 first_frame(const struct py_walk *w, struct target 
 	__u64 slot, tstate = 0;
 	int key;
 
-	if (w->tls_offset) {
-		slot = thread_pointer() + w->tls_offset;
-	} else {
-		key = tss_key_of(w, t);
-		if (key < 0)
-			return STACK_STARTING;
-		slot = tss_slot(thread_pointer(), key);
-	}
+	key = tss_key_of(w, t);
+	if (key < 0)
+		return STACK_STARTING;
+	slot = tss_slot(thread_pointer(), key);
 	if (!slot || !read_user(&tstate, sizeof(tstate), slot) || !tstate)
 		return STACK_NO_THREAD_STATE;
 	if (!read_user(frame, sizeof(*frame), tstate + w->tstate_frame))

@@ -40,11 +40,6 @@ struct py_walk {
 	__u8 code_tag_mask; /* low bits to clear from the code pointer (3.14+: tagged _PyStackRef) */
 	/* _PyRuntime: Py_tss_t autoTSSkey {int _is_initialized; pthread_key_t _key}; all bits set: 3.15 has none */
 	__u32 tss_key;
-	/*
-	 * 3.15: where the thread-local that replaced the key is, from the thread pointer on (_Py_tss_gilstate, of a program
-	 * that has Python in itself); 0: not known, the key counts.
-	 */
-	__s32 tls_offset;
 	__u32 tstate_frame; /* PyThreadState: frame, cframe or current_frame */
 	__u32 cframe_current; /* _PyCFrame: current_frame (PY_FRAME_CFRAME) */
 	__u32 frame_code;

@@ -254,34 +254,3 @@ int decode__place(const struct machine_code *c, uint64_t function, unsigned int 
 	*ret = place;
 	return 0;
 }
-
-/* endbr64, and a frame pointer of its own */
-#define MAX_BEFORE_LOAD 3
-
-int decode__thread_local(const struct elf_file *f, const struct machine_code *c, const char *name, int32_t *ret)
-{
-	struct elf_symbol symbol;
-	struct insn insn;
-	uint64_t addr;
-
-	if (elf_file__symbol(f, name, &symbol) || !is_function_start(c, symbol.addr))
-		return -ENOENT;
-	addr = symbol.addr;
-	for (int i = 0; i <= MAX_BEFORE_LOAD; i++) {
-		const ZydisDecodedOperandMem *mem = &insn.op[1].mem;
-
-		if (machine_code__decode(c, addr, &insn) || insn.i.meta.branch_type != ZYDIS_BRANCH_TYPE_NONE)
-			return -ENOENT;
-		addr += insn.i.length;
-		if (!insn__writes(&insn, 0))
-			continue;
-		if (insn.i.mnemonic != ZYDIS_MNEMONIC_MOV || insn.op[0].size != 64 ||
-		    insn.op[1].type != ZYDIS_OPERAND_TYPE_MEMORY || mem->segment != ZYDIS_REGISTER_FS ||
-		    mem->base != ZYDIS_REGISTER_NONE || mem->index != ZYDIS_REGISTER_NONE ||
-		    mem->disp.value >= 0 || mem->disp.value < INT32_MIN)
-			return -ENOENT;
-		*ret = (int32_t)mem->disp.value;
-		return 0;
-	}
-	return -ENOENT;
-}

@@ -93,10 +93,4 @@ int decode__pools(const struct machine_code *c, uint16_t version, uint64_t mallo
  */
 int decode__collector(const struct elf_file *f, const struct machine_code *c, uint64_t *ret, unsigned int *callers);
 
-/*
- * The thread-local variable that an exported function without arguments returns, from the thread pointer on. -ENOENT: the
- * function is not there or does otherwise; that of a shared library asks the dynamic linker, whose answer no file knows.
- */
-int decode__thread_local(const struct elf_file *f, const struct machine_code *c, const char *name, int32_t *ret);
-
 #endif

@@ -309,10 +309,7 @@ static int try_candidate(struct interp_cache *cache, pid_t tgid, const struct ca
 		*why = k->file.unsupported;
 		return -ENOTSUP;
 	}
-	err = read_layout(tgid, r, why);
-	if (!err)
-		r->layout.walk.tls_offset = k->file.tls_offset;
-	return err;
+	return read_layout(tgid, r, why);
 }
 
 static int try_all(struct interp_cache *cache, pid_t tgid, const struct scan *s, struct interp *ret,

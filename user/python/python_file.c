@@ -16,7 +16,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "python/decode.h"
 #include "python/layout.h"
 
 #define COOKIE "xdebugpy"
@@ -182,23 +181,6 @@ static int read_version(const struct elf_file *f, const char *name, struct pytho
 	return err;
 }
 
-/*
- * From 3.15 on PyGILState_GetThisThreadState returns the thread-local _Py_tss_gilstate (Python/pystate.c), which is set as
- * long as the thread is known to Python, as the key was before.
- */
-static int32_t find_thread_local(const struct elf_file *f, uint16_t version)
-{
-	struct machine_code *code;
-	int32_t offset = 0;
-
-	if (version < PY_VERSION(3, 15) || machine_code__open(f, &code))
-		return 0;
-	if (decode__thread_local(f, code, "PyGILState_GetThisThreadState", &offset))
-		offset = 0;
-	machine_code__free(code);
-	return offset;
-}
-
 int python_file__examine(const struct elf_file *f, const char *name, struct python_file *ret)
 {
 	struct python_file p = {0};
@@ -218,7 +200,6 @@ int python_file__examine(const struct elf_file *f, const char *name, struct pyth
 		p.unsupported = "its version can't be found in its file";
 	else if (!p.runtime)
 		p.unsupported = "its runtime structure can't be found in its file";
-	p.tls_offset = find_thread_local(f, p.version);
 	p.stripped = !elf_file__has_symtab(f);
 	elf_file__build_id(f, p.build_id);
 	*ret = p;

@@ -17,7 +17,6 @@ struct python_file {
 	uint16_t version; /* PY_VERSION(3, 11), or 0 where it does not tell */
 	char version_text[32]; /* "3.11.2" */
 	char build_id[65];
-	int32_t tls_offset; /* struct py_walk; 3.15+, else 0 */
 	bool stripped; /* has no .symtab */
 };
 
