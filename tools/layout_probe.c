@@ -79,9 +79,11 @@ static void print_runtime(void)
 #if PY_VERSION_HEX >= 0x03090000
 	AT(runtime.finalizing, _PyRuntimeState, _finalizing);
 	AT(interp.gc, PyInterpreterState, gc);
+	NONE(runtime.gc);
 #else
 	AT(runtime.finalizing, _PyRuntimeState, finalizing);
 	NONE(interp.gc);
+	AT(runtime.gc, _PyRuntimeState, gc);
 #endif
 	AT(interp.next, PyInterpreterState, next);
 	AT(interp.id, PyInterpreterState, id);

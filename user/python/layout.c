@@ -230,6 +230,20 @@ static int layout_told(const struct mem_reader *m, uint64_t runtime, const struc
 	return err;
 }
 
+/* collections, collected, uncollectable; 3.8-3.14, Include/internal/pycore_gc.h (3.8: pycore_pymem.h) */
+#define GC_STATS_BYTES 24
+
+static void tell_walk_of_gc(struct py_layout *l)
+{
+	bool by_interp = l->interp.gc != PY_NO_FIELD;
+	uint32_t gc = by_interp ? l->interp.gc : l->runtime.gc;
+
+	l->walk.tstate_interp = by_interp ? l->tstate.interp : PY_WALK_NONE;
+	l->walk.gc_stats = PY_WALK_NONE;
+	if (gc != PY_NO_FIELD && l->gc.stats != PY_NO_FIELD && l->gc.stats_size == GC_STATS_BYTES)
+		l->walk.gc_stats = gc + l->gc.stats;
+}
+
 int py_layout__of_runtime(const struct mem_reader *m, uint64_t runtime, uint16_t version,
 			  struct py_layout *ret)
 {
@@ -247,6 +261,7 @@ int py_layout__of_runtime(const struct mem_reader *m, uint64_t runtime, uint16_t
 		if (err)
 			return err;
 	}
+	tell_walk_of_gc(&l);
 	*ret = l;
 	return 0;
 }
