@@ -165,12 +165,23 @@ static __always_inline bool faults_disabled(void)
 	return has_task_btf() && bpf_get_current_task_btf()->pagefault_disabled;
 }
 
+static __always_inline void look_at_fault(struct target *t, __u64 addr, __u64 write)
+{
+	struct fault_state *f = fault_state_of(bpf_get_current_pid_tgid() >> 32);
+	__s64 rss[RSS_KINDS];
+
+	if (!f || read_rss((struct task_struct *)bpf_get_current_task(), rss))
+		return;
+	charge_last(t, f, rss);
+	f->stack_id = stack_of_current(t);
+	f->page = addr / 4096;
+	f->write = write;
+}
+
 static __noinline int on_fault(__u64 addr, __u64 write)
 {
-	struct task_struct *task;
-	struct fault_state *f;
-	__s64 rss[RSS_KINDS];
 	struct target *t;
+	__u64 begin;
 
 	/* Cheapest first: this runs for every process of the host. */
 	if (!page_sampled(addr / 4096))
@@ -178,15 +189,10 @@ static __noinline int on_fault(__u64 addr, __u64 write)
 	t = target_for(SIGNAL_RESIDENT);
 	if (!t || faults_disabled())
 		return 0;
-	task = (struct task_struct *)bpf_get_current_task();
+	begin = bpf_ktime_get_ns();
 	counter_add(CTR_EVENTS, 1);
-	f = fault_state_of(bpf_get_current_pid_tgid() >> 32);
-	if (!f || read_rss(task, rss))
-		return 0;
-	charge_last(t, f, rss);
-	f->stack_id = stack_of_current(t);
-	f->page = addr / 4096;
-	f->write = write;
+	look_at_fault(t, addr, write);
+	counter_add(CTR_FAULT_NS, bpf_ktime_get_ns() - begin);
 	return 0;
 }
 
