@@ -62,7 +62,7 @@ struct py_walk {
 	__u32 tstate_interp;
 	__u32 gc_stats;
 };
-#define PY_WALK_NONE 0xffffffffu
+#define PY_WALK_NONE 0xffffffffu /* PY_NO_FIELD of the table */
 
 /* One step of the hash behind stack ids and code checks. Both sides use it; the constant is 2^64 / golden ratio. */
 #define PY_HASH_STEP(h, x) (((h) ^ (x)) * 0x9E3779B97F4A7C15ull ^ (((h) ^ (x)) * 0x9E3779B97F4A7C15ull >> 29))

@@ -161,6 +161,7 @@ static int check_untold(const struct py_layout *table, struct py_layout *l)
 	    l->code.linetable != l->code.filename + 24)
 		return -ENOTSUP;
 	l->walk.code_filename = l->code.filename;
+	l->walk.tstate_interp = l->tstate.interp;
 	if (l->runtime.interpreters_head != table->runtime.interpreters_head ||
 	    l->runtime.finalizing != table->runtime.finalizing)
 		return -ENOTSUP;
@@ -172,6 +173,7 @@ static int check_untold(const struct py_layout *table, struct py_layout *l)
 		memset(&l->gc, 0xff, sizeof(l->gc));
 		l->gc.collecting = collecting;
 	}
+	l->walk.gc_stats = l->gc.stats == PY_NO_FIELD ? PY_NO_FIELD : l->interp.gc + l->gc.stats;
 	return 0;
 }
 
@@ -230,20 +232,6 @@ static int layout_told(const struct mem_reader *m, uint64_t runtime, const struc
 	return err;
 }
 
-/* collections, collected, uncollectable; 3.8-3.14, Include/internal/pycore_gc.h (3.8: pycore_pymem.h) */
-#define GC_STATS_BYTES 24
-
-static void tell_walk_of_gc(struct py_layout *l)
-{
-	bool by_interp = l->interp.gc != PY_NO_FIELD;
-	uint32_t gc = by_interp ? l->interp.gc : l->runtime.gc;
-
-	l->walk.tstate_interp = by_interp ? l->tstate.interp : PY_WALK_NONE;
-	l->walk.gc_stats = PY_WALK_NONE;
-	if (gc != PY_NO_FIELD && l->gc.stats != PY_NO_FIELD && l->gc.stats_size == GC_STATS_BYTES)
-		l->walk.gc_stats = gc + l->gc.stats;
-}
-
 int py_layout__of_runtime(const struct mem_reader *m, uint64_t runtime, uint16_t version,
 			  struct py_layout *ret)
 {
@@ -261,7 +249,6 @@ int py_layout__of_runtime(const struct mem_reader *m, uint64_t runtime, uint16_t
 		if (err)
 			return err;
 	}
-	tell_walk_of_gc(&l);
 	*ret = l;
 	return 0;
 }

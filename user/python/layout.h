@@ -29,13 +29,12 @@ struct py_layout {
 		uint32_t tstate_current; /* 3.11 and before; else PY_NO_FIELD */
 		uint32_t allocators; /* 3.12+: _PyRuntime.allocators.standard.raw; else PY_NO_FIELD */
 		uint32_t finalizing; /* non-null once Py_Finalize has begun */
-		uint32_t gc; /* 3.8: struct _gc_runtime_state, by value; else PY_NO_FIELD */
 	} runtime;
 	struct {
 		uint32_t next;
 		uint32_t id;
 		uint32_t threads_head;
-		uint32_t gc; /* struct _gc_runtime_state, by value; 3.8: PY_NO_FIELD */
+		uint32_t gc; /* struct _gc_runtime_state, by value; 3.8: in _PyRuntime, then PY_NO_FIELD */
 	} interp;
 	struct {
 		uint32_t next;

@@ -198,6 +198,7 @@ static int32_t find_thread_state(const struct elf_file *f)
 
 int python_file__examine(const struct elf_file *f, const char *name, struct python_file *ret)
 {
+	const struct py_layout *layout;
 	struct python_file p = {0};
 	struct elf_symbol s;
 	int err;
@@ -215,7 +216,8 @@ int python_file__examine(const struct elf_file *f, const char *name, struct pyth
 		p.unsupported = "its version can't be found in its file";
 	else if (!p.runtime)
 		p.unsupported = "its runtime structure can't be found in its file";
-	if (p.version >= PY_VERSION(3, 15) && !p.unsupported) {
+	layout = py_layout__of_version(p.version);
+	if (layout && layout->walk.tss_key == PY_NO_FIELD && !p.unsupported) {
 		p.tstate_tls = find_thread_state(f);
 		if (!p.tstate_tls)
 			p.unsupported = "where it keeps the thread state can't be told from its code";
