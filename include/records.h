@@ -233,6 +233,7 @@ enum counter {
 	CTR_ALLOC_FAILED, /* allocator returned null */
 	CTR_PAGES_FULL, /* page charged but not followed: `pages` was full */
 	CTR_RING_FULL_CODE, /* code object not sent: user space will read it from the process if it can */
+	CTR_FAULT_NS, /* time spent on page faults of targets, ns; the programs also run, shortly, for everybody else's */
 	CTR_EXACT_BYTES, /* bytes the exact signal saw allocated, to check the totals by */
 	CTR_STACK_STATUS, /* first of STACK_STATUS_MAX counters, one per enum stack_status */
 	CTR_MAX = CTR_STACK_STATUS + STACK_STATUS_MAX,

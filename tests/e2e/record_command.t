@@ -73,16 +73,20 @@ def a_shared_library_interpreter_too():
 
 @test
 def a_python_that_a_shell_starts():
-    """Found anew at its fork and exec; several times, because that is a race against the tracer."""
+    """Found anew at its fork and exec, and never held: what it does before it is found is told apart, not lost. A race
+    against the tracer, so several times."""
     host.need_bpf()
+    found = 0
     for _ in range(8):
         with Script(0) as script:
             tool.run("record", "--signals", "resident", "-o", script.file, "--", "sh", "-c",
                      f"{host.PYTHON} {script.script}; true").succeeded()
             rows = tool.lines(script.file)
-            row = tool.at(rows, script.script, 4)
-            ok(row["frame"], "no row for the line:", tool.show_rows(rows))
-            near(row["bytes"], 400 * 65033, 10, "bytes")
+            line = tool.at(rows, script.script, 4)["bytes"]
+            before = sum(row["bytes"] for row in rows if "[" in (row["frame"] or {}).get("function", ""))
+            ok(line + before > 0.9 * 400 * 65033, f"{line} on its line, {before} told apart:", tool.show_rows(rows))
+            found += line > 0.9 * 400 * 65033
+    ok(found, "its line was never found")
 
 
 @test
