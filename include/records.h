@@ -218,7 +218,7 @@ _Static_assert(sizeof(struct target) == 56, "target");
 /* proc_ids that the kernel hands out at fork have this bit set; user space's do not. */
 #define PROC_ID_FORKED 0x80000000u
 
-/* Map `counters`, per CPU: every loss and every surprise has one. Names for people: user/capture/counters.c. */
+/* Map `counters`, per CPU: every loss and every surprise has one. Names for people: user/capture/event.c. */
 enum counter {
 	CTR_EVENTS = 0, /* probe hits counted */
 	CTR_RING_FULL_STACK, /* stack record dropped: the ring was full */
