@@ -50,10 +50,10 @@ void traced_table__retry_at(struct traced_table *table, struct traced *tr, uint6
 
 void traced_table__used_cpu(struct traced_table *table, struct traced *tr, uint64_t cpu_ns)
 {
-	if (cpu_ns <= tr->cpu_last_ns)
+	if (cpu_ns <= tr->cpu_ns)
 		return;
-	table->cpu_ns += cpu_ns - tr->cpu_last_ns;
-	tr->cpu_last_ns = cpu_ns;
+	table->cpu_ns += cpu_ns - tr->cpu_ns;
+	tr->cpu_ns = cpu_ns;
 }
 
 void traced_table__end(struct traced_table *table, struct traced *tr, bool exec)

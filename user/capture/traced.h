@@ -35,7 +35,7 @@ struct traced {
 	struct session_links *entry; /* of a held command */
 	struct pagemap *pagemap; /* during a sweep */
 	struct resident_account resident;
-	uint64_t cpu_first_ns, cpu_last_ns; /* CPU time it had used when taken in, and when last seen */
+	uint64_t cpu_ns; /* CPU time it had used when last seen, since its fork */
 	/* A new program image may not have mapped its interpreter yet: when to look again (0: not), how often we did. */
 	uint64_t retry_at_ns;
 	unsigned int retries;
@@ -63,7 +63,7 @@ uint32_t traced_table__n_alive(const struct traced_table *table);
 void traced_table__is_python(struct traced_table *table, struct traced *tr);
 /* at_ns 0: never. */
 void traced_table__retry_at(struct traced_table *table, struct traced *tr, uint64_t at_ns);
-/* The CPU time it has used since it began; less than was seen before is passed over. */
+/* The CPU time it has used since its fork; less than was seen before is passed over. */
 void traced_table__used_cpu(struct traced_table *table, struct traced *tr, uint64_t cpu_ns);
 /* No more events come: takes its probes away; unsettled from now on. Once only, later calls do nothing. */
 void traced_table__end(struct traced_table *table, struct traced *tr, bool exec);

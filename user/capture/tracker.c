@@ -81,7 +81,7 @@ static struct traced *new_traced(struct tracker *t, pid_t tgid, uint32_t proc_id
 	tr->process = i;
 	tr->tgid = tgid;
 	tr->proc_id = proc_id;
-	tr->cpu_first_ns = tr->cpu_last_ns = ns_of_ticks(stat.cpu_ticks);
+	tr->cpu_ns = forked ? 0 : ns_of_ticks(stat.cpu_ticks);
 	if (p.container != PROFILE_NONE) {
 		tr->cgroup_id = profile__container(t->deps.profile, p.container)->cgroup_id;
 		container_items__refresh(&t->deps, p.container);
@@ -266,11 +266,18 @@ static void on_fork(struct tracker *t, const struct rec_proc *rec)
 		interpreters__inherit(t->interpreters, &t->table, tr, parent);
 }
 
-static void on_exec(struct tracker *t, pid_t tgid)
+static void on_exec(struct tracker *t, const struct rec_proc *rec)
 {
-	if (take_in(t, tgid, true) == -ESRCH)
+	bool known = traced_table__find_alive(&t->table, rec->hdr.tgid);
+	struct traced *tr;
+
+	if (take_in(t, rec->hdr.tgid, true) == -ESRCH)
 		t->missed++;
-	held_command__at_exec(&t->held, traced_table__find_alive(&t->table, tgid));
+	tr = traced_table__find_alive(&t->table, rec->hdr.tgid);
+	/* Its CPU time goes on from what the program before it had used. */
+	if (tr && !known)
+		tr->cpu_ns = rec->cpu_ns;
+	held_command__at_exec(&t->held, tr);
 }
 
 static void on_entry(struct tracker *t, struct traced *tr)
@@ -296,10 +303,12 @@ static void on_proc(const struct rec_proc *rec, void *arg)
 		on_entry(t, tr);
 		return;
 	}
+	if (tr && !tr->ended)
+		traced_table__used_cpu(&t->table, tr, rec->cpu_ns);
 	if (tr)
 		traced_table__end(&t->table, tr, rec->hdr.kind == REC_EXEC);
 	if (rec->hdr.kind == REC_EXEC && (tr || in_scope(t, rec->hdr.tgid)))
-		on_exec(t, rec->hdr.tgid);
+		on_exec(t, rec);
 }
 
 /* A process whose fork or exec record was dropped. */
