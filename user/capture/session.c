@@ -121,7 +121,10 @@ void session__cost(const struct session *s, struct session_cost *ret)
 		len = sizeof(info);
 		if (bpf_obj_get_info_by_fd(bpf_program__fd(p), &info, &len))
 			continue;
-		ret->run_ns += info.run_time_ns;
+		/* The hooks on page faults run for the whole host, and count their targets' share themselves. */
+		if (strncmp(bpf_program__name(p), "fault_", 6))
+			ret->run_ns += info.run_time_ns;
 		ret->run_cnt += info.run_cnt;
 	}
+	ret->run_ns += session__counter(s, CTR_FAULT_NS);
 }
