@@ -58,7 +58,7 @@ $(BUILD)/user/%.inc: user/%
 $(BUILD)/user/views/flamegraph.o: $(BUILD)/user/views/flamegraph.css.inc $(BUILD)/user/views/flamegraph.js.inc
 
 # Only the session module includes the skeleton.
-$(BUILD)/user/capture/session.o: $(SKEL)
+$(patsubst %.c,$(BUILD)/%.o,$(wildcard user/capture/session*.c)): $(SKEL)
 
 $(BUILD)/bpf/%.bpf.o: bpf/%.bpf.c vmlinux/$(ARCH)/vmlinux.h | deps
 	$(call say,BPF,$<)
