@@ -60,12 +60,25 @@ static int draw(const char *in, const char *out, const struct flamegraph_opts *o
 		return cmd_usage(&cmd_flamegraph, "'%s' ends neither in .svg nor in .folded", out);
 	err = recording__load(in, 0, 0, &p);
 	if (err)
-		return cmd_fail("%s: %s", in, recording__strerror(err));
+		return cmd_fail("%s: %s", in, recording__load_strerror(err));
 	err = write_file(p, opts, out, fn);
 	profile__free(p);
 	if (err == -ENOENT && opts->container)
 		return cmd_fail("%s has no container '%s'", in, opts->container);
 	return err ? cmd_fail("cannot write %s: %s", out, strerror(-err)) : EXIT_OK;
+}
+
+/* With the value of the option as its argument. */
+static const char *usage_of(int c)
+{
+	switch (c) {
+	case 'w':
+		return "'%s' is not a value of --view; give live, alloc or peak";
+	case 's':
+		return "'%s' is not a value of --signal; give resident, heap or exact, or several with commas";
+	default:
+		return "this option is not known, or lacks its value";
+	}
 }
 
 static int run(int argc, char **argv)
@@ -95,8 +108,7 @@ static int run(int argc, char **argv)
 		else if (c == 's' && cmd_parse_signals(optarg, &signals))
 			opts.kinds = cmd_kinds_of_signals(signals);
 		else
-			return cmd_usage(&cmd_flamegraph, c == '?' ? "this option is not known, or lacks its value"
-								   : "'%s' is not a value of this option", optarg);
+			return cmd_usage(&cmd_flamegraph, usage_of(c), optarg);
 	}
 	if (argc - optind != 1)
 		return cmd_usage(&cmd_flamegraph, "one recording is wanted");

@@ -16,6 +16,19 @@ static const struct {
 	{ "function", REPORT_BY_FUNCTION },   { "line", REPORT_BY_LINE },
 };
 
+static bool parse_top(const char *text, uint32_t *ret)
+{
+	char *end;
+	unsigned long value;
+
+	errno = 0;
+	value = strtoul(text, &end, 10);
+	if (errno || *text < '0' || *text > '9' || *end || !value || value > UINT32_MAX)
+		return false;
+	*ret = (uint32_t)value;
+	return true;
+}
+
 static bool parse_by(const char *text, enum report_by *ret)
 {
 	size_t i;
@@ -36,13 +49,30 @@ static int print_report(const char *path, const struct report_opts *opts)
 
 	err = recording__load(path, 0, 0, &p);
 	if (err)
-		return cmd_fail("%s: %s", path, recording__strerror(err));
+		return cmd_fail("%s: %s", path, recording__load_strerror(err));
 	err = report__print(p, opts, stdout);
 	profile__free(p);
 	if (err == -ENOENT)
 		return cmd_fail("%s has no container '%s'; 'pymemscope report --by container' lists them", path,
 				opts->container);
 	return err ? cmd_fail("cannot write the report: %s", strerror(-err)) : EXIT_OK;
+}
+
+/* With the value of the option as its argument. */
+static const char *usage_of(int c)
+{
+	switch (c) {
+	case 'b':
+		return "'%s' is not a value of --by; give container, process, thread, function or line";
+	case 'w':
+		return "'%s' is not a value of --view; give live, alloc or peak";
+	case 's':
+		return "'%s' is not a value of --signal; give resident, heap or exact, or several with commas";
+	case 'n':
+		return "'%s' is not a value of --top; give a number of rows from 1 on";
+	default:
+		return "this option is not known, or lacks its value";
+	}
 }
 
 static int run(int argc, char **argv)
@@ -64,8 +94,8 @@ static int run(int argc, char **argv)
 			opts.json = true;
 		else if (c == 'c')
 			opts.container = optarg;
-		else if (c == 'n' && atoi(optarg) > 0)
-			opts.top = atoi(optarg);
+		else if (c == 'n' && parse_top(optarg, &opts.top))
+			continue;
 		else if (c == 'b' && parse_by(optarg, &opts.by))
 			continue;
 		else if (c == 'w' && cmd_parse_view(optarg, &opts.view))
@@ -73,8 +103,7 @@ static int run(int argc, char **argv)
 		else if (c == 's' && cmd_parse_signals(optarg, &signals))
 			opts.kinds = cmd_kinds_of_signals(signals);
 		else
-			return cmd_usage(&cmd_report, c == '?' ? "this option is not known, or lacks its value"
-							       : "'%s' is not a value of this option", optarg);
+			return cmd_usage(&cmd_report, usage_of(c), optarg);
 	}
 	if (argc - optind != 1)
 		return cmd_usage(&cmd_report, "one recording is wanted");

@@ -101,8 +101,26 @@ def two_targets():
 def a_report_without_a_file_and_by_nothing_known():
     misused("report")
     misused("flamegraph")
-    misused("report", "x.pms", "--by", "colour", parts=["colour"])
     misused("report", "x.pms", "y.pms")
+
+
+@test
+def a_wrong_value_is_answered_with_the_right_ones():
+    misused("report", "x.pms", "--by", "colour", parts=["colour", "container", "process", "thread", "function", "line"])
+    for command in ("report", "flamegraph"):
+        misused(command, "x.pms", "--view", "blue", parts=["blue", "live", "alloc", "peak"])
+        misused(command, "x.pms", "--signal", "heat", parts=["heat", "resident", "heap", "exact"])
+    for top in ("0", "-1", "many", "3x", ""):
+        misused("report", "x.pms", "--top", top, parts=["--top", "number"])
+
+
+@test
+def a_recording_that_is_not_there():
+    host.need_tool()
+    for args in (["report", "nosuch.pms"], ["flamegraph", "nosuch.pms", "-o", "/dev/null/x.svg"]):
+        result = tool.run(*args)
+        is_(result.status, 1, f"{result}\nexit")
+        has(result.err, "nosuch.pms: there is no such file", f"{result}\nstderr")
 
 
 main()

@@ -210,7 +210,8 @@ static inline void fixture__assert_equal(const struct profile *a, const struct p
 		assert_true(x->time_ns == y->time_ns && x->process == y->process &&
 			    x->tid == y->tid && x->node == y->node &&
 			    x->generation == y->generation && x->collected == y->collected &&
-			    x->pause_ns == y->pause_ns);
+			    x->pause_ns == y->pause_ns && x->cnt == y->cnt &&
+			    x->longest_ns == y->longest_ns);
 	}
 }
 

@@ -235,6 +235,62 @@ static void test_dropped_gc(void **state)
 }
 
 /* The views answer, and with the numbers of the profile. */
+/* A program that collects all the time: the file does not grow with it, the sums are right. */
+static void test_many_collections(void **state)
+{
+	enum { PER_SECOND = 8000, SECONDS = 3 };
+	const struct fixture *f = *state;
+	struct profile *p = fixture__profile(), *q;
+	struct recording *r;
+
+	assert_int_equal(recording__create(f->path, &r), 0);
+	assert_int_equal(recording__flush(r, p, 0), 0);
+	for (unsigned int second = 0; second < SECONDS; second++) {
+		for (unsigned int i = 0; i < PER_SECOND; i++)
+			profile__add_gc(p, &(struct profile_gc){.time_ns = second * NS_PER_S + i,
+								.process = i % 2,
+								.generation = i % 10 ? 0 : 1,
+								.collected = i % 3,
+								.pause_ns = 100 + i});
+		profile__tick(p);
+		assert_int_equal(recording__flush(r, p, (second + 1) * NS_PER_S), 0);
+	}
+	assert_int_equal(recording__close(r), 0);
+	assert_int_equal(recording__load(f->path, 0, 0, &q), 0);
+	fixture__assert_equal(p, q);
+	assert_in_range(query(f->path, "SELECT count(*) FROM gc"), SECONDS * 256, SECONDS * 260);
+	assert_int_equal(query(f->path, "SELECT sum(cnt) FROM gc"), SECONDS * PER_SECOND);
+	assert_int_equal(query(f->path, "SELECT sum(runs) FROM collections WHERE generation = 1"),
+			 SECONDS * PER_SECOND / 10);
+	assert_int_equal(query(f->path, "SELECT max(longest_ns) FROM gc WHERE generation = 0"),
+			 100 + PER_SECOND - 1);
+	assert_int_equal(query(f->path, "SELECT sum(pause_ns) FROM gc"),
+			 SECONDS * (PER_SECOND * 100 + PER_SECOND / 2 * (PER_SECOND - 1)));
+	assert_int_equal(query(f->path, "SELECT sum(collected) FROM gc"), SECONDS * 7999);
+	profile__free(q);
+	profile__free(p);
+}
+
+/* Each text is stored once, and again after a flush that failed if need be. */
+static void test_texts(void **state)
+{
+	const struct fixture *f = *state;
+	struct profile *p = fixture__profile();
+	struct recording *r;
+
+	for (int line = 1; line <= 50; line++)
+		profile__add_frame(p, &(struct profile_frame){FRAME_PYTHON, line, "main", "app.py"});
+	assert_int_equal(recording__create(f->path, &r), 0);
+	assert_int_equal(recording__flush(r, p, 0), 0);
+	profile__add_frame(p, &(struct profile_frame){FRAME_PYTHON, 7, "app.py", "main"});
+	assert_int_equal(recording__flush(r, p, 1), 0);
+	assert_int_equal(recording__close(r), 0);
+	assert_int_equal(query(f->path, "SELECT count(*) FROM text"), 2);
+	assert_int_equal(query(f->path, "SELECT count(*) FROM frame WHERE file = 'app.py'"), 50);
+	assert_int_equal(query(f->path, "SELECT line FROM frame WHERE function = 'app.py'"), 7);
+	profile__free(p);
+}
+
 static void test_sql(void **state)
 {
 	const struct fixture *f = *state;
@@ -575,6 +631,79 @@ static void test_in_use(void **state)
 }
 
 /* The file may not grow past a limit: what was flushed stays, also once room is there again. */
+static void test_one_process(void **state)
+{
+	const struct fixture *f = *state;
+	struct recording *r, *other;
+
+	assert_int_equal(recording__create(f->path, &r), 0);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(recording__create(f->path, &other), -EBUSY);
+	assert_int_equal(recording__close(r), 0);
+	assert_int_equal(recording__create(f->path, &r), 0);
+	assert_int_equal(recording__close(r), 0);
+}
+
+/* What recording__create says in a process that lives on until `go` is closed. */
+static pid_t start_racer(const struct fixture *f, const int begin[2], const int said[2],
+			 const int go[2])
+{
+	pid_t child = fork();
+	struct recording *r;
+	char c, err;
+
+	assert_true(child >= 0);
+	if (child)
+		return child;
+	close(begin[1]);
+	close(go[1]);
+	if (read(begin[0], &c, 1) != 0)
+		_exit(1);
+	err = (char)-recording__create(f->path, &r);
+	if (write(said[1], &err, 1) != 1 || read(go[0], &c, 1) != 0)
+		_exit(1);
+	_exit(0);
+}
+
+/* Of writers that begin at the same time one gets the place, and its file stays whole. */
+static void test_race(void **state)
+{
+	enum { RACERS = 8, ROUNDS = 20 };
+	const struct fixture *f = *state;
+
+	for (int round = 0; round < ROUNDS; round++) {
+		int begin[2], said[2], go[2], won = 0, busy = 0;
+		pid_t children[RACERS];
+		struct profile *p;
+
+		assert_int_equal(pipe(begin) | pipe(said) | pipe(go), 0);
+		for (int i = 0; i < RACERS; i++)
+			children[i] = start_racer(f, begin, said, go);
+		close(begin[0]);
+		close(begin[1]);
+		for (int i = 0; i < RACERS; i++) {
+			char err;
+
+			assert_int_equal(read(said[0], &err, 1), 1);
+			won += err == 0;
+			busy += err == EBUSY;
+		}
+		assert_int_equal(won, 1);
+		assert_int_equal(busy, RACERS - 1);
+		assert_int_equal(recording__load(f->path, 0, 0, &p), 0);
+		profile__free(p);
+		close(go[0]);
+		close(go[1]);
+		for (int i = 0; i < RACERS; i++)
+			assert_int_equal(waitpid(children[i], NULL, 0), children[i]);
+		close(said[0]);
+		close(said[1]);
+		/* Every other round there is a recording of a writer that was killed. */
+		if (round % 2)
+			assert_int_equal(unlink(f->path), 0);
+	}
+}
+
 static void test_full(void **state)
 {
 	const struct fixture *f = *state;
@@ -630,6 +759,11 @@ static void test_strerror(void **state)
 		assert_string_not_equal(s, strerror(errors[i]));
 		assert_int_not_equal(s[strlen(s) - 1], '.');
 	}
+	/* A command that reads does not tell to make a folder. */
+	assert_non_null(strstr(recording__strerror(-ENOENT), "make the folder"));
+	assert_null(strstr(recording__load_strerror(-ENOENT), "folder first"));
+	assert_non_null(strstr(recording__load_strerror(-ENOENT), "no such file"));
+	assert_string_equal(recording__load_strerror(-EBADMSG), recording__strerror(-EBADMSG));
 	assert_string_equal(recording__strerror(-EPIPE), strerror(EPIPE));
 }
 
@@ -643,6 +777,8 @@ int main(void)
 		TEST(test_incremental),
 		TEST(test_window),
 		TEST(test_dropped_gc),
+		TEST(test_many_collections),
+		TEST(test_texts),
 		TEST(test_sql),
 		TEST(test_killed),
 		TEST(test_reader_without_rights),
@@ -652,6 +788,8 @@ int main(void)
 		TEST(test_foreign_files),
 		TEST(test_in_use),
 		TEST(test_full),
+		TEST(test_one_process),
+		TEST(test_race),
 		TEST(test_strerror),
 	};
 

@@ -21,6 +21,7 @@
 #define DEFAULT_MAX_NODES (1u << 20)
 #define DEFAULT_MAX_CELLS (1u << 20)
 #define DEFAULT_MAX_GC (1u << 16)
+#define DEFAULT_MAX_GC_SECOND 256
 /* Indexes must stay below PROFILE_NONE, and one more item than the limit may exist. */
 #define MAX_ITEMS (UINT32_MAX - 16)
 
@@ -64,9 +65,11 @@ struct profile {
 	ARRAY(struct meta, meta);
 	ARRAY(struct profile_gc, gc); /* a ring once n_gc is max_gc */
 	uint32_t gc_oldest;
+	uint32_t gc_second; /* entries made since the last tick */
 	uint64_t gc_dropped;
 	uint64_t merged;
 	struct index_table container_index, frame_index, node_index, cell_index;
+	struct index_table gc_index; /* of entries that others are summed into, until the tick */
 };
 
 #define RESERVE(p, name)                                                                           \
@@ -82,6 +85,8 @@ int profile__new(const struct profile_limits *limits, struct profile **ret)
 	p->limits.max_nodes = given.max_nodes ? given.max_nodes : DEFAULT_MAX_NODES;
 	p->limits.max_cells = given.max_cells ? given.max_cells : DEFAULT_MAX_CELLS;
 	p->limits.max_gc = given.max_gc ? given.max_gc : DEFAULT_MAX_GC;
+	p->limits.max_gc_second =
+		given.max_gc_second ? given.max_gc_second : DEFAULT_MAX_GC_SECOND;
 	if (p->limits.max_nodes > MAX_ITEMS)
 		p->limits.max_nodes = MAX_ITEMS;
 	if (p->limits.max_cells > MAX_ITEMS)
@@ -115,6 +120,7 @@ void profile__free(struct profile *p)
 	index_table__free(&p->frame_index);
 	index_table__free(&p->node_index);
 	index_table__free(&p->cell_index);
+	index_table__free(&p->gc_index);
 	strings__free(&p->strings);
 	free(p);
 }
@@ -423,20 +429,81 @@ int profile__add(struct profile *p, uint32_t process, uint32_t tid, uint32_t nod
 	return 0;
 }
 
+static bool gc_equal(const void *owner, uint32_t item, const void *key)
+{
+	const struct profile *p = owner;
+	const struct profile_gc *a = &p->gc[item], *b = key;
+
+	return a->process == b->process && a->tid == b->tid && a->node == b->node &&
+	       a->generation == b->generation && (a->collected < 0) == (b->collected < 0);
+}
+
+static uint64_t gc_hash(const struct profile_gc *gc)
+{
+	return hash_words((uint64_t[]){(uint64_t)gc->process << 32 | gc->tid,
+				       (uint64_t)gc->node << 32 | (uint32_t)gc->generation,
+				       gc->collected < 0},
+			  3);
+}
+
+static void gc_merge(struct profile_gc *to, const struct profile_gc *gc)
+{
+	sum(&to->cnt, gc->cnt);
+	sum(&to->pause_ns, gc->pause_ns);
+	if (gc->longest_ns > to->longest_ns)
+		to->longest_ns = gc->longest_ns;
+	if (gc->collected >= 0 && __builtin_add_overflow(to->collected, gc->collected, &to->collected))
+		to->collected = INT64_MAX;
+}
+
+/* Where the next entry goes: a new place, or the oldest one's. */
+static int64_t gc_slot(struct profile *p)
+{
+	uint32_t oldest = p->gc_oldest;
+
+	if (p->n_gc < p->limits.max_gc)
+		return RESERVE(p, gc) ? -ENOMEM : (int64_t)p->n_gc++;
+	p->gc_oldest = (oldest + 1) % p->n_gc;
+	p->gc_dropped++;
+	return oldest;
+}
+
 int profile__add_gc(struct profile *p, const struct profile_gc *gc)
 {
+	bool many = p->gc_second >= p->limits.max_gc_second;
+	struct profile_gc copy = *gc;
+	uint32_t known;
+	int64_t i;
+
 	if (gc->process >= p->n_processes || gc->node >= p->n_nodes)
 		return -EINVAL;
-	if (p->n_gc < p->limits.max_gc) {
-		if (RESERVE(p, gc))
-			return -ENOMEM;
-		p->gc[p->n_gc++] = *gc;
+	if (!copy.cnt) {
+		copy.cnt = 1;
+		copy.longest_ns = copy.pause_ns;
+	}
+	known = many ? index_table__find(&p->gc_index, gc_hash(&copy), gc_equal, p, &copy)
+		     : INTERN_NONE;
+	if (known != INTERN_NONE) {
+		gc_merge(&p->gc[known], &copy);
 		return 0;
 	}
-	p->gc[p->gc_oldest] = *gc;
-	p->gc_oldest = (p->gc_oldest + 1) % p->n_gc;
-	p->gc_dropped++;
+	if (many && index_table__reserve(&p->gc_index))
+		return -ENOMEM;
+	i = gc_slot(p);
+	if (i < 0)
+		return (int)i;
+	p->gc[i] = copy;
+	p->gc_second++;
+	if (many)
+		index_table__put(&p->gc_index, gc_hash(&copy), (uint32_t)i);
 	return 0;
+}
+
+/* What a writer was given must not change any more. */
+static void end_gc_second(struct profile *p)
+{
+	p->gc_second = 0;
+	index_table__free(&p->gc_index);
 }
 
 void profile__tick(struct profile *p)
@@ -450,6 +517,7 @@ void profile__tick(struct profile *p)
 		cell->touched = 0;
 	}
 	p->n_touched = 0;
+	end_gc_second(p);
 }
 
 int profile__set_counter(struct profile *p, const char *name, uint64_t value)
@@ -573,6 +641,7 @@ int profile__drain_changes(struct profile *p,
 {
 	int err = 0;
 
+	end_gc_second(p);
 	if (p->n_pending)
 		qsort(p->pending, p->n_pending, sizeof(*p->pending), pending_order);
 	for (uint32_t i = 0; i < p->n_pending; i++) {

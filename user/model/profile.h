@@ -65,12 +65,14 @@ struct profile_cell {
 	uint64_t peak_live_bytes; /* greatest alloc_bytes - free_bytes seen at the end of a second */
 };
 
+/* One collection; beyond max_gc_second several of one thread, place and generation, with their sums. */
 struct profile_gc {
-	uint64_t time_ns;
+	uint64_t time_ns; /* of the first */
 	uint32_t process, tid, node;
 	int32_t generation; /* -1: not known */
 	int64_t collected; /* -1: not known */
 	uint64_t pause_ns;
+	uint64_t cnt, longest_ns; /* cnt 0, for profile__add_gc: one, and longest_ns is pause_ns */
 };
 
 /* Bounds on growth; 0 in a field: its default. What exceeds them is merged into the parent node and counted. */
@@ -78,6 +80,7 @@ struct profile_limits {
 	uint32_t max_nodes; /* default 1 << 20 */
 	uint32_t max_cells; /* default 1 << 20 */
 	uint32_t max_gc; /* default 1 << 16; older ones are summed and dropped */
+	uint32_t max_gc_second; /* default 256; between two ticks, what exceeds it is summed */
 };
 
 int profile__new(const struct profile_limits *limits, struct profile **ret);
@@ -101,7 +104,7 @@ int profile__update_process(struct profile *p, uint32_t process, const struct pr
 int profile__add(struct profile *p, uint32_t process, uint32_t tid, uint32_t node, uint32_t kind,
 		 const struct profile_sums *delta);
 int profile__add_gc(struct profile *p, const struct profile_gc *gc);
-/* Ends a second: updates peaks. */
+/* Ends a second: updates peaks; later collections are summed with none from before. */
 void profile__tick(struct profile *p);
 
 /* Named counters (drops by cause, costs): set to a value, not added. */
@@ -128,7 +131,7 @@ const struct profile_gc *profile__gc(const struct profile *p, uint32_t i);
 void profile__counter(const struct profile *p, uint32_t i, const char **name, uint64_t *value);
 void profile__meta_at(const struct profile *p, uint32_t i, const char **key, const char **value);
 
-/* Collections dropped at max_gc: the one at index 0 is that number, counted from the first ever. */
+/* Entries dropped at max_gc: the one at index 0 is that number, counted from the first ever. */
 uint64_t profile__gc_dropped(const struct profile *p);
 
 /* Cells whose sums changed since the last call, by index: for a writer. Calls fn with what was added, then forgets it,

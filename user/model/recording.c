@@ -4,7 +4,9 @@
  * written. The file's making is in recording_create.c, reading in recording_load.c, the schema in
  * recording_schema.c.
  *
- * Items that never change (frames, nodes, cells, collections) are written from where the last
+ * Only this version of the format is read and written: files of earlier development are refused.
+ *
+ * Items that never change (texts, frames, nodes, cells, collections) are written from where the last
  * committed flush ended. Of items that may change, a digest of the row last written is kept; after
  * a failed transaction all digests are forgotten, so that everything is written again. Time 0 is
  * the first flush: flush once at the start. Peaks are not stored; a reader finds them by ending a
@@ -15,6 +17,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "model/intern.h"
 #include "model/recording_create.h"
@@ -33,7 +36,8 @@ enum statement {
 	PUT_CONTAINER,
 	PUT_USAGE,
 	PUT_PROCESS,
-	PUT_FRAME,
+	PUT_TEXT,
+	PUT_PLACE,
 	PUT_NODE,
 	PUT_CELL,
 	PUT_FLUSH,
@@ -52,12 +56,13 @@ static const char *const statements[] = {
 		"INSERT OR REPLACE INTO container VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
 	[PUT_USAGE] = "INSERT OR REPLACE INTO usage VALUES(?, ?, ?, ?)",
 	[PUT_PROCESS] = "INSERT OR REPLACE INTO process VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?)",
-	[PUT_FRAME] = "INSERT INTO frame VALUES(?, ?, ?, ?, ?)",
+	[PUT_TEXT] = "INSERT INTO text VALUES(?, ?)",
+	[PUT_PLACE] = "INSERT INTO place VALUES(?, ?, ?, ?, ?)",
 	[PUT_NODE] = "INSERT INTO node VALUES(?, ?, ?)",
 	[PUT_CELL] = "INSERT INTO cell VALUES(?, ?, ?, ?, ?)",
 	[PUT_FLUSH] = "INSERT INTO flush VALUES(?, ?)",
 	[PUT_DELTA] = "INSERT INTO delta VALUES(?, ?, ?, ?, ?, ?)",
-	[PUT_GC] = "INSERT INTO gc VALUES(?, ?, ?, ?, ?, ?, ?, ?)",
+	[PUT_GC] = "INSERT INTO gc VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
 };
 
 /* By index: digest of the row last written. */
@@ -68,17 +73,26 @@ struct digests {
 
 /* How far the file has come; changes only when a transaction is committed. */
 struct progress {
-	uint32_t frames, nodes, cells;
+	uint32_t texts, frames, nodes, cells;
 	uint64_t gc; /* collections since the first ever */
 	int64_t flushes;
 	int64_t time_ms;
 };
 
+/* Texts that have a row, by id; found by address, as the profile keeps one copy of each. */
+struct texts {
+	const char **items;
+	uint32_t capacity;
+	struct index_table index;
+};
+
 struct recording {
 	sqlite3 *db;
+	int lock; /* descriptor that keeps other writers away */
 	sqlite3_stmt *statements[N_STATEMENTS];
 	struct progress done;
 	uint64_t begin_ns;
+	struct texts texts;
 	struct digests meta, own_meta, counters, containers, usage, processes;
 };
 
@@ -161,7 +175,7 @@ int recording__create(const char *path, struct recording **ret)
 
 	if (!r)
 		return -ENOMEM;
-	err = recording_create__file(path, &r->db);
+	err = recording_create__file(path, &r->db, &r->lock);
 	if (err) {
 		free(r);
 		return err;
@@ -302,18 +316,59 @@ static int put_processes(struct recording *r, const struct profile *p)
 	return err;
 }
 
+static bool same_text(const void *owner, uint32_t item, const void *key)
+{
+	const struct texts *texts = owner;
+
+	return texts->items[item] == key;
+}
+
+/* The id of a text, which gets a row if it has none. */
+static int put_text(struct recording *r, const char *s, struct progress *now, uint32_t *ret)
+{
+	uint64_t hash = PY_HASH_STEP(0, (uintptr_t)s);
+	uint32_t id = index_table__find(&r->texts.index, hash, same_text, &r->texts, s);
+	struct row row = row__start(r, PUT_TEXT);
+	int err;
+
+	if (id != INTERN_NONE) {
+		*ret = id;
+		return 0;
+	}
+	err = array__reserve((void **)&r->texts.items, &r->texts.capacity, now->texts,
+			     sizeof(*r->texts.items));
+	if (!err)
+		err = index_table__reserve(&r->texts.index);
+	if (err)
+		return err;
+	row__int(&row, now->texts);
+	row__text(&row, s);
+	err = row__write(&row);
+	if (err)
+		return err;
+	r->texts.items[now->texts] = s;
+	index_table__put(&r->texts.index, hash, now->texts);
+	*ret = now->texts++;
+	return 0;
+}
+
 static int put_frames(struct recording *r, const struct profile *p, struct progress *now)
 {
 	for (; now->frames < profile__n_frames(p); now->frames++) {
 		const struct profile_frame *f = profile__frame(p, now->frames);
-		struct row row = row__start(r, PUT_FRAME);
-		int err;
+		struct row row = row__start(r, PUT_PLACE);
+		uint32_t function, file;
+		int err = put_text(r, f->function, now, &function);
 
+		if (!err)
+			err = put_text(r, f->file, now, &file);
+		if (err)
+			return err;
 		row__int(&row, now->frames);
 		row__int(&row, f->kind);
 		row__int(&row, (uint64_t)f->line);
-		row__text(&row, f->function);
-		row__text(&row, f->file);
+		row__int(&row, function);
+		row__int(&row, file);
 		err = row__write(&row);
 		if (err)
 			return err;
@@ -379,6 +434,8 @@ static int put_gc(struct recording *r, const struct profile *p, struct progress 
 		row__int(&row, (uint64_t)gc->generation);
 		row__int(&row, (uint64_t)gc->collected);
 		row__sum(&row, gc->pause_ns);
+		row__sum(&row, gc->cnt);
+		row__sum(&row, gc->longest_ns);
 		err = row__write(&row);
 		if (err)
 			return err;
@@ -439,6 +496,8 @@ static void forget_digests(struct recording *r)
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++)
 		all[i]->n = 0;
+	/* Texts that were committed may get a second row: only their number matters to readers. */
+	index_table__free(&r->texts.index);
 }
 
 int recording__flush(struct recording *r, struct profile *p, uint64_t time_ns)
@@ -481,7 +540,9 @@ int recording__close(struct recording *r)
 	err = recording_schema__errno(
 		r->db, sqlite3_exec(r->db, "PRAGMA journal_mode = DELETE", NULL, NULL, NULL));
 	sqlite3_close(r->db);
+	close(r->lock);
 	forget_digests(r);
+	free(r->texts.items);
 	free(r->meta.items);
 	free(r->own_meta.items);
 	free(r->counters.items);
@@ -499,7 +560,7 @@ const char *recording__strerror(int err)
 		return "a file that is not a recording of pymemscope is there; choose another name "
 		       "or remove it";
 	case EBUSY:
-		return "the recording is in use by another program; end it or choose another name";
+		return "another program is using this recording; end that one or choose another name";
 	case EACCES:
 	case EPERM:
 		return "no permission; choose a folder and file that you may use, or run as their "
@@ -509,7 +570,7 @@ const char *recording__strerror(int err)
 	case ENOSPC:
 		return "the disk or quota is full; free some space or choose another disk";
 	case ENOENT:
-		return "no such file or folder; check the path and make the folder first";
+		return "there is no such folder; check the path or make the folder first";
 	case EISDIR:
 		return "this is a folder; name a file in it";
 	case ENOTDIR:
@@ -517,7 +578,7 @@ const char *recording__strerror(int err)
 	case EMEDIUMTYPE:
 		return "not a recording of pymemscope; give a file that `pymemscope record` wrote";
 	case EPROTONOSUPPORT:
-		return "made by a newer pymemscope; read it with that version";
+		return "made by another version of pymemscope; read it with that one";
 	case EBADMSG:
 		return "the recording is damaged or cut off; take another copy or record again";
 	case ENOMEM:
@@ -528,5 +589,18 @@ const char *recording__strerror(int err)
 		return "the disk reports an error; check it and record to another one";
 	default:
 		return strerror(-err);
+	}
+}
+
+const char *recording__load_strerror(int err)
+{
+	switch (-err) {
+	case ENOENT:
+		return "there is no such file; check its name, or make one with `pymemscope record`";
+	case EACCES:
+	case EPERM:
+		return "no permission to read it; run as its owner or as root";
+	default:
+		return recording__strerror(err);
 	}
 }

@@ -13,8 +13,8 @@ struct recording;
 
 /*
  * Creates the file at path; replaces an empty file or an existing recording of ours, never another file or a link
- * (-EEXIST), nor a recording that somebody has open (-EBUSY). Other errors: -EACCES, -EROFS, -ENOSPC, -ENOENT (its
- * folder), -EISDIR, -EIO.
+ * (-EEXIST), nor a recording that somebody has open or writes (-EBUSY). Other errors: -EACCES, -EROFS, -ENOSPC, -ENOENT
+ * (its folder), -EISDIR, -EIO.
  */
 int recording__create(const char *path, struct recording **ret);
 
@@ -31,7 +31,7 @@ int recording__close(struct recording *r);
 
 /*
  * Reads a whole recording, needs no write access and no root. -ENOENT; -EACCES; -EMEDIUMTYPE: not a recording of ours;
- * -EPROTONOSUPPORT: made by a newer version; -EBADMSG: damaged (truncated).
+ * -EPROTONOSUPPORT: made by another version; -EBADMSG: damaged (truncated).
  * from_ns/to_ns: only what was flushed in that span of time, (from, to], since the recording began; 0: no bound. Items,
  * counters and meta are those of the end, usage and limits those at to_ns.
  */
@@ -39,5 +39,7 @@ int recording__load(const char *path, uint64_t from_ns, uint64_t to_ns, struct p
 
 /* What an error of this module means, for a person: one sentence without a full stop that says what to do. */
 const char *recording__strerror(int err);
+/* The same for an error of recording__load. */
+const char *recording__load_strerror(int err);
 
 #endif

@@ -1,10 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
  * A new recording is made under a name of its own beside its place and then moved there, so that at
- * any moment the place holds either what was there or a complete, empty recording. What is there is
- * replaced only if it is an empty file or a recording of ours that nobody has open; symbolic links,
- * devices and other files are refused. The -wal and -shm files left by a killed writer go with the
- * recording they belong to, as SQLite would replay them into the new one.
+ * any moment the place holds either what was there (an empty file if nothing was) or a complete,
+ * empty recording. What is there is replaced only if it is an empty file or a recording of ours that
+ * nobody has open; symbolic links, devices and other files are refused. The -wal and -shm files left
+ * by a killed writer go with the recording they belong to, as SQLite would replay them into the new
+ * one.
+ *
+ * Two writers: each holds flock(2) on the file at the place, first on the old one while it looks and
+ * moves, then on its own, locked before the move, for its life. The kernel drops it when the writer
+ * dies, and SQLite's own locks (fcntl) do not know of it, so readers come and go. Where a file
+ * system has no flock, SQLite's locks on a file in use are all there is.
  *
  * Facts: header of the file and of the WAL https://www.sqlite.org/fileformat2.html (1.3, 4.1); lock
  * bytes in SQLite's os.h (PENDING_BYTE 0x40000000, SHARED_FIRST two after it, 510 bytes); shm
@@ -20,6 +26,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -32,9 +39,11 @@
 #define SHM_VERSION 3007000u	  /* in the machine's byte order */
 #define JOURNAL_MAGIC 0xd9d505f9u /* big-endian */
 
+/* A regular file that may be replaced, locked. */
 struct place {
-	bool taken; /* by a file that may be replaced */
-	bool ours;  /* which is a recording */
+	int fd;
+	bool made; /* by us, to have something to lock */
+	bool ours; /* it is a recording */
 };
 
 static bool is_recording(int fd)
@@ -60,11 +69,25 @@ static bool in_use(int fd)
 	return !fcntl(fd, F_OFD_GETLK, &lock) && lock.l_type != F_UNLCK;
 }
 
-static int look_at_file(int fd, struct place *ret)
+static int lock(int fd)
+{
+	return flock(fd, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK ? -EBUSY : 0;
+}
+
+/* Another writer may have moved its file here after ours was opened and before it was locked. */
+static bool is_still_at(int fd, const char *path)
+{
+	struct stat file, place;
+
+	return !fstat(fd, &file) && !lstat(path, &place) && file.st_dev == place.st_dev &&
+	       file.st_ino == place.st_ino;
+}
+
+static int look_at_file(int fd, const char *path, bool *ours)
 {
 	struct stat st;
 	char byte;
-	bool ours;
+	int err;
 
 	if (fstat(fd, &st))
 		return -errno;
@@ -73,29 +96,42 @@ static int look_at_file(int fd, struct place *ret)
 	if (!S_ISREG(st.st_mode))
 		return -EEXIST;
 	/* Of files in /proc the size says nothing. */
-	ours = is_recording(fd);
-	if (!ours && pread(fd, &byte, 1, 0) != 0)
+	*ours = is_recording(fd);
+	if (!*ours && pread(fd, &byte, 1, 0) != 0)
 		return -EEXIST;
-	if (in_use(fd))
-		return -EBUSY;
-	*ret = (struct place){ .taken = true, .ours = ours };
+	err = lock(fd);
+	if (err)
+		return err;
+	return in_use(fd) || !is_still_at(fd, path) ? -EBUSY : 0;
+}
+
+static int take_place(const char *path, struct place *ret)
+{
+	int flags = O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
+	struct place place = {.made = true};
+	int err;
+
+	place.fd = open(path, O_RDWR | O_CREAT | O_EXCL | flags, 0666);
+	if (place.fd < 0 && errno == EEXIST) {
+		place.made = false;
+		place.fd = open(path, O_RDONLY | flags);
+	}
+	if (place.fd < 0)
+		return errno == ELOOP || errno == ENXIO ? -EEXIST : -errno;
+	err = look_at_file(place.fd, path, &place.ours);
+	if (err) {
+		close(place.fd);
+		return err;
+	}
+	*ret = place;
 	return 0;
 }
 
-static int look_at_place(const char *path, struct place *ret)
+static void leave_place(const char *path, struct place *place, bool failed)
 {
-	int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-	int err;
-
-	if (fd < 0 && errno == ENOENT) {
-		*ret = (struct place){.taken = false};
-		return 0;
-	}
-	if (fd < 0)
-		return errno == ELOOP || errno == ENXIO ? -EEXIST : -errno;
-	err = look_at_file(fd, ret);
-	close(fd);
-	return err;
+	if (failed && place->made)
+		unlink(path);
+	close(place->fd);
 }
 
 /* Is the file empty or one that SQLite made beside a database? */
@@ -161,8 +197,8 @@ static int open_database(const char *path, const char *pragmas, sqlite3 **ret)
 	return 0;
 }
 
-/* Makes an empty file with a name that nobody has, beside path. */
-static int make_beside(const char *path, char *name, size_t size)
+/* Makes an empty file with a name that nobody has, beside path, and locks it. */
+static int make_beside(const char *path, char *name, size_t size, int *ret_fd)
 {
 	for (int i = 0; i < 100; i++) {
 		int fd;
@@ -171,7 +207,8 @@ static int make_beside(const char *path, char *name, size_t size)
 			return -ENAMETOOLONG;
 		fd = open(name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
 		if (fd >= 0) {
-			close(fd);
+			lock(fd);
+			*ret_fd = fd;
 			return 0;
 		}
 		if (errno != EEXIST)
@@ -198,47 +235,52 @@ static int fill(const char *name)
 	return err;
 }
 
-static int move(const char *name, const char *path, const struct place *place)
+/* Makes a recording beside path and moves it there. */
+static int replace(const char *path, const struct place *place, int *ret_fd)
 {
-	if (place->taken)
-		return rename(name, path) ? -errno : 0;
-	/* Somebody may have made a file here since we looked. */
-	if (!renameat2(AT_FDCWD, name, AT_FDCWD, path, RENAME_NOREPLACE))
-		return 0;
-	if (errno != EINVAL && errno != ENOSYS)
-		return -errno;
-	if (link(name, path))
-		return -errno;
-	unlink(name);
-	return 0;
-}
-
-int recording_create__file(const char *path, sqlite3 **ret)
-{
-	struct place place = {0};
 	char name[PATH_MAX];
-	int err;
+	int fd = -1, err;
 
-	/* Beside an empty path is the current folder. */
-	if (!*path)
-		return -ENOENT;
-	err = look_at_place(path, &place);
-	if (!err)
-		err = make_beside(path, name, sizeof(name));
+	err = make_beside(path, name, sizeof(name), &fd);
 	if (err)
 		return err;
 	err = fill(name);
 	if (!err)
-		err = remove_sidecars(path, place.ours);
-	if (!err)
-		err = move(name, path, &place);
+		err = remove_sidecars(path, place->ours);
+	if (!err && rename(name, path))
+		err = -errno;
 	if (err) {
 		unlink(name);
+		close(fd);
 		return err;
 	}
+	*ret_fd = fd;
+	return 0;
+}
+
+int recording_create__file(const char *path, sqlite3 **ret, int *ret_lock)
+{
+	struct place place;
+	int fd = -1, err;
+
+	/* Beside an empty path is the current folder. */
+	if (!*path)
+		return -ENOENT;
+	err = take_place(path, &place);
+	if (err)
+		return err;
+	err = replace(path, &place, &fd);
+	leave_place(path, &place, err);
+	if (err)
+		return err;
 	/* A checkpoint each 256 pages keeps the WAL near 1 MiB. */
-	return open_database(path,
-			     "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;"
-			     "PRAGMA wal_autocheckpoint = 256; PRAGMA journal_size_limit = 1048576",
-			     ret);
+	err = open_database(path,
+			    "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;"
+			    "PRAGMA wal_autocheckpoint = 256; PRAGMA journal_size_limit = 1048576",
+			    ret);
+	if (err)
+		close(fd);
+	else
+		*ret_lock = fd;
+	return err;
 }

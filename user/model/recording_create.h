@@ -5,7 +5,10 @@
 
 #include <sqlite3.h>
 
-/* Errors as recording__create; the caller closes *ret. */
-int recording_create__file(const char *path, sqlite3 **ret);
+/*
+ * Errors as recording__create. The caller closes *ret, then *ret_lock: it keeps other writers away, and closing any
+ * descriptor of the file drops SQLite's own locks on it.
+ */
+int recording_create__file(const char *path, sqlite3 **ret, int *ret_lock);
 
 #endif

@@ -23,6 +23,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "model/intern.h"
 #include "model/recording_schema.h"
 
 #define MAX_TEXT_BYTES (16 << 20)
@@ -39,6 +40,9 @@ struct load {
 	struct profile *p;
 	uint64_t from_ns, to_ns; /* since the begin */
 	uint64_t begin_ns, merged;
+	struct strings strings;
+	const char **texts;
+	uint32_t n_texts, room_texts;
 	struct cell_key *cells;
 	uint32_t n_cells;
 	uint32_t flush; /* whose rows are being read */
@@ -226,14 +230,36 @@ static int on_process(struct load *l, struct row *row)
 	return row->bad ? -EBADMSG : added(row, profile__add_process(l->p, &c), id);
 }
 
-static int on_frame(struct load *l, struct row *row)
+static int on_text(struct load *l, struct row *row)
+{
+	uint32_t id = row__u32(row);
+	const char *text = row__text(row);
+	int err;
+
+	if (row->bad || id != l->n_texts || id == UINT32_MAX)
+		return -EBADMSG;
+	err = array__reserve((void **)&l->texts, &l->room_texts, id, sizeof(*l->texts));
+	if (!err)
+		err = strings__intern(&l->strings, text, &l->texts[id]);
+	l->n_texts += !err;
+	return err;
+}
+
+static const char *text_at(const struct load *l, struct row *row)
+{
+	uint32_t i = row__index(row, l->n_texts);
+
+	return i < l->n_texts ? l->texts[i] : "";
+}
+
+static int on_place(struct load *l, struct row *row)
 {
 	uint32_t id = row__u32(row);
 	struct profile_frame f = {.kind = row__index(row, FRAME_REASON + 1)};
 
 	f.line = row__i32(row);
-	f.function = row__text(row);
-	f.file = row__text(row);
+	f.function = text_at(l, row);
+	f.file = text_at(l, row);
 	return row->bad ? -EBADMSG : added(row, profile__add_frame(l->p, &f), id);
 }
 
@@ -306,7 +332,9 @@ static int on_gc(struct load *l, struct row *row)
 	gc.generation = row__i32(row);
 	gc.collected = row__i64(row);
 	gc.pause_ns = row__max(row, INT64_MAX);
-	if (row->bad || (l->n_rows && id <= l->last_gc))
+	gc.cnt = row__max(row, INT64_MAX);
+	gc.longest_ns = row__max(row, INT64_MAX);
+	if (row->bad || !gc.cnt || (l->n_rows && id <= l->last_gc))
 		return -EBADMSG;
 	l->last_gc = id;
 	err = profile__add_gc(l->p, &gc);
@@ -327,7 +355,8 @@ static int load_items(struct load *l)
 		{"SELECT id, tgid, container, start_time_ticks, command, python, interpreter,"
 		 " note, rss_bytes FROM process ORDER BY id",
 		 on_process},
-		{"SELECT id, kind, line, function, file FROM frame ORDER BY id", on_frame},
+		{"SELECT id, text FROM text ORDER BY id", on_text},
+		{"SELECT id, kind, line, function, file FROM place ORDER BY id", on_place},
 		{"SELECT id, parent, frame FROM node ORDER BY id", on_node},
 		{"SELECT id, process, tid, node, kind FROM cell ORDER BY id", on_cell},
 	};
@@ -360,7 +389,8 @@ static int load_times(struct load *l)
 	if (err)
 		return err;
 	snprintf(sql, sizeof(sql),
-		 "SELECT id, time_ns, process, tid, node, generation, collected, pause_ns FROM gc"
+		 "SELECT id, time_ns, process, tid, node, generation, collected, pause_ns,"
+		 " cnt, longest_ns FROM gc"
 		 " WHERE time_ns > %lld AND time_ns <= %lld ORDER BY id",
 		 (long long)from_ns, (long long)to_ns);
 	err = each_row(l, sql, on_gc);
@@ -402,10 +432,10 @@ static int check_schema(sqlite3 *db)
 		return recording_schema__errno(db, rc);
 	if (id != RECORDING_APPLICATION_ID)
 		return -EMEDIUMTYPE;
-	if (format > RECORDING_FORMAT)
-		return -EPROTONOSUPPORT;
 	if (format < 1)
 		return -EBADMSG;
+	if (format != RECORDING_FORMAT)
+		return -EPROTONOSUPPORT;
 	for (int i = 0; recording_tables[i]; i++) {
 		char sql[160];
 
@@ -557,7 +587,7 @@ static int ignore_change(uint32_t cell, const struct profile_sums *sums, void *a
 static int load_all(struct load *l)
 {
 	/* What was recorded within its own limits fits; the size of the file bounds the rest. */
-	const struct profile_limits limits = {UINT32_MAX, UINT32_MAX, UINT32_MAX};
+	const struct profile_limits limits = {UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX};
 	int err = profile__new(&limits, &l->p);
 
 	if (!err)
@@ -591,6 +621,8 @@ int recording__load(const char *path, uint64_t from_ns, uint64_t to_ns, struct p
 		err = load_all(&l);
 	sqlite3_close(l.db);
 	free(l.cells);
+	free(l.texts);
+	strings__free(&l.strings);
 	if (err) {
 		profile__free(l.p);
 		return err;

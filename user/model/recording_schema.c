@@ -8,6 +8,9 @@
  *   memory       usage and limit of each container over time (a row where it changed)
  *   collections  runs of the garbage collector, and where they were triggered
  *
+ * A text (function, file) is in table `text` once; view `frame` puts a place in the code together
+ * again. A row of `gc` is one collection, or, of a second with very many, the sum of `cnt` of them.
+ *
  * A sum of one second is a row of `delta`: (flush, cell) is its key, and the cell holds what never
  * changes, so a row costs about 18 bytes. Integers are 64 bits, signed; unsigned ones keep their
  * bits. Of limit_bytes -1 is no limit and 0 not known. Times are milliseconds since the first
@@ -19,9 +22,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-const char *const recording_tables[] = {"meta",	 "counter", "kind", "container", "process",
-					"frame", "node",    "cell", "flush",	 "delta",
-					"gc",	 "usage",   NULL};
+const char *const recording_tables[] = {"meta",	 "counter", "kind", "text",  "container",
+					"process", "place",   "node", "cell",  "flush",
+					"delta",	 "gc",	    "usage", NULL};
 
 #define BASE_TABLES                                                                                \
 	"CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;"              \
@@ -40,8 +43,12 @@ const char *const recording_tables[] = {"meta",	 "counter", "kind", "container",
 
 /* kind of frame: 0 Python, 1 native, 2 a reason instead of a frame (enum frame_kind). */
 #define STACK_TABLES                                                                               \
-	"CREATE TABLE frame(id INTEGER PRIMARY KEY, kind INTEGER NOT NULL, line INTEGER NOT NULL," \
-	" function TEXT NOT NULL, file TEXT NOT NULL);"                                            \
+	"CREATE TABLE text(id INTEGER PRIMARY KEY, text TEXT NOT NULL);"                           \
+	"CREATE TABLE place(id INTEGER PRIMARY KEY, kind INTEGER NOT NULL, line INTEGER NOT NULL," \
+	" function INTEGER NOT NULL, file INTEGER NOT NULL);"                                      \
+	"CREATE VIEW frame AS SELECT place.id, kind, line, name.text AS function,"                 \
+	" path.text AS file FROM place JOIN text AS name ON name.id = place.function"              \
+	" JOIN text AS path ON path.id = place.file;"                                              \
 	"CREATE TABLE node(id INTEGER PRIMARY KEY, parent INTEGER NOT NULL,"                       \
 	" frame INTEGER NOT NULL);"
 
@@ -55,7 +62,8 @@ const char *const recording_tables[] = {"meta",	 "counter", "kind", "container",
 	" PRIMARY KEY(flush, cell)) WITHOUT ROWID;"                                                \
 	"CREATE TABLE gc(id INTEGER PRIMARY KEY, time_ns INTEGER NOT NULL,"                        \
 	" process INTEGER NOT NULL, tid INTEGER NOT NULL, node INTEGER NOT NULL,"                  \
-	" generation INTEGER NOT NULL, collected INTEGER NOT NULL, pause_ns INTEGER NOT NULL);"    \
+	" generation INTEGER NOT NULL, collected INTEGER NOT NULL, pause_ns INTEGER NOT NULL,"     \
+	" cnt INTEGER NOT NULL, longest_ns INTEGER NOT NULL);"                                     \
 	"CREATE TABLE usage(time_ms INTEGER, container INTEGER, usage_bytes INTEGER NOT NULL,"     \
 	" limit_bytes INTEGER NOT NULL, PRIMARY KEY(time_ms, container)) WITHOUT ROWID;"
 
@@ -98,7 +106,8 @@ const char *const recording_tables[] = {"meta",	 "counter", "kind", "container",
 	" FROM usage JOIN container ON container.id = usage.container;"                            \
 	"CREATE VIEW collections AS SELECT time_ns / 1000000 AS time_ms,"                          \
 	" container.name AS container, process.tgid, gc.tid, generation, collected,"               \
-	" pause_ns / 1000.0 AS pause_us, frame.function, frame.file, frame.line"                   \
+	" pause_ns / 1000.0 AS pause_us, frame.function, frame.file, frame.line,"                  \
+	" gc.cnt AS runs, longest_ns / 1000.0 AS longest_us"                                       \
 	" FROM gc JOIN process ON process.id = gc.process"                                         \
 	" LEFT JOIN container ON container.id = process.container"                                 \
 	" LEFT JOIN node ON node.id = gc.node LEFT JOIN frame ON frame.id = node.frame;"

@@ -18,12 +18,12 @@ void facts__gc(const struct selection *s, struct facts_gc ret[FACTS_GENERATIONS]
 
 		if (!s->wanted[select__container(s, gc->process)])
 			continue;
-		sum->cnt++;
+		sum->cnt += gc->cnt;
 		sum->pause_ns += gc->pause_ns;
-		if (gc->pause_ns > sum->longest_ns)
-			sum->longest_ns = gc->pause_ns;
+		if (gc->longest_ns > sum->longest_ns)
+			sum->longest_ns = gc->longest_ns;
 		if (gc->collected < 0)
-			sum->collected_unknown_cnt++;
+			sum->collected_unknown_cnt += gc->cnt;
 		else
 			sum->collected += (uint64_t)gc->collected;
 	}
