@@ -61,15 +61,18 @@ def stacks_off(result):
 
 
 def blocks(start, orders):
-    """{"made", "live", "allocated"}: blocks that live by the runtime's own count, by the recording's, and allocated."""
+    """{"made", "live", "allocated", "unknown_freed"}: blocks that live by the runtime's own count, by the recording's, that
+    were allocated, and those freed that were there before."""
     with recording(start, "blocks.py", "exact") as (target, recorder):
         for order in orders:
             truth = target.ask(order)
         recorder.stop().succeeded()
         live, allocated = [sum(row["count"] for row in tool.lines(recorder.file, *view))
                            for view in ([], ["--view", "alloc"])]
+        unknown = rows(recorder.file, "SELECT value FROM counter WHERE name = 'free_of_unknown_block'")
         said = notes(recorder.file)
-    return {"made": truth["blocks"] - truth["before"], "live": live, "allocated": allocated, "notes": said}
+    return {"made": truth["blocks"] - truth["before"], "live": live, "allocated": allocated, "notes": said,
+            "unknown_freed": sum(value for value, in unknown)}
 
 
 def leak(start, count, block_bytes):
