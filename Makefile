@@ -58,7 +58,7 @@ $(BUILD)/user/%.inc: user/%
 $(BUILD)/user/views/flamegraph.o: $(BUILD)/user/views/flamegraph.css.inc $(BUILD)/user/views/flamegraph.js.inc
 
 # Only the session module includes the skeleton.
-$(BUILD)/user/capture/session.o: $(SKEL)
+$(patsubst %.c,$(BUILD)/%.o,$(wildcard user/capture/session*.c)): $(SKEL)
 
 $(BUILD)/bpf/%.bpf.o: bpf/%.bpf.c vmlinux/$(ARCH)/vmlinux.h | deps
 	$(call say,BPF,$<)
@@ -110,6 +110,9 @@ check-vm: ## run the tool in virtual machines with Debian's kernels (VM_KERNELS=
 bench: all ## measure what tracing costs, print tables, write build/bench.json (root; BENCH=quick: under 3 minutes)
 	$(Q)tools/bench $(if $(BENCH),--$(BENCH))
 
+matrix: all ## measure what each signal sees on every interpreter, print the table, write build/matrix.json (root)
+	$(Q)tools/matrix
+
 clean: ## remove everything made
 	rm -rf $(BUILD) pymemscope
 
@@ -117,6 +120,6 @@ help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
 	@printf '\n  V=1 shows commands, SAN=address,undefined adds sanitizers, ARCH= picks vmlinux/ARCH\n'
 
-.PHONY: all unit deps check demo check-vm bench clean help
+.PHONY: all unit deps check demo check-vm bench matrix clean help
 
 -include $(USER_OBJ:.o=.d) $(BPF_OBJ:.o=.d) $(UNIT:=.d) $(wildcard $(BUILD)/tests/vm/*.d)

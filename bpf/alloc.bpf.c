@@ -220,19 +220,16 @@ struct {
 } site_specs SEC(".maps");
 
 /* An inlined allocation: its block is known already, or waits in `pending`. */
-static __noinline int enter_inlined(const struct site_spec *spec, __u64 bytes, __u64 old, __u64 sp,
-				    __u32 attach_id)
+static __noinline int enter_inlined(const struct site_spec *spec, __u64 stack_id, __u64 bytes, __u64 old, __u64 sp)
 {
 	__u64 pid_tgid = bpf_get_current_pid_tgid();
-	struct target *t = target_at(SIGNAL_EXACT, attach_id);
-	struct pending p = { .bytes = bytes, .old = old, .sp = sp + INLINED_FRAME_SLACK };
-	struct block_value block = { .bytes = bytes };
+	struct target *t = target_for(SIGNAL_EXACT);
+	struct pending p = { .stack_id = stack_id, .bytes = bytes, .old = old, .sp = sp + INLINED_FRAME_SLACK };
+	struct block_value block = { .stack_id = stack_id, .bytes = bytes };
 	__u64 addr;
 
 	if (!t || !spec)
 		return 0;
-	counter_add(CTR_EVENTS, 1);
-	block.stack_id = p.stack_id = stack_of_current(t);
 	addr = old ? 0 : next_block(spec, t->runtime, bytes);
 	if (addr) {
 		remember_block(t, addr, &block);
@@ -248,11 +245,10 @@ static __noinline int enter_inlined(const struct site_spec *spec, __u64 bytes, _
  * pymalloc_realloc: a block of a pool stays when it is shrunk by less than a quarter; else the body calls
  * _PyObject_Malloc and _PyObject_Free, whose own probes count that. What is not in a pool goes to the raw allocator.
  */
-static __noinline int resize_inlined(const struct site_spec *spec, __u64 old, __u64 bytes, __u64 sp,
-				     __u32 attach_id)
+static __noinline int resize_inlined(const struct site_spec *spec, __u64 stack_id, __u64 old, __u64 bytes, __u64 sp)
 {
-	struct target *t = target_at(SIGNAL_EXACT, attach_id);
-	struct block_value *known, block;
+	struct block_value *known, block = { .stack_id = stack_id, .bytes = bytes };
+	struct target *t = target_for(SIGNAL_EXACT);
 	struct block_key key = { .addr = old };
 	__u64 room;
 
@@ -261,37 +257,46 @@ static __noinline int resize_inlined(const struct site_spec *spec, __u64 old, __
 	key.proc_id = t->proc_id;
 	known = bpf_map_lookup_elem(&live, &key);
 	if (!known || !known->bytes || known->bytes > PYMALLOC_MAX_BYTES)
-		return enter_inlined(spec, bytes, old, sp, attach_id);
+		return enter_inlined(spec, stack_id, bytes, old, sp);
 	room = (known->bytes + 15) & ~15ull;
 	if (bytes > room || 4 * bytes <= 3 * room)
 		return 0;
-	counter_add(CTR_EVENTS, 1);
-	block.stack_id = stack_of_current(t);
-	block.bytes = bytes;
 	forget_block(t, old);
 	remember_block(t, old, &block);
 	return 0;
 }
 
+/*
+ * The stack is walked here, before anything else is kept on our own stack: all functions on the way share 512 bytes of it,
+ * and the walk takes most.
+ */
 static __always_inline int at_guard(struct pt_regs *ctx, union site_cookie c)
 {
 	__u32 n = (__u32)c.arg_value;
 	const struct site_spec *spec = bpf_map_lookup_elem(&site_specs, &n);
-	__u64 first = 0, second = 0;
+	__u64 first = 0, second = 0, stack_id;
+	struct target *t;
 
 	if (!spec || !(FLAGS(ctx) & ZERO_FLAG))
 		return 0;
 	if (!site_arg_value(ctx, &spec->arg[0], &first) || !site_arg_value(ctx, &spec->arg[1], &second))
 		return 0;
+	if (spec->function == PROBE_FREE)
+		return release(first, c.attach_id);
+	t = target_at(SIGNAL_EXACT, c.attach_id);
+	if (!t)
+		return 0;
+	counter_add(CTR_EVENTS, 1);
+	stack_id = stack_of_current(t);
 	switch (spec->function) {
 	case PROBE_MALLOC:
-		return enter_inlined(spec, first, 0, PT_REGS_SP(ctx), c.attach_id);
+		return enter_inlined(spec, stack_id, first, 0, PT_REGS_SP(ctx));
 	case PROBE_CALLOC:
-		return enter_inlined(spec, first * second, 0, PT_REGS_SP(ctx), c.attach_id);
+		return enter_inlined(spec, stack_id, first * second, 0, PT_REGS_SP(ctx));
 	case PROBE_REALLOC:
-		return resize_inlined(spec, first, second, PT_REGS_SP(ctx), c.attach_id);
+		return resize_inlined(spec, stack_id, first, second, PT_REGS_SP(ctx));
 	default:
-		return release(first, c.attach_id);
+		return 0;
 	}
 }
 

@@ -124,13 +124,20 @@ static __always_inline bool charge_gain(const struct target *t, struct fault_sta
 }
 
 /*
+ * A function of its own, because its stack must not count for the walk that comes after it.
+ *
  * A write brings a page in even when nothing was gained: a page shared since a fork was copied, or as much and more was
  * given back since.
  */
-static __always_inline void charge_last(const struct target *t, struct fault_state *f, const __s64 rss[RSS_KINDS])
+static __noinline void charge_last(const struct target *t, struct fault_state *f, const __s64 *rss)
 {
-	bool anon = charge_gain(t, f, 0, rss[0]), file = charge_gain(t, f, 1, rss[1]);
-	bool shmem = charge_gain(t, f, 2, rss[2]);
+	bool anon, file, shmem;
+
+	if (!t || !f || !rss)
+		return;
+	anon = charge_gain(t, f, 0, rss[0]);
+	file = charge_gain(t, f, 1, rss[1]);
+	shmem = charge_gain(t, f, 2, rss[2]);
 
 	if (anon || file || shmem || !f->write)
 		return;
@@ -158,12 +165,23 @@ static __always_inline bool faults_disabled(void)
 	return has_task_btf() && bpf_get_current_task_btf()->pagefault_disabled;
 }
 
+static __always_inline void look_at_fault(struct target *t, __u64 addr, __u64 write)
+{
+	struct fault_state *f = fault_state_of(bpf_get_current_pid_tgid() >> 32);
+	__s64 rss[RSS_KINDS];
+
+	if (!f || read_rss((struct task_struct *)bpf_get_current_task(), rss))
+		return;
+	charge_last(t, f, rss);
+	f->stack_id = stack_of_current(t);
+	f->page = addr / 4096;
+	f->write = write;
+}
+
 static __noinline int on_fault(__u64 addr, __u64 write)
 {
-	struct task_struct *task;
-	struct fault_state *f;
-	__s64 rss[RSS_KINDS];
 	struct target *t;
+	__u64 begin;
 
 	/* Cheapest first: this runs for every process of the host. */
 	if (!page_sampled(addr / 4096))
@@ -171,15 +189,10 @@ static __noinline int on_fault(__u64 addr, __u64 write)
 	t = target_for(SIGNAL_RESIDENT);
 	if (!t || faults_disabled())
 		return 0;
-	task = (struct task_struct *)bpf_get_current_task();
+	begin = bpf_ktime_get_ns();
 	counter_add(CTR_EVENTS, 1);
-	f = fault_state_of(bpf_get_current_pid_tgid() >> 32);
-	if (!f || read_rss(task, rss))
-		return 0;
-	charge_last(t, f, rss);
-	f->stack_id = stack_of_current(t);
-	f->page = addr / 4096;
-	f->write = write;
+	look_at_fault(t, addr, write);
+	counter_add(CTR_FAULT_NS, bpf_ktime_get_ns() - begin);
 	return 0;
 }
 

@@ -4,18 +4,35 @@
  *
  * Where it hooks: the collector's own function (gc_collect_main(tstate, generation, ...), Modules/gcmodule.c 3.8-3.12,
  * Python/gc.c from 3.13) at entry and return; or the USDT probes gc__start(generation) and gc__done(collected)
- * (Include/pydtrace.d) where the build has them. A collection does not nest in one thread: a finaliser that calls
- * gc.collect() returns at once, because gcstate->collecting is set.
+ * (Include/pydtrace.d) where the build has them.
+ *
+ * The runtime's own statistics, read at entry and at return, tell what the arguments don't: 3.13 chooses the generation of
+ * an automatic collection inside; clones of 3.8's collect() have lost it; a collection that did not take place changes
+ * nothing (a finaliser that calls gc.collect(): from 3.13 on it is turned away inside the function, while the outer
+ * collection runs). USDT's gc__done stands before the statistics are brought up to date, and its gc__start behind all that:
+ * they need no help.
  */
 #include "stack.bpf.h"
 
 #include <bpf/usdt.bpf.h>
+
+#define GENERATIONS 3
+
+/* struct gc_generation_stats, Include/internal/pycore_gc.h */
+struct gc_stats {
+	__s64 collections;
+	__s64 collected;
+	__s64 uncollectable;
+};
 
 struct gc_run {
 	__u64 stack_id;
 	__u64 start_ns;
 	__s32 generation;
 	__u32 pad;
+	__u64 sp;
+	__u64 stats_at; /* 0: not known */
+	struct gc_stats stats[GENERATIONS];
 };
 
 struct {
@@ -25,49 +42,120 @@ struct {
 	__type(value, struct gc_run);
 } gc_runs SEC(".maps");
 
-static __noinline int gc_enter(__s64 generation, __u32 attach_id)
+/* Where this thread's interpreter keeps its statistics, or 0. */
+static __noinline __u64 gc_stats_of_current(struct target *t)
 {
-	__u64 pid_tgid = bpf_get_current_pid_tgid();
-	struct target *t = target_at(SIGNAL_GC, attach_id);
-	struct gc_run run = { .generation = -1 };
+	const struct py_walk *w;
+	__u64 tstate, interp;
+	__u32 slot;
 
 	if (!t)
 		return 0;
+	slot = t->interp;
+	w = bpf_map_lookup_elem(&interpreters, &slot);
+	if (!w || w->gc_stats == PY_WALK_NONE)
+		return 0;
+	if (w->tstate_interp == PY_WALK_NONE)
+		return t->runtime + w->gc_stats;
+	if (current_tstate(w, t, &tstate) != STACK_COMPLETE ||
+	    !read_user(&interp, sizeof(interp), tstate + w->tstate_interp) || !interp)
+		return 0;
+	return interp + w->gc_stats;
+}
+
+/* The generation whose count changed since the run began: then *gained is what it brought. -1: none. */
+static __noinline int gc_generation_of(const struct gc_run *run, struct gc_stats *gained)
+{
+	struct gc_stats now[GENERATIONS];
+	int i;
+
+	if (!run || !gained || !read_user(now, sizeof(now), run->stats_at))
+		return -1;
+	for (i = 0; i < GENERATIONS; i++) {
+		gained->collections = now[i].collections - run->stats[i].collections;
+		if (gained->collections) {
+			gained->collected = now[i].collected - run->stats[i].collected;
+			gained->uncollectable = now[i].uncollectable - run->stats[i].uncollectable;
+			return i;
+		}
+	}
+	return -1;
+}
+
+/* A call inside a collection of the same thread. One whose return was missed is no collection that still runs. */
+static __always_inline bool gc_is_nested(const struct gc_run *outer, __u64 sp)
+{
+	struct gc_stats gained;
+
+	return outer && sp < outer->sp && outer->stats_at && gc_generation_of(outer, &gained) < 0;
+}
+
+static __noinline int gc_enter(__s64 generation, __u32 attach_id, __u64 sp)
+{
+	__u64 pid_tgid = bpf_get_current_pid_tgid();
+	struct target *t = target_at(SIGNAL_GC, attach_id);
+	static const struct gc_run none;
+	struct gc_run *run;
+
+	if (!t || gc_is_nested(bpf_map_lookup_elem(&gc_runs, &pid_tgid), sp))
+		return 0;
 	counter_add(CTR_EVENTS, 1);
-	if (generation >= 0 && generation <= 2)
-		run.generation = generation;
-	run.stack_id = stack_of_current(t);
-	run.start_ns = bpf_ktime_get_ns();
-	bpf_map_update_elem(&gc_runs, &pid_tgid, &run, BPF_ANY);
+	bpf_map_update_elem(&gc_runs, &pid_tgid, &none, BPF_ANY);
+	run = bpf_map_lookup_elem(&gc_runs, &pid_tgid);
+	if (!run)
+		return 0;
+	run->generation = generation >= 0 && generation < GENERATIONS ? generation : -1;
+	run->sp = sp;
+	run->stats_at = gc_stats_of_current(t);
+	if (run->stats_at && bpf_probe_read_user(run->stats, sizeof(run->stats), (const void *)run->stats_at))
+		run->stats_at = 0;
+	run->stack_id = stack_of_current(t);
+	run->start_ns = bpf_ktime_get_ns();
 	return 0;
 }
 
-static __noinline int gc_leave(__s64 collected)
+static __always_inline void gc_send(const struct target *t, const struct gc_run *run, __u64 now, __s64 collected)
+{
+	struct rec_gc *rec = bpf_ringbuf_reserve(&ring, sizeof(*rec), 0);
+
+	if (!rec) {
+		counter_add(CTR_RING_FULL_GC, 1);
+		return;
+	}
+	rec->hdr.kind = REC_GC;
+	rec->hdr.len = sizeof(*rec);
+	rec->hdr.tgid = bpf_get_current_pid_tgid() >> 32;
+	rec->hdr.time_ns = now;
+	rec->stack_id = run->stack_id;
+	rec->pause_ns = now - run->start_ns;
+	rec->collected = collected;
+	rec->proc_id = t->proc_id;
+	rec->tid = (__u32)bpf_get_current_pid_tgid();
+	rec->generation = run->generation;
+	rec->pad = 0;
+	bpf_ringbuf_submit(rec, BPF_RB_NO_WAKEUP); /* waking a reader costs the pause 10 us */
+}
+
+/* counted: the runtime's statistics have this run already. */
+static __noinline int gc_leave(__s64 collected, __u64 sp, bool counted)
 {
 	__u64 now = bpf_ktime_get_ns(), pid_tgid = bpf_get_current_pid_tgid();
 	struct target *t = target_for(SIGNAL_GC);
+	struct gc_stats gained;
 	struct gc_run *run;
-	struct rec_gc *rec;
+	int generation;
 
 	run = bpf_map_lookup_elem(&gc_runs, &pid_tgid);
-	if (!t || !run)
+	if (!t || !run || (counted && sp < run->sp))
 		return 0;
-	rec = bpf_ringbuf_reserve(&ring, sizeof(*rec), 0);
-	if (rec) {
-		rec->hdr.kind = REC_GC;
-		rec->hdr.len = sizeof(*rec);
-		rec->hdr.tgid = pid_tgid >> 32;
-		rec->hdr.time_ns = now;
-		rec->stack_id = run->stack_id;
-		rec->pause_ns = now - run->start_ns;
-		rec->collected = collected;
-		rec->proc_id = t->proc_id;
-		rec->tid = (__u32)pid_tgid;
-		rec->generation = run->generation;
-		rec->pad = 0;
-		bpf_ringbuf_submit(rec, 0);
+	if (counted && run->stats_at) {
+		generation = gc_generation_of(run, &gained);
+		if (generation >= 0) {
+			run->generation = generation;
+			gc_send(t, run, now, gained.collected);
+		}
 	} else {
-		counter_add(CTR_RING_FULL_GC, 1);
+		gc_send(t, run, now, collected);
 	}
 	bpf_map_delete_elem(&gc_runs, &pid_tgid);
 	return 0;
@@ -104,31 +192,31 @@ int gc_site(struct pt_regs *ctx)
 
 	switch (c.kind) {
 	case PROBE_GC:
-		return gc_enter(c.args_unknown ? -1 : (__s32)PT_REGS_PARM2(ctx), c.attach_id);
+		return gc_enter(c.args_unknown ? -1 : (__s32)PT_REGS_PARM2(ctx), c.attach_id, PT_REGS_SP(ctx));
 	case PROBE_GC_USDT:
-		return gc_enter((__s32)usdt_arg(ctx, c.raw), c.attach_id);
+		return gc_enter((__s32)usdt_arg(ctx, c.raw), c.attach_id, PT_REGS_SP(ctx));
 	default:
-		return gc_leave(usdt_arg(ctx, c.raw));
+		return gc_leave(usdt_arg(ctx, c.raw), PT_REGS_SP(ctx), false);
 	}
 }
 
 SEC("uprobe")
 int gc_entry(struct pt_regs *ctx)
 {
-	return gc_enter((__s32)PT_REGS_PARM2(ctx), 0);
+	return gc_enter((__s32)PT_REGS_PARM2(ctx), 0, PT_REGS_SP(ctx));
 }
 
 /* A clone whose arguments the compiler dropped or moved: which register holds the generation is not known. */
 SEC("uprobe")
 int gc_entry_clone(struct pt_regs *ctx)
 {
-	return gc_enter(-1, 0);
+	return gc_enter(-1, 0, PT_REGS_SP(ctx));
 }
 
 SEC("uretprobe")
 int gc_return(struct pt_regs *ctx)
 {
-	return gc_leave(PT_REGS_RC(ctx));
+	return gc_leave(PT_REGS_RC(ctx), PT_REGS_SP(ctx), true);
 }
 
 SEC("usdt")
@@ -137,7 +225,7 @@ int gc_usdt_start(struct pt_regs *ctx)
 	long generation = -1;
 
 	bpf_usdt_arg(ctx, 0, &generation);
-	return gc_enter((__s32)generation, 0);
+	return gc_enter((__s32)generation, 0, PT_REGS_SP(ctx));
 }
 
 SEC("usdt")
@@ -146,5 +234,5 @@ int gc_usdt_done(struct pt_regs *ctx)
 	long collected = -1;
 
 	bpf_usdt_arg(ctx, 0, &collected);
-	return gc_leave(collected);
+	return gc_leave(collected, PT_REGS_SP(ctx), false);
 }

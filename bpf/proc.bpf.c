@@ -18,11 +18,23 @@ __u32 hold_tgid = 0;
 
 __u32 forked_cnt = 0;
 
-/* Distinct while pids are; a number that comes round again within 512 forks is told apart by the count. */
+/* Distinct among the living, for tgids are; one that comes round is told apart by the count (PROC_ID_FORKED). */
 static __always_inline __u32 forked_proc_id(__u32 tgid)
 {
 	__sync_fetch_and_add(&forked_cnt, 1);
 	return PROC_ID_FORKED | (forked_cnt & 0x1ff) << 22 | (tgid & 0x3fffff);
+}
+
+/*
+ * CPU time of a process of which only this thread is left, ns. The signal struct has the sum of the threads that were
+ * released (kernel/exit.c, __exit_signal); a leader that ended before other threads is released after them.
+ */
+static __always_inline __u64 cpu_ns_of(struct task_struct *task)
+{
+	__u64 ns = BPF_CORE_READ(task, signal, sum_sched_runtime) + BPF_CORE_READ(task, se.sum_exec_runtime);
+	struct task_struct *leader = BPF_CORE_READ(task, group_leader);
+
+	return leader == task ? ns : ns + BPF_CORE_READ(leader, se.sum_exec_runtime);
 }
 
 static __always_inline bool send_proc(__u16 kind, struct task_struct *task, __u32 proc_id, __u32 parent_tgid,
@@ -43,6 +55,7 @@ static __always_inline bool send_proc(__u16 kind, struct task_struct *task, __u3
 	rec->parent_tgid = parent_tgid;
 	rec->parent_proc_id = parent_proc_id;
 	rec->exit_code = exit_code;
+	rec->cpu_ns = kind == REC_EXIT || kind == REC_EXEC ? cpu_ns_of(task) : 0;
 	bpf_ringbuf_submit(rec, BPF_RB_FORCE_WAKEUP);
 	return true;
 }

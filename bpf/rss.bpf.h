@@ -120,12 +120,12 @@ static __always_inline __s64 rss_old(struct task_struct *task, struct mm_struct 
 	return shared + own;
 }
 
-/* Pages of a task's resident set: anonymous, file, shmem. */
-static __always_inline int read_rss(struct task_struct *task, __s64 rss[RSS_KINDS])
+/* Pages of a task's resident set: anonymous, file, shmem (RSS_KINDS). A function of its own: see charge_last. */
+static __noinline int read_rss(struct task_struct *task, __s64 *rss)
 {
 	struct mm_struct *mm = BPF_CORE_READ(task, mm);
 
-	if (!mm)
+	if (!mm || !rss)
 		return -1;
 	if (bpf_core_type_exists(struct mm_rss_stat___old)) {
 		rss[0] = rss_old(task, mm, MEMBER_ANON);

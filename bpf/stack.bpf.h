@@ -6,7 +6,8 @@
  *
  * The thread state is found as pthread_getspecific would (CPython's autoTSSkey): the slot of the key in the thread's
  * control block. glibc nptl/pthread_getspecific.c and struct pthread: specific_1stblock at 0x310 on x86-64 (unchanged
- * since 2.11), 32 keys of {seq, data} a block, block pointers at 0x510.
+ * since 2.11), 32 keys of {seq, data} a block, block pointers at 0x510. 3.15 has no key: there the code of an executable
+ * tells where its thread-local variable is (user/python/decode_thread.c).
  *
  * Truth of the frame chain: Include/internal/pycore_frame.h of each version; offsets come from user space (py_walk).
  *
@@ -84,18 +85,33 @@ static __always_inline __u64 tss_slot(__u64 tp, __u32 key)
 	return block + key % GLIBC_TSD_BLOCK_KEYS * 16 + 8;
 }
 
+/* The current thread's PyThreadState; enum stack_status says why there is none. */
+static __always_inline __u32 current_tstate(const struct py_walk *w, struct target *t, __u64 *ret)
+{
+	__u64 slot;
+	int key;
+
+	if (w->tstate_tls) {
+		slot = thread_pointer() + w->tstate_tls;
+	} else {
+		key = tss_key_of(w, t);
+		if (key < 0)
+			return STACK_STARTING;
+		slot = tss_slot(thread_pointer(), key);
+	}
+	if (!slot || !read_user(ret, sizeof(*ret), slot) || !*ret)
+		return STACK_NO_THREAD_STATE;
+	return STACK_COMPLETE;
+}
+
 /* First (leaf) frame of the current thread; enum stack_status says why there is none. */
 static __always_inline __u32 first_frame(const struct py_walk *w, struct target *t, __u64 *frame)
 {
-	__u64 slot, tstate = 0;
-	int key;
+	__u64 tstate = 0;
+	__u32 status = current_tstate(w, t, &tstate);
 
-	key = tss_key_of(w, t);
-	if (key < 0)
-		return STACK_STARTING;
-	slot = tss_slot(thread_pointer(), key);
-	if (!slot || !read_user(&tstate, sizeof(tstate), slot) || !tstate)
-		return STACK_NO_THREAD_STATE;
+	if (status != STACK_COMPLETE)
+		return status;
 	if (!read_user(frame, sizeof(*frame), tstate + w->tstate_frame))
 		return STACK_UNREADABLE_THREAD;
 	if (w->frame_kind == PY_FRAME_CFRAME) {

@@ -52,7 +52,17 @@ struct py_walk {
 	 */
 	__u32 code_filename;
 	__u32 frame_shape; /* enum py_frame_shape */
+	/* 3.15: where the variable _Py_tss_tstate is from the thread pointer; 0: tss_key tells the thread state */
+	__s32 tstate_tls;
+	/*
+	 * The collector's struct gc_generation_stats[3]: so far into what PyThreadState's word tstate_interp points to. 3.8 has
+	 * one for all interpreters: gc_stats is an offset into _PyRuntime then, and tstate_interp is PY_WALK_NONE. gc_stats
+	 * is PY_WALK_NONE where they are kept otherwise.
+	 */
+	__u32 tstate_interp;
+	__u32 gc_stats;
 };
+#define PY_WALK_NONE 0xffffffffu /* PY_NO_FIELD of the table */
 
 /* One step of the hash behind stack ids and code checks. Both sides use it; the constant is 2^64 / golden ratio. */
 #define PY_HASH_STEP(h, x) (((h) ^ (x)) * 0x9E3779B97F4A7C15ull ^ (((h) ^ (x)) * 0x9E3779B97F4A7C15ull >> 29))

@@ -138,8 +138,9 @@ struct rec_proc {
 	__u32 parent_tgid; /* REC_FORK */
 	__u32 parent_proc_id; /* REC_FORK */
 	__s32 exit_code; /* REC_EXIT, as in wait(2) */
+	__u64 cpu_ns; /* REC_EXIT, REC_EXEC: CPU time that the process used since its fork */
 };
-_Static_assert(sizeof(struct rec_proc) == 40, "rec_proc");
+_Static_assert(sizeof(struct rec_proc) == 48, "rec_proc");
 
 /* Map `counts`: what happened under one stack since user space read it last. */
 struct count_key {
@@ -199,7 +200,7 @@ enum signal {
  * the kernel side at fork; what the kernel side changes later is said.
  */
 struct target {
-	__u32 proc_id; /* number of this process in this session, never reused; 0 is none */
+	__u32 proc_id; /* number of this process in this session; 0 is none */
 	__u32 interp; /* index into the map `interpreters`; INTERP_NONE: not Python */
 	__u32 signals; /* bit per enum signal */
 	__s32 tss_key; /* pthread key of the thread state, read at the first event; -1: not yet known */
@@ -215,10 +216,14 @@ struct target {
 };
 _Static_assert(sizeof(struct target) == 56, "target");
 #define INTERP_NONE 0xffffffffu
-/* proc_ids that the kernel hands out at fork have this bit set; user space's do not. */
+/*
+ * proc_ids that the kernel side hands out at fork have this bit set; user space's do not, and are never reused. One handed
+ * out at fork is made of tgid and count of forks modulo 512: it can come round only when the tgid does, and then one time
+ * in 512.
+ */
 #define PROC_ID_FORKED 0x80000000u
 
-/* Map `counters`, per CPU: every loss and every surprise has one. Names for people: user/capture/counters.c. */
+/* Map `counters`, per CPU: every loss and every surprise has one. Names for people: user/capture/event.c. */
 enum counter {
 	CTR_EVENTS = 0, /* probe hits counted */
 	CTR_RING_FULL_STACK, /* stack record dropped: the ring was full */
@@ -233,6 +238,7 @@ enum counter {
 	CTR_ALLOC_FAILED, /* allocator returned null */
 	CTR_PAGES_FULL, /* page charged but not followed: `pages` was full */
 	CTR_RING_FULL_CODE, /* code object not sent: user space will read it from the process if it can */
+	CTR_FAULT_NS, /* time spent on page faults of targets, ns; the programs also run, shortly, for everybody else's */
 	CTR_EXACT_BYTES, /* bytes the exact signal saw allocated, to check the totals by */
 	CTR_STACK_STATUS, /* first of STACK_STATUS_MAX counters, one per enum stack_status */
 	CTR_MAX = CTR_STACK_STATUS + STACK_STATUS_MAX,

@@ -9,12 +9,13 @@ here=$(cd "$(dirname "$0")" && pwd)
 pythons=$here/../build/pythons
 
 fetch() {
-	suite=$1 version=$2 ffi=$3
+	suite=$1 version=$2
 	root=$pythons/$suite-$version
-	if [ ! -e "$root/complete" ] && [ -z "${OFFLINE-}" ]; then
-		"$here/../tools/debian-fetch.sh" "$suite" "python$version-minimal" "libpython$version-minimal" \
-			"libpython$version-stdlib" libc6 libgcc-s1 zlib1g libexpat1 "$ffi" -d "$root" >&2 &&
-			: >"$root/complete"
+	shift 2
+	packages="python$version-minimal libpython$version-minimal libpython$version-stdlib libc6 libgcc-s1 zlib1g libexpat1 $*"
+	if [ "$(cat "$root/complete" 2>/dev/null)" != "$packages" ] && [ -z "${OFFLINE-}" ]; then
+		# shellcheck disable=SC2086 # a list of names
+		"$here/../tools/debian-fetch.sh" "$suite" $packages -d "$root" >&2 && echo "$packages" >"$root/complete"
 	fi
 	[ -e "$root/complete" ] || return 0
 	root=$(cd "$root" && pwd)
@@ -42,4 +43,4 @@ done
 fetch bullseye 3.9 libffi7
 fetch trixie 3.13 libffi8
 fetch sid 3.14 libffi8
-fetch sid 3.15 libffi8
+fetch sid 3.15 libffi8 libzstd1

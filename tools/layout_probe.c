@@ -108,9 +108,31 @@ static void print_tss_key(void)
 #endif
 }
 
+static void print_walk_of_gc(void)
+{
+#if PY_VERSION_HEX >= 0x030f0000
+	NONE(walk.gc_stats);
+#elif PY_VERSION_HEX >= 0x03090000
+	AT(walk.gc_stats, PyInterpreterState, gc.generation_stats);
+#else
+	AT(walk.gc_stats, _PyRuntimeState, gc.generation_stats);
+#endif
+#if PY_VERSION_HEX >= 0x03090000
+	AT(walk.tstate_interp, PyThreadState, interp);
+#else
+	NONE(walk.tstate_interp);
+#endif
+#if PY_VERSION_HEX < 0x030f0000
+	/* bpf/gc.bpf.c, struct gc_stats */
+	_Static_assert(sizeof(struct gc_generation_stats) == 24, "gc_generation_stats");
+	_Static_assert(offsetof(struct gc_generation_stats, collected) == 8, "gc_generation_stats");
+#endif
+}
+
 static void print_walk(void)
 {
 	print_tss_key();
+	print_walk_of_gc();
 	AT(walk.code_filename, PyCodeObject, CHECK_WORDS);
 #if PY_VERSION_HEX >= 0x030d0000
 	NUMBER(walk.frame_kind, 2);

@@ -12,6 +12,7 @@
 #include "capture/session.h"
 #include "cmd.h"
 #include "containers/cgroup.h"
+#include "python/coverage.h"
 #include "python/interp.h"
 #include "system/proc.h"
 #include "system/uprobe_multi.h"
@@ -84,15 +85,14 @@ static void show_inner_sites(const struct probe_site *sites, size_t n, enum prob
 		    PROBE_COST_STEPPED_NS / 1000, PROBE_COST_STEPPED_NS % 1000 / 10);
 }
 
-static void show_coverage(const struct interp *in, const struct probe_sites_info *info)
+static void show_coverage(const struct probe_site *sites, size_t n, const struct probe_sites_info *info)
 {
-	if (info->inlined)
-		say("coverage", "exact: the functions that allocate and all %u places where they were inlined; "
-		    "%u comparisons not understood", info->guards, info->unclear);
-	else
-		say("coverage", "%s", in->stripped ?
-		    "exact: not measured; a stripped (PGO) build inlines its allocator, and the public functions see a small part" :
-		    "exact: the public functions; not measured");
+	char text[COVERAGE_TEXT_BYTES];
+
+	coverage__tell(SIGNAL_EXACT, sites, n, info, text);
+	say("coverage", "%s", text);
+	coverage__tell(SIGNAL_GC, sites, n, info, text);
+	say("", "%s", text);
 }
 
 static void show_sites(const struct interp *in)
@@ -117,7 +117,7 @@ static void show_sites(const struct interp *in)
 	}
 	show_inner_sites(sites, n, PROBE_GUARD);
 	show_inner_sites(sites, n, PROBE_RAW_RETURN);
-	show_coverage(in, &info);
+	show_coverage(sites, n, &info);
 	elf_file__free(f);
 	free(sites);
 }

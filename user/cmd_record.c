@@ -26,6 +26,8 @@
 /* How often followed pages are looked up, and how long a poll may sleep. */
 #define SWEEP_NS (10 * SECOND_NS)
 #define POLL_MS 100
+/* Of less CPU time, no share is told: /proc counts in ticks of 10 ms. */
+#define MIN_CPU_NS 20000000ull
 
 struct record {
 	/* options */
@@ -367,18 +369,29 @@ static void save_counters(struct record *r)
 	profile__set_meta(r->deps.profile, "duration_ns", text);
 }
 
-static void show_progress(struct record *r, uint64_t now)
+/* What our programs cost; "-" where the targets have used too little CPU time to tell. */
+static const char *cost_text(const struct record *r, char *buf, size_t len)
 {
-	uint64_t events = session__counter(r->session, CTR_EVENTS);
-	uint64_t cpu = tracker__cpu_ns(r->tracker);
-	double seconds = (double)(now - r->last_ns) / SECOND_NS;
+	uint64_t cpu_ns = tracker__cpu_ns(r->tracker);
 	struct session_cost cost;
 
 	session__cost(r->session, &cost);
+	if (cpu_ns < MIN_CPU_NS)
+		return "-";
+	snprintf(buf, len, "%.2f %%", 100.0 * cost.run_ns / cpu_ns);
+	return buf;
+}
+
+static void show_progress(struct record *r, uint64_t now)
+{
+	uint64_t events = session__counter(r->session, CTR_EVENTS);
+	double seconds = (double)(now - r->last_ns) / SECOND_NS;
+	char cost[32];
+
 	if (isatty(STDERR_FILENO))
-		fprintf(stderr, "\r\033[K%5.0f s  %.0f events/s  %llu dropped  programs %.2f %% of the targets' CPU",
+		fprintf(stderr, "\r\033[K%5.0f s  %.0f events/s  %llu dropped  programs %s of the targets' CPU",
 			(double)(now - r->begin_ns) / SECOND_NS, (events - r->last_events) / (seconds > 0 ? seconds : 1),
-			(unsigned long long)dropped(r->session), cpu ? 100.0 * cost.run_ns / cpu : 0.0);
+			(unsigned long long)dropped(r->session), cost_text(r, cost, sizeof(cost)));
 	r->last_events = events;
 }
 
@@ -466,15 +479,12 @@ static int loop(struct record *r)
 static void summarize(struct record *r)
 {
 	struct report_opts opts = { .by = REPORT_BY_LINE, .view = VIEW_LIVE, .top = 5 };
-	uint64_t cpu = tracker__cpu_ns(r->tracker);
-	struct session_cost cost;
-	char took[32];
+	char took[32], cost[32];
 
-	session__cost(r->session, &cost);
-	fprintf(stderr, "%s%s recorded: %llu events, %llu dropped, programs took %.2f %% of the targets' CPU time\n\n",
+	fprintf(stderr, "%s%s recorded: %llu events, %llu dropped, programs took %s of the targets' CPU time\n\n",
 		isatty(STDERR_FILENO) ? "\r\033[K" : "", human__duration(now_ns() - r->begin_ns, took, sizeof(took)),
 		(unsigned long long)session__counter(r->session, CTR_EVENTS),
-		(unsigned long long)dropped(r->session), cpu ? 100.0 * cost.run_ns / cpu : 0.0);
+		(unsigned long long)dropped(r->session), cost_text(r, cost, sizeof(cost)));
 	report__print(r->deps.profile, &opts, stderr);
 	if (r->child && !command__ended(r->child))
 		fprintf(stderr, "\n%s goes on as process %d\n", r->command[0], (int)command__pid(r->child));

@@ -35,12 +35,19 @@ def enter(pid):
         file.write(str(pid))
 
 
+def stop(recorder):
+    recorder.had = recorder.held("link") | recorder.held("prog")
+    ok(recorder.had, "it holds nothing in the kernel")
+    recorder.stop().succeeded()
+
+
 @contextlib.contextmanager
 def recording(*target):
     with tempfile.TemporaryDirectory() as folder:
         file = os.path.join(folder, "attach.pms")
         with tool.record(*target, "--signals", "exact,gc", file=file) as recorder:
             yield recorder, file
+        tool.gone(recorder.had)
 
 
 def allocated(file, truths):
@@ -68,18 +75,11 @@ def ask_until_seen(target, file):
         time.sleep(0.2)
 
 
-def links():
-    """How many links tracers hold now."""
-    listing = subprocess.run([host.bpftool(), "--json", "link", "show"], stdout=subprocess.PIPE, check=True).stdout
-    return {one["id"] for one in json.loads(listing or "[]")}
-
-
 @test
 def a_process_that_execs_itself():
     """The same process, the same interpreter, other probes: each block once."""
     host.need_bpf()
     python = host.interpreter("pyenv", "3.11").path
-    before = tool.in_kernel()
     with Process("becomes.py", python=python) as target:
         target.ready()
         with recording("--pid", target.pid) as (recorder, file):
@@ -87,10 +87,9 @@ def a_process_that_execs_itself():
             target.ready()
             _, late = ask_until_seen(target, file)
             truths = [target.ask(f"go {ROUND}")]
-            recorder.stop().succeeded()
+            stop(recorder)
             for seen, made in zip(allocated(file, truths), told(truths)):
                 ok(made - late <= seen <= made, f"{seen} of {made} blocks, {late} perhaps before it was seen")
-    tool.nothing_left(before)
 
 
 @test
@@ -98,13 +97,12 @@ def more_processes_than_have_probes_of_their_own():
     """Ten have; ten more come, and all share: what is allocated meanwhile counts once."""
     cgroup()
     python = host.interpreter("pyenv", "3.11").path
-    before = tool.in_kernel()
     with contextlib.ExitStack() as stack:
         first = [stack.enter_context(Process("threads.py", python=python)).ready() for _ in range(10)]
         for target in first:
             enter(target.pid)
         with recording("--cgroup", GROUP) as (recorder, file):
-            own = links()
+            own = recorder.held()
             for target in first:
                 target.ask(f"go {ROUND // 10}")
             # Ten processes keep allocating while the others come.
@@ -120,33 +118,30 @@ def more_processes_than_have_probes_of_their_own():
             late = 0
             for target in more:
                 late += ask_until_seen(target, file)[1]
-            tool.wait_until(lambda: len(links()) < len(own), "links of their own are gone")
+            tool.wait_until(lambda: len(recorder.held()) < len(own), "links of their own are gone")
             truths += [target.ask(f"go {ROUND // 10}") for target in more]
-            recorder.stop().succeeded()
+            stop(recorder)
             for seen, made in zip(allocated(file, truths), told(truths)):
                 ok(made - late <= seen <= made, f"{seen} of {made} blocks, {late} perhaps before they were seen")
-    tool.nothing_left(before)
 
 
 @test
 def processes_that_end_while_being_attached():
     """Each leaves no link while the recorder goes on."""
     cgroup()
-    before = tool.in_kernel()
     with contextlib.ExitStack() as stack:
         stay = stack.enter_context(Process("gc_loop.py")).ready()
         enter(stay.pid)
         with recording("--cgroup", GROUP) as (recorder, _):
-            own = links()
+            own = recorder.held()
             for number in range(60):
                 life = number % 12 * 0.004
                 with subprocess.Popen([host.PYTHON, "-S", "-c", f"import time; time.sleep({life})"],
                                       preexec_fn=lambda: enter(os.getpid())):
                     pass
-            tool.wait_until(lambda: not links() - own, "links of processes that ended are gone")
-            is_(own - links(), set(), "links that were there from the start")
-            recorder.stop().succeeded()
-    tool.nothing_left(before)
+            tool.wait_until(lambda: not recorder.held() - own, "links of processes that ended are gone")
+            is_(own - recorder.held(), set(), "links that were there from the start")
+            stop(recorder)
 
 
 @test
@@ -154,18 +149,16 @@ def twenty_processes_end_soon():
     """From ^C to the end, with all that is attached."""
     cgroup()
     for count in (10, 20):
-        before = tool.in_kernel()
         with contextlib.ExitStack() as stack:
             for _ in range(count):
                 enter(stack.enter_context(Process("gc_loop.py")).ready().pid)
             with recording("--cgroup", GROUP) as (recorder, _):
                 start = time.monotonic()
-                recorder.stop().succeeded()
+                stop(recorder)
                 took = time.monotonic() - start
         note(f"{count} processes: {took:.2f} s from SIGINT to exit")
         # One probe after the other takes 20 s (perf events before 6.6 do).
         ok(took < 1 or not multi(), f"{count} processes: {took:.2f} s")
-        tool.nothing_left(before)
 
 
 def multi():

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
-"""Real containers for tests: runc, with a root made from an interpreter of this machine.
+"""Real containers for tests: runc, with a root made from an interpreter of this machine or of another Debian suite.
 
 A root is copied once to build/roots/NAME and shared, read-only, by every container that uses that interpreter: like
 containers of one image they share the interpreter's inode, and never the host's. Scripts appear below /app.
@@ -41,9 +41,41 @@ def _copy_libraries(root, prefix, files):
         shutil.copy(path, root + inside)
 
 
+def _fill_root(root, interpreter):
+    """With an interpreter of this machine, and the libraries that it needs."""
+    for folder in ("usr/bin", "usr/lib", "usr/lib64", "usr/local/bin"):
+        os.makedirs(os.path.join(root, folder))
+    _link_into_usr(root)
+    prefix = interpreter.prefix
+    home = prefix if interpreter.kind == "debian" else PYTHON_HOME
+    python = f"python{interpreter.release}"
+    shutil.copy(interpreter.path, f"{root}{home}/bin/{python}")
+    os.symlink(python, f"{root}{home}/bin/python3")
+    shutil.copytree(f"{prefix}/lib/{python}", f"{root}{home}/lib/{python}", symlinks=False, ignore=NOT_NEEDED,
+                    ignore_dangling_symlinks=True)
+    modules = f"{prefix}/lib/{python}/lib-dynload"
+    extensions = [os.path.join(modules, name) for name in os.listdir(modules) if name.endswith(".so")]
+    _copy_libraries(root, prefix, [interpreter.path] + extensions)
+
+
+def _fill_root_unpacked(root, interpreter):
+    """With the packages of another suite, its own libc among them, and what Debian's base-files would add."""
+    shutil.copytree(interpreter.unpacked, root, symlinks=True, dirs_exist_ok=True,
+                    ignore=shutil.ignore_patterns("complete", "doc", "man"))
+    _link_into_usr(root)
+    os.symlink(f"python{interpreter.release}", f"{root}/usr/bin/python3")
+
+
+def _link_into_usr(root):
+    """Suites before trixie keep libc below /lib."""
+    for link in ("bin", "lib", "lib64"):
+        if not os.path.exists(os.path.join(root, link)):
+            os.symlink("usr/" + link, os.path.join(root, link))
+
+
 def build_root(interpreter):
     """The folder of the container root for an interpreter; made when it is not there or the interpreter changed."""
-    root = os.path.join(host.BUILD, "roots", interpreter.name)
+    root = os.path.join(host.BUILD, "roots", interpreter.name.replace(" ", "-"))
     status = os.stat(interpreter.path)
     stamp = f"1 {interpreter.path} {status.st_size} {status.st_mtime_ns}\n"
     with contextlib.suppress(OSError), open(root + ".stamp", encoding="utf-8") as file:
@@ -52,20 +84,12 @@ def build_root(interpreter):
     os.makedirs(os.path.dirname(root), exist_ok=True)
     made = tempfile.mkdtemp(dir=os.path.dirname(root))
     try:
-        for folder in ("usr/bin", "usr/lib", "usr/lib64", "usr/local/bin", "proc", "dev", "tmp", "app", "etc"):
-            os.makedirs(os.path.join(made, folder))
-        for link in ("bin", "lib", "lib64"):
-            os.symlink("usr/" + link, os.path.join(made, link))
-        prefix = interpreter.prefix
-        home = prefix if interpreter.kind == "debian" else PYTHON_HOME
-        python = f"python{interpreter.release}"
-        shutil.copy(interpreter.path, f"{made}{home}/bin/{python}")
-        os.symlink(python, f"{made}{home}/bin/python3")
-        shutil.copytree(f"{prefix}/lib/{python}", f"{made}{home}/lib/{python}", symlinks=False, ignore=NOT_NEEDED,
-                        ignore_dangling_symlinks=True)
-        modules = f"{prefix}/lib/{python}/lib-dynload"
-        extensions = [os.path.join(modules, name) for name in os.listdir(modules) if name.endswith(".so")]
-        _copy_libraries(made, prefix, [interpreter.path] + extensions)
+        if getattr(interpreter, "unpacked", None):
+            _fill_root_unpacked(made, interpreter)
+        else:
+            _fill_root(made, interpreter)
+        for folder in ("proc", "dev", "tmp", "app", "etc"):
+            os.makedirs(os.path.join(made, folder), exist_ok=True)
         os.chmod(made, 0o755)
         shutil.rmtree(root, ignore_errors=True)
         os.rename(made, root)

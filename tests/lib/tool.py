@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
 """Running ./pymemscope: commands that end, recordings that are stopped, and what they leave."""
+import contextlib
 import json
 import os
 import re
@@ -87,6 +88,15 @@ class Recorder:
             tap.ok(seen(), f"$ {self.what}\nno {pattern!r} on stderr within {limit_s} s (exit {self.process.poll()}):",
                    self.stderr(), self._text["out"].decode(errors="replace"))
 
+    def held(self, kind="link"):
+        """{(kind, id)} of what it holds in the kernel now; kind: "link" or "prog"."""
+        found = set()
+        folder = f"/proc/{self.process.pid}/fdinfo"
+        for name in os.listdir(folder):
+            with contextlib.suppress(FileNotFoundError), open(os.path.join(folder, name), encoding="ascii") as info:
+                found |= {(kind, int(number)) for number in re.findall(rf"^{kind}_id:\s*(\d+)", info.read(), re.M)}
+        return found
+
     def stop(self, number=signal.SIGINT, limit_s=30):
         """Ends it as ^C does and returns its Result."""
         if self.process.poll() is None:
@@ -170,6 +180,11 @@ def in_kernel():
         held |= {(kind, one["id"]) for one in json.loads(listing or "[]")
                  if all(owner["comm"] == "pymemscope" for owner in one.get("pids", []))}
     return held
+
+
+def gone(held, limit_s=10):
+    """Fails unless what a recorder held is gone; others may trace meanwhile."""
+    wait_until(lambda: not in_kernel() & held, f"gone from the kernel: {sorted(in_kernel() & held)}", limit_s)
 
 
 def nothing_left(before, limit_s=10):

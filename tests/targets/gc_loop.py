@@ -3,6 +3,7 @@
 
     auto CYCLES             makes that many cycles and lets the collector run by itself
     collect GENERATION N    N times: makes 1,000 cycles, then gc.collect(GENERATION)
+    nested N                N times: gc.collect() with a finaliser that calls gc.collect(), which does nothing
 
 Between orders the collector is off, so that nothing is collected that no order asked for. time_ns is CLOCK_MONOTONIC
 at the start, pause_ns between the two callbacks: a little more than the collector itself takes.
@@ -37,6 +38,20 @@ def collect(generation, times):
         gc.collect(generation)  # line: collect
 
 
+class Collects:
+    def __del__(self):
+        gc.collect()
+
+
+def collect_nested(times):
+    for _ in range(times):
+        knot = Collects()
+        knot.knot = knot
+        del knot
+        make_cycles(1000)
+        gc.collect()
+
+
 def main():
     gc.disable()
     gc.collect()
@@ -47,6 +62,8 @@ def main():
             gc.enable()
             make_cycles(int(order[1]))
             gc.disable()
+        elif order[0] == "nested":
+            collect_nested(int(order[1]))
         else:
             collect(int(order[1]), int(order[2]))
         truth.tell({"file": __file__, "collect_line": LINES["collect"], "collections": COLLECTIONS,

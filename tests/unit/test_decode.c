@@ -132,6 +132,23 @@ static void check_collector(const struct elf_file *f, const struct machine_code 
 		assert_int_equal(*ret, s.addr);
 }
 
+/* Only executables have it at a fixed place, and pyenv's are shared libraries. That the place is right, stacks of 3.15 tell
+ * (tests/e2e/stacks.t). */
+static void check_thread_state(const struct elf_file *f, const struct machine_code *c,
+			       const char *name, uint16_t version)
+{
+	int32_t tls = 0;
+	int err = decode__thread_state(f, c, &tls);
+
+	if (version < PY_VERSION(3, 13) || strstr(name, "pyenv")) {
+		assert_int_equal(err, -ENOENT);
+		assert_int_equal(tls, 0);
+	} else {
+		assert_int_equal(err, 0);
+		assert_in_range(-tls, 8, 4096);
+	}
+}
+
 /* Each guard of these builds is understood, but the two comparisons of
  * _PyMem_GetCurrentAllocatorName. */
 static void check_guards(const struct machine_code *c, const char *name, const struct guard *g,
@@ -196,6 +213,7 @@ static void test_interpreter(void **state)
 				 0);
 		check_pools(f, c, version, &pools[stripped]);
 		check_collector(f, c, version, &collector[stripped]);
+		check_thread_state(f, c, p->name, version);
 		n = guards__find(c, t[stripped][DOMAIN_OBJ].function, &guards, &undecoded);
 		assert_true(n >= 0);
 		assert_int_equal(undecoded, 0);

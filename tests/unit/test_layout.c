@@ -101,6 +101,8 @@ static void table(void **state)
 		assert_int_equal(l->runtime.allocators == PY_NO_FIELD, minor <= 11);
 		assert_int_equal(l->runtime.tstate_current == PY_NO_FIELD, minor >= 12);
 		assert_int_equal(l->gc.stats == PY_NO_FIELD, minor == 15);
+		assert_int_equal(l->walk.gc_stats == PY_WALK_NONE, minor == 15);
+		assert_int_equal(l->walk.tstate_interp == PY_WALK_NONE, minor == 8);
 	}
 }
 
@@ -138,6 +140,7 @@ static void told(void **state)
 	assert_int_equal(l.tstate.native_thread_id, 168);
 	assert_int_equal(l.walk.frame_owner, 75);
 	assert_int_equal(l.interp.gc, 8000);
+	assert_int_equal(l.walk.gc_stats, 8000 + l.gc.stats);
 
 	/* The code object moves as a whole, and the check with it. */
 	for (int i = 40; i <= 43; i++)
@@ -151,6 +154,7 @@ static void told(void **state)
 	assert_int_equal(l.gc.collecting, 200);
 	assert_int_equal(l.gc.enabled, PY_NO_FIELD);
 	assert_int_equal(l.gc.stats, PY_NO_FIELD);
+	assert_int_equal(l.walk.gc_stats, PY_WALK_NONE);
 }
 
 /* One word wrong. */

@@ -102,6 +102,24 @@ def perf():
 
 
 @test
+def collections_and_allocations_whatever_way_probes_are_attached():
+    """Perf events before 6.6, many sites in one link from then on."""
+    host.need_bpf()
+    file = os.path.join(folder(), "gc.pms")
+    with Container(NAME + "-gc", "gc_loop.py") as service:
+        service.ready()
+        with tool.record("--container", service.name, "--signals", "gc,exact", file=file, limit_s=LOAD_S) as recorder:
+            told = service.ask("collect 1 5")["collections"] + service.ask("collect 2 3")["collections"]
+            links = recorder.held()
+            recorder.stop().succeeded()
+    seen = {one["generation"]: one for one in tool.report(file)["gc"]}
+    is_({generation: one["collections"] for generation, one in seen.items()}, {1: 5, 2: 3}, "collections")
+    is_(sum(one["collected"] for one in seen.values()), sum(one["collected"] for one in told), "collected")
+    ok(tool.lines(file, "--view", "alloc"), "no allocation seen")
+    note(f"{len(links)} links")
+
+
+@test
 def a_container_that_reaches_its_limit_is_seen_to_the_end():
     """A container killed at its limit: the recording ends by itself and names line, limit and kill"""
     host.need_bpf()

@@ -162,7 +162,7 @@ def measure_default(quick):
 
 def measure_exact(quick):
     note = [f"At {EXACT.scale:g} of the full size. Bar (issue 4): 1.2 us for an allocation and its free, which are two "
-            "events: 600 ns/event on average. In Debian's builds most allocations are inlined and not seen."]
+            "events: 600 ns/event on average."]
     interpreters = measure.pythons(quick)
     return of_signals(EXACT, quick, 1 if quick else 2, note, interpreters[-1:] if quick else interpreters)
 

@@ -70,8 +70,8 @@ def measure_depth(_quick):
     names = [name for name, one in results[DEPTHS[0]].items() if one["run_cnt"] >= 50_000]
     rows = [[depth, *(table.number(one[name]["run_ns"] / one[name]["run_cnt"]) for name in names)]
             for depth, one in results.items()]
-    first, last = (results[depth]["exact_malloc"] for depth in (DEPTHS[0], DEPTHS[-1]))
+    first, last = (results[depth].get("exact_malloc", results[depth].get("exact_entry")) for depth in (DEPTHS[0], DEPTHS[-1]))
     slope = (last["run_ns"] / last["run_cnt"] - first["run_ns"] / first["run_cnt"]) / (DEPTHS[-1] - DEPTHS[0])
     table.show(f"BPF programs by depth of the stack ({python}), ns a run", ["frames", *names], rows,
-               [f"exact_malloc walks the stack: {slope:.0f} ns a frame."])
+               [f"the program at an allocation walks the stack: {slope:.0f} ns a frame."])
     return results

@@ -57,6 +57,7 @@ const char *counter__name(unsigned int counter)
 		[CTR_ALLOC_FAILED] = "allocation_failed",
 		[CTR_PAGES_FULL] = "dropped.pages_not_followed",
 		[CTR_RING_FULL_CODE] = "code_objects_ring_full",
+		[CTR_FAULT_NS] = "cost.faults_ns",
 		[CTR_EXACT_BYTES] = "exact_bytes",
 		[CTR_STACK_STATUS + STACK_COMPLETE] = "stack.complete",
 		[CTR_STACK_STATUS + STACK_CUT] = "stack.cut",

@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * One traced process, and the table of them by the number that the kernel side knows them by. Only the tracker's files
+ * One traced process, and the table of them: by the number that the kernel side knows them by, and those alive by tgid.
+ * What is asked for often (how many are alive, who waits for something) is kept, not looked for. Only the tracker's files
  * include this.
+ *
+ * The table owns the processes, a process its interpreter, links and pagemap. Processes that have ended stay, for
+ * records of theirs may still come.
  */
 #ifndef CAPTURE_TRACED_H
 #define CAPTURE_TRACED_H
@@ -9,13 +13,11 @@
 #include <stdbool.h>
 #include <uthash.h>
 
-#include "capture/code_cache.h"
 #include "capture/pagemap.h"
+#include "capture/resident_account.h"
 #include "capture/session.h"
+#include "model/profile.h"
 #include "python/interp.h"
-
-/* KIND_RESIDENT_ANON, _FILE, _SHMEM are 0, 1, 2. */
-#define RESIDENT_KINDS 3
 
 struct traced {
 	uint32_t proc_id; /* key */
@@ -24,33 +26,55 @@ struct traced {
 	uint64_t cgroup_id;
 	bool python;
 	bool ended; /* no more events come */
-	bool unsettled; /* ended, but what was counted for it is not read yet */
-	bool settling; /* what was counted for it is being read */
 	bool replaced; /* ended by exec */
-	struct interp *interp; /* owned; NULL: not Python (yet) */
-	uint32_t interp_slot;
-	struct session_links *links; /* owned */
-	struct session_links *entry; /* owned; of a held command */
-	bool held; /* was stopped by us: to be let go */
-	struct pagemap *pagemap; /* during a sweep */
-	/* Resident set by kind: what was counted, gains less losses, and how much of the losses is no line's yet; bytes. */
-	int64_t resident[RESIDENT_KINDS];
-	int64_t given_back[RESIDENT_KINDS];
 	bool forked; /* begins with what it inherited, which is not counted */
-	uint64_t cpu_ticks_first, cpu_ticks_last;
-	/* A new program image may not have mapped its interpreter yet: when to look again, and how often we did. */
+	bool held; /* was stopped by us: to be let go */
+	struct interp *interp; /* NULL: not Python (yet) */
+	uint32_t interp_slot;
+	struct session_links *links;
+	struct session_links *entry; /* of a held command */
+	struct pagemap *pagemap; /* during a sweep */
+	struct resident_account resident;
+	uint64_t cpu_ns; /* CPU time it had used when last seen, since its fork */
+	/* A new program image may not have mapped its interpreter yet: when to look again (0: not), how often we did. */
 	uint64_t retry_at_ns;
 	unsigned int retries;
-	UT_hash_handle hh;
+	struct traced *prev_retry, *next_retry, *next_unsettled, *next_held;
+	UT_hash_handle hh, hh_tgid;
 };
 
-/* What a stack id stands for. */
-struct known_stack {
-	uint64_t stack_id; /* key */
-	uint32_t node;
-	uint32_t process; /* index in the profile */
-	uint32_t tid;
-	UT_hash_handle hh;
+struct traced_table {
+	struct traced *by_id;
+	struct traced *alive; /* by tgid; where an exit was missed, the newest of a tgid is found */
+	struct traced *retrying; /* those with retry_at_ns */
+	struct traced *unsettled; /* ended, but what was counted for them is not read yet */
+	uint32_t n_python; /* ever */
+	uint32_t n_python_alive;
+	uint64_t cpu_ns; /* used by all since they were taken in */
 };
+
+/* The table takes tr. */
+void traced_table__add(struct traced_table *table, struct traced *tr);
+/* NULL: none. */
+struct traced *traced_table__find(const struct traced_table *table, uint32_t proc_id);
+struct traced *traced_table__find_alive(const struct traced_table *table, pid_t tgid);
+uint32_t traced_table__n_alive(const struct traced_table *table);
+/* Its interpreter is known. */
+void traced_table__is_python(struct traced_table *table, struct traced *tr);
+/* at_ns 0: never. */
+void traced_table__retry_at(struct traced_table *table, struct traced *tr, uint64_t at_ns);
+/* The CPU time it has used since its fork; less than was seen before is passed over. */
+void traced_table__used_cpu(struct traced_table *table, struct traced *tr, uint64_t cpu_ns);
+/* No more events come: takes its probes away; unsettled from now on. Once only, later calls do nothing. */
+void traced_table__end(struct traced_table *table, struct traced *tr, bool exec);
+/* Frees all processes, lets go who is held. */
+void traced_table__clear(struct traced_table *table);
+
+/* Continues a process that we stopped; the stop may still be on its way. */
+void traced__let_go(const struct traced *tr);
+/* Tells the kernel side what it is; signals: 0 for one that is only watched until it execs. 0 or -errno. */
+int traced__tell_kernel(const struct traced *tr, struct session *session, uint32_t signals);
+/* Leaves a note for people in the profile. */
+void traced__note(const struct traced *tr, struct profile *profile, const char *note);
 
 #endif

@@ -93,4 +93,10 @@ int decode__pools(const struct machine_code *c, uint16_t version, uint64_t mallo
  */
 int decode__collector(const struct elf_file *f, const struct machine_code *c, uint64_t *ret, unsigned int *callers);
 
+/*
+ * Where the thread state's variable stands, from the thread pointer; below 0. -ENOENT: not an
+ * executable, or before 3.13.
+ */
+int decode__thread_state(const struct elf_file *f, const struct machine_code *c, int32_t *ret);
+
 #endif

@@ -254,11 +254,12 @@ static int look_up(struct interp_cache *cache, const char *host_path, const stru
 	return 0;
 }
 
-static int read_layout(pid_t tgid, struct interp *r, const char **why)
+static int read_layout(pid_t tgid, int32_t tstate_tls, struct interp *r, const char **why)
 {
 	struct mem_reader mem = mem_reader__of_process(tgid);
 	int err = py_layout__of_runtime(&mem, r->runtime, r->version, &r->layout);
 
+	r->layout.walk.tstate_tls = tstate_tls;
 	if (err == -EBADMSG)
 		*why = "its debug offsets make no sense";
 	else if (err == -EFAULT)
@@ -309,7 +310,7 @@ static int try_candidate(struct interp_cache *cache, pid_t tgid, const struct ca
 		*why = k->file.unsupported;
 		return -ENOTSUP;
 	}
-	return read_layout(tgid, r, why);
+	return read_layout(tgid, k->file.tstate_tls, r, why);
 }
 
 static int try_all(struct interp_cache *cache, pid_t tgid, const struct scan *s, struct interp *ret,

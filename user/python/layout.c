@@ -161,6 +161,7 @@ static int check_untold(const struct py_layout *table, struct py_layout *l)
 	    l->code.linetable != l->code.filename + 24)
 		return -ENOTSUP;
 	l->walk.code_filename = l->code.filename;
+	l->walk.tstate_interp = l->tstate.interp;
 	if (l->runtime.interpreters_head != table->runtime.interpreters_head ||
 	    l->runtime.finalizing != table->runtime.finalizing)
 		return -ENOTSUP;
@@ -172,6 +173,7 @@ static int check_untold(const struct py_layout *table, struct py_layout *l)
 		memset(&l->gc, 0xff, sizeof(l->gc));
 		l->gc.collecting = collecting;
 	}
+	l->walk.gc_stats = l->gc.stats == PY_NO_FIELD ? PY_NO_FIELD : l->interp.gc + l->gc.stats;
 	return 0;
 }
 

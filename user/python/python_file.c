@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "python/decode.h"
 #include "python/layout.h"
 
 #define COOKIE "xdebugpy"
@@ -181,8 +182,23 @@ static int read_version(const struct elf_file *f, const char *name, struct pytho
 	return err;
 }
 
+/* 3.15 has no thread-state key any more. */
+static int32_t find_thread_state(const struct elf_file *f)
+{
+	struct machine_code *code;
+	int32_t tls = 0;
+
+	if (machine_code__open(f, &code))
+		return 0;
+	if (decode__thread_state(f, code, &tls))
+		tls = 0;
+	machine_code__free(code);
+	return tls;
+}
+
 int python_file__examine(const struct elf_file *f, const char *name, struct python_file *ret)
 {
+	const struct py_layout *layout;
 	struct python_file p = {0};
 	struct elf_symbol s;
 	int err;
@@ -200,6 +216,12 @@ int python_file__examine(const struct elf_file *f, const char *name, struct pyth
 		p.unsupported = "its version can't be found in its file";
 	else if (!p.runtime)
 		p.unsupported = "its runtime structure can't be found in its file";
+	layout = py_layout__of_version(p.version);
+	if (layout && layout->walk.tss_key == PY_NO_FIELD && !p.unsupported) {
+		p.tstate_tls = find_thread_state(f);
+		if (!p.tstate_tls)
+			p.unsupported = "where it keeps the thread state can't be told from its code";
+	}
 	p.stripped = !elf_file__has_symtab(f);
 	elf_file__build_id(f, p.build_id);
 	*ret = p;

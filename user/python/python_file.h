@@ -18,6 +18,7 @@ struct python_file {
 	char version_text[32]; /* "3.11.2" */
 	char build_id[65];
 	bool stripped; /* has no .symtab */
+	int32_t tstate_tls; /* 3.15+: the thread state's variable, from the thread pointer; 0: not known */
 };
 
 /*

@@ -219,6 +219,21 @@ static bool add_ends(const struct elf_file *f, const struct alloc_table *raw, ui
 	return ok;
 }
 
+/* NULL, or why not. */
+static const char *find_allocator(const struct elf_file *f, const struct machine_code *c, uint16_t version,
+				  struct alloc_table t[ALLOC_DOMAINS], struct decode_pools *pools)
+{
+	if (!c)
+		return "its code cannot be decoded";
+	if (decode__allocators(f, c, version, t))
+		return "the tables of its allocators were not found";
+	if (memcmp(t[DOMAIN_MEM].function, t[DOMAIN_OBJ].function, sizeof(t[0].function)))
+		return "its allocators begin with functions that are not pymalloc's";
+	if (decode__pools(c, version, t[DOMAIN_OBJ].function[ALLOC_MALLOC], pools))
+		return "its allocator's code is not pymalloc's";
+	return NULL;
+}
+
 /*
  * The functions behind the tables and all places where they were inlined, or nothing: a part would
  * look like the whole. _PyMem and _PyObject begin with the same functions.
@@ -234,13 +249,14 @@ static bool add_all_that_allocates(const struct elf_file *f, uint16_t version, s
 	bool ok = false;
 	int n;
 
-	if (!l->code || decode__allocators(f, l->code, version, t) ||
-	    memcmp(t[DOMAIN_MEM].function, t[DOMAIN_OBJ].function, sizeof(t[0].function)) ||
-	    decode__pools(l->code, version, t[DOMAIN_OBJ].function[ALLOC_MALLOC], &pools))
+	info->why = find_allocator(f, l->code, version, t, &pools);
+	if (info->why)
 		return false;
 	n = guards__find(l->code, t[DOMAIN_OBJ].function, &guards, &undecoded);
-	if (n < 0)
+	if (n < 0) {
+		info->why = "its code is too large";
 		return false;
+	}
 	for (int i = 0; i < ALLOC_FUNCTIONS; i++) {
 		struct probe_site site = {.signal = SIGNAL_EXACT,
 					  .kind = behind[i].kind,
@@ -259,7 +275,7 @@ out:
 	free(guards);
 	if (!ok) {
 		l->n = before;
-		*info = (struct probe_sites_info){0};
+		*info = (struct probe_sites_info){.why = "too many places for one attachment"};
 	}
 	return ok;
 }
@@ -336,7 +352,7 @@ size_t probe_sites__find(const struct elf_file *f, uint16_t version, uint32_t si
 	struct list l = {.site = ret, .max = max};
 	struct machine_code *code = NULL;
 
-	*info = (struct probe_sites_info){0};
+	*info = (struct probe_sites_info){.why = many ? NULL : "this kernel cannot attach to so many places"};
 	if (!machine_code__open(f, &code))
 		l.code = code;
 	if (signals & 1u << SIGNAL_EXACT && !(many && add_all_that_allocates(f, version, &l, info)))

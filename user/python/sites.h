@@ -50,6 +50,7 @@ struct probe_sites_info {
 	bool inlined; /* everything that allocates is probed, but what is counted in unclear */
 	unsigned int guards; /* places where an allocation or a free was inlined */
 	unsigned int unclear; /* comparisons with an allocator function that are not understood */
+	const char *why; /* not inlined: a static string */
 };
 
 size_t probe_sites__find(const struct elf_file *f, uint16_t version, uint32_t signals, bool many, struct probe_site *ret,

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+"""Each signal on one interpreter, against what the target says of itself. Numbers only: tests and tools/matrix judge.
+
+`start` is a function like Python.start (lib/pythons.py): a script of tests/targets in, a running target out.
+"""
+import contextlib
+import os
+import sqlite3
+import statistics
+import tempfile
+
+from . import tool
+
+
+@contextlib.contextmanager
+def recording(start, script, signals, *options, args=()):
+    """(target, recorder) while it is recorded; recorder.file remains until the end."""
+    with tempfile.TemporaryDirectory() as folder, start(script, *args) as target:
+        target.ready()
+        file = os.path.join(folder, "measure.pms")
+        with tool.record("--pid", target.pid, "--signals", signals, *options, file=file) as recorder:
+            yield target, recorder
+
+
+def rows(file, query):
+    with contextlib.closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as db:
+        return db.execute(query).fetchall()
+
+
+def notes(file):
+    return [note["note"] for note in tool.report(file)["notes"]]
+
+
+def stacks(start, rounds):
+    """{"truth", "seen": {stack: pages}, "elsewhere": {stack: pages}}
+
+    seen: stacks that end on the target's touching line. elsewhere: what else was counted while the target touched
+    pages, such as stacks that could not be walked.
+    """
+    with recording(start, "stack_truth.py", "resident", "--budget", "none") as (target, recorder):
+        truth = target.ask(f"go {rounds}")["stacks"]
+        recorder.stop().succeeded()
+        counted = rows(recorder.file, "SELECT stack, sum(alloc_bytes) FROM stacks WHERE kind = 'resident_anon' "
+                                      "GROUP BY stack")
+    page = os.sysconf("SC_PAGESIZE")
+    # The touching line itself is in the truth; lines beside it (mmap, the truth's own bookkeeping) are not.
+    line = next(iter(truth)).rsplit(":", 1)[-1]
+
+    def touches(stack):
+        return "touch (" in stack.rsplit(";", 1)[-1] and stack.endswith(f":{line}")
+    counted = {stack or "": n // page for stack, n in counted}
+    return {"truth": truth, "seen": {stack: n for stack, n in counted.items() if touches(stack)},
+            "elsewhere": {stack: n for stack, n in counted.items() if not touches(stack)}}
+
+
+def stacks_off(result):
+    """[(stack, pages seen, pages of the truth)] of right stacks with wrong pages. A page may be charged to the fault
+    before it or after it, when a second thread faults."""
+    return [(stack, result["seen"].get(stack, 0), n) for stack, n in result["truth"].items()
+            if abs(result["seen"].get(stack, 0) - n) > max(2, n // 10)]
+
+
+def blocks(start, orders):
+    """{"made", "live", "allocated", "unknown_freed"}: blocks that live by the runtime's own count, by the recording's, that
+    were allocated, and those freed that were there before."""
+    with recording(start, "blocks.py", "exact") as (target, recorder):
+        for order in orders:
+            truth = target.ask(order)
+        recorder.stop().succeeded()
+        live, allocated = [sum(row["count"] for row in tool.lines(recorder.file, *view))
+                           for view in ([], ["--view", "alloc"])]
+        unknown = rows(recorder.file, "SELECT value FROM counter WHERE name = 'free_of_unknown_block'")
+        said = notes(recorder.file)
+    return {"made": truth["blocks"] - truth["before"], "live": live, "allocated": allocated, "notes": said,
+            "unknown_freed": sum(value for value, in unknown)}
+
+
+def leak(start, count, block_bytes):
+    """{"truth", "seen"}: bytes of a line that keeps blocks, each page written to."""
+    with recording(start, "leak_at_line.py", "resident", "--budget", "none", args=[7]) as (target, recorder):
+        truth = target.ask(f"go {count} {block_bytes}")
+        recorder.stop().succeeded()
+        seen = tool.at(tool.lines(recorder.file), truth["file"], truth["line"])["bytes"]
+    return {"truth": truth["bytes"], "seen": seen}
+
+
+COLLECTIONS = ["auto 20000", "nested 10", "collect 0 7", "collect 1 5", "collect 2 3"]
+
+
+def collections(start, orders):
+    """{"truth", "seen": [{"generation", "collected", "pause_ns"}], "notes"}, in order of time."""
+    with recording(start, "gc_loop.py", "gc") as (target, recorder):
+        truth = [one for order in orders for one in target.ask(order)["collections"]]
+        recorder.stop().succeeded()
+        seen = rows(recorder.file, "SELECT generation, collected, pause_ns FROM gc ORDER BY time_ns")
+        said = notes(recorder.file)
+    return {"truth": truth, "notes": said,
+            "seen": [dict(zip(("generation", "collected", "pause_ns"), one)) for one in seen]}
+
+
+def pause_errors_ns(result):
+    """Of each collection. The target's own clock runs around the collector (up to 3.12) or inside it: never the same, and
+    on a busy machine often apart, when the target loses its CPU between the two, and our own traps are in its time."""
+    return [seen["pause_ns"] - told["pause_ns"] for seen, told in zip(result["seen"], result["truth"])]
+
+
+def median_pause_error_ns(result):
+    return statistics.median(map(abs, pause_errors_ns(result)))

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+"""Every interpreter that tests/pythons.sh lists, and how to run a target on it.
+
+Those of this host run as processes. Those of other Debian suites run as containers with their own root and libc, which is
+what a user has; where there is no runc, through their own loader.
+"""
+import functools
+import os
+import shutil
+import subprocess
+
+from . import host
+from .containers import Container
+from .target import Process
+
+LIST = os.path.join(host.ROOT, "tests", "pythons.sh")
+
+
+class Python:
+    """One line of tests/pythons.sh."""
+
+    def __init__(self, name, command):
+        self.name = name  # "3.13 trixie"
+        self.command = command  # words
+        version, self.where = name.split()
+        self.release = ".".join(version.split(".")[:2])
+        self.unpacked = next((os.path.dirname(word.partition("=")[2]) for word in command
+                              if word.startswith("PYTHONHOME=")), None)
+        self.kind = self.where
+        self.path = command[-1]
+
+    @property
+    def contained(self):
+        return bool(self.unpacked and shutil.which("runc") and host.cgroup_mode() != "none")
+
+    def start(self, script, *args):
+        """A target that runs the script; a context manager."""
+        if not self.contained:
+            return Process(script, *args, python=self.command)
+        return Container("pymemscope-test-" + self.name.replace(" ", "-"), script, *args, interpreter=self)
+
+    def __repr__(self):
+        return self.name
+
+
+@functools.lru_cache
+def pythons():
+    run = subprocess.run([LIST], stdout=subprocess.PIPE, text=True, check=False)
+    lines = [line.split("\t") for line in run.stdout.splitlines()]
+    return [Python(name, command.split()) for name, command in lines]

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * Puts what the kernel side counted into the profile, under the stacks it belongs to, and keeps each process's resident
+ * set right: pages that faulted again or are found gone are taken from the line that brought them in, as far as
+ * resident_account.h allows. Only the tracker's files include this.
+ */
+#ifndef CAPTURE_ACCOUNTS_H
+#define CAPTURE_ACCOUNTS_H
+
+#include "capture/stack_names.h"
+#include "capture/traced.h"
+#include "capture/tracker.h"
+
+struct accounts;
+
+/* All three outlive *ret. -ENOMEM. */
+int accounts__new(const struct tracker_deps *deps, struct traced_table *table, struct stack_names *names,
+		  struct accounts **ret);
+void accounts__free(struct accounts *a);
+
+/* For session_handlers: count, then counted when all counts of one reading were handed out. */
+void accounts__count(struct accounts *a, const struct count_key *key, const struct count_value *delta);
+void accounts__counted(struct accounts *a);
+
+/* Takes away followed pages that are no longer resident. 0 or -errno. */
+int accounts__sweep(struct accounts *a);
+/* Brings each account up to the process's resident set as it is now. */
+void accounts__reconcile(struct accounts *a);
+/* What the processes of the list (next_unsettled) still held is gone with them. 0, -ENOMEM. */
+int accounts__give_all_back(struct accounts *a, const struct traced *ended, bool only_replaced);
+
+#endif

@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+#include "capture/interpreters.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <uthash.h>
+
+#include "system/elf_file.h"
+#include "system/mem.h"
+
+/* Probe sites of one interpreter file, found once. */
+struct site_set {
+	char key[128]; /* build id, or path and inode where there is none */
+	size_t n;
+	struct probe_sites_info info;
+	struct probe_site site[MAX_PROBE_SITES];
+	UT_hash_handle hh;
+};
+
+struct interpreters {
+	const struct tracker_deps *deps;
+	uint32_t signals;
+	struct interp_cache *cache;
+	struct site_set *sites;
+	struct py_walk walks[MAX_INTERPRETERS]; /* as the kernel side has them */
+	uint32_t n_walks;
+};
+
+int interpreters__new(uint32_t signals, const struct tracker_deps *deps, struct interpreters **ret)
+{
+	struct interpreters *i = calloc(1, sizeof(*i));
+
+	if (!i || interp_cache__new(&i->cache)) {
+		free(i);
+		return -ENOMEM;
+	}
+	i->signals = signals;
+	i->deps = deps;
+	*ret = i;
+	return 0;
+}
+
+void interpreters__free(struct interpreters *i)
+{
+	struct site_set *set, *next;
+
+	if (!i)
+		return;
+	HASH_ITER(hh, i->sites, set, next) {
+		HASH_DEL(i->sites, set);
+		free(set);
+	}
+	interp_cache__free(i->cache);
+	free(i);
+}
+
+int interpreters__look(struct interpreters *i, pid_t tgid, struct interp *ret, const char **why)
+{
+	return interp_cache__look(i->cache, tgid, ret, why);
+}
+
+/* PyTypeObject.tp_dealloc: behind PyVarObject, tp_name, tp_basicsize, tp_itemsize (Include/cpython/object.h, 3.8-3.15). */
+#define TP_DEALLOC 48
+
+static int code_free_site(const struct elf_file *f, pid_t tgid, const struct interp *in, struct probe_site *ret)
+{
+	struct mem_reader m = mem_reader__of_process(tgid);
+	struct elf_symbol type;
+	uint64_t dealloc;
+	int err;
+
+	err = elf_file__symbol(f, "PyCode_Type", &type);
+	err = err ? err : mem__read_u64(&m, in->load_bias + type.addr + TP_DEALLOC, &dealloc);
+	return err ? err : probe_sites__code_free(f, dealloc - in->load_bias, ret);
+}
+
+static const struct site_set *sites_of(struct interpreters *i, pid_t tgid, const struct interp *in)
+{
+	struct elf_file *f = NULL;
+	struct site_set *set;
+	char key[128];
+
+	snprintf(key, sizeof(key), "%.64s %.60s", in->build_id, in->build_id[0] ? "" : in->path);
+	HASH_FIND_STR(i->sites, key, set);
+	if (set)
+		return set;
+	if (elf_file__open(in->host_path, &f))
+		return NULL;
+	set = calloc(1, sizeof(*set));
+	if (set) {
+		memcpy(set->key, key, sizeof(set->key));
+		set->n = probe_sites__find(f, in->version, i->signals, session__takes_many_sites(i->deps->session),
+					   set->site, MAX_PROBE_SITES, &set->info);
+		if (set->n < MAX_PROBE_SITES && !code_free_site(f, tgid, in, &set->site[set->n]))
+			set->n++;
+		HASH_ADD_STR(i->sites, key, set);
+	}
+	elf_file__free(f);
+	return set;
+}
+
+static int slot_of_walk(struct interpreters *i, struct py_walk *walk, uint32_t *ret)
+{
+	uint32_t slot;
+	int err;
+
+	walk->frame_shape = py_walk__shape(walk);
+	for (slot = 0; slot < i->n_walks; slot++) {
+		if (!memcmp(&i->walks[slot], walk, sizeof(*walk))) {
+			*ret = slot;
+			return 0;
+		}
+	}
+	if (i->n_walks == MAX_INTERPRETERS)
+		return -ENOSPC;
+	err = session__set_interpreter(i->deps->session, i->n_walks, walk);
+	if (err)
+		return err;
+	i->walks[i->n_walks] = *walk;
+	*ret = i->n_walks++;
+	return 0;
+}
+
+static void attach_probes(struct interpreters *i, struct traced *tr)
+{
+	const struct site_set *set = sites_of(i, tr->tgid, tr->interp);
+	char note[256];
+	int err;
+
+	if (!set || !set->n)
+		return;
+	err = session__attach(i->deps->session, tr->tgid, tr->interp->host_path, set->site, set->n, &tr->links);
+	if (!err || err == -ESRCH || err == -ENOENT) /* ended meanwhile */
+		return;
+	snprintf(note, sizeof(note), "probes could not be attached: %s", strerror(-err));
+	traced__note(tr, i->deps->profile, note);
+}
+
+static void name_interp(struct interpreters *i, const struct traced *tr)
+{
+	struct profile_process p = *profile__process(i->deps->profile, tr->process);
+	char command[1024];
+
+	if (!proc__cmdline(i->deps->proc, tr->tgid, command, sizeof(command)))
+		p.command = command;
+	p.python = tr->interp->version_text;
+	p.interpreter = tr->interp->path;
+	profile__update_process(i->deps->profile, tr->process, &p);
+}
+
+int interpreters__adopt(struct interpreters *i, struct traced_table *table, struct traced *tr, const struct interp *in)
+{
+	int err;
+
+	/* The kernel side first: until it knows, stacks are lost. */
+	free(tr->interp);
+	tr->interp = malloc(sizeof(*in));
+	if (!tr->interp)
+		return -ENOMEM;
+	*tr->interp = *in;
+	err = slot_of_walk(i, &tr->interp->layout.walk, &tr->interp_slot);
+	err = err ? err : traced__tell_kernel(tr, i->deps->session, i->signals);
+	if (err)
+		return err;
+	name_interp(i, tr);
+	traced_table__is_python(table, tr);
+	attach_probes(i, tr);
+	return 0;
+}
+
+int interpreters__inherit(struct interpreters *i, struct traced_table *table, struct traced *tr,
+			  const struct traced *parent)
+{
+	tr->interp = malloc(sizeof(*tr->interp));
+	if (!tr->interp)
+		return -ENOMEM;
+	*tr->interp = *parent->interp;
+	tr->interp_slot = parent->interp_slot;
+	traced_table__is_python(table, tr);
+	name_interp(i, tr);
+	attach_probes(i, tr);
+	return 0;
+}

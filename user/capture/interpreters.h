@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * Interpreters of traced processes: finds them, tells the kernel side how to walk their stacks, and attaches the probes of
+ * the session's signals; probe sites are found once a file. Only the tracker's files include this.
+ */
+#ifndef CAPTURE_INTERPRETERS_H
+#define CAPTURE_INTERPRETERS_H
+
+#include "capture/traced.h"
+#include "capture/tracker.h"
+
+struct interpreters;
+
+/* deps outlive *ret; its session may be set later. -ENOMEM. */
+int interpreters__new(uint32_t signals, const struct tracker_deps *deps, struct interpreters **ret);
+void interpreters__free(struct interpreters *i);
+
+/* As interp_cache__look. */
+int interpreters__look(struct interpreters *i, pid_t tgid, struct interp *ret, const char **why);
+/*
+ * Makes a traced process Python once its interpreter is known. Probes that cannot be attached are a note in the profile;
+ * 0, -ENOMEM, -ENOSPC (too many kinds of interpreters), or what the kernel said.
+ */
+int interpreters__adopt(struct interpreters *i, struct traced_table *table, struct traced *tr, const struct interp *in);
+/* A forked child runs its parent's interpreter; the kernel side knows. 0, -ENOMEM. */
+int interpreters__inherit(struct interpreters *i, struct traced_table *table, struct traced *tr,
+			  const struct traced *parent);
+
+#endif

@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * What the kernel side counts (counts, counters) and follows (pages, blocks), read from its maps.
+ */
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <stdlib.h>
+
+#include "capture/session_impl.h"
+
+/* Entries read with one call, and the largest of their keys and values. */
+#define BATCH 1024
+#define MAX_KEY_BYTES 16
+#define MAX_VALUE_BYTES 32
+
+/* A map to go through, and what is done with each entry: true takes it out. */
+struct map_walk {
+	int fd;
+	size_t key_bytes, value_bytes;
+	bool (*fn)(const void *key, const void *value, void *arg);
+	void *arg;
+	int (*read)(int fd, void *in, void *out, void *keys, void *values, __u32 *n, const struct bpf_map_batch_opts *opts);
+};
+
+/* bpf_map_lookup_batch, or bpf_map_lookup_and_delete_batch, after which fn takes out nothing any more. */
+static int walk_map(const struct map_walk *w)
+{
+	_Alignas(8) char keys[BATCH * MAX_KEY_BYTES], values[BATCH * MAX_VALUE_BYTES];
+	uint64_t out = 0;
+	void *in = NULL;
+	uint32_t n, i;
+	int err;
+
+	do {
+		n = BATCH;
+		err = w->read(w->fd, in, &out, keys, values, &n, NULL) ? -errno : 0;
+		if (err && err != -ENOENT)
+			return err;
+		for (i = 0; i < n; i++) {
+			if (w->fn(keys + i * w->key_bytes, values + i * w->value_bytes, w->arg))
+				bpf_map_delete_elem(w->fd, keys + i * w->key_bytes);
+		}
+		in = &out;
+	} while (!err);
+	return 0;
+}
+
+_Static_assert(sizeof(struct count_key) <= MAX_KEY_BYTES && sizeof(struct count_value) <= MAX_VALUE_BYTES, "counts");
+_Static_assert(sizeof(struct page_key) <= MAX_KEY_BYTES && sizeof(struct page_value) <= MAX_VALUE_BYTES, "pages");
+_Static_assert(sizeof(struct block_key) <= MAX_KEY_BYTES && sizeof(struct block_value) <= MAX_VALUE_BYTES, "live");
+
+int session_impl__swap_counts(struct session *s)
+{
+	uint32_t zero = 0;
+	int next = !s->active;
+
+	/* Returns only when no program uses the old map any more (kernel/bpf/syscall.c, maybe_wait_bpf_programs). */
+	if (bpf_map_update_elem(bpf_map__fd(s->bpf->maps.counts), &zero, &s->counts_fd[next], BPF_ANY))
+		return -errno;
+	s->active = next;
+	return 0;
+}
+
+static bool hand_out(const void *key, const void *value, void *arg)
+{
+	struct session *s = arg;
+
+	s->handlers.count(key, value, s->handlers.arg);
+	return false;
+}
+
+/* Empties a map of counts that no program uses now. */
+static int read_and_empty(struct session *s, int fd)
+{
+	struct map_walk w = {
+		.fd = fd,
+		.key_bytes = sizeof(struct count_key),
+		.value_bytes = sizeof(struct count_value),
+		.fn = hand_out,
+		.arg = s,
+		.read = bpf_map_lookup_and_delete_batch,
+	};
+
+	return walk_map(&w);
+}
+
+/* The overflow sums stay in the kernel and only grow; what was there before is remembered by taking it out. */
+static int read_overflow(struct session *s)
+{
+	int fd = bpf_map__fd(s->bpf->maps.overflow);
+	struct count_value value;
+	struct count_key key;
+
+	if (!session__counter(s, CTR_COUNTS_FULL))
+		return 0;
+	while (!bpf_map_get_next_key(fd, NULL, &key)) {
+		if (bpf_map_lookup_and_delete_elem(fd, &key, &value))
+			return -errno;
+		s->handlers.count(&key, &value, s->handlers.arg);
+	}
+	return 0;
+}
+
+int session__read_counts(struct session *s)
+{
+	int old = s->counts_fd[s->active];
+	int err;
+
+	err = session_impl__swap_counts(s);
+	if (err)
+		return err;
+	/* Every stack that the old map counts under was sent before it was counted. */
+	err = ring_buffer__consume(s->ring);
+	if (err < 0)
+		return err;
+	err = read_and_empty(s, old);
+	err = err ? err : read_overflow(s);
+	s->handlers.counted(s->handlers.arg);
+	return err;
+}
+
+uint64_t session__counter(const struct session *s, enum counter counter)
+{
+	uint64_t sum = 0, *values = calloc(s->cpu_cnt, sizeof(*values));
+	uint32_t key = counter;
+	int i;
+
+	if (values && !bpf_map_lookup_elem(bpf_map__fd(s->bpf->maps.counters), &key, values)) {
+		for (i = 0; i < s->cpu_cnt; i++)
+			sum += values[i];
+	}
+	free(values);
+	return sum;
+}
+
+struct page_walk {
+	bool (*fn)(const struct page_key *key, const struct page_value *v, void *arg);
+	void *arg;
+};
+
+static bool ask_of_page(const void *key, const void *value, void *arg)
+{
+	const struct page_walk *p = arg;
+
+	return p->fn(key, value, p->arg);
+}
+
+int session__sweep_pages(struct session *s, bool (*fn)(const struct page_key *, const struct page_value *, void *),
+			 void *arg)
+{
+	struct page_walk pages = { fn, arg };
+	struct map_walk w = {
+		.fd = bpf_map__fd(s->bpf->maps.pages),
+		.key_bytes = sizeof(struct page_key),
+		.value_bytes = sizeof(struct page_value),
+		.fn = ask_of_page,
+		.arg = &pages,
+		.read = bpf_map_lookup_batch,
+	};
+	int err = walk_map(&w);
+
+	if (!err)
+		s->bpf->bss->page_sampling_epoch++;
+	return err;
+}
+
+static bool is_block_of(const void *key, const void *value, void *arg)
+{
+	const struct block_key *block = key;
+
+	(void)value;
+	return block->proc_id == *(const uint32_t *)arg;
+}
+
+int session__forget_blocks(struct session *s, uint32_t proc_id)
+{
+	struct map_walk w = {
+		.fd = bpf_map__fd(s->bpf->maps.live),
+		.key_bytes = sizeof(struct block_key),
+		.value_bytes = sizeof(struct block_value),
+		.fn = is_block_of,
+		.arg = &proc_id,
+		.read = bpf_map_lookup_batch,
+	};
+
+	return walk_map(&w);
+}
