@@ -15,6 +15,13 @@ struct use {
 	uint32_t container, process, cell;
 };
 
+/* The uses of one process. */
+struct span {
+	const struct selection *s;
+	size_t from, to;
+	uint32_t container, process;
+};
+
 struct builder {
 	struct flame_tree *t;
 	struct use *uses;
@@ -24,6 +31,7 @@ struct builder {
 	uint32_t *touched;
 	uint32_t *rank;	 /* by frame: its place in order of function, file, line */
 	uint32_t *order; /* flame nodes by (parent, name) */
+	uint32_t order_room;
 };
 
 static int64_t add_node(struct flame_tree *t, uint32_t parent, enum flame_kind kind, uint32_t ref)
@@ -204,6 +212,19 @@ static void rank_frames(struct builder *b)
 		b->rank[b->touched[i]] = i;
 }
 
+static int compare_containers(const struct selection *s, uint32_t a, uint32_t b)
+{
+	return strcmp(select__container_name(s, a), select__container_name(s, b));
+}
+
+static int compare_processes(const struct profile *p, uint32_t ia, uint32_t ib)
+{
+	const struct profile_process *a = profile__process(p, ia), *b = profile__process(p, ib);
+	int cmp = strcmp(a->command, b->command);
+
+	return cmp ? cmp : (a->tgid > b->tgid) - (a->tgid < b->tgid);
+}
+
 static int compare_nodes(const void *va, const void *vb, void *arg)
 {
 	uint32_t ia = *(const uint32_t *)va, ib = *(const uint32_t *)vb;
@@ -218,25 +239,27 @@ static int compare_nodes(const void *va, const void *vb, void *arg)
 		return na->kind < nb->kind ? -1 : 1;
 	if (na->kind == FLAME_FRAME)
 		return b->rank[na->ref] < b->rank[nb->ref] ? -1 : 1;
-	if (na->kind == FLAME_CONTAINER) {
-		cmp = strcmp(select__container_name(s, na->ref),
-			     select__container_name(s, nb->ref));
-	} else if (na->kind == FLAME_PROCESS) {
-		const struct profile_process *pa = profile__process(s->p, na->ref);
-		const struct profile_process *pb = profile__process(s->p, nb->ref);
-
-		cmp = strcmp(pa->command, pb->command);
-		if (!cmp)
-			cmp = (pa->tgid > pb->tgid) - (pa->tgid < pb->tgid);
-	}
+	if (na->kind == FLAME_CONTAINER)
+		cmp = compare_containers(s, na->ref, nb->ref);
+	else if (na->kind == FLAME_PROCESS)
+		cmp = compare_processes(s->p, na->ref, nb->ref);
 	return cmp ? cmp : (ia > ib) - (ia < ib);
 }
 
-static void link_nodes(struct builder *b)
+static int link_nodes(struct builder *b)
 {
 	struct flame_node *at = b->t->at;
 	uint32_t n = b->t->n, last = PROFILE_NONE;
 	uint64_t offset = 0;
+
+	if (n > b->order_room) {
+		uint32_t *order = realloc(b->order, b->t->room * sizeof(*order));
+
+		if (!order)
+			return -ENOMEM;
+		b->order = order;
+		b->order_room = b->t->room;
+	}
 
 	for (uint32_t i = 0; i < n; i++)
 		b->order[i] = i;
@@ -256,6 +279,7 @@ static void link_nodes(struct builder *b)
 		offset += node->total;
 		last = b->order[i];
 	}
+	return 0;
 }
 
 static int reserve(struct builder *b)
@@ -281,19 +305,102 @@ static int build(struct builder *b)
 
 	if (err)
 		return err;
+	rank_frames(b);
 	root = add_node(b->t, PROFILE_NONE, FLAME_ROOT, 0);
 	if (root < 0)
 		return (int)root;
 	find_uses(b);
 	err = add_processes(b);
+	return err ? err : link_nodes(b);
+}
+
+static void builder__free(struct builder *b)
+{
+	free(b->uses);
+	free(b->flame);
+	free(b->total);
+	free(b->touched);
+	free(b->rank);
+	free(b->order);
+}
+
+static int compare_spans(const void *va, const void *vb)
+{
+	const struct span *a = va, *b = vb;
+	int cmp = compare_containers(a->s, a->container, b->container);
+
+	if (!cmp)
+		cmp = (a->container > b->container) - (a->container < b->container);
+	if (!cmp)
+		cmp = compare_processes(a->s->p, a->process, b->process);
+	return cmp ? cmp : (a->process > b->process) - (a->process < b->process);
+}
+
+/* In the order of their names. */
+static int find_spans(const struct builder *b, struct span **ret, size_t *ret_cnt)
+{
+	struct span *spans = malloc(((size_t)profile__n_processes(b->t->s->p) + 1) * sizeof(*spans));
+	size_t n = 0, to;
+
+	if (!spans)
+		return -ENOMEM;
+	for (size_t from = 0; from < b->n_uses; from = to) {
+		const struct use *use = &b->uses[from];
+
+		for (to = from; to < b->n_uses && b->uses[to].process == use->process; to++)
+			;
+		spans[n++] = (struct span){b->t->s, from, to, use->container, use->process};
+	}
+	if (n)
+		qsort(spans, n, sizeof(*spans), compare_spans);
+	*ret = spans;
+	*ret_cnt = n;
+	return 0;
+}
+
+static int build_process(struct builder *b, const struct span *span)
+{
+	int64_t at;
+	int err;
+
+	b->t->n = 0;
+	at = add_node(b->t, PROFILE_NONE, FLAME_ROOT, 0);
+	if (at >= 0)
+		at = add_node(b->t, 0, FLAME_CONTAINER, span->container);
+	if (at >= 0)
+		at = add_node(b->t, (uint32_t)at, FLAME_PROCESS, span->process);
+	if (at < 0)
+		return (int)at;
+	err = add_stacks(b, span->from, span->to, (uint32_t)at);
 	if (err)
 		return err;
-	b->order = malloc((size_t)b->t->n * sizeof(*b->order));
-	if (!b->order)
-		return -ENOMEM;
-	rank_frames(b);
-	link_nodes(b);
-	return 0;
+	b->t->bytes = b->t->at[0].total = b->t->at[1].total = b->t->at[at].total;
+	return link_nodes(b);
+}
+
+int flame_tree__each_process(const struct selection *s,
+			     int (*fn)(const struct flame_tree *t, void *arg), void *arg)
+{
+	struct flame_tree t = {.s = s};
+	struct builder b = {.t = &t};
+	struct span *spans = NULL;
+	size_t n = 0;
+	int err = reserve(&b);
+
+	if (!err) {
+		rank_frames(&b);
+		find_uses(&b);
+		err = find_spans(&b, &spans, &n);
+	}
+	for (size_t i = 0; i < n && !err; i++) {
+		err = build_process(&b, &spans[i]);
+		if (!err)
+			err = fn(&t, arg);
+	}
+	free(spans);
+	builder__free(&b);
+	flame_tree__free(&t);
+	return err;
 }
 
 int flame_tree__new(const struct selection *s, uint32_t parts, struct flame_tree *ret)
@@ -302,12 +409,7 @@ int flame_tree__new(const struct selection *s, uint32_t parts, struct flame_tree
 	struct builder b = {.t = &t};
 	int err = build(&b);
 
-	free(b.uses);
-	free(b.flame);
-	free(b.total);
-	free(b.touched);
-	free(b.rank);
-	free(b.order);
+	builder__free(&b);
 	if (err)
 		flame_tree__free(&t);
 	else

@@ -34,6 +34,11 @@ struct flame_tree {
  * 0: none are. 0 or -ENOMEM. s must outlive ret.
  */
 int flame_tree__new(const struct selection *s, uint32_t parts, struct flame_tree *ret);
+/*
+ * Calls fn with the whole tree of one process after the other, below its container and the root, in the order of
+ * flame_tree__new: memory for one at a time. 0, -ENOMEM, or the first error of fn, which ends it.
+ */
+int flame_tree__each_process(const struct selection *s, int (*fn)(const struct flame_tree *t, void *arg), void *arg);
 void flame_tree__free(struct flame_tree *t);
 
 /* The node after this one, depth first; below: whether to go into its children. PROFILE_NONE at the

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * Folded stacks. The path to the node at hand is kept in one buffer that grows and is cut back, so
- * that memory does not depend on the number of stacks.
+ * Folded stacks, one process after the other. The path to the node at hand is kept in one buffer
+ * that grows and is cut back, and what a frame is called is made once, so that neither memory nor
+ * time grows with the product of processes and frames more than the text itself does.
  */
 #include "views/flamegraph.h"
 
@@ -13,12 +14,15 @@
 #include "views/flame_label.h"
 #include "views/text.h"
 
+/* What is below this fits: 16 bits of depth (flame_tree.h). */
+#define MAX_DEPTH (UINT16_MAX + 1)
+
 struct folded {
-	struct flame_tree tree;
+	FILE *out;
+	char **names; /* by frame; NULL: not made yet */
 	size_t *ends; /* by depth: length of the path to there */
 	char *path;
-	size_t path_len;
-	FILE *stream; /* writes path */
+	size_t room;
 };
 
 static int put_escaped(const char *name, FILE *out)
@@ -41,69 +45,100 @@ static int put_escaped(const char *name, FILE *out)
 	return 0;
 }
 
-static int put_node(struct folded *f, uint32_t i, FILE *out)
+/* A new string: the node's name as it is in a path. NULL: no memory. */
+static char *make_name(const struct flame_tree *t, uint32_t node)
 {
-	const struct flame_node *node = &f->tree.at[i];
-	char *name = flame_label__full(&f->tree, i);
-	size_t start = node->depth > 1 ? f->ends[node->depth - 1] : 0;
-	int err;
+	char *label = flame_label__full(t, node), *name = NULL;
+	size_t len;
+	FILE *f = label ? open_memstream(&name, &len) : NULL;
+	int err = f ? put_escaped(label, f) : -ENOMEM;
 
-	if (!name)
-		return -ENOMEM;
-	fseeko(f->stream, (off_t)start, SEEK_SET);
-	if (start)
-		putc(';', f->stream);
-	err = put_escaped(name, f->stream);
+	if (f && fclose(f))
+		err = -ENOMEM;
+	free(label);
+	if (!err)
+		return name;
 	free(name);
-	if (err || fflush(f->stream) || ferror(f->stream))
-		return -ENOMEM;
-	f->ends[node->depth] = (size_t)ftello(f->stream);
+	return NULL;
+}
+
+static int append(struct folded *f, uint16_t depth, const char *name)
+{
+	size_t start = depth > 1 ? f->ends[depth - 1] : 0, len = strlen(name);
+
+	if (start + len + 1 > f->room) {
+		size_t room = 2 * (start + len + 1);
+		char *path = realloc(f->path, room);
+
+		if (!path)
+			return -ENOMEM;
+		f->path = path;
+		f->room = room;
+	}
+	if (start)
+		f->path[start++] = ';';
+	memcpy(f->path + start, name, len);
+	f->ends[depth] = start + len;
+	return 0;
+}
+
+static int put_node(struct folded *f, const struct flame_tree *t, uint32_t i)
+{
+	const struct flame_node *node = &t->at[i];
+	char **kept = node->kind == FLAME_FRAME ? &f->names[node->ref] : NULL;
+	char *name = kept && *kept ? *kept : make_name(t, i);
+	int err = name ? append(f, node->depth, name) : -ENOMEM;
+
+	if (kept)
+		*kept = name;
+	else
+		free(name);
+	if (err)
+		return err;
 	if (node->self) {
-		fwrite(f->path, 1, f->ends[node->depth], out);
-		fprintf(out, " %" PRIu64 "\n", node->self);
+		fwrite(f->path, 1, f->ends[node->depth], f->out);
+		fprintf(f->out, " %" PRIu64 "\n", node->self);
 	}
 	return 0;
 }
 
-static int put_all(struct folded *f, FILE *out)
+static int put_process(const struct flame_tree *t, void *arg)
 {
-	uint32_t deepest = 0, i;
+	struct folded *f = arg;
+	uint32_t i;
 	int err = 0;
 
-	for (i = 0; i < f->tree.n; i++)
-		deepest = f->tree.at[i].depth > deepest ? f->tree.at[i].depth : deepest;
-	f->ends = calloc((size_t)deepest + 1, sizeof(*f->ends));
-	f->stream = open_memstream(&f->path, &f->path_len);
-	if (!f->ends || !f->stream)
-		return -ENOMEM;
-	for (i = flame_tree__next(&f->tree, 0, true); i != PROFILE_NONE && !err && !ferror(out);
-	     i = flame_tree__next(&f->tree, i, true))
-		err = put_node(f, i, out);
-	return err;
+	for (i = flame_tree__next(t, 0, true); i != PROFILE_NONE && !err && !ferror(f->out);
+	     i = flame_tree__next(t, i, true))
+		err = put_node(f, t, i);
+	return err ? err : ferror(f->out) ? -EIO : 0;
+}
+
+static void folded__free(struct folded *f, uint32_t n_frames)
+{
+	for (uint32_t i = 0; f->names && i < n_frames; i++)
+		free(f->names[i]);
+	free(f->names);
+	free(f->ends);
+	free(f->path);
 }
 
 int flamegraph__folded(const struct profile *p, const struct flamegraph_opts *opts, FILE *out)
 {
-	struct folded f = {0};
+	struct folded f = {.out = out};
 	struct selection s;
 	int err, written;
 
 	err = select__new(p, opts->kinds, opts->view, opts->container, &s);
 	if (err)
 		return err;
-	err = flame_tree__new(&s, 0, &f.tree);
-	if (err)
-		goto out;
+	f.names = calloc((size_t)profile__n_frames(p) + 1, sizeof(*f.names));
+	f.ends = calloc(MAX_DEPTH, sizeof(*f.ends));
 	text__begin();
-	err = put_all(&f, out);
+	err = f.names && f.ends ? flame_tree__each_process(&s, put_process, &f) : -ENOMEM;
 	written = text__finish(out);
-	err = err ? err : written;
-out:
-	if (f.stream)
-		fclose(f.stream);
-	free(f.path);
-	free(f.ends);
-	flame_tree__free(&f.tree);
+	folded__free(&f, profile__n_frames(p));
 	select__free(&s);
-	return err;
+	/* Why a write failed, the stream's owner knows better. */
+	return err && err != -EIO ? err : written;
 }
