@@ -7,6 +7,7 @@
 #include <string.h>
 #include <uthash.h>
 
+#include "python/coverage.h"
 #include "system/elf_file.h"
 #include "system/mem.h"
 
@@ -123,6 +124,20 @@ static int slot_of_walk(struct interpreters *i, struct py_walk *walk, uint32_t *
 	return 0;
 }
 
+/* Only what is missed: the first signal that misses something is named. */
+static void note_coverage(struct interpreters *i, struct traced *tr, const struct site_set *set)
+{
+	static const enum signal signals[] = { SIGNAL_EXACT, SIGNAL_GC };
+	char text[COVERAGE_TEXT_BYTES];
+
+	for (size_t k = 0; k < sizeof(signals) / sizeof(signals[0]); k++) {
+		if (!(i->signals & 1u << signals[k]) || coverage__tell(signals[k], set->site, set->n, &set->info, text))
+			continue;
+		traced__note(tr, i->deps->profile, text);
+		return;
+	}
+}
+
 static void attach_probes(struct interpreters *i, struct traced *tr)
 {
 	const struct site_set *set = sites_of(i, tr->tgid, tr->interp);
@@ -132,8 +147,12 @@ static void attach_probes(struct interpreters *i, struct traced *tr)
 	if (!set || !set->n)
 		return;
 	err = session__attach(i->deps->session, tr->tgid, tr->interp->host_path, set->site, set->n, &tr->links);
-	if (!err || err == -ESRCH || err == -ENOENT) /* ended meanwhile */
+	if (err == -ESRCH || err == -ENOENT) /* ended meanwhile */
 		return;
+	if (!err) {
+		note_coverage(i, tr, set);
+		return;
+	}
 	snprintf(note, sizeof(note), "probes could not be attached: %s", strerror(-err));
 	traced__note(tr, i->deps->profile, note);
 }
