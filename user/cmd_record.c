@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "capture/command.h"
 #include "capture/event.h"
@@ -47,16 +48,9 @@ struct record {
 	/* how it goes */
 	uint64_t begin_ns, last_ns, last_sweep_ns, last_events;
 	struct governor governor;
+	struct session_cost cost; /* at the last settling */
 	bool output_failed;
 };
-
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * SECOND_NS + ts.tv_nsec;
-}
 
 /* ---- options ---- */
 
@@ -353,7 +347,6 @@ static uint64_t dropped(const struct session *s)
 
 static void save_counters(struct record *r)
 {
-	struct session_cost cost;
 	char text[32];
 	unsigned int i;
 
@@ -361,11 +354,10 @@ static void save_counters(struct record *r)
 		profile__set_counter(r->deps.profile, counter__name(i), session__counter(r->session, i));
 	profile__set_counter(r->deps.profile, "dropped.programs_ended_at_once", tracker__missed(r->tracker));
 	profile__set_counter(r->deps.profile, "dropped.bad_records", session__bad_records(r->session));
-	session__cost(r->session, &cost);
-	profile__set_counter(r->deps.profile, "cost.program_ns", cost.run_ns);
-	profile__set_counter(r->deps.profile, "cost.program_runs", cost.run_cnt);
+	profile__set_counter(r->deps.profile, "cost.program_ns", r->cost.run_ns);
+	profile__set_counter(r->deps.profile, "cost.program_runs", r->cost.run_cnt);
 	profile__set_counter(r->deps.profile, "cost.target_cpu_ns", tracker__cpu_ns(r->tracker));
-	snprintf(text, sizeof(text), "%llu", (unsigned long long)(now_ns() - r->begin_ns));
+	snprintf(text, sizeof(text), "%llu", (unsigned long long)(clock_now_ns() - r->begin_ns));
 	profile__set_meta(r->deps.profile, "duration_ns", text);
 }
 
@@ -373,12 +365,10 @@ static void save_counters(struct record *r)
 static const char *cost_text(const struct record *r, char *buf, size_t len)
 {
 	uint64_t cpu_ns = tracker__cpu_ns(r->tracker);
-	struct session_cost cost;
 
-	session__cost(r->session, &cost);
 	if (cpu_ns < MIN_CPU_NS)
 		return "-";
-	snprintf(buf, len, "%.2f %%", 100.0 * cost.run_ns / cpu_ns);
+	snprintf(buf, len, "%.2f %%", 100.0 * r->cost.run_ns / cpu_ns);
 	return buf;
 }
 
@@ -397,16 +387,16 @@ static void show_progress(struct record *r, uint64_t now)
 
 static void govern(struct record *r)
 {
-	struct session_cost cost;
+	uint64_t cpu_ns = tracker__cpu_ns(r->tracker);
 
-	session__cost(r->session, &cost);
-	session__sample_faults(r->session, governor__step(&r->governor, cost.run_ns, tracker__cpu_ns(r->tracker)));
+	session__cost(r->session, &r->cost);
+	session__sample_faults(r->session, governor__step(&r->governor, r->cost.run_ns, cpu_ns));
 }
 
 /* Everything of the last second goes to the file. */
 static int settle(struct record *r, bool sweep)
 {
-	uint64_t now = now_ns();
+	uint64_t now = clock_now_ns();
 	int err;
 
 	err = session__read_counts(r->session);
@@ -457,13 +447,13 @@ static int loop(struct record *r)
 	uint64_t now;
 	int n;
 
-	r->begin_ns = r->last_ns = r->last_sweep_ns = now_ns();
+	r->begin_ns = r->last_ns = r->last_sweep_ns = clock_now_ns();
 	while (!cmd_stop && !r->output_failed) {
 		n = session__poll(r->session, tracker__patience_ms(r->tracker, POLL_MS));
 		if (n < 0 && n != -EINTR)
 			return cmd_fail("the ring buffer cannot be read: %s", strerror(-n));
 		tracker__upkeep(r->tracker);
-		now = now_ns();
+		now = clock_now_ns();
 		if (now - r->last_ns >= SECOND_NS)
 			settle(r, now - r->last_sweep_ns >= SWEEP_NS);
 		if (r->duration_ns && now - r->begin_ns >= r->duration_ns)
@@ -482,7 +472,7 @@ static void summarize(struct record *r)
 	char took[32], cost[32];
 
 	fprintf(stderr, "%s%s recorded: %llu events, %llu dropped, programs took %s of the targets' CPU time\n\n",
-		isatty(STDERR_FILENO) ? "\r\033[K" : "", human__duration(now_ns() - r->begin_ns, took, sizeof(took)),
+		isatty(STDERR_FILENO) ? "\r\033[K" : "", human__duration(clock_now_ns() - r->begin_ns, took, sizeof(took)),
 		(unsigned long long)session__counter(r->session, CTR_EVENTS),
 		(unsigned long long)dropped(r->session), cost_text(r, cost, sizeof(cost)));
 	report__print(r->deps.profile, &opts, stderr);

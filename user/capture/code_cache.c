@@ -24,7 +24,6 @@ struct code_entry {
 };
 
 struct code_cache {
-	uint64_t unnamed;
 	struct code_entry *entries;
 };
 
@@ -62,11 +61,6 @@ static void forget(struct code_cache *c, struct code_entry *e)
 	HASH_DEL(c->entries, e);
 	py_code__free(&e->code);
 	free(e);
-}
-
-uint64_t code_cache__unnamed(const struct code_cache *c)
-{
-	return c->unnamed;
 }
 
 static int read_entry(struct code_cache *c, const struct mem_reader *m, const struct py_layout *l,
@@ -170,7 +164,6 @@ int64_t code_cache__frame(struct code_cache *c, const struct mem_reader *m, cons
 	if (err == -ENOMEM)
 		return err;
 	if (err) {
-		c->unnamed++;
 		frame.function = why_unnamed(err);
 		return profile__add_frame(p, &frame);
 	}

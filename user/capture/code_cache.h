@@ -28,7 +28,5 @@ void code_cache__learn(struct code_cache *c, const struct rec_code *rec, pid_t t
  */
 int64_t code_cache__frame(struct code_cache *c, const struct mem_reader *m, const struct py_layout *l, uint32_t family,
 			  const struct py_frame *f, struct profile *p);
-/* How many frames could not be named. */
-uint64_t code_cache__unnamed(const struct code_cache *c);
 
 #endif

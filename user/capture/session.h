@@ -62,8 +62,6 @@ int session__attach_entry(struct session *s, pid_t tgid, const char *path, uint6
 
 int session__set_interpreter(struct session *s, uint32_t interp, const struct py_walk *walk);
 int session__add_target(struct session *s, pid_t tgid, const struct target *t);
-int session__find_target(const struct session *s, pid_t tgid, struct target *ret);
-void session__remove_target(struct session *s, pid_t tgid);
 
 /* Hundreds of sites can be attached at once (probe_sites__find). */
 bool session__takes_many_sites(const struct session *s);

@@ -58,20 +58,6 @@ int session__add_target(struct session *s, pid_t tgid, const struct target *t)
 	return bpf_map_update_elem(bpf_map__fd(s->bpf->maps.targets), &key, t, BPF_ANY) ? -errno : 0;
 }
 
-int session__find_target(const struct session *s, pid_t tgid, struct target *ret)
-{
-	uint32_t key = tgid;
-
-	return bpf_map_lookup_elem(bpf_map__fd(s->bpf->maps.targets), &key, ret) ? -errno : 0;
-}
-
-void session__remove_target(struct session *s, pid_t tgid)
-{
-	uint32_t key = tgid;
-
-	bpf_map_delete_elem(bpf_map__fd(s->bpf->maps.targets), &key);
-}
-
 int session_impl__new_attacher(struct session *s)
 {
 	struct pymemscope_bpf *b = s->bpf;

@@ -13,10 +13,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 #include <utlist.h>
 
+#include "base/clock.h"
 #include "capture/accounts.h"
 #include "capture/container_items.h"
 #include "capture/held_command.h"
@@ -41,14 +41,6 @@ struct tracker {
 	uint64_t missed; /* programs of the scope that ended before they could be looked at */
 	char why[512];
 };
-
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000ull + ts.tv_nsec;
-}
 
 static uint64_t ns_of_ticks(uint64_t ticks)
 {
@@ -146,7 +138,7 @@ static int take_in(struct tracker *t, pid_t tgid, bool retry)
 	if (err == -ENOTSUP)
 		traced__note(tr, t->deps.profile, t->why);
 	else if (retry)
-		traced_table__retry_at(&t->table, tr, now_ns() + FIRST_RETRY_NS);
+		traced_table__retry_at(&t->table, tr, clock_now_ns() + FIRST_RETRY_NS);
 	if (traced__tell_kernel(tr, t->deps.session, t->signals))
 		traced_table__end(&t->table, tr, false);
 out:
@@ -248,7 +240,7 @@ static void look_again(struct tracker *t, struct traced *tr)
 	if (!err)
 		interpreters__adopt(t->interpreters, &t->table, tr, in);
 	if (err == -ENOENT && ++tr->retries < MAX_RETRIES)
-		traced_table__retry_at(&t->table, tr, now_ns() + (FIRST_RETRY_NS << tr->retries));
+		traced_table__retry_at(&t->table, tr, clock_now_ns() + (FIRST_RETRY_NS << tr->retries));
 	else
 		traced_table__retry_at(&t->table, tr, 0);
 	free(in);
@@ -401,7 +393,7 @@ struct session_handlers tracker__handlers(struct tracker *t)
 
 static void retry_interps(struct tracker *t)
 {
-	uint64_t now = t->table.retrying ? now_ns() : 0;
+	uint64_t now = t->table.retrying ? clock_now_ns() : 0;
 	struct traced *tr, *next;
 
 	DL_FOREACH_SAFE2(t->table.retrying, tr, next, next_retry) {
@@ -424,7 +416,7 @@ int tracker__patience_ms(const struct tracker *t, int max_ms)
 
 	if (!tr)
 		return max_ms;
-	now = now_ns();
+	now = clock_now_ns();
 	for (; tr; tr = tr->next_retry)
 		wait = tr->retry_at_ns <= now ? 0 : tr->retry_at_ns - now < wait ? tr->retry_at_ns - now : wait;
 	return (wait + 999999) / 1000000;

@@ -11,6 +11,7 @@
  * Facts: where files lie is from moby, containers/storage, containerd and runc; checked with
  * docker 20.10, podman 4.3 and runc 1.1 of Debian 12.
  */
+#include "base/clock.h"
 #include "containers/cgroup.h"
 #include "containers/container_impl.h"
 
@@ -20,7 +21,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <uthash.h>
 
 #define MAX_ANSWERS 16384
@@ -176,14 +176,6 @@ static bool refresh_storage(struct container_names *n)
 	return true;
 }
 
-static uint64_t now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
-}
-
 static void refresh(struct container_names *n)
 {
 	bool changed;
@@ -192,7 +184,7 @@ static void refresh(struct container_names *n)
 	changed |= refresh_storage(n);
 	if (changed)
 		n->generation++;
-	n->refreshed_ns = now_ns();
+	n->refreshed_ns = clock_now_ns();
 }
 
 /* --- one container --- */
@@ -327,7 +319,7 @@ void container_names__lookup(struct container_names *n, const char *cgroup_path,
 	bool named, aged;
 
 	HASH_FIND_STR(n->answers, cgroup_path, a);
-	aged = !a || now_ns() - n->refreshed_ns >= REFRESH_NS;
+	aged = !a || clock_now_ns() - n->refreshed_ns >= REFRESH_NS;
 	if (aged && !n->hold)
 		refresh(n);
 	if (a && a->generation == n->generation && (a->named || !aged)) {
