@@ -934,15 +934,17 @@ def collector_callback(rest):
 
 @alone
 def collector_of_its_own_accord(rest):
-    """By allocation, in the middle of a list display."""
+    """
+    By allocation, in the middle of a list display. Only there: between a call and its first instruction Python's own
+    tracebacks leave out the frame.
+    """
     one = Finalised(rest)
     one.itself = one
     one = None
-    before = gc.get_threshold()
-    gc.set_threshold(1)
+    gc.enable()
     kept = [[], [], [], [], [],
             [], [], [], [], []]
-    gc.set_threshold(*before)
+    gc.disable()
 
 
 # ---- syntax of later versions ----

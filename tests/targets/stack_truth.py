@@ -11,6 +11,7 @@ Runs on 3.8 and later.
 """
 import collections
 import functools
+import gc
 import json
 import mmap
 import random
@@ -99,6 +100,8 @@ def crowd(samples, chance):
 
 def main():
     sys.setrecursionlimit(5000)
+    gc.disable()
+    gc.set_threshold(1)
     print("ready", flush=True)
     kept = []  # given back at once, a page might be counted with what is given back
     for order in sys.stdin:
@@ -107,6 +110,7 @@ def main():
         kept.append(samples.memory)
         frame_kinds.notes["enter"] = samples.enter
         {"go": go, "crowd": crowd}[how](samples, random.Random(int(seed)))
+        gc.collect()  # what waits for it has its part in the truth
         stacks = collections.Counter(samples.stacks)
         print(json.dumps({"stacks": {stack: n * samples.pages for stack, n in stacks.items()},
                           "passed": sorted(samples.passed - set(stacks)), "kinds": len(frame_kinds.KINDS),
