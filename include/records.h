@@ -53,6 +53,7 @@ enum record_kind {
 	REC_EXIT = 5,
 	REC_ENTRY = 6, /* a held program has reached its first own instruction */
 	REC_CODE = 7,
+	REC_CODE_MORE = 8,
 	REC_KIND_MAX,
 };
 
@@ -116,6 +117,22 @@ struct rec_code {
 	__u8 table[CODE_TABLE_BYTES]; /* addr[4] */
 };
 _Static_assert(sizeof(struct rec_code) == 96 + CODE_BYTES + 3 * CODE_NAME_BYTES + CODE_TABLE_BYTES, "rec_code");
+
+/*
+ * What REC_CODE has no room for, of long line tables and names; sent right before it. A function of 500 lines has 2 KiB of
+ * table. CODE_MORE_MAX records a pointer, so 128 KiB; of what is longer, the rest is read from the process, if it can be.
+ */
+#define CODE_MORE_BYTES 2048
+#define CODE_MORE_MAX 64
+struct rec_code_more {
+	struct rec_hdr hdr;
+	__u64 code;
+	__u64 addr; /* where the bytes stand in the process */
+	__u32 family;
+	__u32 got; /* bytes */
+	__u8 bytes[CODE_MORE_BYTES];
+};
+_Static_assert(sizeof(struct rec_code_more) == 40 + CODE_MORE_BYTES, "rec_code_more");
 
 /* One run of the collector; sent when it returns. */
 struct rec_gc {

@@ -33,6 +33,7 @@ struct session_opts {
 struct session_handlers {
 	void (*stack)(const struct rec_stack *rec, void *arg);
 	void (*code)(const struct rec_code *rec, void *arg);
+	void (*code_more)(const struct rec_code_more *rec, void *arg);
 	void (*gc)(const struct rec_gc *rec, void *arg);
 	void (*proc)(const struct rec_proc *rec, void *arg);
 	void (*count)(const struct count_key *key, const struct count_value *delta, void *arg);
