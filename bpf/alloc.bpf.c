@@ -118,7 +118,7 @@ static __noinline int leave(__u64 addr, __u32 wait, __u64 sp)
 	if (!t || !p || p->wait != wait)
 		return 0;
 	/* A body that ended otherwise leaves its allocation waiting: what comes from another frame is not its end. */
-	if (wait != WAIT_RETURN && p->sp - sp > MAX_INLINED_FRAME_BYTES)
+	if (wait != WAIT_RETURN && p->sp + INLINED_FRAME_SLACK - sp > MAX_INLINED_FRAME_BYTES)
 		return 0;
 	if (wait == WAIT_POOL && !addr) {
 		p->wait = WAIT_RAW;
@@ -224,7 +224,7 @@ static __noinline int enter_inlined(const struct site_spec *spec, __u64 stack_id
 {
 	__u64 pid_tgid = bpf_get_current_pid_tgid();
 	struct target *t = target_for(SIGNAL_EXACT);
-	struct pending p = { .stack_id = stack_id, .bytes = bytes, .old = old, .sp = sp + INLINED_FRAME_SLACK };
+	struct pending p = { .stack_id = stack_id, .bytes = bytes, .old = old, .sp = sp };
 	struct block_value block = { .stack_id = stack_id, .bytes = bytes };
 	__u64 addr;
 
@@ -344,6 +344,9 @@ int exact_return(struct pt_regs *ctx)
 		c.raw = bpf_get_attach_cookie(ctx);
 	if (c.kind == PROBE_POOL_OPENER)
 		return leave(addr, WAIT_POOL, sp);
+	/* The function that the guard is in has left its frame already. */
+	if (c.kind == PROBE_RAW_TAIL)
+		return leave(addr, WAIT_RAW, sp - MAX_INLINED_FRAME_BYTES + INLINED_FRAME_SLACK);
 	return leave(addr, WAIT_RETURN, 0);
 }
 

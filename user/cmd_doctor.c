@@ -54,6 +54,7 @@ static const char *const kind_names[] = {
 	[PROBE_GC_USDT_DONE] = "collector (USDT)",
 	[PROBE_GUARD] = "inlined",
 	[PROBE_POOL_OPENER] = "pool taken",
+	[PROBE_RAW_TAIL] = "resize large",
 	[PROBE_RAW_RETURN] = "large block",
 };
 

@@ -91,10 +91,16 @@ static bool returns(const struct probe_site *site)
 	case PROBE_REALLOC:
 	case PROBE_GC:
 	case PROBE_POOL_OPENER:
+	case PROBE_RAW_TAIL:
 		return true;
 	default:
 		return false;
 	}
+}
+
+static bool enters(const struct probe_site *site)
+{
+	return site->kind != PROBE_POOL_OPENER && site->kind != PROBE_RAW_TAIL;
 }
 
 static size_t select_sites(const struct file *f, enum signal signal, uint32_t id, bool at_return,
@@ -109,7 +115,7 @@ static size_t select_sites(const struct file *f, enum signal signal, uint32_t id
 
 		if (site->kind == PROBE_GUARD)
 			c.arg_value = spec++;
-		if (site->signal != signal || (at_return ? !returns(site) : site->kind == PROBE_POOL_OPENER))
+		if (site->signal != signal || (at_return ? !returns(site) : !enters(site)))
 			continue;
 		c.attach_id = id;
 		c.kind = site->kind;

@@ -184,38 +184,61 @@ static bool add_guards(const struct elf_file *f, uint16_t version, const struct 
 	return true;
 }
 
-/* Where an inlined allocation ends that had to go further: the pool's opener, and calls of the raw
+/* Some allocation was inlined in the function. */
+static bool has_guard(const struct elf_symbol *function, const struct guard *g, int n)
+{
+	for (int i = 0; i < n; i++) {
+		if (g[i].kind == GUARD_INLINED && g[i].function != ALLOC_FREE && g[i].addr - function->addr < function->size)
+			return true;
+	}
+	return false;
+}
+
+static bool add_raw_uses(const struct elf_file *f, const struct raw_uses *u, const struct guard *g, int n_guards,
+			 struct list *l)
+{
+	struct probe_site site = {.signal = SIGNAL_EXACT, .kind = PROBE_RAW_RETURN, .symbol = "PyMem_RawMalloc"};
+
+	for (size_t i = 0; i < u->return_cnt; i++) {
+		describe(l, u->returns[i].addr, &site);
+		if (!add(f, site, u->returns[i].addr, l))
+			return false;
+	}
+	site = (struct probe_site){.signal = SIGNAL_EXACT, .kind = PROBE_RAW_TAIL, .symbol = "PyMem_RawRealloc"};
+	for (size_t i = 0; i < u->tail_cnt; i++) {
+		if (has_guard(&u->tails[i], g, n_guards) && !add_function(f, site, u->tails[i].addr, 0, l))
+			return false;
+	}
+	return true;
+}
+
+/* Where an inlined allocation ends that had to go further: the pool's opener, and uses of the raw
  * allocator. */
 static bool add_ends(const struct elf_file *f, const struct alloc_table *raw, uint64_t opener,
-		     struct list *l)
+		     const struct guard *guards, int n_guards, struct list *l)
 {
 	static const char *const names[] = {"PyMem_RawMalloc", "PyMem_RawCalloc",
 					    "PyMem_RawRealloc"};
 	struct probe_site site = {.signal = SIGNAL_EXACT,
 				  .kind = PROBE_POOL_OPENER,
 				  .symbol = "allocate_from_new_pool"};
-	struct decode_place *places;
+	struct raw_uses *uses;
 	struct elf_symbol s;
 	uint64_t known[3];
 	size_t n = 0;
-	bool ok = true;
+	bool ok;
 
 	if (opener && !add_function(f, site, opener, 0, l))
 		return false;
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		if (!elf_file__symbol(f, names[i], &s))
 			known[n++] = s.addr;
-	places = calloc(MAX_PROBE_SITES, sizeof(*places));
-	if (!places)
+	uses = malloc(sizeof(*uses));
+	if (!uses)
 		return false;
-	n = guards__raw_returns(l->code, raw, known, n, places, MAX_PROBE_SITES);
-	site.kind = PROBE_RAW_RETURN;
-	site.symbol = "PyMem_RawMalloc";
-	for (size_t i = 0; i < n && ok; i++) {
-		describe(l, places[i].addr, &site);
-		ok = add(f, site, places[i].addr, l);
-	}
-	free(places);
+	guards__raw_uses(l->code, raw, known, n, uses);
+	ok = add_raw_uses(f, uses, guards, n_guards, l);
+	free(uses);
 	return ok;
 }
 
@@ -270,7 +293,7 @@ static bool add_all_that_allocates(const struct elf_file *f, uint16_t version, s
 	*info = (struct probe_sites_info){.inlined = true, .unclear = undecoded};
 	ok = add_guards(f, version, guards, n, &pools, l, info);
 	if (ok && info->guards)
-		ok = add_ends(f, &t[DOMAIN_RAW], pools.opener, l);
+		ok = add_ends(f, &t[DOMAIN_RAW], pools.opener, guards, n, l);
 out:
 	free(guards);
 	if (!ok) {
