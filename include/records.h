@@ -230,8 +230,10 @@ struct target {
 	__u32 family;
 	__u32 code_frees; /* how many known code objects it freed; a part of every stack id; kernel side */
 	__u32 shares_family; /* it has forked, or was; kernel side */
+	__u32 alloc_seq; /* allocations seen; kernel side */
+	__u32 pad;
 };
-_Static_assert(sizeof(struct target) == 56, "target");
+_Static_assert(sizeof(struct target) == 64, "target");
 #define INTERP_NONE 0xffffffffu
 /*
  * proc_ids that the kernel side hands out at fork have this bit set; user space's do not, and are never reused. One handed
@@ -257,6 +259,7 @@ enum counter {
 	CTR_RING_FULL_CODE, /* code object not sent: user space will read it from the process if it can */
 	CTR_FAULT_NS, /* time spent on page faults of targets, ns; the programs also run, shortly, for everybody else's */
 	CTR_EXACT_BYTES, /* bytes the exact signal saw allocated, to check the totals by */
+	CTR_POOL_UNREADABLE, /* allocation dropped: its pool was not in memory, and no return probe tells the block */
 	CTR_STACK_STATUS, /* first of STACK_STATUS_MAX counters, one per enum stack_status */
 	CTR_MAX = CTR_STACK_STATUS + STACK_STATUS_MAX,
 };

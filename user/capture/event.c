@@ -66,6 +66,7 @@ const char *counter__name(unsigned int counter)
 		[CTR_RING_FULL_CODE] = "code_objects_ring_full",
 		[CTR_FAULT_NS] = "cost.faults_ns",
 		[CTR_EXACT_BYTES] = "exact_bytes",
+		[CTR_POOL_UNREADABLE] = "dropped.allocations_pool_unreadable",
 		[CTR_STACK_STATUS + STACK_COMPLETE] = "stack.complete",
 		[CTR_STACK_STATUS + STACK_CUT] = "stack.cut",
 		[CTR_STACK_STATUS + STACK_NOT_PYTHON] = "stack.not_python",
