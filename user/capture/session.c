@@ -56,9 +56,12 @@ int session__new(const struct session_opts *opts, const struct session_handlers 
 	err = -ENOTSUP;
 	if (!session_impl__has_fault_hook(s->fault_hook))
 		goto out;
-	if (opts->signals & (1u << SIGNAL_EXACT | 1u << SIGNAL_GC) && !opts->no_uprobe_multi)
+	if (opts->signals & (1u << SIGNAL_HEAP | 1u << SIGNAL_EXACT | 1u << SIGNAL_GC) && !opts->no_uprobe_multi)
 		s->uprobe_multi = uprobe_multi__probe();
-	err = session_impl__load(s);
+	s->uprobe_sessions = opts->signals & 1u << SIGNAL_HEAP && s->uprobe_multi == UPROBE_MULTI_FULL &&
+			     !opts->no_uprobe_sessions && uprobe_multi__has_sessions();
+	err = closer__new(&s->closer);
+	err = err ? err : session_impl__load(s);
 	err = err ? err : session_impl__new_attacher(s);
 	err = err ? err : session_impl__swap_counts(s);
 	if (err)
@@ -85,6 +88,7 @@ void session__free(struct session *s)
 		bpf_link__destroy(s->host_links[i]);
 	free(s->host_links);
 	attacher__free(s->attacher);
+	closer__free(s->closer);
 	ring_buffer__free(s->ring);
 	pymemscope_bpf__destroy(s->bpf);
 	if (s->stats_fd >= 0)

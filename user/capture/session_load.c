@@ -52,6 +52,17 @@ static void choose_multi(struct bpf_program *p, bool load, bool multi)
 		bpf_program__set_expected_attach_type(p, UPROBE_MULTI_ATTACH_TYPE);
 }
 
+static void choose_programs_of_large(const struct session *s)
+{
+	struct pymemscope_bpf *b = s->bpf;
+	bool large = s->opts.signals & 1u << SIGNAL_HEAP, multi = s->uprobe_multi == UPROBE_MULTI_FULL;
+
+	bpf_program__set_autoload(b->progs.large_session, large && s->uprobe_sessions);
+	bpf_program__set_expected_attach_type(b->progs.large_session, UPROBE_SESSION_ATTACH_TYPE);
+	choose_multi(b->progs.large_entry, large && !s->uprobe_sessions, multi);
+	choose_multi(b->progs.large_return, large && !s->uprobe_sessions, multi);
+}
+
 static void choose_programs(struct session *s)
 {
 	struct pymemscope_bpf *b = s->bpf;
@@ -77,6 +88,7 @@ static void choose_programs(struct session *s)
 	choose_multi(b->progs.exact_return, exact, multi);
 	choose_multi(b->progs.gc_site, gc && multi, true);
 	choose_multi(b->progs.gc_return, gc, multi);
+	choose_programs_of_large(s);
 	bpf_program__set_autoload(b->progs.fault_fork, resident);
 	bpf_program__set_autoload(b->progs.find_percpu_offsets, resident && has_percpu_lookup());
 	bpf_program__set_autoload(b->progs.fault_fentry, resident && s->fault_hook == FAULT_HOOK_FENTRY);
@@ -93,6 +105,11 @@ static void size_maps(struct session *s)
 		bpf_map__set_max_entries(s->bpf->maps.live, 1);
 		bpf_map__set_max_entries(s->bpf->maps.pending, 1);
 		bpf_map__set_max_entries(s->bpf->maps.site_specs, 1);
+	}
+	if (!(s->opts.signals & 1u << SIGNAL_HEAP)) {
+		bpf_map__set_max_entries(s->bpf->maps.large_blocks, 1);
+		bpf_map__set_max_entries(s->bpf->maps.large_calls, 1);
+		bpf_map__set_max_entries(s->bpf->maps.large_watches, 1);
 	}
 	if (!(s->opts.signals & 1u << SIGNAL_RESIDENT)) {
 		bpf_map__set_max_entries(s->bpf->maps.pages, 1);

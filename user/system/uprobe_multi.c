@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * union bpf_attr, link_create.uprobe_multi: include/uapi/linux/bpf.h, 6.6. bpf_uprobe_multi_link_attach and
+ * union bpf_attr, link_create.uprobe_multi: include/uapi/linux/bpf.h, 6.6; BPF_TRACE_UPROBE_SESSION: 6.13.
+ * bpf_uprobe_multi_link_attach and
  * uprobe_prog_run: kernel/trace/bpf_trace.c.
  *
  * The fault that the probe looks for: uprobe_prog_run compared `current` with the one task found for the pid, so no other
@@ -28,13 +29,13 @@ struct multi_attr {
 	uint32_t pad;
 };
 
-int uprobe_multi__attach(int prog_fd, const char *path, pid_t tgid, bool at_return, const struct uprobe_multi_site *sites,
-			 size_t n)
+static int attach(int prog_fd, uint32_t attach_type, const char *path, pid_t tgid, bool at_return,
+		  const struct uprobe_multi_site *sites, size_t n)
 {
 	uint64_t offsets[UPROBE_MULTI_MAX_SITES], semaphores[UPROBE_MULTI_MAX_SITES], cookies[UPROBE_MULTI_MAX_SITES];
 	struct multi_attr attr = {
 		.prog_fd = prog_fd,
-		.attach_type = UPROBE_MULTI_ATTACH_TYPE,
+		.attach_type = attach_type,
 		.path = (uintptr_t)path,
 		.offsets = (uintptr_t)offsets,
 		.ref_ctr_offsets = (uintptr_t)semaphores,
@@ -55,6 +56,17 @@ int uprobe_multi__attach(int prog_fd, const char *path, pid_t tgid, bool at_retu
 	}
 	fd = syscall(SYS_bpf, BPF_LINK_CREATE, &attr, sizeof(attr));
 	return fd < 0 ? -errno : fd;
+}
+
+int uprobe_multi__attach(int prog_fd, const char *path, pid_t tgid, bool at_return, const struct uprobe_multi_site *sites,
+			 size_t n)
+{
+	return attach(prog_fd, UPROBE_MULTI_ATTACH_TYPE, path, tgid, at_return, sites, n);
+}
+
+int uprobe_multi__attach_session(int prog_fd, const char *path, pid_t tgid, const struct uprobe_multi_site *sites, size_t n)
+{
+	return attach(prog_fd, UPROBE_SESSION_ATTACH_TYPE, path, tgid, false, sites, n);
 }
 
 /* ---- what the kernel can do ---- */
@@ -88,7 +100,7 @@ static int own_offset(const void *addr, uint64_t *ret)
 }
 
 /* A program that sets the word of an array map; its descriptor. */
-static int load_marker(int map_fd)
+static int load_marker(int map_fd, uint32_t attach_type)
 {
 	const struct bpf_insn insns[] = {
 		{ .code = BPF_LD | BPF_DW | BPF_IMM, .dst_reg = BPF_REG_1, .src_reg = BPF_PSEUDO_MAP_VALUE, .imm = map_fd },
@@ -97,7 +109,7 @@ static int load_marker(int map_fd)
 		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0 },
 		{ .code = BPF_JMP | BPF_EXIT },
 	};
-	LIBBPF_OPTS(bpf_prog_load_opts, opts, .expected_attach_type = UPROBE_MULTI_ATTACH_TYPE);
+	LIBBPF_OPTS(bpf_prog_load_opts, opts, .expected_attach_type = attach_type);
 
 	return bpf_prog_load(BPF_PROG_TYPE_KPROBE, "pms_probe", "Dual BSD/GPL", insns, sizeof(insns) / sizeof(insns[0]),
 			     &opts);
@@ -114,7 +126,7 @@ static bool was_hit(int map_fd)
 	return value;
 }
 
-static enum uprobe_multi_support try(int map_fd, int prog_fd)
+static int try(int map_fd, int prog_fd)
 {
 	enum uprobe_multi_support ret = UPROBE_MULTI_NONE;
 	struct uprobe_multi_site site = {};
@@ -136,19 +148,46 @@ static enum uprobe_multi_support try(int map_fd, int prog_fd)
 	return ret;
 }
 
-enum uprobe_multi_support uprobe_multi__probe(void)
+static int try_session(int map_fd, int prog_fd)
 {
-	enum uprobe_multi_support ret = UPROBE_MULTI_NONE;
-	int map_fd, prog_fd;
+	struct uprobe_multi_site site = {};
+	bool hit;
+	int link;
+
+	if (own_offset(hit_me, &site.offset))
+		return false;
+	link = uprobe_multi__attach_session(prog_fd, "/proc/self/exe", getpid(), &site, 1);
+	if (link < 0)
+		return false;
+	hit_me(NULL);
+	hit = was_hit(map_fd);
+	close(link);
+	return hit;
+}
+
+/* Calls fn with a marker program and its map; 0 where there are none. */
+static int with_marker(uint32_t attach_type, int (*fn)(int map_fd, int prog_fd))
+{
+	int map_fd, prog_fd, ret = 0;
 
 	map_fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "pms_probe", sizeof(uint32_t), sizeof(uint64_t), 1, NULL);
 	if (map_fd < 0)
-		return ret;
-	prog_fd = load_marker(map_fd);
+		return 0;
+	prog_fd = load_marker(map_fd, attach_type);
 	if (prog_fd >= 0) {
-		ret = try(map_fd, prog_fd);
+		ret = fn(map_fd, prog_fd);
 		close(prog_fd);
 	}
 	close(map_fd);
 	return ret;
+}
+
+enum uprobe_multi_support uprobe_multi__probe(void)
+{
+	return with_marker(UPROBE_MULTI_ATTACH_TYPE, try);
+}
+
+bool uprobe_multi__has_sessions(void)
+{
+	return with_marker(UPROBE_SESSION_ATTACH_TYPE, try_session);
 }

@@ -13,6 +13,7 @@
 
 /* enum bpf_attach_type in include/uapi/linux/bpf.h. */
 #define UPROBE_MULTI_ATTACH_TYPE 48
+#define UPROBE_SESSION_ATTACH_TYPE 57
 
 struct uprobe_multi_site {
 	uint64_t offset; /* in the file */
@@ -28,6 +29,12 @@ struct uprobe_multi_site {
 int uprobe_multi__attach(int prog_fd, const char *path, pid_t tgid, bool at_return, const struct uprobe_multi_site *sites,
 			 size_t n);
 
+/*
+ * The same for a program of UPROBE_SESSION_ATTACH_TYPE, which is called at entry and return; at return only where it returned
+ * 0 at entry.
+ */
+int uprobe_multi__attach_session(int prog_fd, const char *path, pid_t tgid, const struct uprobe_multi_site *sites, size_t n);
+
 enum uprobe_multi_support {
 	UPROBE_MULTI_NONE,
 	UPROBE_MULTI_NO_PID, /* works, but told a process it meets one thread only: 6.6 to 6.9 without the repair */
@@ -35,5 +42,7 @@ enum uprobe_multi_support {
 };
 /* Tries it on this very program. */
 enum uprobe_multi_support uprobe_multi__probe(void);
+/* Session programs, Linux 6.13; tried likewise. */
+bool uprobe_multi__has_sessions(void);
 
 #endif
