@@ -38,8 +38,9 @@ struct {
 	__type(value, struct large_watch);
 } large_watches SEC(".maps");
 
+/* An entry stays with its thread (sp 0: no call is under way); those of threads that are gone are forgotten first. */
 struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, MAX_LARGE_CALLS);
 	__type(key, __u64); /* tgid << 32 | tid */
 	__type(value, struct large_call);
@@ -86,12 +87,14 @@ static __always_inline void follow_block(const struct large_watch *w, __u32 watc
 	struct large_key key = { .addr = addr, .watch = watch };
 	struct large_block lost;
 
+	if (!bpf_map_update_elem(&large_blocks, &key, b, BPF_NOEXIST))
+		return;
 	if (take_block(watch, addr, &lost)) {
 		counter_add(CTR_ADDRESS_REUSED, 1);
 		count_free(lost.stack_id, w->proc_id, KIND_HEAP_LARGE, 1, lost.bytes);
+		if (!bpf_map_update_elem(&large_blocks, &key, b, BPF_ANY))
+			return;
 	}
-	if (!bpf_map_update_elem(&large_blocks, &key, b, BPF_ANY))
-		return;
 	counter_add(CTR_LARGE_FULL, 1);
 	count_free(b->stack_id, w->proc_id, KIND_HEAP_LARGE, 1, b->bytes);
 	count_alloc(STACK_NOT_FOLLOWED, w->proc_id, KIND_HEAP_LARGE, 1, b->bytes);
@@ -109,45 +112,49 @@ static __noinline int release(__u32 watch, __u64 addr)
 	return 0;
 }
 
-/* Not inlined, so that the call's 64 bytes are off the stack while it is walked. */
-static __noinline bool keep_call(__u64 stack_id, __u64 bytes, __u64 old, __u64 out, __u64 sp_and_watch[2])
+/* This thread's entry; NULL: it has none yet, and gets none where `make` is false or there is no room. */
+static __always_inline struct large_call *call_of_thread(bool make)
 {
-	struct large_call call = { .stack_id = stack_id, .bytes = bytes, .out = out }, *outer;
+	static const struct large_call none;
 	__u64 pid_tgid = bpf_get_current_pid_tgid();
+	struct large_call *call = bpf_map_lookup_elem(&large_calls, &pid_tgid);
 
-	if (!sp_and_watch)
-		return false;
-	call.sp = sp_and_watch[0];
-	call.watch = sp_and_watch[1];
-	outer = bpf_map_lookup_elem(&large_calls, &pid_tgid);
-	if (old && take_block(call.watch, old, &call.old_block)) {
-		call.old = old;
-	} else if (outer && outer->sp == call.sp && outer->watch == call.watch) {
-		call.old = outer->old;
-		call.old_block = outer->old_block;
-	}
-	if (!bpf_map_update_elem(&large_calls, &pid_tgid, &call, BPF_ANY))
-		return true;
-	counter_add(CTR_PENDING_FULL, 1);
-	return false;
+	if (call || !make)
+		return call;
+	if (bpf_map_update_elem(&large_calls, &pid_tgid, &none, BPF_NOEXIST))
+		counter_add(CTR_PENDING_FULL, 1);
+	return bpf_map_lookup_elem(&large_calls, &pid_tgid);
+}
+
+static __always_inline void take_old(struct large_call *call, __u32 watch, __u64 old)
+{
+	if (!old || !take_block(watch, old, &call->old_block))
+		old = 0;
+	call->old = old;
 }
 
 /* True: the call is followed to its return. */
 static __noinline bool begin_call(__u64 bytes, __u64 old, __u64 out, __u64 sp, __u32 watch)
 {
-	__u64 pid_tgid = bpf_get_current_pid_tgid(), sp_and_watch[2] = { sp, watch }, stack_id = 0;
-	struct large_call *outer = bpf_map_lookup_elem(&large_calls, &pid_tgid);
+	struct large_call *call = call_of_thread(true);
 	struct large_watch *w = watch_at(watch);
 	struct target *t = current_target();
 
-	if (!w || !t)
+	if (!w || !t || !call)
 		return false;
-	if (outer && outer->watch == watch && sp < outer->sp && outer->inner++ < MAX_INNER_CALLS)
+	if (call->watch == watch && sp < call->sp && call->inner++ < MAX_INNER_CALLS)
 		return false;
+	/* A jump from one function to the next: what the first was given is the second's. */
+	if (call->sp != sp || call->watch != watch || !call->old)
+		take_old(call, watch, old);
+	call->bytes = bytes;
+	call->out = out;
+	call->watch = watch;
+	call->inner = 0;
+	call->sp = sp;
 	__sync_fetch_and_add(&w->blocks, 1);
-	if (bytes >= LARGE_MIN_BYTES)
-		stack_id = stack_of_current(t);
-	return keep_call(stack_id, bytes, old, out, sp_and_watch);
+	call->stack_id = bytes >= LARGE_MIN_BYTES ? stack_of_current(t) : 0;
+	return true;
 }
 
 static __always_inline bool overflows(__u64 a, __u64 b)
@@ -203,53 +210,53 @@ static __always_inline bool enter(struct pt_regs *ctx)
 	return begin_call(bytes, old, out, sp, c.watch);
 }
 
-/* realloc(block, 0) frees and returns null (glibc), or a small block; any other null is a failure. */
-static __noinline int end_call(const struct large_call *call, __u64 addr)
+/* The block that realloc was given is there still. */
+static __always_inline void put_back(const struct large_call *call)
 {
-	struct large_key old;
-	struct large_watch *w;
+	struct large_key key = { .addr = call->old, .watch = call->watch };
+	struct large_block b = call->old_block;
+
+	bpf_map_update_elem(&large_blocks, &key, &b, BPF_ANY);
+}
+
+/* realloc(block, 0) frees and returns null (glibc), or a small block; any other null is a failure. */
+static __always_inline void end_call(const struct large_call *call, __u64 addr)
+{
+	struct large_watch *w = watch_at(call->watch);
 	struct large_block b;
 
-	if (!call)
-		return 0;
-	old.addr = call->old;
-	old.watch = call->watch;
-	old.pad = 0;
-	w = watch_at(call->watch);
 	if (!w)
-		return 0;
+		return;
 	if (!addr && call->bytes) {
 		counter_add(CTR_ALLOC_FAILED, 1);
-		b = call->old_block;
 		if (call->old)
-			bpf_map_update_elem(&large_blocks, &old, &b, BPF_ANY);
-		return 0;
+			put_back(call);
+		return;
 	}
 	counter_add(CTR_EVENTS, 1);
 	if (call->old)
 		count_free(call->old_block.stack_id, w->proc_id, KIND_HEAP_LARGE, 1, call->old_block.bytes);
 	if (call->bytes < LARGE_MIN_BYTES)
-		return 0;
+		return;
 	b.stack_id = call->stack_id;
 	b.bytes = call->bytes;
 	count_alloc(b.stack_id, w->proc_id, KIND_HEAP_LARGE, 1, b.bytes);
 	follow_block(w, call->watch, addr, &b);
-	return 0;
 }
 
 static __noinline int leave(__u64 returned, __u64 sp)
 {
-	__u64 pid_tgid = bpf_get_current_pid_tgid();
-	struct large_call *found = bpf_map_lookup_elem(&large_calls, &pid_tgid), call;
+	struct large_call *call = call_of_thread(false);
 
 	/* The return of a call inside, or of one that was passed over. */
-	if (!found || found->sp + RETURN_POPS != sp)
+	if (!call || !call->sp || call->sp + RETURN_POPS != sp)
 		return 0;
-	call = *found;
-	bpf_map_delete_elem(&large_calls, &pid_tgid);
-	if (call.out && (returned || !read_user(&returned, sizeof(returned), call.out)))
+	if (call->out && (returned || !read_user(&returned, sizeof(returned), call->out)))
 		returned = 0;
-	return end_call(&call, returned);
+	end_call(call, returned);
+	call->sp = 0;
+	call->old = 0;
+	return 0;
 }
 
 static __always_inline int at_return(struct pt_regs *ctx)

@@ -26,7 +26,7 @@
 #define MAX_LARGE_WATCHES 4096
 /* Blocks over 512 bytes that the heap signal follows from allocation to free. */
 #define MAX_LARGE_BLOCKS 262144
-/* Calls of malloc and its kin under way, one per thread. */
+/* Threads whose calls of malloc and its kin are kept until they return. */
 #define MAX_LARGE_CALLS 4096
 /* Allocations between entry and return, one per thread. */
 #define MAX_PENDING 16384

@@ -53,12 +53,12 @@ struct large_block {
 	__u64 bytes; /* as asked for */
 };
 
-/* Map `large_calls`, by tgid << 32 | tid: a call under way. */
+/* Map `large_calls`, by tgid << 32 | tid: the thread's call under way, if any. */
 struct large_call {
 	__u64 stack_id;
 	__u64 bytes;
 	__u64 out; /* posix_memalign: where the address goes */
-	__u64 sp; /* stack pointer at the entry */
+	__u64 sp; /* stack pointer at the entry; 0: no call */
 	__u64 old; /* realloc: the block given, which is in no map meanwhile; 0: none that was followed */
 	struct large_block old_block;
 	__u32 watch;
