@@ -4,6 +4,7 @@
 that allocates too hotly, and who must not be touched."""
 import os
 import re
+import subprocess
 import sys
 import tempfile
 
@@ -82,6 +83,26 @@ def without_session_programs():
 def without_links_that_hold_many_sites():
     """As before Linux 6.6: a perf event for each probe"""
     check_all(recorder_environment={"PYMEMSCOPE_NO_UPROBE_MULTI": "1"})
+
+
+@test
+def threads_that_hand_blocks_to_each_other():
+    """Threads without the GIL that resize and free each other's blocks: every block counted once"""
+    host.need_bpf()
+    with tempfile.TemporaryDirectory() as folder:
+        library = os.path.join(folder, "malloc_threads.so")
+        subprocess.run(["cc", "-O2", "-shared", "-fPIC", "-pthread", "-o", library,
+                        os.path.join(host.TARGETS, "malloc_threads.c")], check=True)
+        with measure.recording(Process, "malloc_threads.py", "heap", "--budget", "none", args=[library]) as (target, recorder):
+            truth = target.ask("go 6 30000")
+            recorder.stop().succeeded()
+            # What the threads did is of no Python line; what Python did meanwhile is.
+            lives, allocated = [[row for row in tool.lines(recorder.file, *view) if row["frame"]["kind"] == "reason"]
+                                for view in ([], ["--view", "alloc"])]
+            counters = dict(measure.rows(recorder.file, "SELECT name, value FROM counter"))
+    is_([[row["count"], row["bytes"]] for row in allocated], [[truth["alloc_cnt"], truth["alloc_bytes"]]], "allocated")
+    is_([[row["count"], row["bytes"]] for row in lives], [[truth["live_cnt"], truth["live_bytes"]]], "left")
+    is_(counters["block_reused_without_free"], 0, "blocks whose free was missed")
 
 
 @test
