@@ -42,6 +42,7 @@ enum stack_status {
 	STACK_LOST = 8, /* the record with the frames was dropped (made by user space) */
 	STACK_BEFORE_ATTACH = 9, /* memory that was there when tracing began */
 	STACK_GIVEN_BACK = 10, /* memory that left the resident set */
+	STACK_NOT_FOLLOWED = 11, /* blocks whose end would not be seen: they lived when that began */
 	STACK_STATUS_MAX,
 };
 
@@ -260,6 +261,7 @@ enum counter {
 	CTR_FAULT_NS, /* time spent on page faults of targets, ns; the programs also run, shortly, for everybody else's */
 	CTR_EXACT_BYTES, /* bytes the exact signal saw allocated, to check the totals by */
 	CTR_POOL_UNREADABLE, /* allocation dropped: its pool was not in memory, and no return probe tells the block */
+	CTR_LARGE_FULL, /* block over 512 bytes counted but not followed: `large_blocks` was full */
 	CTR_STACK_STATUS, /* first of STACK_STATUS_MAX counters, one per enum stack_status */
 	CTR_MAX = CTR_STACK_STATUS + STACK_STATUS_MAX,
 };

@@ -14,6 +14,7 @@
 #include "containers/cgroup.h"
 #include "python/coverage.h"
 #include "python/interp.h"
+#include "python/malloc_sites.h"
 #include "system/proc.h"
 #include "system/uprobe_multi.h"
 
@@ -136,7 +137,37 @@ static void show_sites(const struct interp *in)
 	free(sites);
 }
 
-static void show_interp(const struct interp *in)
+static void show_malloc_site(const struct malloc_site *s)
+{
+	unsigned int ns = s->emulated ? PROBE_COST_EMULATED_NS : PROBE_COST_STEPPED_NS;
+
+	say("", "heap  %s+%u (file offset 0x%llx) %s%sabout %u.%02u us a hit", s->symbol, s->into, (unsigned long long)s->offset,
+	    s->insn, !s->insn[0] ? "" : s->emulated ? ": emulated, " : ": single-stepped, ", ns / 1000, ns % 1000 / 10);
+}
+
+/* Of functions that C code seldom calls nothing is said. */
+static void show_malloc(pid_t tgid, const struct interp *in)
+{
+	struct malloc_finder *finder;
+	struct malloc_file file;
+	size_t i;
+
+	if (malloc_finder__new(&finder))
+		return;
+	if (malloc_finder__find(finder, tgid, in, &file)) {
+		say("malloc", "not found: the heap signal sees no blocks over 512 bytes");
+	} else {
+		say("malloc", "%s", file.path);
+		for (i = 0; i < file.n; i++) {
+			if (!strcmp(file.site[i].symbol, "malloc") || !strcmp(file.site[i].symbol, "calloc") ||
+			    !strcmp(file.site[i].symbol, "realloc") || !strcmp(file.site[i].symbol, "free"))
+				show_malloc_site(&file.site[i]);
+		}
+	}
+	malloc_finder__free(finder);
+}
+
+static void show_interp(pid_t tgid, const struct interp *in)
 {
 	say("interpreter", "%s", in->path);
 	say("version", "CPython %s, %s, %s", in->version_text, in->shared ? "shared library" : "static",
@@ -144,6 +175,7 @@ static void show_interp(const struct interp *in)
 	say("build id", "%s", in->build_id[0] ? in->build_id : "none");
 	say("runtime", "_PyRuntime at 0x%llx", (unsigned long long)in->runtime);
 	show_sites(in);
+	show_malloc(tgid, in);
 }
 
 static int check_process(pid_t tgid)
@@ -156,7 +188,7 @@ static int check_process(pid_t tgid)
 	say("process", "%d", (int)tgid);
 	switch (err) {
 	case 0:
-		show_interp(&in);
+		show_interp(tgid, &in);
 		return EXIT_OK;
 	case -ENOENT:
 		return cmd_fail("process %d is not Python: no CPython interpreter is mapped in it", (int)tgid);

@@ -67,6 +67,7 @@ const char *counter__name(unsigned int counter)
 		[CTR_FAULT_NS] = "cost.faults_ns",
 		[CTR_EXACT_BYTES] = "exact_bytes",
 		[CTR_POOL_UNREADABLE] = "dropped.allocations_pool_unreadable",
+		[CTR_LARGE_FULL] = "dropped.large_blocks_not_followed",
 		[CTR_STACK_STATUS + STACK_COMPLETE] = "stack.complete",
 		[CTR_STACK_STATUS + STACK_CUT] = "stack.cut",
 		[CTR_STACK_STATUS + STACK_NOT_PYTHON] = "stack.not_python",
@@ -78,6 +79,7 @@ const char *counter__name(unsigned int counter)
 		[CTR_STACK_STATUS + STACK_LOST] = "stack.lost",
 		[CTR_STACK_STATUS + STACK_BEFORE_ATTACH] = "stack.before_attach",
 		[CTR_STACK_STATUS + STACK_GIVEN_BACK] = "stack.given_back",
+		[CTR_STACK_STATUS + STACK_NOT_FOLLOWED] = "stack.not_followed",
 	};
 	_Static_assert(sizeof(names) / sizeof(names[0]) == CTR_MAX, "every counter has a name");
 
@@ -98,6 +100,7 @@ const char *stack_status__text(unsigned int status)
 		[STACK_LOST] = "stack was dropped",
 		[STACK_BEFORE_ATTACH] = "there before tracing began",
 		[STACK_GIVEN_BACK] = "given back",
+		[STACK_NOT_FOLLOWED] = "not followed any more",
 	};
 	_Static_assert(sizeof(texts) / sizeof(texts[0]) == STACK_STATUS_MAX, "every reason has a text");
 

@@ -61,7 +61,8 @@ int session__new(const struct session_opts *opts, const struct session_handlers 
 		goto out;
 	if (opts->max_links != PROBE_LINKS_SINGLE)
 		s->uprobe_multi = uprobe_multi__probe();
-	err = session_impl__load(s);
+	err = closer__new(&s->closer);
+	err = err ? err : session_impl__load(s);
 	err = err ? err : session_impl__new_attacher(s);
 	err = err ? err : session_impl__swap_counts(s);
 	if (err)
@@ -88,6 +89,7 @@ void session__free(struct session *s)
 		bpf_link__destroy(s->host_links[i]);
 	free(s->host_links);
 	attacher__free(s->attacher);
+	closer__free(s->closer);
 	ring_buffer__free(s->ring);
 	pymemscope_bpf__destroy(s->bpf);
 	if (s->stats_fd >= 0)

@@ -14,7 +14,9 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "large.h"
 #include "python.h"
+#include "python/malloc_sites.h"
 #include "python/sites.h"
 #include "records.h"
 
@@ -89,6 +91,26 @@ int session__sweep_pages(struct session *s, bool (*fn)(const struct page_key *ke
 			 void *arg);
 /* Forgets the blocks of a process that has ended. */
 int session__forget_blocks(struct session *s, uint32_t proc_id);
+
+/*
+ * Blocks over 512 bytes of one process (include/large.h): its malloc and kin are probed from here until it is stopped, with
+ * probes that no other process meets.
+ */
+struct session_large;
+/* The caller owns *ret. -ESRCH: the process has ended; -ENOSPC: too many processes; -ENOENT, ... */
+int session__follow_large(struct session *s, pid_t tgid, uint32_t proc_id, const struct malloc_file *file,
+			  struct session_large **ret);
+/* Nothing is counted any more; the probes are gone soon after. Its blocks stay until they are swept. */
+void session_large__stop(struct session_large *l);
+/* Once its blocks are swept. Stops it. Takes NULL. */
+void session_large__free(struct session_large *l);
+/* What large_key.watch says of its blocks. */
+uint32_t session_large__number(const struct session_large *l);
+/* How often its probes hit, and for how many of them a block was followed to the return. 0 or -errno. */
+int session_large__hits(const struct session_large *l, struct large_watch *ret);
+/* Calls fn for each followed block; those for which it returns true are forgotten. */
+int session__sweep_large(struct session *s, bool (*fn)(const struct large_key *key, const struct large_block *b, void *arg),
+			 void *arg);
 
 struct session_cost {
 	uint64_t run_ns; /* time spent in our programs */

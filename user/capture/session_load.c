@@ -51,6 +51,14 @@ enum probe_links session__links(const struct session *s)
 	return links < s->opts.max_links ? links : s->opts.max_links;
 }
 
+enum probe_links session_impl__confined_links(const struct session *s)
+{
+	enum probe_links links = s->uprobe_multi == UPROBE_MULTI_WITH_SESSION ? PROBE_LINKS_SESSION :
+				 s->uprobe_multi == UPROBE_MULTI_FULL ? PROBE_LINKS_MANY : PROBE_LINKS_SINGLE;
+
+	return links < s->opts.max_links ? links : s->opts.max_links;
+}
+
 static void choose_multi(struct bpf_program *p, bool load, bool multi)
 {
 	bpf_program__set_autoload(p, load);
@@ -75,6 +83,18 @@ static void choose_exact(struct pymemscope_bpf *b, bool exact, enum probe_links 
 	bpf_program__set_expected_attach_type(b->progs.exact_session, UPROBE_SESSION_ATTACH_TYPE);
 }
 
+static void choose_large(const struct session *s)
+{
+	enum probe_links links = session_impl__confined_links(s);
+	struct pymemscope_bpf *b = s->bpf;
+	bool large = s->opts.signals & 1u << SIGNAL_HEAP, session = links == PROBE_LINKS_SESSION;
+
+	bpf_program__set_autoload(b->progs.large_session, large && session);
+	bpf_program__set_expected_attach_type(b->progs.large_session, UPROBE_SESSION_ATTACH_TYPE);
+	choose_multi(b->progs.large_entry, large && !session, links == PROBE_LINKS_MANY);
+	choose_multi(b->progs.large_return, large && !session, links == PROBE_LINKS_MANY);
+}
+
 static void choose_programs(struct session *s)
 {
 	struct pymemscope_bpf *b = s->bpf;
@@ -93,6 +113,7 @@ static void choose_programs(struct session *s)
 	choose_multi(b->progs.code_free_site, multi, true);
 	choose_multi(b->progs.gc_site, gc && multi, true);
 	choose_multi(b->progs.gc_return, gc, multi);
+	choose_large(s);
 	bpf_program__set_autoload(b->progs.fault_fork, resident);
 	bpf_program__set_autoload(b->progs.find_percpu_offsets, resident && has_percpu_lookup());
 	bpf_program__set_autoload(b->progs.fault_fentry, resident && s->fault_hook == FAULT_HOOK_FENTRY);
@@ -110,6 +131,11 @@ static void size_maps(struct session *s)
 		bpf_map__set_max_entries(s->bpf->maps.pending, 1);
 		bpf_map__set_max_entries(s->bpf->maps.resizing, 1);
 		bpf_map__set_max_entries(s->bpf->maps.site_specs, 1);
+	}
+	if (!(s->opts.signals & 1u << SIGNAL_HEAP)) {
+		bpf_map__set_max_entries(s->bpf->maps.large_blocks, 1);
+		bpf_map__set_max_entries(s->bpf->maps.large_calls, 1);
+		bpf_map__set_max_entries(s->bpf->maps.large_watches, 1);
 	}
 	if (!(s->opts.signals & 1u << SIGNAL_RESIDENT)) {
 		bpf_map__set_max_entries(s->bpf->maps.pages, 1);

@@ -126,6 +126,7 @@ struct stack_name stack_names__look_up(struct stack_names *n, const struct trace
 	switch (stack_id) {
 	case STACK_BEFORE_ATTACH:
 	case STACK_GIVEN_BACK:
+	case STACK_NOT_FOLLOWED:
 		node = reason_node(n, "[%s]", stack_id);
 		break;
 	default:
