@@ -22,6 +22,34 @@ static __always_inline struct target *current_target(void)
 	return bpf_map_lookup_elem(&targets, &tgid);
 }
 
+static __always_inline struct target_state *state_of(__u32 tgid)
+{
+	static const struct target_state first = { .stack_id = STACK_BEFORE_ATTACH, .fault_limit_ns = ~0ull };
+	struct target_state *s = bpf_map_lookup_elem(&states, &tgid);
+
+	if (s)
+		return s;
+	bpf_map_update_elem(&states, &tgid, &first, BPF_NOEXIST);
+	return bpf_map_lookup_elem(&states, &tgid);
+}
+
+/* Books what a program has cost the current process since begin_ns. */
+static __always_inline void cost_add(struct target_state *s, enum cost_part part, __u64 begin_ns)
+{
+	if (!s)
+		return;
+	__sync_fetch_and_add(&s->cost[part].ns, bpf_ktime_get_ns() - begin_ns);
+	__sync_fetch_and_add(&s->cost[part].cnt, 1);
+}
+
+/* The same where the state is not at hand. */
+static __always_inline void cost_of_current(enum cost_part part, __u64 begin_ns)
+{
+	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
+
+	cost_add(bpf_map_lookup_elem(&states, &tgid), part, begin_ns);
+}
+
 /* The target, when it is traced for this signal. */
 static __always_inline struct target *target_for(enum signal signal)
 {

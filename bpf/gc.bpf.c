@@ -96,8 +96,12 @@ static __noinline int gc_enter(__s64 generation, __u32 attach_id, __u64 sp)
 	struct target *t = target_at(SIGNAL_GC, attach_id);
 	static const struct gc_run none;
 	struct gc_run *run;
+	__u64 begin;
 
-	if (!t || gc_is_nested(bpf_map_lookup_elem(&gc_runs, &pid_tgid), sp))
+	if (!t)
+		return 0;
+	begin = bpf_ktime_get_ns();
+	if (gc_is_nested(bpf_map_lookup_elem(&gc_runs, &pid_tgid), sp))
 		return 0;
 	counter_add(CTR_EVENTS, 1);
 	bpf_map_update_elem(&gc_runs, &pid_tgid, &none, BPF_ANY);
@@ -110,6 +114,7 @@ static __noinline int gc_enter(__s64 generation, __u32 attach_id, __u64 sp)
 	if (run->stats_at && bpf_probe_read_user(run->stats, sizeof(run->stats), (const void *)run->stats_at))
 		run->stats_at = 0;
 	run->stack_id = stack_of_current(t);
+	cost_of_current(COST_GC, begin);
 	run->start_ns = bpf_ktime_get_ns();
 	return 0;
 }
@@ -158,6 +163,7 @@ static __noinline int gc_leave(__s64 collected, __u64 sp, bool counted)
 		gc_send(t, run, now, collected);
 	}
 	bpf_map_delete_elem(&gc_runs, &pid_tgid);
+	cost_of_current(COST_GC, now);
 	return 0;
 }
 

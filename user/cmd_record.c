@@ -16,7 +16,6 @@
 #include "base/log.h"
 #include "capture/command.h"
 #include "capture/event.h"
-#include "capture/governor.h"
 #include "capture/tracker.h"
 #include "cmd.h"
 #include "model/recording.h"
@@ -37,6 +36,7 @@ struct record {
 	char **command;
 	uint32_t signals;
 	uint64_t duration_ns;
+	double budget; /* share of the targets' CPU time; 0: no limit */
 	enum fault_hook fault_hook;
 	/* what it works with */
 	struct tracker_deps deps;
@@ -47,8 +47,7 @@ struct record {
 	struct command *child;
 	/* how it goes */
 	uint64_t begin_ns, last_ns, last_sweep_ns, last_events;
-	struct governor governor;
-	struct session_cost cost; /* at the last settling */
+	struct profile_cost cost; /* at the last settling */
 	bool output_failed;
 };
 
@@ -113,7 +112,7 @@ static bool parse_option(struct record *r, int c, const char *value)
 	case 'd':
 		return cmd_parse_duration(value, &r->duration_ns);
 	case 'b':
-		return parse_budget(value, &r->governor.budget);
+		return parse_budget(value, &r->budget);
 	case 'f':
 		return parse_hook(value, &r->fault_hook);
 	case 'v':
@@ -265,7 +264,7 @@ static int start_tracing(struct record *r)
 	struct session_handlers handlers;
 	int err;
 
-	err = tracker__new(&r->scope, r->signals, &r->deps, &r->tracker);
+	err = tracker__new(&r->scope, r->signals, r->budget, &r->deps, &r->tracker);
 	if (err)
 		return fail_tracker(err, r);
 	opts.tell_every_exec = tracker__wants_every_exec(r->tracker);
@@ -354,21 +353,21 @@ static void save_counters(struct record *r)
 		profile__set_counter(r->deps.profile, counter__name(i), session__counter(r->session, i));
 	profile__set_counter(r->deps.profile, "dropped.programs_ended_at_once", tracker__missed(r->tracker));
 	profile__set_counter(r->deps.profile, "dropped.bad_records", session__bad_records(r->session));
-	profile__set_counter(r->deps.profile, "cost.program_ns", r->cost.run_ns);
-	profile__set_counter(r->deps.profile, "cost.program_runs", r->cost.run_cnt);
-	profile__set_counter(r->deps.profile, "cost.target_cpu_ns", tracker__cpu_ns(r->tracker));
+	profile__set_counter(r->deps.profile, "cost.all_ns", r->cost.cost_ns);
+	profile__set_counter(r->deps.profile, "cost.target_cpu_ns", r->cost.cpu_ns);
+	profile__set_counter(r->deps.profile, "cost.hook_ns_a_fault", session__hook_ns(r->session));
+	snprintf(text, sizeof(text), "%.4f", tracker__hook_share(r->tracker));
+	profile__set_meta(r->deps.profile, "fault_hook_on", text);
 	snprintf(text, sizeof(text), "%llu", (unsigned long long)(clock_now_ns() - r->begin_ns));
 	profile__set_meta(r->deps.profile, "duration_ns", text);
 }
 
-/* What our programs cost; "-" where the targets have used too little CPU time to tell. */
+/* What tracing cost; "-" where the targets have used too little CPU time to tell. */
 static const char *cost_text(const struct record *r, char *buf, size_t len)
 {
-	uint64_t cpu_ns = tracker__cpu_ns(r->tracker);
-
-	if (cpu_ns < MIN_CPU_NS)
+	if (r->cost.cpu_ns < MIN_CPU_NS)
 		return "-";
-	snprintf(buf, len, "%.2f %%", 100.0 * r->cost.run_ns / cpu_ns);
+	snprintf(buf, len, "%.2f %%", 100.0 * r->cost.cost_ns / r->cost.cpu_ns);
 	return buf;
 }
 
@@ -379,18 +378,10 @@ static void show_progress(struct record *r, uint64_t now)
 	char cost[32];
 
 	if (isatty(STDERR_FILENO))
-		fprintf(stderr, "\r\033[K%5.0f s  %.0f events/s  %llu dropped  programs %s of the targets' CPU",
+		fprintf(stderr, "\r\033[K%5.0f s  %.0f events/s  %llu dropped  tracing takes %s of the targets' CPU",
 			(double)(now - r->begin_ns) / SECOND_NS, (events - r->last_events) / (seconds > 0 ? seconds : 1),
 			(unsigned long long)dropped(r->session), cost_text(r, cost, sizeof(cost)));
 	r->last_events = events;
-}
-
-static void govern(struct record *r)
-{
-	uint64_t cpu_ns = tracker__cpu_ns(r->tracker);
-
-	session__cost(r->session, &r->cost);
-	session__sample_faults(r->session, governor__step(&r->governor, r->cost.run_ns, cpu_ns));
 }
 
 /* Everything of the last second goes to the file. */
@@ -407,7 +398,7 @@ static int settle(struct record *r, bool sweep)
 		r->last_sweep_ns = now;
 	}
 	tracker__refresh(r->tracker);
-	govern(r);
+	r->cost = tracker__cost(r->tracker);
 	save_counters(r);
 	show_progress(r, now);
 	profile__tick(r->deps.profile);
@@ -426,7 +417,6 @@ static int settle(struct record *r, bool sweep)
 /* The last second, with each account as it stands now. */
 static void finish(struct record *r)
 {
-	session__read_counts(r->session);
 	tracker__reconcile(r->tracker);
 	settle(r, true);
 }
@@ -513,7 +503,7 @@ static int run(int argc, char **argv)
 	struct record r = {
 		.output = "out.pms",
 		.signals = 1u << SIGNAL_RESIDENT | 1u << SIGNAL_GC,
-		.governor = { .budget = 0.01 },
+		.budget = 0.01,
 	};
 	bool help = false;
 	int ret;

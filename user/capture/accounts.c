@@ -142,28 +142,34 @@ int accounts__sweep(struct accounts *a)
 	return err;
 }
 
-void accounts__reconcile(struct accounts *a)
+/* What the resident set did since the process's last fault that was looked at is that fault's, as the next one would say. */
+static void reconcile(struct accounts *a, struct traced *tr, const struct target_state *last, const uint64_t *now)
 {
-	uint64_t now[RESIDENT_KINDS], stack_id;
-	struct traced *tr;
-	int64_t lag;
 	int kind;
 
-	for (tr = a->table->alive; tr; tr = tr->hh_tgid.next) {
-		if (tr->forked || proc__resident(a->deps->proc, tr->tgid, now))
-			continue;
-		for (kind = 0; kind < RESIDENT_KINDS; kind++) {
-			struct profile_sums sums = {};
+	for (kind = 0; kind < RESIDENT_KINDS; kind++) {
+		int64_t gained = (int64_t)now[kind] - last->rss_pages[kind] * (int64_t)a->page_bytes;
+		struct profile_sums sums = {};
 
-			lag = resident_account__lag(&tr->resident, kind, now[kind], &stack_id);
-			if (!lag)
-				continue;
-			if (lag < 0)
-				sums.free_bytes = -lag;
-			else
-				sums.alloc_bytes = lag;
-			add_to(a, tr, stack_id, kind, &sums);
-		}
+		if (gained < 0)
+			sums.free_bytes = -gained;
+		else
+			sums.alloc_bytes = gained;
+		if (gained)
+			add_to(a, tr, gained < 0 ? STACK_GIVEN_BACK : last->stack_id, kind, &sums);
+	}
+}
+
+void accounts__reconcile(struct accounts *a)
+{
+	uint64_t now[RESIDENT_KINDS];
+	struct target_state last;
+	struct traced *tr;
+
+	for (tr = a->table->alive; tr; tr = tr->hh_tgid.next) {
+		if (!session__read_state(a->deps->session, tr->tgid, &last) && last.stack_id &&
+		    !proc__resident(a->deps->proc, tr->tgid, now))
+			reconcile(a, tr, &last, now);
 	}
 }
 

@@ -38,6 +38,9 @@ struct probe_site {
 #define PROBE_COST_STEPPED_NS 5300
 #define PROBE_COST_RETURN_NS 250
 
+/* What it takes a traced thread to get to our program at the sites of a signal, on average; a return is a hit of its own. */
+uint32_t probe_sites__trap_ns(const struct probe_site *sites, size_t n, enum signal signal);
+
 /*
  * Fills up to max sites for the signals asked for (bit per enum signal) in an interpreter of that version,
  * PY_VERSION(3, 11); returns how many. A signal may have several sites (clones of one function), or none.
