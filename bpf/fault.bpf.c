@@ -305,3 +305,23 @@ int fault_perf(struct bpf_perf_event_data *ctx)
 {
 	return on_fault(ctx->addr, 0);
 }
+
+struct page_note page_notes[PAGE_NOTES];
+__u32 page_note_cnt = 0;
+
+/* Run by user space, so that nothing is written over a page that has faulted again meanwhile. */
+SEC("syscall")
+int note_pages(void *ctx)
+{
+	struct page_value *p;
+	struct page_key key;
+	__u32 i;
+
+	for (i = 0; i < PAGE_NOTES && i < page_note_cnt; i++) {
+		key = page_notes[i].key;
+		p = bpf_map_lookup_elem(&pages, &key);
+		if (p && p->stack_id == page_notes[i].stack_id)
+			p->frame = page_notes[i].frame;
+	}
+	return 0;
+}

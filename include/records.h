@@ -202,8 +202,18 @@ struct page_key {
 struct page_value {
 	__u64 stack_id;
 	__u32 pages; /* charged to this fault: 512 for a huge page of 2 MiB; under sampling, with those not looked at */
-	__u32 kind; /* enum sample_kind */
+	__u32 kind : 8; /* enum sample_kind */
+	__u32 frame : 24; /* which page frame it was in when user space looked, hashed; 0: it did not; see page_note */
 };
+/* What user space found when it looked for a page; the program `note_pages` takes it over, where the page is still the same. */
+struct page_note {
+	struct page_key key;
+	__u64 stack_id;
+	__u32 frame;
+	__u32 pad;
+};
+#define PAGE_NOTES 256
+
 
 enum signal {
 	SIGNAL_RESIDENT = 0,

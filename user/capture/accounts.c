@@ -16,6 +16,7 @@ struct accounts {
 	struct traced_table *table;
 	struct stack_names *names;
 	uint64_t page_bytes;
+	uint64_t sweeps;
 	struct refault *refaults; /* of the counts being read */
 	size_t n_refaults, max_refaults;
 };
@@ -111,30 +112,54 @@ void accounts__counted(struct accounts *a)
 	a->n_refaults = 0;
 }
 
-/* True: forget the page. */
-static bool page_is_gone(const struct page_key *key, const struct page_value *v, void *arg)
+static uint32_t hash_of_frame(uint64_t frame)
+{
+	uint32_t hash = PY_HASH_STEP(0, frame) >> 40;
+
+	return !frame ? 0 : hash ? hash : 1;
+}
+
+/*
+ * True: forget the page. One that is there, but in another page frame than when it was looked for last, was given back and
+ * has come again, unseen by us because its faults are thinned out. The kernel moves pages, too: so it counts only as far
+ * as the resident set has lost what no line was relieved of.
+ */
+static bool page_is_gone(const struct page_key *key, const struct page_value *v, uint32_t *frame, void *arg)
 {
 	struct accounts *a = arg;
 	struct traced *tr = traced_table__find(a->table, key->proc_id);
-	uint64_t bytes = v->pages * a->page_bytes;
+	uint64_t bytes = v->pages * a->page_bytes, number;
+	bool claimable;
 
 	if (!tr || tr->ended || v->kind >= RESIDENT_KINDS)
 		return true;
-	if (resident_account__claimable(&tr->resident, v->kind, bytes) < bytes)
+	claimable = resident_account__claimable(&tr->resident, v->kind, bytes) >= bytes;
+	if (!claimable && (v->frame || !tr->kernel_shift))
 		return false;
 	if (!tr->pagemap && pagemap__open(tr->tgid, &tr->pagemap))
 		return false;
-	if (pagemap__present(tr->pagemap, key->page))
+	if (pagemap__present(tr->pagemap, key->page, &number)) {
+		if (!v->frame)
+			*frame = hash_of_frame(number);
+		if (!v->frame || v->frame == hash_of_frame(number))
+			return false;
+	}
+	if (!claimable)
 		return false;
 	take_from_line(a, tr, v->stack_id, v->kind, bytes);
 	return true;
 }
+
+/* So many sweeps go by before other pages are chosen: what was followed before is seen less well from then on. */
+#define SWEEPS_A_CHOICE 6
 
 int accounts__sweep(struct accounts *a)
 {
 	int err = session__sweep_pages(a->deps->session, page_is_gone, a);
 	struct traced *tr;
 
+	if (++a->sweeps % SWEEPS_A_CHOICE == 0)
+		session__choose_pages(a->deps->session);
 	for (tr = a->table->alive; tr; tr = tr->hh_tgid.next) {
 		pagemap__free(tr->pagemap);
 		tr->pagemap = NULL;

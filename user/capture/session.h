@@ -96,9 +96,15 @@ int session__pause_faults(struct session *s, bool pause);
 /* What the hook costs a fault that it passes over, ns; measured when it was attached. 0: there is no hook. */
 uint64_t session__hook_ns(const struct session *s);
 
-/* Calls fn for each followed page; pages for which it returns true are forgotten. Begins a new choice of pages. */
-int session__sweep_pages(struct session *s, bool (*fn)(const struct page_key *key, const struct page_value *v, void *arg),
+/*
+ * Calls fn for each followed page; pages for which it returns true are forgotten; of others it may tell the frame (struct
+ * page_value), by setting what it is given to another value.
+ */
+int session__sweep_pages(struct session *s,
+			 bool (*fn)(const struct page_key *key, const struct page_value *v, uint32_t *frame, void *arg),
 			 void *arg);
+/* Begins a new choice of the pages whose faults are looked at. */
+void session__choose_pages(struct session *s);
 /* Forgets the blocks of a process that has ended. */
 int session__forget_blocks(struct session *s, uint32_t proc_id);
 
