@@ -135,43 +135,59 @@ static __always_inline void find_gains(struct target_state *s, const __s64 *rss,
 	g->most = most ? gainer : loser;
 }
 
+/* Writes in a sum as struct target_state has it. */
+static __always_inline __u32 writes_since(__u64 now, __u64 then)
+{
+	return (__u32)(now >> 32) - (__u32)(then >> 32);
+}
+
 /*
  * A function of its own, because its stack must not count for the walk.
  *
  * Each write brings a page in, even when nothing was gained: a page shared since a fork was copied, or as much and more was
  * given back since. So of a loop that fills memory and unmaps it, both are counted in full, also where only a few of its
- * faults are looked at.
+ * faults are looked at. What came while the hook was off and is not there any more was the same line's, in and out.
  */
 static __noinline void charge_last(const struct target *t, struct target_state *s, const __s64 *rss)
 {
 	struct page_value value = {};
-	__s64 unseen, pages;
-	__u64 skipped, cnt;
+	__u64 skipped, missed, cnt;
+	__s64 unseen, gone;
 	struct gains g;
 	__u32 i;
 
 	if (!t || !s || !rss)
 		return;
-	skipped = s->skipped + s->missed;
-	cnt = 1 + (__u32)((__u32)skipped - (__u32)s->skipped_then);
-	unseen = s->write + (__u32)((skipped >> 32) - (s->skipped_then >> 32));
-	s->skipped_then = skipped;
+	skipped = s->skipped;
+	missed = s->missed;
 	find_gains(s, rss, &g);
-	unseen = unseen > g.sum ? unseen - g.sum : 0;
+	cnt = 1 + (__u64)((__u32)skipped - (__u32)s->skipped_then) + ((__u32)missed - (__u32)s->missed_then);
+	gone = writes_since(missed, s->missed_then);
+	unseen = s->write + gone + writes_since(skipped, s->skipped_then) - g.sum;
+	s->skipped_then = skipped;
+	s->missed_then = missed;
+	if (unseen < 0)
+		unseen = 0;
+	if (gone > unseen)
+		gone = unseen;
 	value.stack_id = s->stack_id;
 	for (i = 0; i < RSS_KINDS; i++) {
-		pages = g.of[i] > 0 ? g.of[i] : 0;
-		if (i == g.most)
-			pages += unseen;
-		if (pages)
-			count_alloc(s->stack_id, t->proc_id, kind_of[i], i == g.most ? cnt : 0, (__u64)pages * page_bytes);
+		__s64 came = g.of[i] > 0 ? g.of[i] : 0, lost;
+
 		if (i == g.most) {
-			value.pages = pages;
+			came += unseen;
+			value.pages = came - gone;
 			value.kind = kind_of[i];
 		}
-		pages -= g.of[i];
-		if (pages)
-			count_free(STACK_GIVEN_BACK, t->proc_id, kind_of[i], 1, (__u64)pages * page_bytes);
+		if (came)
+			count_alloc(s->stack_id, t->proc_id, kind_of[i], i == g.most ? cnt : 0, (__u64)came * page_bytes);
+		lost = came - g.of[i];
+		if (i == g.most && gone) {
+			count_free(s->stack_id, t->proc_id, kind_of[i], 1, (__u64)gone * page_bytes);
+			lost -= gone;
+		}
+		if (lost)
+			count_free(STACK_GIVEN_BACK, t->proc_id, kind_of[i], 1, (__u64)lost * page_bytes);
 	}
 	if (value.pages && s->stack_id >= STACK_STATUS_MAX)
 		follow_page(t, s, &value);

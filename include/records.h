@@ -126,17 +126,18 @@ struct rec_gc {
 	__u32 proc_id;
 	__u32 tid;
 	__s32 generation; /* -1 where the hook does not tell */
-	__u32 pad;
+	__u32 cnt; /* collections that this one stands for: those that were passed over are like it, on average */
 };
 _Static_assert(sizeof(struct rec_gc) == 56, "rec_gc");
 
 /* What our programs cost a process, by what they serve. */
 enum cost_part {
 	COST_FAULT = 0, /* page faults that were looked at */
-	COST_GC = 1,
+	COST_GC = 1, /* collections that were looked at; an entry and a return are a run each */
 	COST_CODE = 2, /* code objects being freed */
 	COST_LIFE = 3, /* fork, exec, exit */
 	COST_HEAP = 4,
+	COST_GC_SKIPPED = 5, /* collections that were passed over, likewise */
 	COST_PART_MAX,
 };
 /* ns: time in the program itself, to which the trap that leads to a uprobe comes; cnt: how often it ran. */
@@ -265,7 +266,7 @@ struct target_state {
 	__u64 stack_id;
 	__u64 page; /* address / 4096 */
 	__s64 rss_pages[3]; /* resident set as seen then: anonymous, file, shmem */
-	__u64 skipped_then; /* skipped + missed */
+	__u64 skipped_then, missed_then;
 	__u32 write; /* it was a write */
 	/* One page fault in 1 << fault_shift is looked at. The kernel side adds one when the cost comes to the limit. */
 	__u32 fault_shift;
@@ -277,9 +278,13 @@ struct target_state {
 	__u64 child_limit_ns;
 	__u32 child_shift;
 	__u32 fault_step_ns; /* what the limit grows by with each step of fault_shift */
+	/* One collection in 1 << gc_shift is looked at, of the youngest generation or one that is not known beforehand. */
+	__u32 gc_shift;
+	__u32 pad;
 };
-_Static_assert(sizeof(struct target_state) == COST_PART_MAX * sizeof(struct cost) + 96, "target_state");
+_Static_assert(sizeof(struct target_state) == COST_PART_MAX * sizeof(struct cost) + 112, "target_state");
 #define MAX_FAULT_SHIFT 10
+#define MAX_GC_SHIFT 6
 #define MIN_FAULT_LIMIT_NS 20000 /* some six page faults; also the least fault_step_ns */
 
 /* What the program `govern` sets in the state of a process. */
@@ -291,8 +296,10 @@ struct govern_args {
 	__u32 child_shift;
 	__u32 fault_step_ns;
 	__u64 missed; /* is added */
+	__u32 gc_shift;
+	__u32 pad;
 };
-_Static_assert(sizeof(struct govern_args) == 40, "govern_args");
+_Static_assert(sizeof(struct govern_args) == 48, "govern_args");
 
 /* Map `counters`, per CPU: every loss and every surprise has one. Names for people: user/capture/event.c. */
 enum counter {

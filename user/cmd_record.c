@@ -19,15 +19,13 @@
 #include "capture/tracker.h"
 #include "cmd.h"
 #include "model/recording.h"
+#include "views/facts.h"
 #include "views/human.h"
 #include "views/report.h"
 
 #define SECOND_NS 1000000000ull
-/* How often followed pages are looked up, and how long a poll may sleep. */
-#define SWEEP_NS (10 * SECOND_NS)
+/* How long a poll may sleep. */
 #define POLL_MS 100
-/* Of less CPU time, no share is told: /proc counts in ticks of 10 ms. */
-#define MIN_CPU_NS 20000000ull
 
 struct record {
 	/* options */
@@ -46,7 +44,7 @@ struct record {
 	struct recording *recording;
 	struct command *child;
 	/* how it goes */
-	uint64_t begin_ns, last_ns, last_sweep_ns, last_events;
+	uint64_t begin_ns, last_ns, last_events;
 	struct profile_cost cost; /* at the last settling */
 	bool output_failed;
 };
@@ -308,7 +306,7 @@ static int start_command(struct record *r)
 
 static void describe(struct record *r)
 {
-	char signals[64] = "", started[64];
+	char signals[64] = "", started[64], budget[32];
 	time_t now = time(NULL);
 	struct utsname u;
 
@@ -317,6 +315,8 @@ static void describe(struct record *r)
 	uname(&u);
 	strftime(started, sizeof(started), "%Y-%m-%dT%H:%M:%SZ", gmtime(&now));
 	profile__set_meta(r->deps.profile, "signals", signals + 1);
+	snprintf(budget, sizeof(budget), "%g", r->budget);
+	profile__set_meta(r->deps.profile, "budget", budget);
 	profile__set_meta(r->deps.profile, "host", u.nodename);
 	profile__set_meta(r->deps.profile, "kernel", u.release);
 	profile__set_meta(r->deps.profile, "started", started);
@@ -362,15 +362,6 @@ static void save_counters(struct record *r)
 	profile__set_meta(r->deps.profile, "duration_ns", text);
 }
 
-/* What tracing cost; "-" where the targets have used too little CPU time to tell. */
-static const char *cost_text(const struct record *r, char *buf, size_t len)
-{
-	if (r->cost.cpu_ns < MIN_CPU_NS)
-		return "-";
-	snprintf(buf, len, "%.2f %%", 100.0 * r->cost.cost_ns / r->cost.cpu_ns);
-	return buf;
-}
-
 static void show_progress(struct record *r, uint64_t now)
 {
 	uint64_t events = session__counter(r->session, CTR_EVENTS);
@@ -380,12 +371,12 @@ static void show_progress(struct record *r, uint64_t now)
 	if (isatty(STDERR_FILENO))
 		fprintf(stderr, "\r\033[K%5.0f s  %.0f events/s  %llu dropped  tracing takes %s of the targets' CPU",
 			(double)(now - r->begin_ns) / SECOND_NS, (events - r->last_events) / (seconds > 0 ? seconds : 1),
-			(unsigned long long)dropped(r->session), cost_text(r, cost, sizeof(cost)));
+			(unsigned long long)dropped(r->session), facts__cost_share(&r->cost, cost, sizeof(cost)));
 	r->last_events = events;
 }
 
 /* Everything of the last second goes to the file. */
-static int settle(struct record *r, bool sweep)
+static int settle(struct record *r, bool last)
 {
 	uint64_t now = clock_now_ns();
 	int err;
@@ -393,10 +384,7 @@ static int settle(struct record *r, bool sweep)
 	err = session__read_counts(r->session);
 	if (err)
 		log_warn("counts cannot be read: %s", strerror(-err));
-	if (sweep) {
-		tracker__sweep(r->tracker);
-		r->last_sweep_ns = now;
-	}
+	tracker__sweep(r->tracker, last);
 	tracker__refresh(r->tracker);
 	r->cost = tracker__cost(r->tracker);
 	save_counters(r);
@@ -437,7 +425,7 @@ static int loop(struct record *r)
 	uint64_t now;
 	int n;
 
-	r->begin_ns = r->last_ns = r->last_sweep_ns = clock_now_ns();
+	r->begin_ns = r->last_ns = clock_now_ns();
 	while (!cmd_stop && !r->output_failed) {
 		n = session__poll(r->session, tracker__patience_ms(r->tracker, POLL_MS));
 		if (n < 0 && n != -EINTR)
@@ -445,7 +433,7 @@ static int loop(struct record *r)
 		tracker__upkeep(r->tracker);
 		now = clock_now_ns();
 		if (now - r->last_ns >= SECOND_NS)
-			settle(r, now - r->last_sweep_ns >= SWEEP_NS);
+			settle(r, false);
 		if (r->duration_ns && now - r->begin_ns >= r->duration_ns)
 			break;
 		if (target_is_gone(r))
@@ -459,12 +447,11 @@ static int loop(struct record *r)
 static void summarize(struct record *r)
 {
 	struct report_opts opts = { .by = REPORT_BY_LINE, .view = VIEW_LIVE, .top = 5 };
-	char took[32], cost[32];
+	char took[32];
 
-	fprintf(stderr, "%s%s recorded: %llu events, %llu dropped, programs took %s of the targets' CPU time\n\n",
+	fprintf(stderr, "%s%s recorded: %llu events, %llu dropped\n\n",
 		isatty(STDERR_FILENO) ? "\r\033[K" : "", human__duration(clock_now_ns() - r->begin_ns, took, sizeof(took)),
-		(unsigned long long)session__counter(r->session, CTR_EVENTS),
-		(unsigned long long)dropped(r->session), cost_text(r, cost, sizeof(cost)));
+		(unsigned long long)session__counter(r->session, CTR_EVENTS), (unsigned long long)dropped(r->session));
 	report__print(r->deps.profile, &opts, stderr);
 	if (r->child && !command__ended(r->child))
 		fprintf(stderr, "\n%s goes on as process %d\n", r->command[0], (int)command__pid(r->child));

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/clock.h"
+
 /* Pages on which another fault was seen (COUNT_REFAULT). */
 struct refault {
 	struct count_key key;
@@ -16,7 +18,7 @@ struct accounts {
 	struct traced_table *table;
 	struct stack_names *names;
 	uint64_t page_bytes;
-	uint64_t sweeps;
+	uint64_t swept_ns, sweep_took_ns, chosen_ns;
 	struct refault *refaults; /* of the counts being read */
 	size_t n_refaults, max_refaults;
 };
@@ -32,6 +34,7 @@ int accounts__new(const struct tracker_deps *deps, struct traced_table *table, s
 	a->table = table;
 	a->names = names;
 	a->page_bytes = sysconf(_SC_PAGESIZE);
+	a->swept_ns = a->chosen_ns = clock_now_ns();
 	*ret = a;
 	return 0;
 }
@@ -94,6 +97,8 @@ void accounts__count(struct accounts *a, const struct count_key *key, const stru
 		keep_refault(a, key, delta);
 	else if (tr && key->kind < KIND_MAX)
 		add_to(a, tr, key->stack_id, key->kind, &sums);
+	if (tr && key->kind == KIND_EXACT)
+		tr->exact_cnt += sums.alloc_cnt + sums.free_cnt;
 }
 
 void accounts__counted(struct accounts *a)
@@ -150,19 +155,49 @@ static bool page_is_gone(const struct page_key *key, const struct page_value *v,
 	return true;
 }
 
-/* So many sweeps go by before other pages are chosen: what was followed before is seen less well from then on. */
-#define SWEEPS_A_CHOICE 6
+#define SECOND_NS 1000000000ull
+#define MAX_SWEEP_EVERY_NS (10 * SECOND_NS)
+/* What sweeping may take of the tracer's time, where it is done as often as it helps. */
+#define SWEEP_SHARE 0.01
+/* So long goes by before other pages are chosen: what was followed before is seen less well from then on. */
+#define CHOICE_NS (60 * SECOND_NS)
 
-int accounts__sweep(struct accounts *a)
+/*
+ * Where faults are thinned out, memory that comes and goes is told apart from what stays by looking again and again at the
+ * pages that are followed.
+ */
+static uint64_t sweep_every_ns(const struct accounts *a)
 {
-	int err = session__sweep_pages(a->deps->session, page_is_gone, a);
-	struct traced *tr;
+	uint64_t least_ns = a->sweep_took_ns / SWEEP_SHARE;
+	const struct traced *tr;
 
-	if (++a->sweeps % SWEEPS_A_CHOICE == 0)
-		session__choose_pages(a->deps->session);
+	if (least_ns < MAX_SWEEP_EVERY_NS) {
+		for (tr = a->table->alive; tr; tr = tr->hh_tgid.next) {
+			if (tr->kernel_shift)
+				return least_ns > SECOND_NS ? least_ns : SECOND_NS;
+		}
+	}
+	return MAX_SWEEP_EVERY_NS;
+}
+
+int accounts__sweep(struct accounts *a, bool now)
+{
+	uint64_t begin = clock_now_ns();
+	struct traced *tr;
+	int err;
+
+	if (!now && begin + SECOND_NS / 10 < a->swept_ns + sweep_every_ns(a))
+		return 0;
+	err = session__sweep_pages(a->deps->session, page_is_gone, a);
 	for (tr = a->table->alive; tr; tr = tr->hh_tgid.next) {
 		pagemap__free(tr->pagemap);
 		tr->pagemap = NULL;
+	}
+	a->swept_ns = clock_now_ns();
+	a->sweep_took_ns = a->swept_ns - begin;
+	if (a->swept_ns - a->chosen_ns >= CHOICE_NS) {
+		session__choose_pages(a->deps->session);
+		a->chosen_ns = a->swept_ns;
 	}
 	return err;
 }

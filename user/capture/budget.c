@@ -38,6 +38,7 @@ struct budget {
 	double hook_was_on; /* in the last step */
 	bool on, ended;
 	struct profile_cost sums;
+	uint64_t exact_ns; /* what the exact signal had cost at the last step */
 };
 
 int budget__new(const struct tracker_deps *deps, struct traced_table *table, double share, struct budget **ret)
@@ -104,6 +105,7 @@ void budget__begin(struct budget *b, struct traced *tr, bool newborn)
 	if (newborn) {
 		n->cnt++;
 		tr->governor.shift = n->child_shift;
+		tr->governor.gc_shift = n->governor.gc_shift;
 		governor__set_limit(&tr->governor, n->child_limit_ns);
 	}
 	tr->budget = (struct govern_args){
@@ -111,6 +113,7 @@ void budget__begin(struct budget *b, struct traced *tr, bool newborn)
 		.fault_shift = tr->governor.shift,
 		.fault_limit_ns = tr->governor.limit_ns,
 		.fault_step_ns = tr->governor.step_ns,
+		.gc_shift = tr->governor.gc_shift,
 		.child_shift = n->child_shift,
 		.child_limit_ns = n->child_limit_ns,
 	};
@@ -144,7 +147,11 @@ static void use_until_now(struct budget *b, struct traced *tr, const struct cost
 		tr->use.fault_ns = cost[COST_FAULT].ns;
 		tr->use.fault_cnt = cost[COST_FAULT].cnt;
 		tr->use.skipped_cnt += (uint32_t)(skipped - tr->use.skipped_cnt);
-		tr->use.other_ns = cost_of(tr, COST_GC, cost) + cost_of(tr, COST_CODE, cost) + cost_of(tr, COST_LIFE, cost);
+		tr->use.gc_ns = cost_of(tr, COST_GC, cost);
+		tr->use.gc_cnt = cost[COST_GC].cnt;
+		tr->use.gc_skipped_ns = cost_of(tr, COST_GC_SKIPPED, cost);
+		tr->use.gc_skipped_cnt = cost[COST_GC_SKIPPED].cnt;
+		tr->use.other_ns = cost_of(tr, COST_CODE, cost) + cost_of(tr, COST_LIFE, cost);
 		tr->use.heap_ns = cost_of(tr, COST_HEAP, cost);
 	}
 	gained.cpu_ns = tr->use.cpu_ns - before.cpu_ns;
@@ -165,6 +172,10 @@ static void add_use(struct governor_use *to, const struct governor_use *use, con
 	to->fault_ns += use->fault_ns - since->fault_ns;
 	to->fault_cnt += use->fault_cnt - since->fault_cnt;
 	to->skipped_cnt += use->skipped_cnt - since->skipped_cnt;
+	to->gc_ns += use->gc_ns - since->gc_ns;
+	to->gc_cnt += use->gc_cnt - since->gc_cnt;
+	to->gc_skipped_ns += use->gc_skipped_ns - since->gc_skipped_ns;
+	to->gc_skipped_cnt += use->gc_skipped_cnt - since->gc_skipped_cnt;
 	to->other_ns += use->other_ns - since->other_ns;
 	to->heap_ns += use->heap_ns - since->heap_ns;
 }
@@ -183,6 +194,27 @@ void budget__ended(struct budget *b, struct traced *tr, const struct rec_proc *r
 	use_until_now(b, tr, rec->cost, rec->skipped, rec->faults, rec->cpu_ns);
 	if (tr->newborn)
 		leave_nursery(b, tr);
+}
+
+/* The exact signal is not governed. What it cost is told by process, too: by how many events were whose. */
+static void share_out_exact(struct budget *b)
+{
+	uint64_t now_ns = session__exact_ns(b->deps->session), ns = now_ns - b->exact_ns, all = 0;
+	struct traced *tr;
+
+	for (tr = b->table->by_id; tr; tr = tr->hh.next)
+		all += tr->exact_cnt;
+	if (!all)
+		return;
+	b->exact_ns = now_ns;
+	b->sums.cost_ns += ns;
+	for (tr = b->table->by_id; tr; tr = tr->hh.next) {
+		const struct profile_cost cost = { .cost_ns = (double)ns * tr->exact_cnt / all };
+
+		if (tr->exact_cnt)
+			profile__add_cost(b->deps->profile, tr->process, &cost);
+		tr->exact_cnt = 0;
+	}
 }
 
 /* False: it did nothing since it was looked at last. */
@@ -224,6 +256,7 @@ static void govern(struct budget *b, struct traced *tr)
 		.fault_shift = tr->governor.shift,
 		.fault_limit_ns = tr->governor.limit_ns,
 		.fault_step_ns = tr->governor.step_ns,
+		.gc_shift = tr->governor.gc_shift,
 	};
 
 	if (n) {
@@ -247,6 +280,7 @@ static void step_process(struct budget *b, struct traced *tr)
 	leave_nursery(b, tr);
 	governor__begin(&tr->governor, b->share, hook_ns(b), GROWN_UP_SAVED_NS, &tr->use);
 	tr->governor.shift = tr->kernel_shift;
+	tr->governor.gc_shift = tr->budget.gc_shift;
 }
 
 static void step_nursery(struct budget *b, struct nursery *n)
@@ -289,6 +323,7 @@ void budget__step(struct budget *b)
 	b->hook_was_on = hook_turns__was_on(&b->turns, clock_now_ns());
 	for (tr = b->table->alive; tr; tr = tr->hh_tgid.next)
 		tr->busy = look_at(b, tr);
+	share_out_exact(b);
 	if (!b->share)
 		return;
 	hook_turns__set_share(&b->turns, choose_hook_share(b));

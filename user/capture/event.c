@@ -30,7 +30,7 @@ int record__check(const void *data, size_t len)
 	case REC_CODE:
 		return check_code(data, hdr->len);
 	case REC_GC:
-		return hdr->len == sizeof(struct rec_gc) ? 0 : -EBADMSG;
+		return hdr->len == sizeof(struct rec_gc) && ((const struct rec_gc *)data)->cnt ? 0 : -EBADMSG;
 	case REC_EXEC:
 	case REC_FORK:
 	case REC_EXIT:

@@ -5,7 +5,9 @@
 
 /* Until the first faults were timed. */
 #define FIRST_LOOK_NS 3000.0
-/* So many faults tell what one costs. */
+#define FIRST_GC_LOOK_NS 2000.0
+#define FIRST_GC_SKIP_NS 600.0
+/* So many faults, or collections, tell what one costs. */
 #define TELLING_CNT 16
 /* No more than this is ever owed: a process is not thinned out for ever for what could not be helped. */
 #define MAX_OWED_NS 50000000.0
@@ -25,6 +27,8 @@
 struct interval {
 	double income_ns, spent_ns;
 	double hits; /* page faults, as many as there would have been with the hook on all the time */
+	double gc_hits;
+	uint32_t gc_shift; /* from now on */
 	double other_ns; /* what other probes will take again */
 	double room_ns; /* for page faults, of income and of what was saved */
 	double steady_ns; /* for page faults, of income alone */
@@ -48,7 +52,8 @@ static double hook_cost(const struct governor *g, uint64_t fault_cnt, uint64_t s
 
 uint64_t governor__cost_ns(const struct governor *g, const struct governor_use *use)
 {
-	return use->fault_ns + use->other_ns + use->heap_ns + hook_cost(g, use->fault_cnt, use->skipped_cnt);
+	return use->fault_ns + use->gc_ns + use->gc_skipped_ns + use->other_ns + use->heap_ns +
+	       hook_cost(g, use->fault_cnt, use->skipped_cnt);
 }
 
 void governor__set_limit(struct governor *g, double more_ns)
@@ -64,6 +69,8 @@ void governor__begin(struct governor *g, double budget, double hook_ns, uint64_t
 		.hook_ns = hook_ns,
 		.hook_share = 1,
 		.look_ns = FIRST_LOOK_NS,
+		.gc_look_ns = FIRST_GC_LOOK_NS,
+		.gc_skip_ns = FIRST_GC_SKIP_NS,
 		.saved_ns = min(saved_ns, GOVERNOR_SAVED_NS),
 		.limit_ns = UINT64_MAX,
 		.heap_ns = UINT64_MAX,
@@ -76,6 +83,23 @@ void governor__begin(struct governor *g, double budget, double hook_ns, uint64_t
 	g->heap_ns = g->saved_ns / 2;
 }
 
+/* What looking at one collection in 1 << shift will cost. */
+static double gc_cost_ns(const struct governor *g, const struct interval *v, uint32_t shift)
+{
+	return v->gc_hits * (g->gc_skip_ns + max(g->gc_look_ns - g->gc_skip_ns, 0) / (1u << shift));
+}
+
+static uint32_t choose_gc_shift(const struct governor *g, const struct interval *v)
+{
+	uint32_t least = 0, now = g->gc_shift;
+
+	while (least < MAX_GC_SHIFT && gc_cost_ns(g, v, least) > v->allowed_ns / 2)
+		least++;
+	if (least >= now)
+		return least;
+	return gc_cost_ns(g, v, now - 1) <= MARGIN * v->steady_ns / 2 ? now - 1 : now;
+}
+
 static struct interval look_back(const struct governor *g, const struct governor_use *use, double hook_was_on)
 {
 	uint64_t faults = use->fault_cnt - g->last.fault_cnt, skipped = use->skipped_cnt - g->last.skipped_cnt;
@@ -83,6 +107,7 @@ static struct interval look_back(const struct governor *g, const struct governor
 	struct interval v = {
 		.income_ns = g->budget * (double)(use->cpu_ns - g->last.cpu_ns),
 		.hits = ((double)faults + (double)skipped) / max(hook_was_on, GOVERNOR_MIN_HOOK_SHARE),
+		.gc_hits = use->gc_cnt - g->last.gc_cnt + use->gc_skipped_cnt - g->last.gc_skipped_cnt,
 		.other_ns = use->other_ns - g->last.other_ns,
 	};
 
@@ -90,12 +115,15 @@ static struct interval look_back(const struct governor *g, const struct governor
 	saved_ns = min(g->saved_ns + v.income_ns - v.spent_ns, GOVERNOR_SAVED_NS);
 	v.steady_ns = saved_ns < 0 ? v.income_ns * WHILE_OWING : v.income_ns;
 	v.allowed_ns = v.steady_ns + max(saved_ns, 0) / 2;
+	v.gc_shift = choose_gc_shift(g, &v);
+	v.other_ns += gc_cost_ns(g, &v, v.gc_shift);
 	taken_ns = v.other_ns + min(heap_ns, v.allowed_ns / 2);
 	v.room_ns = max(v.allowed_ns - taken_ns, 0);
 	v.steady_ns = max(v.steady_ns - taken_ns, 0);
 	return v;
 }
 
+/* The hook's share is asked for before the step, with what was known then. */
 double governor__hook_share(struct governor *g, const struct governor_use *use, double hook_was_on)
 {
 	struct interval v = look_back(g, use, hook_was_on);
@@ -125,20 +153,27 @@ static uint32_t choose_shift(const struct governor *g, const struct interval *v,
 	return looks_ns(g, v, hook_on, now - 1) <= MARGIN * max(v->steady_ns - hook_ns, 0) ? now - 1 : now;
 }
 
+static void learn(double *cost_ns, uint64_t ns, uint64_t cnt)
+{
+	if (cnt >= TELLING_CNT)
+		*cost_ns = (double)ns / cnt;
+}
+
 void governor__step(struct governor *g, const struct governor_use *use, uint32_t shift, double hook_was_on,
 		    double hook_will_be_on)
 {
 	struct interval v = look_back(g, use, hook_was_on);
-	uint64_t cnt = use->fault_cnt - g->last.fault_cnt;
 	double hook_ns;
 
-	if (cnt >= TELLING_CNT)
-		g->look_ns = (double)(use->fault_ns - g->last.fault_ns) / cnt;
+	learn(&g->look_ns, use->fault_ns - g->last.fault_ns, use->fault_cnt - g->last.fault_cnt);
+	learn(&g->gc_look_ns, use->gc_ns - g->last.gc_ns, use->gc_cnt - g->last.gc_cnt);
+	learn(&g->gc_skip_ns, use->gc_skipped_ns - g->last.gc_skipped_ns, use->gc_skipped_cnt - g->last.gc_skipped_cnt);
 	g->saved_ns = min(g->saved_ns + v.income_ns - v.spent_ns, GOVERNOR_SAVED_NS);
 	g->saved_ns = max(g->saved_ns, -MAX_OWED_NS);
 	g->last = *use;
 	if (!g->budget)
 		return;
+	g->gc_shift = v.gc_shift;
 	g->shift = choose_shift(g, &v, hook_will_be_on, shift);
 	hook_ns = v.hits * hook_will_be_on * g->hook_ns;
 	/* Twice as much as is planned: what varies need not be thinned out. */

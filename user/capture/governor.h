@@ -8,7 +8,8 @@
  * what was saved a half may be spent at each step, so that a program that turns hot is thinned out step by step, never all
  * at once, and what is spent in the long run is what came in.
  *
- * Means, in this order: the collector's and other probes cost what they cost. The hook on page faults costs a little at
+ * Means, in this order: some probes cost what they cost. Of collections one in 1 << gc_shift is looked at, so that they take
+ * no more than a half, where that can be helped: the trap that leads there must be paid. The hook on page faults costs a little at
  * each fault, looked at or not: where that alone is more than half of what is left, it must be off for a part of the time
  * (hook_share). One fault in 1 << shift is looked at, as many as fit. The shift grows by as much as is needed, and falls
  * by one only when the cost of that fits into what comes in, with a margin: it does not swing.
@@ -31,6 +32,8 @@ struct governor_use {
 	uint64_t cpu_ns; /* of the process */
 	uint64_t fault_ns, fault_cnt; /* page faults looked at */
 	uint64_t skipped_cnt; /* page faults that the hook saw and passed over */
+	uint64_t gc_ns, gc_cnt; /* collections looked at: cost with the trap, hits */
+	uint64_t gc_skipped_ns, gc_skipped_cnt; /* passed over */
 	uint64_t other_ns; /* what other probes cost, which nothing here can change */
 	uint64_t heap_ns; /* what heap windows cost */
 };
@@ -39,7 +42,7 @@ struct governor {
 	double budget; /* 0.01: 1 %; 0: no limit */
 	double hook_ns; /* what the hook costs a fault that it passes over */
 	/* Answers; of a governor that has not stepped yet: what to begin with. */
-	uint32_t shift;
+	uint32_t shift, gc_shift;
 	uint64_t limit_ns; /* of fault_ns: there the kernel side begins to thin out by itself, */
 	uint32_t step_ns; /* and once more each time that so much more was spent */
 	double hook_share; /* of the time the hook may be on, for this process alone */
@@ -48,6 +51,7 @@ struct governor {
 	struct governor_use last;
 	double saved_ns; /* < 0: more was spent than came in */
 	double look_ns; /* what it costs to look at one fault */
+	double gc_look_ns, gc_skip_ns; /* a hit at the collector */
 };
 
 /* saved_ns: what may be spent at first, at most GOVERNOR_SAVED_NS. use: sums as they are, NULL: zeros. */

@@ -140,7 +140,7 @@ static void note_coverage(struct interpreters *i, struct traced *tr, const struc
 
 static void expect_traps(struct traced *tr, const struct site_set *set)
 {
-	tr->trap_ns[COST_GC] = probe_sites__trap_ns(set->site, set->n, SIGNAL_GC);
+	tr->trap_ns[COST_GC] = tr->trap_ns[COST_GC_SKIPPED] = probe_sites__trap_ns(set->site, set->n, SIGNAL_GC);
 	tr->trap_ns[COST_CODE] = probe_sites__trap_ns(set->site, set->n, SIGNAL_CODE);
 	tr->trap_ns[COST_HEAP] = probe_sites__trap_ns(set->site, set->n, SIGNAL_HEAP);
 }

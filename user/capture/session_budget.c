@@ -24,6 +24,7 @@ int session__add_target(struct session *s, pid_t tgid, const struct target *t, c
 		.fault_shift = budget->fault_shift,
 		.fault_limit_ns = budget->fault_limit_ns,
 		.fault_step_ns = budget->fault_step_ns,
+		.gc_shift = budget->gc_shift,
 		.child_shift = budget->child_shift,
 		.child_limit_ns = budget->child_limit_ns,
 	};
@@ -78,9 +79,9 @@ int session__pause_faults(struct session *s, bool pause)
 	return err;
 }
 
-#define RUN_BYTES (1u << 20)
-#define RUNS 40
-#define QUICK_RUN (RUNS / 5)
+#define RUN_BYTES (1u << 18)
+#define RUNS 150
+#define QUICK_RUN (RUNS / 10)
 
 static int compare_ns(const void *a, const void *b)
 {
@@ -89,7 +90,7 @@ static int compare_ns(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-/* ns of a page fault in the memory, as quick as one run in five is. */
+/* ns of a page fault in the memory, as quick as one run in ten is. */
 static double quick_fault_ns(volatile char *memory, size_t page_bytes)
 {
 	uint64_t took[RUNS];
@@ -107,7 +108,7 @@ static double quick_fault_ns(volatile char *memory, size_t page_bytes)
 }
 
 /* Least and most that is believed. */
-#define MIN_HOOK_NS 20
+#define MIN_HOOK_NS 40
 #define MAX_HOOK_NS 2000
 
 int session_impl__begin_faults(struct session *s)

@@ -85,7 +85,7 @@ static void choose_programs(struct session *s)
 	choose_multi(b->progs.gc_return, gc, multi);
 	bpf_program__set_autoload(b->progs.fault_fork, resident);
 	bpf_program__set_autoload(b->progs.fault_exit, resident);
-	bpf_program__set_autoload(b->progs.govern, resident && has_syscall_programs());
+	bpf_program__set_autoload(b->progs.govern, (resident || gc) && has_syscall_programs());
 	bpf_program__set_autoload(b->progs.note_pages, resident && has_syscall_programs());
 	bpf_program__set_autoload(b->progs.find_percpu_offsets, resident && has_percpu_lookup());
 	bpf_program__set_autoload(b->progs.fault_fentry, resident && s->fault_hook == FAULT_HOOK_FENTRY);

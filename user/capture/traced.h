@@ -47,6 +47,7 @@ struct traced {
 	double write_share; /* of the page faults that were passed over, how many are writes */
 	uint64_t faults_at_pause; /* when the hook was taken away; 0: not asked for */
 	bool many_faults; /* in the last step */
+	uint64_t exact_cnt; /* events of the exact signal that are not in its cost yet */
 	bool newborn; /* just started: governed together with others */
 	bool busy; /* did something in the last step */
 	bool has_forked; /* since the kernel side was told */

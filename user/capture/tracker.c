@@ -393,8 +393,10 @@ static void on_gc(const struct rec_gc *rec, void *arg)
 		.time_ns = rec->hdr.time_ns,
 		.tid = rec->tid,
 		.generation = rec->generation,
-		.collected = rec->collected,
-		.pause_ns = rec->pause_ns,
+		.collected = rec->collected < 0 ? -1 : rec->collected * rec->cnt,
+		.pause_ns = rec->pause_ns * rec->cnt,
+		.cnt = rec->cnt,
+		.longest_ns = rec->pause_ns,
 	};
 
 	if (!tr)
@@ -471,9 +473,9 @@ void tracker__reconcile(struct tracker *t)
 	accounts__reconcile(t->accounts);
 }
 
-int tracker__sweep(struct tracker *t)
+int tracker__sweep(struct tracker *t, bool now)
 {
-	return t->signals & 1u << SIGNAL_RESIDENT ? accounts__sweep(t->accounts) : 0;
+	return t->signals & 1u << SIGNAL_RESIDENT ? accounts__sweep(t->accounts, now) : 0;
 }
 
 uint32_t tracker__n_python(const struct tracker *t)
@@ -488,10 +490,7 @@ uint32_t tracker__n_alive(const struct tracker *t)
 
 struct profile_cost tracker__cost(const struct tracker *t)
 {
-	struct profile_cost cost = budget__sums(t->budget);
-
-	cost.cost_ns += session__exact_ns(t->deps.session);
-	return cost;
+	return budget__sums(t->budget);
 }
 
 double tracker__hook_share(const struct tracker *t)

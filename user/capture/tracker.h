@@ -64,8 +64,11 @@ void tracker__upkeep(struct tracker *t);
 int tracker__patience_ms(const struct tracker *t, int max_ms);
 /* To be called every second: limits and usage of containers, resident sets of processes, what each may cost. */
 void tracker__refresh(struct tracker *t);
-/* Looks which followed pages are still resident and takes away those that are not. */
-int tracker__sweep(struct tracker *t);
+/*
+ * To be called every second: looks which followed pages are still resident and takes away those that are not. Does so only
+ * every few seconds, but for now.
+ */
+int tracker__sweep(struct tracker *t, bool now);
 /* At the end: stops the resident signal and brings each account up to the process's resident set as it is now. */
 void tracker__reconcile(struct tracker *t);
 
