@@ -34,15 +34,16 @@ struct {
 
 /*
  * Sampling is by page, not by chance, so that a page's next fault is looked at when its last one was. What the others
- * brought in is charged to the last fault that was looked at: the sum stays right, the shares are right on average.
+ * brought in is charged to the last fault that was looked at: the sum stays right, the shares are right on average. Other
+ * pages are chosen in each process: forked workers, all with the same addresses, are each seen by another part.
  */
-static __always_inline bool page_sampled(__u64 page, __u32 shift)
+static __always_inline bool page_sampled(__u64 page, __u32 shift, __u32 tgid)
 {
 	__u64 hash;
 
 	if (!shift)
 		return true;
-	hash = PY_HASH_STEP(page_sampling_epoch, page);
+	hash = PY_HASH_STEP((__u64)tgid << 32 | page_sampling_epoch, page);
 	return !(hash >> 8 & ((1ull << (shift & 31)) - 1));
 }
 
@@ -242,7 +243,7 @@ static __noinline int on_fault(__u64 addr, __u32 write)
 	/* Cheapest first: this runs for every process of the host. */
 	if (!s)
 		return 0;
-	if (!page_sampled(addr / 4096, s->fault_shift)) {
+	if (!page_sampled(addr / 4096, s->fault_shift, tgid)) {
 		__sync_fetch_and_add(&s->skipped, 1 + ((__u64)write << 32));
 		return 0;
 	}
@@ -285,8 +286,10 @@ int BPF_PROG(fault_exit, struct task_struct *task)
 	struct target *t = target_for(SIGNAL_RESIDENT);
 	__s64 rss[RSS_KINDS];
 
-	if (!s || !t || !s->stack_id || BPF_CORE_READ(task, signal, live.counter) > 0 || read_rss(task, rss))
+	if (!s || !t || BPF_CORE_READ(task, signal, live.counter) > 0 || read_rss(task, rss))
 		return 0;
+	if (!s->stack_id)
+		s->stack_id = STACK_PASSED_OVER;
 	charge_last(t, s, rss);
 	return 0;
 }

@@ -27,14 +27,20 @@ static __always_inline __u32 forked_proc_id(__u32 tgid)
 
 /*
  * CPU time of a process of which only this thread is left, ns. The signal struct has the sum of the threads that were
- * released (kernel/exit.c, __exit_signal); a leader that ended before other threads is released after them.
+ * released (kernel/exit.c, __exit_signal); a leader that ended before other threads is released after them. What a thread
+ * has used is brought up to date only when it is switched or a tick comes: one that lived for less and never waited has
+ * used its time since the fork, but for what it spent in the run queue.
  */
 static __always_inline __u64 cpu_ns_of(struct task_struct *task)
 {
-	__u64 ns = BPF_CORE_READ(task, signal, sum_sched_runtime) + BPF_CORE_READ(task, se.sum_exec_runtime);
+	__u64 ns = BPF_CORE_READ(task, signal, sum_sched_runtime), own = BPF_CORE_READ(task, se.sum_exec_runtime);
 	struct task_struct *leader = BPF_CORE_READ(task, group_leader);
 
-	return leader == task ? ns : ns + BPF_CORE_READ(leader, se.sum_exec_runtime);
+	if (leader != task)
+		return ns + own + BPF_CORE_READ(leader, se.sum_exec_runtime);
+	if (!ns && !BPF_CORE_READ(task, nvcsw) && bpf_core_field_exists(task->sched_info.run_delay))
+		own = bpf_ktime_get_ns() - BPF_CORE_READ(task, start_time) - BPF_CORE_READ(task, sched_info.run_delay);
+	return ns + own;
 }
 
 /* Its page faults, likewise. */
@@ -93,8 +99,12 @@ static __always_inline void begin_state(__u32 tgid, struct target_state *parent)
 	s->fault_limit_ns = s->child_limit_ns = limit;
 	s->fault_step_ns = limit / (MAX_FAULT_SHIFT + 1) > MIN_FAULT_LIMIT_NS ? limit / (MAX_FAULT_SHIFT + 1)
 										 : MIN_FAULT_LIMIT_NS;
-	if (limit < ~0ull && limit > MIN_FAULT_LIMIT_NS)
+	if (limit == ~0ull)
+		return;
+	if (limit > MIN_FAULT_LIMIT_NS)
 		parent->child_limit_ns = limit - limit / 8;
+	else if (parent->child_shift < MAX_FAULT_SHIFT)
+		parent->child_shift++;
 }
 
 SEC("tp_btf/sched_process_fork")

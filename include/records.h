@@ -42,6 +42,7 @@ enum stack_status {
 	STACK_LOST = 8, /* the record with the frames was dropped (made by user space) */
 	STACK_BEFORE_ATTACH = 9, /* memory that was there when tracing began */
 	STACK_GIVEN_BACK = 10, /* memory that left the resident set */
+	STACK_PASSED_OVER = 11, /* of a process that ended before one of its page faults was looked at */
 	STACK_STATUS_MAX,
 };
 
@@ -272,8 +273,9 @@ struct target_state {
 	__u32 fault_shift;
 	__u64 fault_limit_ns; /* of cost[COST_FAULT].ns */
 	/*
-	 * What a forked child begins with. Each fork takes an eighth from what the next child gets, until user space sets it
-	 * again: so a storm of forks costs no more than eight children may.
+	 * What a forked child begins with. Each fork takes an eighth from what the next child gets, and when that has come to
+	 * its least, thins out the next child once more, until user space sets both again: so a storm of forks costs little
+	 * more than eight children may.
 	 */
 	__u64 child_limit_ns;
 	__u32 child_shift;

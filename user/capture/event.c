@@ -70,6 +70,7 @@ const char *counter__name(unsigned int counter)
 		[CTR_STACK_STATUS + STACK_LOST] = "stack.lost",
 		[CTR_STACK_STATUS + STACK_BEFORE_ATTACH] = "stack.before_attach",
 		[CTR_STACK_STATUS + STACK_GIVEN_BACK] = "stack.given_back",
+		[CTR_STACK_STATUS + STACK_PASSED_OVER] = "stack.passed_over",
 	};
 	_Static_assert(sizeof(names) / sizeof(names[0]) == CTR_MAX, "every counter has a name");
 
@@ -90,6 +91,7 @@ const char *stack_status__text(unsigned int status)
 		[STACK_LOST] = "stack was dropped",
 		[STACK_BEFORE_ATTACH] = "there before tracing began",
 		[STACK_GIVEN_BACK] = "given back",
+		[STACK_PASSED_OVER] = "process ended before it was looked at",
 	};
 	_Static_assert(sizeof(texts) / sizeof(texts[0]) == STACK_STATUS_MAX, "every reason has a text");
 
