@@ -13,11 +13,11 @@ static __noinline int code_freed(__u64 code, __u32 attach_id)
 {
 	struct target *t = target_at(SIGNAL_CODE, attach_id);
 	struct code_id id = { .code = code };
-	__u64 begin;
+	struct stopwatch w;
 
 	if (!t)
 		return 0;
-	begin = bpf_ktime_get_ns();
+	w = stopwatch_start();
 	id.family = t->family;
 	if (!bpf_map_delete_elem(&codes, &id)) {
 		t->code_frees++;
@@ -26,7 +26,7 @@ static __noinline int code_freed(__u64 code, __u32 attach_id)
 			t->family = PY_HASH_STEP((__u64)t->proc_id, t->code_frees) >> 32;
 		}
 	}
-	cost_of_current(COST_CODE, begin);
+	cost_of_current(COST_CODE, &w);
 	return 0;
 }
 

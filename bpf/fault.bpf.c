@@ -237,8 +237,8 @@ static __noinline int on_fault(__u64 addr, __u32 write)
 {
 	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
 	struct target_state *s = bpf_map_lookup_elem(&states, &tgid);
+	struct stopwatch w;
 	struct target *t;
-	__u64 begin;
 
 	/* Cheapest first: this runs for every process of the host. */
 	if (!s)
@@ -247,14 +247,13 @@ static __noinline int on_fault(__u64 addr, __u32 write)
 		__sync_fetch_and_add(&s->skipped, 1 + ((__u64)write << 32));
 		return 0;
 	}
-	begin = bpf_ktime_get_ns();
+	w = stopwatch_start();
 	t = target_for(SIGNAL_RESIDENT);
 	if (!t || faults_disabled())
 		return 0;
 	counter_add(CTR_EVENTS, 1);
 	look_at_fault(t, s, addr / 4096, write);
-	cost_add(s, COST_FAULT, begin);
-	counter_add(CTR_FAULT_NS, bpf_ktime_get_ns() - begin);
+	counter_add(CTR_FAULT_NS, cost_add(s, COST_FAULT, &w));
 	keep_limit(s);
 	return 0;
 }

@@ -106,14 +106,14 @@ static __noinline int gc_enter(__s64 generation, __u32 attach_id, __u64 sp)
 	__u32 tgid = pid_tgid >> 32;
 	struct target_state *s;
 	struct gc_run *run;
-	__u64 begin;
+	struct stopwatch w;
 
 	if (!t)
 		return 0;
-	begin = bpf_ktime_get_ns();
+	w = stopwatch_start();
 	s = bpf_map_lookup_elem(&states, &tgid);
 	if (gc_is_passed_over(s, generation)) {
-		cost_add(s, COST_GC_SKIPPED, begin);
+		cost_add(s, COST_GC_SKIPPED, &w);
 		return 0;
 	}
 	if (gc_is_nested(bpf_map_lookup_elem(&gc_runs, &pid_tgid), sp))
@@ -130,7 +130,7 @@ static __noinline int gc_enter(__s64 generation, __u32 attach_id, __u64 sp)
 	if (run->stats_at && bpf_probe_read_user(run->stats, sizeof(run->stats), (const void *)run->stats_at))
 		run->stats_at = 0;
 	run->stack_id = stack_of_current(t);
-	cost_add(s, COST_GC, begin);
+	cost_add(s, COST_GC, &w);
 	run->start_ns = bpf_ktime_get_ns();
 	return 0;
 }
@@ -160,7 +160,8 @@ static __always_inline void gc_send(const struct target *t, const struct gc_run 
 /* counted: the runtime's statistics have this run already. */
 static __noinline int gc_leave(__s64 collected, __u64 sp, bool counted)
 {
-	__u64 now = bpf_ktime_get_ns(), pid_tgid = bpf_get_current_pid_tgid();
+	struct stopwatch w = stopwatch_start();
+	__u64 pid_tgid = bpf_get_current_pid_tgid();
 	struct target *t = target_for(SIGNAL_GC);
 	struct gc_stats gained;
 	struct gc_run *run;
@@ -170,20 +171,20 @@ static __noinline int gc_leave(__s64 collected, __u64 sp, bool counted)
 		return 0;
 	run = bpf_map_lookup_elem(&gc_runs, &pid_tgid);
 	if (!run || (counted && sp < run->sp)) {
-		cost_of_current(COST_GC_SKIPPED, now);
+		cost_of_current(COST_GC_SKIPPED, &w);
 		return 0;
 	}
 	if (counted && run->stats_at) {
 		generation = gc_generation_of(run, &gained);
 		if (generation >= 0) {
 			run->generation = generation;
-			gc_send(t, run, now, gained.collected);
+			gc_send(t, run, w.begin_ns, gained.collected);
 		}
 	} else {
-		gc_send(t, run, now, collected);
+		gc_send(t, run, w.begin_ns, collected);
 	}
 	bpf_map_delete_elem(&gc_runs, &pid_tgid);
-	cost_of_current(COST_GC, now);
+	cost_of_current(COST_GC, &w);
 	return 0;
 }
 

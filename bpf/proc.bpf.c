@@ -85,6 +85,20 @@ static __always_inline struct rec_proc *begin_record(__u16 kind, struct task_str
 	return rec;
 }
 
+#define WAKE_EVERY_NS 10000000ull
+__u64 woken_ns = 0;
+
+/* A reader that has just been woken need not be woken for each fork and end of a storm of them. */
+static __always_inline __u64 wake_now_and_then(void)
+{
+	__u64 now = bpf_ktime_get_ns();
+
+	if (now - woken_ns < WAKE_EVERY_NS)
+		return wake_when_full();
+	woken_ns = now;
+	return BPF_RB_FORCE_WAKEUP;
+}
+
 /* A child has a budget from its first instruction on. */
 static __always_inline void begin_state(__u32 tgid, struct target_state *parent)
 {
@@ -111,7 +125,7 @@ SEC("tp_btf/sched_process_fork")
 int BPF_PROG(proc_fork, struct task_struct *parent, struct task_struct *child)
 {
 	__u32 tgid = BPF_CORE_READ(child, tgid), parent_tgid = BPF_CORE_READ(parent, tgid);
-	__u64 begin = bpf_ktime_get_ns();
+	struct stopwatch w = stopwatch_start();
 	struct target *t, copy;
 	struct rec_proc *rec;
 
@@ -134,9 +148,9 @@ int BPF_PROG(proc_fork, struct task_struct *parent, struct task_struct *child)
 		rec->cgroup_id = cgroup_id_of(child);
 		rec->parent_tgid = parent_tgid;
 		rec->parent_proc_id = t->proc_id;
-		bpf_ringbuf_submit(rec, BPF_RB_FORCE_WAKEUP);
+		bpf_ringbuf_submit(rec, wake_now_and_then());
 	}
-	cost_of_current(COST_LIFE, begin);
+	cost_of_current(COST_LIFE, &w);
 	return 0;
 }
 
@@ -159,7 +173,7 @@ static __always_inline bool end_image(__u16 kind, struct task_struct *task, cons
 		bpf_map_delete_elem(&states, &tgid);
 	}
 	if (rec)
-		bpf_ringbuf_submit(rec, BPF_RB_FORCE_WAKEUP);
+		bpf_ringbuf_submit(rec, kind == REC_EXEC ? BPF_RB_FORCE_WAKEUP : wake_now_and_then());
 	return rec;
 }
 

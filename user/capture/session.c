@@ -100,7 +100,10 @@ void session__free(struct session *s)
 
 int session__poll(struct session *s, int timeout_ms)
 {
-	return ring_buffer__poll(s->ring, timeout_ms);
+	int n = ring_buffer__poll(s->ring, timeout_ms);
+
+	/* Not all that is written wakes us. */
+	return n ? n : ring_buffer__consume(s->ring);
 }
 
 uint64_t session__bad_records(const struct session *s)
