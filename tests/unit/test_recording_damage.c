@@ -252,7 +252,7 @@ static void test_made_up(void **state)
 		{"SELECT 1", 0},
 		{"PRAGMA application_id = 0", -EMEDIUMTYPE},
 		{"PRAGMA user_version = 1", -EPROTONOSUPPORT},
-		{"PRAGMA user_version = 3", -EPROTONOSUPPORT},
+		{"PRAGMA user_version = 4", -EPROTONOSUPPORT},
 		{"PRAGMA user_version = 0", -EBADMSG},
 		{"DROP TABLE node", -EBADMSG},
 		{"ALTER TABLE node DROP COLUMN frame", -EBADMSG},
