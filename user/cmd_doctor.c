@@ -13,9 +13,12 @@
 #include "cmd.h"
 #include "containers/cgroup.h"
 #include "python/coverage.h"
+#include "python/gc_state.h"
 #include "python/interp.h"
 #include "system/proc.h"
 #include "system/uprobe_multi.h"
+#include "views/collector_facts.h"
+#include "views/human.h"
 
 static void say(const char *what, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
@@ -122,7 +125,33 @@ static void show_sites(const struct interp *in)
 	free(sites);
 }
 
-static void show_interp(const struct interp *in)
+static void show_collector(pid_t tgid, const struct interp *in)
+{
+	struct mem_reader m = mem_reader__of_process(tgid);
+	struct profile_collector c = {};
+	char setting[COLLECTOR_SETTING_LEN], cnt[32] = "not counted:";
+	struct gc_state s;
+	uint64_t frozen;
+	int err = gc_state__read(&m, in->runtime, &in->layout, &s);
+
+	if (err) {
+		say("collector", "cannot be read%s", err == -ENOTSUP ? ": this build keeps it otherwise" : "");
+		return;
+	}
+	c.enabled = s.enabled;
+	c.has_counts = s.has_counts;
+	memcpy(c.threshold, s.threshold, sizeof(c.threshold));
+	if (!gc_state__count_frozen(&m, &s, &frozen))
+		human__count(frozen, cnt, sizeof(cnt));
+	say("collector", "%s; %s objects frozen", collector__setting(&c, setting, sizeof(setting)), cnt);
+	if (s.has_counts)
+		say("", "counts %d, %d, %d", s.count[0], s.count[1], s.count[2]);
+	for (int g = 0; g < GC_GENERATIONS; g++)
+		say("", "generation %d: %lld collections, %lld objects collected, %lld uncollectable", g,
+		    (long long)s.collections[g], (long long)s.collected[g], (long long)s.uncollectable[g]);
+}
+
+static void show_interp(pid_t tgid, const struct interp *in)
 {
 	say("interpreter", "%s", in->path);
 	say("version", "CPython %s, %s, %s", in->version_text, in->shared ? "shared library" : "static",
@@ -130,6 +159,7 @@ static void show_interp(const struct interp *in)
 	say("build id", "%s", in->build_id[0] ? in->build_id : "none");
 	say("runtime", "_PyRuntime at 0x%llx", (unsigned long long)in->runtime);
 	show_sites(in);
+	show_collector(tgid, in);
 }
 
 static int check_process(pid_t tgid)
@@ -142,7 +172,7 @@ static int check_process(pid_t tgid)
 	say("process", "%d", (int)tgid);
 	switch (err) {
 	case 0:
-		show_interp(&in);
+		show_interp(tgid, &in);
 		return EXIT_OK;
 	case -ENOENT:
 		return cmd_fail("process %d is not Python: no CPython interpreter is mapped in it", (int)tgid);

@@ -61,7 +61,7 @@ int tracker__patience_ms(const struct tracker *t, int max_ms);
 void tracker__refresh(struct tracker *t);
 /* Looks which followed pages are still resident and takes away those that are not. */
 int tracker__sweep(struct tracker *t);
-/* At the end: brings each account up to the process's resident set as it is now; what fell since its last fault is given back. */
+/* At the end: looks at all collectors once more, brings each account up to the process's resident set as it is now; what fell since its last fault is given back. */
 void tracker__reconcile(struct tracker *t);
 
 uint32_t tracker__n_python(const struct tracker *t); /* Python processes attached so far */

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "model/collectors.h"
 #include "model/intern.h"
 #include "model/usage.h"
 #include "python.h"
@@ -58,6 +59,7 @@ struct profile {
 	ARRAY(struct profile_container, containers);
 	ARRAY(struct usage_history, usage); /* by container */
 	ARRAY(struct profile_process, processes);
+	struct collectors collectors;
 	ARRAY(struct profile_frame, frames);
 	ARRAY(struct profile_node, nodes);
 	ARRAY(struct cell, cells);
@@ -111,6 +113,7 @@ void profile__free(struct profile *p)
 	for (uint32_t i = 0; i < p->n_usage; i++)
 		usage_history__free(&p->usage[i]);
 	free(p->usage);
+	collectors__free(&p->collectors);
 	free(p->containers);
 	free(p->processes);
 	free(p->frames);
@@ -347,6 +350,26 @@ int profile__update_process(struct profile *p, uint32_t process, const struct pr
 		return err;
 	p->processes[process] = copy;
 	return 0;
+}
+
+int profile__set_collector(struct profile *p, const struct profile_collector *c)
+{
+	return c->process < p->n_processes ? collectors__set(&p->collectors, c) : -EINVAL;
+}
+
+uint32_t profile__n_collectors(const struct profile *p)
+{
+	return p->collectors.n;
+}
+
+const struct profile_collector *profile__collector(const struct profile *p, uint32_t i)
+{
+	return i < p->collectors.n ? &p->collectors.at[i] : NULL;
+}
+
+const struct profile_collector *profile__collector_of(const struct profile *p, uint32_t process)
+{
+	return collectors__of(&p->collectors, process);
 }
 
 static bool cell_equal(const void *owner, uint32_t item, const void *key)

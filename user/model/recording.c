@@ -4,7 +4,7 @@
  * written. The file's making is in recording_create.c, reading in recording_load.c, the schema in
  * recording_schema.c.
  *
- * Only this version of the format is read and written: files of earlier development are refused.
+ * Only this version of the format is written; readers know older ones too.
  *
  * Items that never change (texts, frames, nodes, cells, collections) are written from where the last
  * committed flush ended. Of items that may change, a digest of the row last written is kept; after
@@ -43,6 +43,7 @@ enum statement {
 	PUT_FLUSH,
 	PUT_DELTA,
 	PUT_GC,
+	PUT_COLLECTOR,
 	N_STATEMENTS,
 };
 
@@ -63,6 +64,7 @@ static const char *const statements[] = {
 	[PUT_FLUSH] = "INSERT INTO flush VALUES(?, ?)",
 	[PUT_DELTA] = "INSERT INTO delta VALUES(?, ?, ?, ?, ?, ?)",
 	[PUT_GC] = "INSERT INTO gc VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+	[PUT_COLLECTOR] = "INSERT OR REPLACE INTO collector VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
 };
 
 /* By index: digest of the row last written. */
@@ -93,7 +95,7 @@ struct recording {
 	struct progress done;
 	uint64_t begin_ns;
 	struct texts texts;
-	struct digests meta, own_meta, counters, containers, usage, processes;
+	struct digests meta, own_meta, counters, containers, usage, processes, collectors;
 };
 
 /* A row being bound; its digest grows with each value. */
@@ -324,6 +326,45 @@ static int put_processes(struct recording *r, const struct profile *p)
 	return err;
 }
 
+static void row__known(struct row *row, bool known, int64_t value)
+{
+	if (known)
+		row__int(row, (uint64_t)value);
+	else
+		row__null(row);
+}
+
+static int put_collector(struct recording *r, const struct profile_collector *c, uint32_t i, int64_t time_ms)
+{
+	struct row row = row__start(r, PUT_COLLECTOR);
+	int g;
+
+	row__int(&row, c->process);
+	row__int(&row, (uint64_t)time_ms);
+	row.digest = 0; /* the same at another time says nothing new */
+	row__int(&row, c->enabled);
+	for (g = 0; g < PROFILE_GENERATIONS; g++)
+		row__known(&row, c->has_counts, c->threshold[g]);
+	for (g = 0; g < PROFILE_GENERATIONS; g++)
+		row__known(&row, c->has_counts, c->count[g]);
+	row__known(&row, c->frozen >= 0, c->frozen);
+	for (g = 0; g < PROFILE_GENERATIONS; g++) {
+		row__int(&row, (uint64_t)c->collections[g]);
+		row__int(&row, (uint64_t)c->collected[g]);
+		row__int(&row, (uint64_t)c->uncollectable[g]);
+	}
+	return row__write_changed(&row, &r->collectors, i);
+}
+
+static int put_collectors(struct recording *r, const struct profile *p, int64_t time_ms)
+{
+	int err = 0;
+
+	for (uint32_t i = 0; i < profile__n_collectors(p) && !err; i++)
+		err = put_collector(r, profile__collector(p, i), i, time_ms);
+	return err;
+}
+
 static bool same_text(const void *owner, uint32_t item, const void *key)
 {
 	const struct texts *texts = owner;
@@ -485,6 +526,8 @@ static int put_all(struct recording *r, struct profile *p, struct progress *now)
 	if (!err)
 		err = put_processes(r, p);
 	if (!err)
+		err = put_collectors(r, p, now->time_ms);
+	if (!err)
 		err = put_frames(r, p, now);
 	if (!err)
 		err = put_nodes(r, p, now);
@@ -500,7 +543,7 @@ static int put_all(struct recording *r, struct profile *p, struct progress *now)
 static void forget_digests(struct recording *r)
 {
 	struct digests *all[] = {&r->meta,	 &r->own_meta, &r->counters,
-				 &r->containers, &r->usage,    &r->processes};
+				 &r->containers, &r->usage,    &r->processes, &r->collectors};
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++)
 		all[i]->n = 0;
@@ -557,58 +600,7 @@ int recording__close(struct recording *r)
 	free(r->containers.items);
 	free(r->usage.items);
 	free(r->processes.items);
+	free(r->collectors.items);
 	free(r);
 	return err == -EBUSY ? 0 : err;
-}
-
-const char *recording__strerror(int err)
-{
-	switch (-err) {
-	case EEXIST:
-		return "a file that is not a recording of pymemscope is there; choose another name "
-		       "or remove it";
-	case EBUSY:
-		return "another program is using this recording; end that one or choose another name";
-	case EACCES:
-	case EPERM:
-		return "no permission; choose a folder and file that you may use, or run as their "
-		       "owner";
-	case EROFS:
-		return "the file system is read-only; choose a folder that can be written to";
-	case ENOSPC:
-		return "the disk or quota is full; free some space or choose another disk";
-	case ENOENT:
-		return "there is no such folder; check the path or make the folder first";
-	case EISDIR:
-		return "this is a folder; name a file in it";
-	case ENOTDIR:
-		return "a part of the path is not a folder; check the path";
-	case EMEDIUMTYPE:
-		return "not a recording of pymemscope; give a file that `pymemscope record` wrote";
-	case EPROTONOSUPPORT:
-		return "made by another version of pymemscope; read it with that one";
-	case EBADMSG:
-		return "the recording is damaged or cut off; take another copy or record again";
-	case ENOMEM:
-		return "out of memory; read a shorter span of time or free some memory";
-	case EINVAL:
-		return "the span of time ends before it begins; swap its ends";
-	case EIO:
-		return "the disk reports an error; check it and record to another one";
-	default:
-		return strerror(-err);
-	}
-}
-
-const char *recording__load_strerror(int err)
-{
-	switch (-err) {
-	case ENOENT:
-		return "there is no such file; check its name, or make one with `pymemscope record`";
-	case EACCES:
-	case EPERM:
-		return "no permission to read it; run as its owner or as root";
-	default:
-		return recording__strerror(err);
-	}
 }

@@ -7,6 +7,7 @@
  * (file:line);..." sample       what was added at each flush by process, thread, node and kind
  *   memory       usage and limit of each container over time (a row where it changed)
  *   collections  runs of the garbage collector, and where they were triggered
+ *   collectors   what each collector said of itself last: enabled, thresholds, counts, frozen objects
  *
  * A text (function, file) is in table `text` once; view `frame` puts a place in the code together
  * again. A row of `gc` is one collection, or, of a second with very many, the sum of `cnt` of them.
@@ -22,9 +23,11 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-const char *const recording_tables[] = {"meta",	 "counter", "kind", "text",  "container",
-					"process", "place",   "node", "cell",  "flush",
-					"delta",	 "gc",	    "usage", NULL};
+const struct recording_table recording_tables[] = {
+	{"meta", 2},  {"counter", 2}, {"kind", 2}, {"text", 2},	 {"container", 2}, {"process", 2},   {"place", 2},
+	{"node", 2},  {"cell", 2},    {"flush", 2}, {"delta", 2}, {"gc", 2},	   {"usage", 2}, {"collector", 3},
+	{NULL, 0},
+};
 
 #define BASE_TABLES                                                                                \
 	"CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;"              \
@@ -67,6 +70,17 @@ const char *const recording_tables[] = {"meta",	 "counter", "kind", "text",  "co
 	"CREATE TABLE usage(time_ms INTEGER, container INTEGER, usage_bytes INTEGER NOT NULL,"     \
 	" limit_bytes INTEGER NOT NULL, oom_kills INTEGER NOT NULL,"                               \
 	" PRIMARY KEY(time_ms, container)) WITHOUT ROWID;"
+
+/* A row where something changed; NULL: not known. Statistics are since the interpreter began. */
+#define COLLECTOR_TABLES                                                                           \
+	"CREATE TABLE collector(process INTEGER, time_ms INTEGER, enabled INTEGER NOT NULL,"       \
+	" threshold0 INTEGER, threshold1 INTEGER, threshold2 INTEGER, count0 INTEGER,"             \
+	" count1 INTEGER, count2 INTEGER, frozen INTEGER, collections0 INTEGER NOT NULL,"          \
+	" collected0 INTEGER NOT NULL, uncollectable0 INTEGER NOT NULL,"                           \
+	" collections1 INTEGER NOT NULL, collected1 INTEGER NOT NULL,"                             \
+	" uncollectable1 INTEGER NOT NULL, collections2 INTEGER NOT NULL,"                         \
+	" collected2 INTEGER NOT NULL, uncollectable2 INTEGER NOT NULL,"                           \
+	" PRIMARY KEY(process, time_ms)) WITHOUT ROWID;"
 
 #define SUM_VIEWS                                                                                  \
 	"CREATE VIEW sample AS SELECT time_ms, process, tid, node, kind.name AS kind, alloc_cnt,"  \
@@ -111,7 +125,14 @@ const char *const recording_tables[] = {"meta",	 "counter", "kind", "text",  "co
 	" gc.cnt AS runs, longest_ns / 1000.0 AS longest_us"                                       \
 	" FROM gc JOIN process ON process.id = gc.process"                                         \
 	" LEFT JOIN container ON container.id = process.container"                                 \
-	" LEFT JOIN node ON node.id = gc.node LEFT JOIN frame ON frame.id = node.frame;"
+	" LEFT JOIN node ON node.id = gc.node LEFT JOIN frame ON frame.id = node.frame;"           \
+	"CREATE VIEW collectors AS SELECT container.name AS container, process.tgid,"              \
+	" max(collector.time_ms) AS time_ms, enabled, threshold0, threshold1, threshold2, count0," \
+	" count1, count2, frozen, collections0 + collections1 + collections2 AS collections,"      \
+	" collected0 + collected1 + collected2 AS collected,"                                      \
+	" uncollectable0 + uncollectable1 + uncollectable2 AS uncollectable"                       \
+	" FROM collector JOIN process ON process.id = collector.process"                           \
+	" LEFT JOIN container ON container.id = process.container GROUP BY process.id;"
 
 #define STRING(x) #x
 #define VALUE(x) STRING(x)
@@ -120,7 +141,7 @@ const char recording_schema[] = "PRAGMA application_id = " VALUE(
 	RECORDING_APPLICATION_ID) ";"
 				  "PRAGMA user_version = " VALUE(
 					  RECORDING_FORMAT) ";" BASE_TABLES STACK_TABLES TIME_TABLES
-					  SUM_VIEWS STACK_VIEWS TIME_VIEWS;
+					  COLLECTOR_TABLES SUM_VIEWS STACK_VIEWS TIME_VIEWS;
 
 /* The disk, a quota or the limit on a file's size: to a person all the same. */
 static bool is_full(int err)
