@@ -134,6 +134,8 @@ static inline void fixture__second(struct profile *p, unsigned int i)
 							      .collected = {i * 3, 0, i},
 							      .uncollectable = {0, i},
 							      .frozen = i % 2 ? (int64_t)i * 1000 : -1});
+	profile__set_fact(p, &(struct profile_fact){0, "allocator", i < 3 ? "pymalloc" : "tracemalloc over pymalloc", 0, 0});
+	profile__set_fact(p, &(struct profile_fact){i % 3, "coverage.gc", "measured", i, i + 1});
 	profile__update_container(p, 0, &usage);
 	profile__update_process(p, 0, &rss);
 	profile__set_counter(p, "events", i * 100);
@@ -191,6 +193,17 @@ static inline void fixture__assert_equal_items(const struct profile *a, const st
 		assert_memory_equal(x->collections, y->collections, sizeof(x->collections));
 		assert_memory_equal(x->collected, y->collected, sizeof(x->collected));
 		assert_memory_equal(x->uncollectable, y->uncollectable, sizeof(x->uncollectable));
+	}
+	assert_int_equal(profile__n_facts(a), profile__n_facts(b));
+	for (uint32_t i = 0, j; i < profile__n_facts(a); i++) {
+		const struct profile_fact *x = profile__fact(a, i), *y;
+
+		for (j = 0; (y = profile__fact(b, j)); j++)
+			if (x->process == y->process && !strcmp(x->name, y->name))
+				break;
+		assert_non_null(y);
+		assert_string_equal(x->text, y->text);
+		assert_true(x->part == y->part && x->whole == y->whole);
 	}
 	for (uint32_t i = 0; i < profile__n_counters(a); i++) {
 		const char *x, *y;

@@ -69,6 +69,9 @@ static void test_empty(void **state)
 	assert_null(profile__collector(p, 0));
 	assert_null(profile__collector_of(p, 0));
 	assert_int_equal(profile__set_collector(p, &(struct profile_collector){.process = 0}), -EINVAL);
+	assert_int_equal(profile__n_facts(p), 0);
+	assert_null(profile__fact(p, 0));
+	assert_int_equal(profile__set_fact(p, &(struct profile_fact){.name = "x"}), -EINVAL);
 	assert_null(profile__meta(p, "host"));
 	profile__counter(p, 0, &name, &n);
 	assert_null(name);

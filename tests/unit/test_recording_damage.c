@@ -258,6 +258,7 @@ static void test_made_up(void **state)
 		{"SELECT 1", 0},
 		{"PRAGMA application_id = 0", -EMEDIUMTYPE},
 		{"PRAGMA user_version = 1", -EPROTONOSUPPORT},
+		{"PRAGMA user_version = 2", -EPROTONOSUPPORT},
 		{"PRAGMA user_version = 4", -EPROTONOSUPPORT},
 		{"PRAGMA user_version = 0", -EBADMSG},
 		{"DROP TABLE node", -EBADMSG},
@@ -309,8 +310,10 @@ static void test_made_up(void **state)
 		{"UPDATE collector SET threshold1 = NULL WHERE threshold0 NOT NULL", -EBADMSG},
 		{"UPDATE collector SET collected2 = -1", -EBADMSG},
 		{"DROP VIEW collectors; DROP TABLE collector", -EBADMSG},
-		/* Format 2. */
-		{"DROP VIEW collectors; DROP TABLE collector; PRAGMA user_version = 2", 0},
+		{"UPDATE fact SET process = 3 WHERE process = 1", -EBADMSG},
+		{"UPDATE fact SET text = 1000000", -EBADMSG},
+		{"UPDATE fact SET whole = -1", -EBADMSG},
+		{"DROP VIEW facts; DROP TABLE fact", -EBADMSG},
 		{"DELETE FROM delta; DELETE FROM flush; DELETE FROM gc; DELETE FROM collector", 0},
 		{"CREATE TABLE mine(x); CREATE INDEX i ON delta(cell)", 0},
 	};

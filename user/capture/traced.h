@@ -13,7 +13,7 @@
 #include <stdbool.h>
 #include <uthash.h>
 
-#include "capture/collector_watch.h"
+#include "capture/interp_watch.h"
 #include "capture/pagemap.h"
 #include "capture/resident_account.h"
 #include "capture/session.h"
@@ -36,7 +36,7 @@ struct traced {
 	struct session_links *entry; /* of a held command */
 	struct pagemap *pagemap; /* during a sweep */
 	struct resident_account resident;
-	struct collector_watch watch;
+	struct interp_watch watch;
 	uint64_t cpu_ns; /* CPU time it had used when last seen, since its fork */
 	/* A new program image may not have mapped its interpreter yet: when to look again (0: not), how often we did. */
 	uint64_t retry_at_ns;

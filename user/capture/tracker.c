@@ -440,12 +440,12 @@ void tracker__refresh(struct tracker *t)
 		p.rss_bytes = stat.rss_pages * page_bytes;
 		profile__update_process(t->deps.profile, tr->process, &p);
 	}
-	collector_watch__refresh(&t->table, t->deps.profile, false);
+	interp_watch__refresh(&t->table, t->deps.profile, false);
 }
 
 void tracker__reconcile(struct tracker *t)
 {
-	collector_watch__refresh(&t->table, t->deps.profile, true);
+	interp_watch__refresh(&t->table, t->deps.profile, true);
 	if (t->signals & 1u << SIGNAL_RESIDENT)
 		accounts__reconcile(t->accounts);
 }

@@ -95,6 +95,18 @@ struct profile_collector {
 	int64_t frozen; /* objects that it leaves alone (gc.freeze); -1: not known */
 };
 
+/*
+ * What is known of a process beside its numbers. Names: "allocator"; "coverage.SIGNAL": part of whole is what the signal sees of
+ * what there is, text says from what that is known.
+ */
+struct profile_fact {
+	uint32_t process;
+	const char *name, *text;
+	uint64_t part, whole; /* whole 0: no share, or not known */
+};
+#define FACT_ALLOCATOR "allocator"
+#define FACT_COVERAGE "coverage."
+
 /* Bounds on growth; 0 in a field: its default. What exceeds them is merged into the parent node and counted. */
 struct profile_limits {
 	uint32_t max_nodes; /* default 1 << 20 */
@@ -125,6 +137,9 @@ int profile__add_usage(struct profile *p, uint32_t container, const struct profi
 
 /* Keeps what a collector says now. 0, -ENOMEM, -EINVAL. */
 int profile__set_collector(struct profile *p, const struct profile_collector *c);
+
+/* Keeps a fact, instead of what the process's fact of that name was before. 0, -ENOMEM, -EINVAL. */
+int profile__set_fact(struct profile *p, const struct profile_fact *f);
 
 /* Adds sums to a cell. */
 int profile__add(struct profile *p, uint32_t process, uint32_t tid, uint32_t node, uint32_t kind,
@@ -158,6 +173,9 @@ const struct profile_gc *profile__gc(const struct profile *p, uint32_t i);
 uint32_t profile__n_collectors(const struct profile *p);
 const struct profile_collector *profile__collector(const struct profile *p, uint32_t i);
 const struct profile_collector *profile__collector_of(const struct profile *p, uint32_t process);
+/* In order of first mention. */
+uint32_t profile__n_facts(const struct profile *p);
+const struct profile_fact *profile__fact(const struct profile *p, uint32_t i);
 /* The points where a container's usage changed, oldest first; how many. */
 uint32_t profile__usage(const struct profile *p, uint32_t container, const struct profile_usage **ret);
 void profile__counter(const struct profile *p, uint32_t i, const char **name, uint64_t *value);

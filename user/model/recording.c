@@ -4,7 +4,7 @@
  * written. The file's making is in recording_create.c, reading in recording_load.c, the schema in
  * recording_schema.c.
  *
- * Only this version of the format is written; readers know older ones too.
+ * Only this version of the format is read and written: files of earlier development are refused.
  *
  * Items that never change (texts, frames, nodes, cells, collections) are written from where the last
  * committed flush ended. Of items that may change, a digest of the row last written is kept; after
@@ -44,6 +44,7 @@ enum statement {
 	PUT_DELTA,
 	PUT_GC,
 	PUT_COLLECTOR,
+	PUT_FACT,
 	N_STATEMENTS,
 };
 
@@ -64,6 +65,7 @@ static const char *const statements[] = {
 	[PUT_FLUSH] = "INSERT INTO flush VALUES(?, ?)",
 	[PUT_DELTA] = "INSERT INTO delta VALUES(?, ?, ?, ?, ?, ?)",
 	[PUT_GC] = "INSERT INTO gc VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+	[PUT_FACT] = "INSERT OR REPLACE INTO fact VALUES(?, ?, ?, ?, ?)",
 	[PUT_COLLECTOR] = "INSERT OR REPLACE INTO collector VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
 };
 
@@ -95,7 +97,7 @@ struct recording {
 	struct progress done;
 	uint64_t begin_ns;
 	struct texts texts;
-	struct digests meta, own_meta, counters, containers, usage, processes, collectors;
+	struct digests meta, own_meta, counters, containers, usage, processes, collectors, facts;
 };
 
 /* A row being bound; its digest grows with each value. */
@@ -401,6 +403,29 @@ static int put_text(struct recording *r, const char *s, struct progress *now, ui
 	return 0;
 }
 
+static int put_facts(struct recording *r, const struct profile *p, struct progress *now)
+{
+	int err = 0;
+
+	for (uint32_t i = 0; i < profile__n_facts(p) && !err; i++) {
+		const struct profile_fact *f = profile__fact(p, i);
+		struct row row = row__start(r, PUT_FACT);
+		uint32_t name, text;
+
+		err = put_text(r, f->name, now, &name);
+		err = err ? err : put_text(r, f->text, now, &text);
+		if (err)
+			return err;
+		row__int(&row, f->process);
+		row__int(&row, name);
+		row__int(&row, text);
+		row__sum(&row, f->part);
+		row__sum(&row, f->whole);
+		err = row__write_changed(&row, &r->facts, i);
+	}
+	return err;
+}
+
 static int put_frames(struct recording *r, const struct profile *p, struct progress *now)
 {
 	for (; now->frames < profile__n_frames(p); now->frames++) {
@@ -528,6 +553,8 @@ static int put_all(struct recording *r, struct profile *p, struct progress *now)
 	if (!err)
 		err = put_collectors(r, p, now->time_ms);
 	if (!err)
+		err = put_facts(r, p, now);
+	if (!err)
 		err = put_frames(r, p, now);
 	if (!err)
 		err = put_nodes(r, p, now);
@@ -543,7 +570,7 @@ static int put_all(struct recording *r, struct profile *p, struct progress *now)
 static void forget_digests(struct recording *r)
 {
 	struct digests *all[] = {&r->meta,	 &r->own_meta, &r->counters,
-				 &r->containers, &r->usage,    &r->processes, &r->collectors};
+				 &r->containers, &r->usage,    &r->processes, &r->collectors, &r->facts};
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++)
 		all[i]->n = 0;
@@ -601,6 +628,7 @@ int recording__close(struct recording *r)
 	free(r->usage.items);
 	free(r->processes.items);
 	free(r->collectors.items);
+	free(r->facts.items);
 	free(r);
 	return err == -EBUSY ? 0 : err;
 }

@@ -2,12 +2,11 @@
 /*
  * The reader of recordings. The file may come from anywhere, so every value is checked: type,
  * range, order of keys, and that a node's parent comes before it. Only our tables are read, by
- * plain SELECTs, with SQLite's defences on (recording_open.c). What an older format does not have is not known.
+ * plain SELECTs, with SQLite's defences on (recording_open.c).
  */
 #include "model/recording.h"
 
 #include <errno.h>
-#include <linux/limits.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,7 +25,6 @@ struct cell_key {
 
 struct load {
 	sqlite3 *db;
-	int format;
 	struct profile *p;
 	uint64_t from_ns, to_ns; /* since the begin */
 	uint64_t begin_ns, merged;
@@ -378,6 +376,21 @@ static int on_collector(struct load *l, struct row *row)
 	return err == -EINVAL ? -EBADMSG : err;
 }
 
+static int on_fact(struct load *l, struct row *row)
+{
+	struct profile_fact f = {.process = row__u32(row)};
+	int err;
+
+	f.name = text_at(l, row);
+	f.text = text_at(l, row);
+	f.part = row__max(row, INT64_MAX);
+	f.whole = row__max(row, INT64_MAX);
+	if (row->bad)
+		return -EBADMSG;
+	err = profile__set_fact(l->p, &f);
+	return err == -EINVAL ? -EBADMSG : err;
+}
+
 static int load_items(struct load *l)
 {
 	static const struct {
@@ -401,6 +414,8 @@ static int load_items(struct load *l)
 
 	for (size_t i = 0; i < sizeof(tables) / sizeof(*tables) && !err; i++)
 		err = each_row(l, tables[i].sql, tables[i].fn);
+	if (!err)
+		err = each_row(l, "SELECT process, name, text, part, whole FROM fact ORDER BY process, name", on_fact);
 	return err;
 }
 
@@ -439,7 +454,7 @@ static int load_times(struct load *l)
 		 " ORDER BY time_ms, container",
 		 (long long)to_ms);
 	err = each_row(l, sql, on_usage);
-	if (err || l->format < 3)
+	if (err)
 		return err;
 	snprintf(sql, sizeof(sql),
 		 "SELECT process, enabled, threshold0, threshold1, threshold2, count0, count1, count2, frozen,"
@@ -480,7 +495,7 @@ int recording__load(const char *path, uint64_t from_ns, uint64_t to_ns, struct p
 
 	if (from_ns > INT64_MAX || to_ns > INT64_MAX || (to_ns && from_ns > to_ns))
 		return -EINVAL;
-	err = recording_open__file(path, &l.db, &l.format);
+	err = recording_open__file(path, &l.db);
 	if (err)
 		return err;
 	err = load_all(&l);

@@ -42,7 +42,7 @@ static int query_int(sqlite3 *db, const char *sql, int64_t *ret)
 
 /* Is it ours, of a version we know, with tables that are tables (not views or modules that run code
  * of the file)? */
-static int check_schema(sqlite3 *db, int *ret_format)
+static int check_schema(sqlite3 *db)
 {
 	int64_t id = 0, format = 0, is_table = 0;
 	int rc = query_int(db, "PRAGMA application_id", &id);
@@ -55,24 +55,21 @@ static int check_schema(sqlite3 *db, int *ret_format)
 		return -EMEDIUMTYPE;
 	if (format < 1)
 		return -EBADMSG;
-	if (format < RECORDING_OLDEST_FORMAT || format > RECORDING_FORMAT)
+	if (format != RECORDING_FORMAT)
 		return -EPROTONOSUPPORT;
-	for (int i = 0; recording_tables[i].name; i++) {
-		if (format < recording_tables[i].since)
-			continue;
+	for (int i = 0; recording_tables[i]; i++) {
 		char sql[160];
 
 		snprintf(sql, sizeof(sql),
 			 "SELECT count(*) FROM sqlite_schema WHERE name = '%s' AND type = 'table'"
 			 " AND rootpage > 0",
-			 recording_tables[i].name);
+			 recording_tables[i]);
 		rc = query_int(db, sql, &is_table);
 		if (rc != SQLITE_OK)
 			return recording_schema__errno(db, rc);
 		if (is_table != 1)
 			return -EBADMSG;
 	}
-	*ret_format = (int)format;
 	return 0;
 }
 
@@ -200,7 +197,7 @@ static int check_path(const char *path)
 	return 0;
 }
 
-int recording_open__file(const char *path, sqlite3 **ret, int *ret_format)
+int recording_open__file(const char *path, sqlite3 **ret)
 {
 	char real[PATH_MAX];
 	sqlite3 *db;
@@ -214,7 +211,7 @@ int recording_open__file(const char *path, sqlite3 **ret, int *ret_format)
 		err = open_for_reading(real, &db);
 	if (err)
 		return err;
-	err = check_schema(db, ret_format);
+	err = check_schema(db);
 	if (err) {
 		sqlite3_close(db);
 		return err;

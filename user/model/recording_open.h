@@ -9,6 +9,6 @@
  * Errors as recording__load. Our tables are tables, not views or modules that run code of the file; a transaction is begun,
  * so that a live writer changes nothing of what is read. The caller closes *ret.
  */
-int recording_open__file(const char *path, sqlite3 **ret, int *ret_format);
+int recording_open__file(const char *path, sqlite3 **ret);
 
 #endif

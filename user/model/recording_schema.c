@@ -7,6 +7,7 @@
  * (file:line);..." sample       what was added at each flush by process, thread, node and kind
  *   memory       usage and limit of each container over time (a row where it changed)
  *   collections  runs of the garbage collector, and where they were triggered
+ *   facts        what is known of processes beside numbers: their allocator, what signals see of them
  *   collectors   what each collector said of itself last: enabled, thresholds, counts, frozen objects
  *
  * A text (function, file) is in table `text` once; view `frame` puts a place in the code together
@@ -23,11 +24,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-const struct recording_table recording_tables[] = {
-	{"meta", 2},  {"counter", 2}, {"kind", 2}, {"text", 2},	 {"container", 2}, {"process", 2},   {"place", 2},
-	{"node", 2},  {"cell", 2},    {"flush", 2}, {"delta", 2}, {"gc", 2},	   {"usage", 2}, {"collector", 3},
-	{NULL, 0},
-};
+const char *const recording_tables[] = {"meta",	 "counter", "kind", "text",  "container",
+					"process", "place",   "node", "cell",  "flush",
+					"delta",	 "gc",	    "usage", "collector", "fact", NULL};
 
 #define BASE_TABLES                                                                                \
 	"CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;"              \
@@ -81,6 +80,15 @@ const struct recording_table recording_tables[] = {
 	" uncollectable1 INTEGER NOT NULL, collections2 INTEGER NOT NULL,"                         \
 	" collected2 INTEGER NOT NULL, uncollectable2 INTEGER NOT NULL,"                           \
 	" PRIMARY KEY(process, time_ms)) WITHOUT ROWID;"
+
+/* name and text: ids of texts; part of whole: a share, where whole is not 0. */
+#define FACT_TABLES                                                                                \
+	"CREATE TABLE fact(process INTEGER, name INTEGER, text INTEGER NOT NULL,"                  \
+	" part INTEGER NOT NULL, whole INTEGER NOT NULL, PRIMARY KEY(process, name)) WITHOUT ROWID;" \
+	"CREATE VIEW facts AS SELECT process.tgid, name.text AS name, content.text AS text,"       \
+	" CASE WHEN whole > 0 THEN round(100.0 * part / whole, 2) END AS percent"                  \
+	" FROM fact JOIN process ON process.id = fact.process JOIN text AS name ON name.id = fact.name" \
+	" JOIN text AS content ON content.id = fact.text;"
 
 #define SUM_VIEWS                                                                                  \
 	"CREATE VIEW sample AS SELECT time_ms, process, tid, node, kind.name AS kind, alloc_cnt,"  \
@@ -141,7 +149,7 @@ const char recording_schema[] = "PRAGMA application_id = " VALUE(
 	RECORDING_APPLICATION_ID) ";"
 				  "PRAGMA user_version = " VALUE(
 					  RECORDING_FORMAT) ";" BASE_TABLES STACK_TABLES TIME_TABLES
-					  COLLECTOR_TABLES SUM_VIEWS STACK_VIEWS TIME_VIEWS;
+					  COLLECTOR_TABLES FACT_TABLES SUM_VIEWS STACK_VIEWS TIME_VIEWS;
 
 /* The disk, a quota or the limit on a file's size: to a person all the same. */
 static bool is_full(int err)

@@ -7,11 +7,10 @@
 
 #define RECORDING_APPLICATION_ID 0x504d5331 /* "PMS1"; a big-endian word at byte 68 of the file */
 /*
- * 2: texts in a table of their own, collections summed where they are many. 1 was never released and is not read.
- * 3: what collectors say of themselves (table collector).
+ * 2: texts in a table of their own, collections summed where they are many. 3: what collectors say of themselves, facts about
+ * processes. Earlier ones were never released and are not read.
  */
 #define RECORDING_FORMAT 3
-#define RECORDING_OLDEST_FORMAT 2
 
 /* Rows of table meta that belong to the file and not to the profile. */
 #define RECORDING_META_FORMAT "format"
@@ -19,12 +18,8 @@
 #define RECORDING_META_MERGED "merged" /* profile__merged */
 
 extern const char recording_schema[];
-/* The tables and the format that each came with; name NULL last. */
-struct recording_table {
-	const char *name;
-	int since;
-};
-extern const struct recording_table recording_tables[];
+/* Names of the tables, NULL last. */
+extern const char *const recording_tables[];
 
 /*
  * 0 or -errno for a result code of SQLite, right after it came; db, if not NULL, tells the system's error behind it. For

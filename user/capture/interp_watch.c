@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
-#include "capture/collector_watch.h"
+#include "capture/interp_watch.h"
 
 #include <errno.h>
 #include <string.h>
@@ -15,7 +15,7 @@
 _Static_assert(PROFILE_GENERATIONS == GC_GENERATIONS, "generations");
 
 /* -1: not known. */
-static int64_t frozen_of(const struct collector_watch *w, const struct gc_state *s)
+static int64_t frozen_of(const struct interp_watch *w, const struct gc_state *s)
 {
 	if (s->frozen_first == s->frozen_head)
 		return 0;
@@ -39,7 +39,7 @@ static void put(const struct traced *tr, const struct gc_state *s, struct profil
 	profile__set_collector(p, &c);
 }
 
-static void count_frozen(struct collector_watch *w, const struct mem_reader *m, const struct gc_state *s)
+static void count_frozen(struct interp_watch *w, const struct mem_reader *m, const struct gc_state *s)
 {
 	uint64_t n = 0, begin = clock_now_ns(), end;
 	int err = gc_state__count_frozen(m, s, &n);
@@ -56,7 +56,7 @@ static void look(struct traced *tr, struct profile *p, uint64_t *may_count_ns)
 {
 	struct mem_reader m = mem_reader__of_process(tr->tgid);
 	uint64_t begin = clock_now_ns(), used;
-	struct collector_watch *w = &tr->watch;
+	struct interp_watch *w = &tr->watch;
 	struct gc_state s;
 
 	if (gc_state__read(&m, tr->interp->runtime, &tr->interp->layout, &s))
@@ -70,14 +70,14 @@ static void look(struct traced *tr, struct profile *p, uint64_t *may_count_ns)
 	put(tr, &s, p);
 }
 
-void collector_watch__begin(struct traced *tr, struct profile *p)
+void interp_watch__begin(struct traced *tr, struct profile *p)
 {
 	uint64_t never = 0;
 
 	look(tr, p, &never);
 }
 
-void collector_watch__refresh(const struct traced_table *table, struct profile *p, bool last)
+void interp_watch__refresh(const struct traced_table *table, struct profile *p, bool last)
 {
 	uint64_t may_count_ns = last ? COUNTING_LAST_NS : COUNTING_NS;
 	struct traced *tr;
