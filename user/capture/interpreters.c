@@ -204,6 +204,7 @@ int interpreters__adopt(struct interpreters *i, struct traced_table *table, stru
 		return err;
 	name_interp(i, tr);
 	traced_table__is_python(table, tr);
+	interp_watch__begin(tr, i->deps->profile);
 	attach_probes(i, tr);
 	return 0;
 }
@@ -216,7 +217,9 @@ int interpreters__inherit(struct interpreters *i, struct traced_table *table, st
 		return -ENOMEM;
 	*tr->interp = *parent->interp;
 	tr->interp_slot = parent->interp_slot;
+	tr->watch = parent->watch;
 	traced_table__is_python(table, tr);
+	interp_watch__begin(tr, i->deps->profile);
 	name_interp(i, tr);
 	attach_probes(i, tr);
 	return 0;

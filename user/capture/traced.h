@@ -14,6 +14,7 @@
 #include <uthash.h>
 
 #include "capture/governor.h"
+#include "capture/interp_watch.h"
 #include "capture/pagemap.h"
 #include "capture/resident_account.h"
 #include "capture/session.h"
@@ -36,6 +37,7 @@ struct traced {
 	struct session_links *entry; /* of a held command */
 	struct pagemap *pagemap; /* during a sweep */
 	struct resident_account resident;
+	struct interp_watch watch;
 	uint64_t cpu_ns; /* CPU time it had used when last seen, since its fork */
 	uint64_t faults; /* page faults, likewise */
 	/* What tracing it costs and may cost (budget.h). */

@@ -485,12 +485,14 @@ void tracker__refresh(struct tracker *t)
 		session__remove_target(t->deps.session, tr->tgid);
 		end_unnoticed(t, tr);
 	}
+	interp_watch__refresh(&t->table, t->deps.profile, false);
 	if (t->large)
 		large_blocks__refresh(t->large);
 }
 
 void tracker__reconcile(struct tracker *t)
 {
+	interp_watch__refresh(&t->table, t->deps.profile, true);
 	if (!(t->signals & 1u << SIGNAL_RESIDENT))
 		return;
 	budget__end(t->budget);

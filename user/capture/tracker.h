@@ -69,7 +69,7 @@ void tracker__refresh(struct tracker *t);
  * every few seconds, but for now.
  */
 int tracker__sweep(struct tracker *t, bool now);
-/* At the end: stops the resident signal and brings each account up to the process's resident set as it is now. */
+/* At the end: looks at all collectors once more, stops the resident signal and brings each account up to the process's resident set as it is now. */
 void tracker__reconcile(struct tracker *t);
 
 uint32_t tracker__n_python(const struct tracker *t); /* Python processes attached so far */

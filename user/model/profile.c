@@ -15,7 +15,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "model/collectors.h"
 #include "model/intern.h"
+#include "model/process_facts.h"
 #include "model/usage.h"
 #include "python.h"
 
@@ -58,6 +60,8 @@ struct profile {
 	ARRAY(struct profile_container, containers);
 	ARRAY(struct usage_history, usage); /* by container */
 	ARRAY(struct profile_process, processes);
+	struct collectors collectors;
+	struct process_facts facts;
 	ARRAY(struct profile_frame, frames);
 	ARRAY(struct profile_node, nodes);
 	ARRAY(struct cell, cells);
@@ -111,6 +115,8 @@ void profile__free(struct profile *p)
 	for (uint32_t i = 0; i < p->n_usage; i++)
 		usage_history__free(&p->usage[i]);
 	free(p->usage);
+	collectors__free(&p->collectors);
+	process_facts__free(&p->facts);
 	free(p->containers);
 	free(p->processes);
 	free(p->frames);
@@ -367,6 +373,46 @@ int profile__add_cost(struct profile *p, uint32_t process, const struct profile_
 	sum(&c->faults, added->faults);
 	sum(&c->faults_seen, added->faults_seen);
 	return 0;
+}
+
+int profile__set_collector(struct profile *p, const struct profile_collector *c)
+{
+	return c->process < p->n_processes ? collectors__set(&p->collectors, c) : -EINVAL;
+}
+
+uint32_t profile__n_collectors(const struct profile *p)
+{
+	return p->collectors.n;
+}
+
+const struct profile_collector *profile__collector(const struct profile *p, uint32_t i)
+{
+	return i < p->collectors.n ? &p->collectors.at[i] : NULL;
+}
+
+const struct profile_collector *profile__collector_of(const struct profile *p, uint32_t process)
+{
+	return collectors__of(&p->collectors, process);
+}
+
+int profile__set_fact(struct profile *p, const struct profile_fact *f)
+{
+	struct profile_fact copy = *f;
+	const char **strings[] = {&copy.name, &copy.text};
+
+	if (f->process >= p->n_processes)
+		return -EINVAL;
+	return intern_all(p, strings, 2) ? -ENOMEM : process_facts__set(&p->facts, &copy);
+}
+
+uint32_t profile__n_facts(const struct profile *p)
+{
+	return p->facts.n;
+}
+
+const struct profile_fact *profile__fact(const struct profile *p, uint32_t i)
+{
+	return i < p->facts.n ? &p->facts.at[i] : NULL;
 }
 
 static bool cell_equal(const void *owner, uint32_t item, const void *key)

@@ -10,6 +10,7 @@
 #ifndef MODEL_PROFILE_H
 #define MODEL_PROFILE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -90,6 +91,31 @@ struct profile_gc {
 	uint64_t cnt, longest_ns; /* cnt 0, for profile__add_gc: one, and longest_ns is pause_ns */
 };
 
+#define PROFILE_GENERATIONS 3
+
+/* What the collector of a process's main interpreter said of itself last (python/gc_state.h). */
+struct profile_collector {
+	uint32_t process;
+	bool enabled; /* collects by itself */
+	bool has_counts; /* threshold and count are known */
+	int32_t threshold[PROFILE_GENERATIONS], count[PROFILE_GENERATIONS];
+	/* Since the interpreter began. */
+	int64_t collections[PROFILE_GENERATIONS], collected[PROFILE_GENERATIONS], uncollectable[PROFILE_GENERATIONS];
+	int64_t frozen; /* objects that it leaves alone (gc.freeze); -1: not known */
+};
+
+/*
+ * What is known of a process beside its numbers. Names: "allocator"; "coverage.SIGNAL": part of whole is what the signal sees of
+ * what there is, text says from what that is known.
+ */
+struct profile_fact {
+	uint32_t process;
+	const char *name, *text;
+	uint64_t part, whole; /* whole 0: no share, or not known */
+};
+#define FACT_ALLOCATOR "allocator"
+#define FACT_COVERAGE "coverage."
+
 /* Bounds on growth; 0 in a field: its default. What exceeds them is merged into the parent node and counted. */
 struct profile_limits {
 	uint32_t max_nodes; /* default 1 << 20 */
@@ -121,6 +147,12 @@ int profile__add_cost(struct profile *p, uint32_t process, const struct profile_
 /* Keeps what a container uses now; many points are thinned out. For a writer or reader of recordings, who know times. */
 int profile__add_usage(struct profile *p, uint32_t container, const struct profile_usage *u);
 
+/* Keeps what a collector says now. 0, -ENOMEM, -EINVAL. */
+int profile__set_collector(struct profile *p, const struct profile_collector *c);
+
+/* Keeps a fact, instead of what the process's fact of that name was before. 0, -ENOMEM, -EINVAL. */
+int profile__set_fact(struct profile *p, const struct profile_fact *f);
+
 /* Adds sums to a cell. */
 int profile__add(struct profile *p, uint32_t process, uint32_t tid, uint32_t node, uint32_t kind,
 		 const struct profile_sums *delta);
@@ -149,6 +181,13 @@ const struct profile_frame *profile__frame(const struct profile *p, uint32_t i);
 const struct profile_node *profile__node(const struct profile *p, uint32_t i);
 const struct profile_cell *profile__cell(const struct profile *p, uint32_t i);
 const struct profile_gc *profile__gc(const struct profile *p, uint32_t i);
+/* By number, in order of first sight; by process: NULL where nothing is known. */
+uint32_t profile__n_collectors(const struct profile *p);
+const struct profile_collector *profile__collector(const struct profile *p, uint32_t i);
+const struct profile_collector *profile__collector_of(const struct profile *p, uint32_t process);
+/* In order of first mention. */
+uint32_t profile__n_facts(const struct profile *p);
+const struct profile_fact *profile__fact(const struct profile *p, uint32_t i);
 /* The points where a container's usage changed, oldest first; how many. */
 uint32_t profile__usage(const struct profile *p, uint32_t container, const struct profile_usage **ret);
 void profile__counter(const struct profile *p, uint32_t i, const char **name, uint64_t *value);

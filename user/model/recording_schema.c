@@ -7,6 +7,8 @@
  * (file:line);..." sample       what was added at each flush by process, thread, node and kind
  *   memory       usage and limit of each container over time (a row where it changed)
  *   collections  runs of the garbage collector, and where they were triggered
+ *   facts        what is known of processes beside numbers: their allocator, what signals see of them
+ *   collectors   what each collector said of itself last: enabled, thresholds, counts, frozen objects
  *
  * A text (function, file) is in table `text` once; view `frame` puts a place in the code together
  * again. A row of `gc` is one collection, or, of a second with very many, the sum of `cnt` of them.
@@ -24,7 +26,7 @@
 
 const char *const recording_tables[] = {"meta",	 "counter", "kind", "text",  "container",
 					"process", "place",   "node", "cell",  "flush",
-					"delta",	 "gc",	    "usage", NULL};
+					"delta",	 "gc",	    "usage", "collector", "fact", NULL};
 
 #define BASE_TABLES                                                                                \
 	"CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;"              \
@@ -70,6 +72,26 @@ const char *const recording_tables[] = {"meta",	 "counter", "kind", "text",  "co
 	" limit_bytes INTEGER NOT NULL, oom_kills INTEGER NOT NULL,"                               \
 	" PRIMARY KEY(time_ms, container)) WITHOUT ROWID;"
 
+/* A row where something changed; NULL: not known. Statistics are since the interpreter began. */
+#define COLLECTOR_TABLES                                                                           \
+	"CREATE TABLE collector(process INTEGER, time_ms INTEGER, enabled INTEGER NOT NULL,"       \
+	" threshold0 INTEGER, threshold1 INTEGER, threshold2 INTEGER, count0 INTEGER,"             \
+	" count1 INTEGER, count2 INTEGER, frozen INTEGER, collections0 INTEGER NOT NULL,"          \
+	" collected0 INTEGER NOT NULL, uncollectable0 INTEGER NOT NULL,"                           \
+	" collections1 INTEGER NOT NULL, collected1 INTEGER NOT NULL,"                             \
+	" uncollectable1 INTEGER NOT NULL, collections2 INTEGER NOT NULL,"                         \
+	" collected2 INTEGER NOT NULL, uncollectable2 INTEGER NOT NULL,"                           \
+	" PRIMARY KEY(process, time_ms)) WITHOUT ROWID;"
+
+/* name and text: ids of texts; part of whole: a share, where whole is not 0. */
+#define FACT_TABLES                                                                                \
+	"CREATE TABLE fact(process INTEGER, name INTEGER, text INTEGER NOT NULL,"                  \
+	" part INTEGER NOT NULL, whole INTEGER NOT NULL, PRIMARY KEY(process, name)) WITHOUT ROWID;" \
+	"CREATE VIEW facts AS SELECT process.tgid, name.text AS name, content.text AS text,"       \
+	" CASE WHEN whole > 0 THEN round(100.0 * part / whole, 2) END AS percent"                  \
+	" FROM fact JOIN process ON process.id = fact.process JOIN text AS name ON name.id = fact.name" \
+	" JOIN text AS content ON content.id = fact.text;"
+
 #define SUM_VIEWS                                                                                  \
 	"CREATE VIEW sample AS SELECT time_ms, process, tid, node, kind.name AS kind, alloc_cnt,"  \
 	" alloc_bytes, free_cnt, free_bytes FROM delta JOIN flush ON flush.id = delta.flush"       \
@@ -113,7 +135,14 @@ const char *const recording_tables[] = {"meta",	 "counter", "kind", "text",  "co
 	" gc.cnt AS runs, longest_ns / 1000.0 AS longest_us"                                       \
 	" FROM gc JOIN process ON process.id = gc.process"                                         \
 	" LEFT JOIN container ON container.id = process.container"                                 \
-	" LEFT JOIN node ON node.id = gc.node LEFT JOIN frame ON frame.id = node.frame;"
+	" LEFT JOIN node ON node.id = gc.node LEFT JOIN frame ON frame.id = node.frame;"           \
+	"CREATE VIEW collectors AS SELECT container.name AS container, process.tgid,"              \
+	" max(collector.time_ms) AS time_ms, enabled, threshold0, threshold1, threshold2, count0," \
+	" count1, count2, frozen, collections0 + collections1 + collections2 AS collections,"      \
+	" collected0 + collected1 + collected2 AS collected,"                                      \
+	" uncollectable0 + uncollectable1 + uncollectable2 AS uncollectable"                       \
+	" FROM collector JOIN process ON process.id = collector.process"                           \
+	" LEFT JOIN container ON container.id = process.container GROUP BY process.id;"
 
 #define STRING(x) #x
 #define VALUE(x) STRING(x)
@@ -122,7 +151,7 @@ const char recording_schema[] = "PRAGMA application_id = " VALUE(
 	RECORDING_APPLICATION_ID) ";"
 				  "PRAGMA user_version = " VALUE(
 					  RECORDING_FORMAT) ";" BASE_TABLES STACK_TABLES TIME_TABLES
-					  SUM_VIEWS STACK_VIEWS TIME_VIEWS;
+					  COLLECTOR_TABLES FACT_TABLES SUM_VIEWS STACK_VIEWS TIME_VIEWS;
 
 /* The disk, a quota or the limit on a file's size: to a person all the same. */
 static bool is_full(int err)

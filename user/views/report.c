@@ -23,6 +23,8 @@
 #define LEAST_WIDTH 80
 /* Containers above the table; all of them are in the report by container. */
 #define HEADER_CONTAINERS 8
+/* Settings of collectors below it. */
+#define MOST_COLLECTORS 4
 
 static size_t line_width(FILE *out)
 {
@@ -375,6 +377,30 @@ static void put_cost(const struct report *r, FILE *out)
 	putc('\n', out);
 }
 
+static void put_collectors(const struct report *r, FILE *out)
+{
+	char setting[COLLECTOR_SETTING_LEN], cnt[32];
+
+	for (size_t i = 0; i < r->n_collectors; i++) {
+		const struct facts_collector *c = &r->collectors[i];
+
+		if (i == MOST_COLLECTORS) {
+			fprintf(out, "collectors: %zu more settings (--json)\n", r->n_collectors - i);
+			break;
+		}
+		fprintf(out, "collector of %" PRIu32 " process%s: %s", c->processes, c->processes == 1 ? "" : "es",
+			collector__setting(c->like, setting, sizeof(setting)));
+		if (c->frozen)
+			fprintf(out, "; %s objects frozen (gc.freeze)", human__count(c->frozen, cnt, sizeof(cnt)));
+		if (c->frozen_unknown)
+			fprintf(out, "; frozen objects not counted in %" PRIu32, c->frozen_unknown);
+		if (c->uncollectable)
+			fprintf(out, "; %s objects uncollectable since it began",
+				human__count(c->uncollectable, cnt, sizeof(cnt)));
+		putc('\n', out);
+	}
+}
+
 static void put_losses(const struct report *r, FILE *out)
 {
 	uint64_t value, merged = profile__merged(r->p);
@@ -436,6 +462,7 @@ static int put_text(const struct report *r, struct table *t, FILE *out)
 	putc('\n', out);
 	put_gc(r, out);
 	put_cost(r, out);
+	put_collectors(r, out);
 	put_losses(r, out);
 	return err;
 }
@@ -454,6 +481,9 @@ static int prepare(struct report *r)
 	r->nobody = facts__nobody(&r->selection);
 	r->cost = facts__cost(&r->selection);
 	facts__gc(&r->selection, r->gc);
+	err = facts__collectors(&r->selection, &r->collectors, &r->n_collectors);
+	if (err)
+		return err;
 	return facts__notes(&r->selection, &r->notes, &r->n_notes);
 }
 
@@ -476,6 +506,7 @@ int report__print(const struct profile *p, const struct report_opts *opts, FILE 
 out:
 	table__free(&t);
 	free(r.notes);
+	free(r.collectors);
 	rows__free(&r.containers);
 	rows__free(&r.rows);
 	select__free(&r.selection);

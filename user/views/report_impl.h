@@ -3,6 +3,7 @@
 #ifndef VIEWS_REPORT_IMPL_H
 #define VIEWS_REPORT_IMPL_H
 
+#include "views/collector_facts.h"
 #include "views/facts.h"
 #include "views/rows.h"
 
@@ -18,6 +19,8 @@ struct report {
 	struct facts_cost cost;
 	struct facts_note *notes;
 	size_t n_notes;
+	struct facts_collector *collectors;
+	size_t n_collectors;
 };
 
 /* 0 or -ENOMEM. */

@@ -21,6 +21,8 @@
  * function without "line"), else its line with the most bytes "rows_left_out": n, "gc":
  * [{"generation", "collections", "pause_ns", "longest_ns", "collected"}], "gc_dropped": n,
  *   "cost": as in rows, for all, and "budget" (a share; 0: none), "faults_watched" (share of the time),
+ *   "collectors": [{"tgid", "enabled", "thresholds": [n, n, n]|null, "counts": [n, n, n]|null, "frozen",
+ * "generations": [{"collections", "collected", "uncollectable"}]}], what they said last; sums since the interpreter began
  *   "counters": {"name": n}, "losses": {"dropped.name": n}, "merged": n,
  *   "notes": [{"note", "processes"}],
  *   "meta": {"key": "value"}
@@ -282,6 +284,56 @@ static void put_gc(const struct report *r, struct json_object *root, int *err)
 	put_number(root, "gc_dropped", profile__gc_dropped(r->p), err);
 }
 
+static void put_integers(struct json_object *to, const char *key, const int32_t values[PROFILE_GENERATIONS], int *err)
+{
+	struct json_object *list = put_new(to, key, json_object_new_array(), err);
+
+	for (int g = 0; g < PROFILE_GENERATIONS && list; g++)
+		json_object_array_add(list, json_object_new_int(values[g]));
+}
+
+static void put_collector(const struct report *r, struct json_object *to, const struct profile_collector *c, int *err)
+{
+	struct json_object *list;
+
+	put_number(to, "tgid", profile__process(r->p, c->process)->tgid, err);
+	put(to, "enabled", json_object_new_boolean(c->enabled), err);
+	if (c->has_counts) {
+		put_integers(to, "thresholds", c->threshold, err);
+		put_integers(to, "counts", c->count, err);
+	} else {
+		put(to, "thresholds", NULL, err);
+		put(to, "counts", NULL, err);
+	}
+	put(to, "frozen", c->frozen < 0 ? NULL : json_object_new_int64(c->frozen), err);
+	list = put_new(to, "generations", json_object_new_array(), err);
+	for (int g = 0; g < PROFILE_GENERATIONS && list && !*err; g++) {
+		struct json_object *item = append(list, err);
+
+		if (!item)
+			return;
+		put_number(item, "collections", (uint64_t)c->collections[g], err);
+		put_number(item, "collected", (uint64_t)c->collected[g], err);
+		put_number(item, "uncollectable", (uint64_t)c->uncollectable[g], err);
+	}
+}
+
+static void put_collectors(const struct report *r, struct json_object *root, int *err)
+{
+	struct json_object *list = put_new(root, "collectors", json_object_new_array(), err);
+
+	for (uint32_t i = 0; i < profile__n_collectors(r->p) && !*err; i++) {
+		const struct profile_collector *c = profile__collector(r->p, i);
+		struct json_object *item;
+
+		if (!r->selection.wanted[select__container(&r->selection, c->process)])
+			continue;
+		item = append(list, err);
+		if (item)
+			put_collector(r, item, c, err);
+	}
+}
+
 static void put_counters(const struct report *r, struct json_object *root, int *err)
 {
 	struct json_object *all = put_new(root, "counters", json_object_new_object(), err);
@@ -332,6 +384,8 @@ int report_json__print(const struct report *r, FILE *out)
 		put_gc(r, root, &err);
 	if (!err)
 		put_costs(r, root, &err);
+	if (!err)
+		put_collectors(r, root, &err);
 	if (!err)
 		put_counters(r, root, &err);
 	if (!err)
