@@ -411,18 +411,20 @@ const char *pymalloc__find_books(struct pymalloc *a)
 	return why;
 }
 
-static bool entry_fits(const struct arena_object *o, uint64_t array, uint64_t cnt)
+static bool entry_fits(const struct arena_object *o, uint64_t array)
 {
+	/* Those not associated are a list, in any order. */
 	if (!o->address)
-		return !o->nextarena || (o->nextarena - array < cnt * sizeof(*o) && (o->nextarena - array) % sizeof(*o) == 0);
+		return !o->nextarena || (o->nextarena - array < MAX_ARENAS * sizeof(*o) &&
+					 (o->nextarena - array) % sizeof(*o) == 0);
 	return o->address % PAGE == 0 && o->address < USER_SPACE_END && o->nfreepools <= o->ntotalpools &&
 	       o->ntotalpools <= MAX_POOLS_IN_ARENA && o->pool_address - o->address <= (MAX_POOLS_IN_ARENA + 1ull) * 16384;
 }
 
-static bool all_fit(const struct arena_object *o, size_t n, uint64_t array, uint64_t cnt)
+static bool all_fit(const struct arena_object *o, size_t n, uint64_t array)
 {
 	for (size_t i = 0; i < n; i++) {
-		if (!entry_fits(&o[i], array, cnt))
+		if (!entry_fits(&o[i], array))
 			return false;
 	}
 	return true;
@@ -443,7 +445,7 @@ static int read_unbounded(const struct pymalloc *a, uint64_t array, struct arena
 		more = false;
 		for (int i = 0; !more && i < LOOKS; i++)
 			more = !mem__read(&a->m, array + bytes, wider + *cnt, bytes) &&
-			       all_fit(wider + *cnt, *cnt, array, 2ull * *cnt);
+			       all_fit(wider + *cnt, *cnt, array);
 		*cnt <<= more;
 	}
 	return 0;
@@ -488,7 +490,7 @@ static bool take_arena(const struct pymalloc *a, const struct arena_object *o, s
 	uint64_t first = (o->address + a->pool_bytes - 1) & ~(uint64_t)(a->pool_bytes - 1);
 	uint64_t carved = (o->pool_address - first) / a->pool_bytes;
 
-	if (!entry_fits(o, 0, 0) || o->pool_address < first || (o->pool_address - first) % a->pool_bytes ||
+	if (!entry_fits(o, 0) || o->pool_address < first || (o->pool_address - first) % a->pool_bytes ||
 	    carved > o->ntotalpools)
 		return false;
 	*ret = (struct pymalloc_arena){ .first = first,

@@ -18,7 +18,7 @@
 /* Which block begins at this offset in the pool. False: none. */
 static bool block_at(uint64_t offset, uint32_t block_bytes, unsigned int *ret)
 {
-	if (offset < PYMALLOC_HEADER_BYTES || offset >= PYMALLOC_MAX_POOL_BYTES ||
+	if (offset < PYMALLOC_HEADER_BYTES || offset > PYMALLOC_MAX_POOL_BYTES ||
 	    (offset - PYMALLOC_HEADER_BYTES) % block_bytes)
 		return false;
 	*ret = (offset - PYMALLOC_HEADER_BYTES) / block_bytes;
