@@ -23,6 +23,7 @@ import threading
 
 CLASSES = 32
 PER_KIND = 300
+FIRST = 5000  # smaller ints are cached by the interpreter: nobody's own
 
 
 def of_class(n):
@@ -81,7 +82,7 @@ KINDS = {
     "tuple": (lambda i: (str(i), i), hash),
     "list": (lambda i: [str(i), i + 1000, None], grow),
     "dict": (lambda i: {"id": i + 1000, "name": str(i)}, lambda d: d.update(a=1, b=2, c=3, d=4, e=5, f=6)),
-    "set": (lambda i: {i + 1000, str(i)}, lambda s: s.update(range(2000, 2010))),
+    "set": (lambda i: {i + 1000, str(i)}, lambda s: s.update(range(20000, 20010))),
     "slots": (Slots, lambda o: setattr(o, "b", str(o.c))),
     "plain": (Plain, set_attributes),
     "node": (Node, lambda o: setattr(o, "next", [])),
@@ -120,7 +121,7 @@ class Target:
         gc.collect()
         for kind, (make, _) in KINDS.items():
             for role in ROLES:
-                self.objects[kind, role] = [make(i) for i in range(PER_KIND)]
+                self.objects[kind, role] = [make(FIRST + i) for i in range(PER_KIND)]
         gc.collect()
         for (kind, role), objects in self.objects.items():
             for o in objects:
@@ -132,7 +133,7 @@ class Target:
                 change(o)
             before = {id(o) for o in self.objects[kind, "replaced"]}
             self.objects[kind, "replaced"] = None
-            self.objects[kind, "replaced"] = [make(i) for i in range(PER_KIND, 3 * PER_KIND)]
+            self.objects[kind, "replaced"] = [make(2 * FIRST + i) for i in range(2 * PER_KIND)]
             for o in self.objects[kind, "replaced"]:
                 if id(o) in before:
                     print("again", kind, hex(id(o)))

@@ -14,15 +14,11 @@
 #include <stddef.h>
 
 #include "python/interp.h"
+#include "python/pymalloc_leaves.h"
 #include "python/pymalloc_pool.h"
 #include "system/proc.h"
 
 struct pymalloc;
-
-/* A part of an address space. */
-struct pymalloc_range {
-	uint64_t start, end;
-};
 
 /*
  * The allocator of process tgid, whose interpreter was recognised as *in. p is borrowed until pymalloc__free. Reads nothing

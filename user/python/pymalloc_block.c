@@ -63,12 +63,6 @@ static uint64_t hash_fixed(const struct pymalloc_print *p, const uint8_t *bytes)
 	return h;
 }
 
-/* 3.14: the upper half has flags. An address has bits 32 to 47 set, or is no count. */
-static bool is_refcount(uint16_t version, uint64_t word)
-{
-	return version >= PY_VERSION(3, 14) ? !(word >> 32 & 0xffff) : !(word >> 32);
-}
-
 /* Could an object of this type fill such a block? */
 static bool size_fits(const struct py_type *type, const uint8_t *object, uint32_t room, bool debug)
 {
@@ -96,7 +90,7 @@ static const struct py_type *object_at(struct py_types *t, uint16_t version, con
 	const struct py_type *type;
 	uint32_t before = debug ? at - DEBUG_BYTES : at;
 
-	if (at + OBJECT_HEADER_BYTES > block_bytes || !is_refcount(version, word_at(bytes, at)))
+	if (at + OBJECT_HEADER_BYTES > block_bytes || !py_type__is_refcount(version, word_at(bytes, at)))
 		return NULL;
 	type = py_types__look(t, word_at(bytes, at + OB_TYPE));
 	if (!type || type->before_bytes != before || !size_fits(type, bytes + at, block_bytes - at, debug))
@@ -115,6 +109,17 @@ static const struct py_type *find_object(struct py_types *t, uint16_t version, c
 		type = object_at(t, version, bytes, block_bytes, *at, debug);
 	}
 	return type;
+}
+
+static uint32_t object_end(const struct pymalloc_print *p, const struct py_type *type, const uint8_t *object)
+{
+	uint64_t end = p->object_at + type->basic_bytes;
+
+	if (type->flags & PY_TYPE_IS_TUPLE)
+		end += word_at(object, OB_SIZE) < PYMALLOC_MAX_BLOCK_BYTES ? word_at(object, OB_SIZE) * 8 : p->block_bytes;
+	else if (type->flags & INLINE_VALUES || type->item_bytes)
+		end = p->block_bytes;
+	return end < p->block_bytes ? end : p->block_bytes;
 }
 
 /* Adds `len` bytes at `at`, counted from the object, to what never changes, as far as the block goes. */
@@ -171,6 +176,7 @@ static bool print_immutable(struct pymalloc_print *p, const struct py_layout *l,
 		/* 3.14 keeps the hash between size and items. */
 		bool hashed = l->version >= PY_VERSION(3, 14);
 
+		p->leads = true;
 		fix(p, 0, OB_SIZE, 8);
 		fix(p, 1, hashed ? VAR_HEADER_BYTES + 8 : VAR_HEADER_BYTES, size * 8);
 		p->once_at = hashed ? p->object_at + VAR_HEADER_BYTES : 0;
@@ -183,23 +189,17 @@ static bool print_immutable(struct pymalloc_print *p, const struct py_layout *l,
 	return true;
 }
 
-static bool in_shared(const struct pymalloc_range *shared, size_t cnt, uint64_t word)
-{
-	for (size_t i = 0; i < cnt; i++) {
-		if (word >= shared[i].start && word < shared[i].end)
-			return true;
-	}
-	return false;
-}
-
-/* Small numbers and pointers that everybody has tell nothing; without an object, only pointers are sure to be no sizes. */
-static bool tells(const struct pymalloc_print *p, uint64_t word, const struct pymalloc_range *shared, size_t cnt)
+/*
+ * Small numbers and pointers that everybody has tell nothing, and larger numbers neither in memory without an object or with
+ * attributes in it: they may be sizes, packed.
+ */
+static bool tells(const struct pymalloc_print *p, uint64_t word, const struct leaf_reader *r)
 {
 	if (word < TELLING_FROM || -word < TELLING_FROM)
 		return false;
-	if (!p->type && (word % 8 || word >= POINTER_END))
+	if (!p->numbers_tell && (word % 8 || word >= POINTER_END))
 		return false;
-	return !in_shared(shared, cnt, word);
+	return !leaf_reader__is_shared(r, word);
 }
 
 static uint32_t word_place(const struct pymalloc_print *p, unsigned int i)
@@ -207,33 +207,41 @@ static uint32_t word_place(const struct pymalloc_print *p, unsigned int i)
 	return p->words_at + i * 8 + (i < p->head_cnt ? 0 : GC_HEAD_BYTES + OBJECT_HEADER_BYTES);
 }
 
-static void print_words(struct pymalloc_print *p, const uint8_t *bytes, uint32_t end, const struct pymalloc_range *shared,
-			size_t shared_cnt)
+/* Two pointers to one place are one fact. */
+static bool is_printed(const struct pymalloc_print *p, uint16_t folded)
 {
-	for (; p->word_cnt < PYMALLOC_PRINT_WORDS && word_place(p, p->word_cnt) + 8 <= end; p->word_cnt++) {
+	for (int i = 0; i < p->word_cnt; i++) {
+		if (p->word[i] == folded)
+			return true;
+	}
+	return false;
+}
+
+static void print_words(struct pymalloc_print *p, const uint8_t *bytes, const struct leaf_reader *r)
+{
+	for (; p->word_cnt < PYMALLOC_PRINT_WORDS && word_place(p, p->word_cnt) + 8 <= p->end; p->word_cnt++) {
 		uint64_t word = word_at(bytes, word_place(p, p->word_cnt));
 
-		p->telling |= tells(p, word, shared, shared_cnt) << p->word_cnt;
+		p->telling |= (tells(p, word, r) && !is_printed(p, fold(word))) << p->word_cnt;
 		p->word[p->word_cnt] = fold(word);
 	}
 }
 
 /* Words that may change, of an object or of memory without one. */
-static void print_mutable(struct pymalloc_print *p, const struct py_type *type, const uint8_t *bytes,
-			  const struct pymalloc_range *shared, size_t shared_cnt)
+static void print_mutable(struct pymalloc_print *p, const struct py_type *type, const uint8_t *bytes, const struct leaf_reader *r)
 {
-	uint32_t end = p->block_bytes;
-
 	p->head_cnt = PYMALLOC_PRINT_WORDS;
+	p->numbers_tell = type && !(type->flags & INLINE_VALUES);
 	if (type) {
 		bool managed = type->before_bytes > GC_HEAD_BYTES;
 
 		p->head_cnt = managed ? MANAGED_WORDS : 0;
 		p->words_at = p->object_at - (managed ? type->before_bytes : GC_HEAD_BYTES);
-		if (!(type->flags & INLINE_VALUES) && p->object_at + type->basic_bytes < end)
-			end = p->object_at + type->basic_bytes;
 	}
-	print_words(p, bytes, end, shared, shared_cnt);
+	print_words(p, bytes, r);
+	/* ma_version_tag (to 3.11), watchers and version (3.12, 3.13): new with each change. */
+	if (type && type->flags & PY_TYPE_IS_DICT)
+		p->telling &= ~(1u << (p->head_cnt + 1));
 }
 
 static bool has_links(const struct pymalloc_print *p, const struct py_type *type)
@@ -246,61 +254,130 @@ static uint16_t link(const struct pymalloc_print *p, const uint8_t *bytes, int i
 	return fold(word_at(bytes, p->object_at - GC_HEAD_BYTES + i * 8) & ~GC_FLAGS);
 }
 
-void pymalloc__take_print(struct py_types *t, const struct py_layout *l, const struct pymalloc_range *shared,
-			  size_t shared_cnt, const void *block, uint32_t block_bytes, struct pymalloc_print *ret)
+void pymalloc__take_print(const struct leaf_reader *r, const void *block, uint32_t block_bytes, struct pymalloc_print *ret)
 {
 	struct pymalloc_print p = { .block_bytes = block_bytes };
 	const uint8_t *bytes = block;
-	const struct py_type *type = find_object(t, l->version, bytes, block_bytes, &p.object_at);
+	const struct py_type *type = find_object(r->types, r->layout->version, bytes, block_bytes, &p.object_at);
 
 	p.type = type ? type->addr : 0;
+	p.end = type ? object_end(&p, type, bytes + p.object_at) : block_bytes;
 	if (!type) {
-		print_mutable(&p, NULL, bytes, shared, shared_cnt);
-	} else if (print_immutable(&p, l, type, bytes + p.object_at)) {
+		print_mutable(&p, NULL, bytes, r);
+	} else if (print_immutable(&p, r->layout, type, bytes + p.object_at)) {
 		p.fixed = hash_fixed(&p, bytes);
 		p.once = p.once_at ? word_at(bytes, p.once_at) : 0;
 	} else {
-		print_mutable(&p, type, bytes, shared, shared_cnt);
+		print_mutable(&p, type, bytes, r);
 		for (int i = 0; has_links(&p, type) && i < 2; i++)
 			p.link[i] = link(&p, bytes, i);
 	}
 	*ret = p;
 }
 
-static enum pymalloc_same same_contents(const struct pymalloc_print *p, const uint8_t *now)
+bool pymalloc__hash_immutable(const struct py_layout *l, const struct py_type *type, const void *object, uint32_t room,
+			      uint64_t *ret)
 {
-	if (hash_fixed(p, now) != p->fixed)
-		return BLOCK_REPLACED;
-	/* -1: not computed yet (Objects/unicodeobject.c, bytesobject.c). */
-	if (p->once_at && p->once != UINT64_MAX && word_at(now, p->once_at) != p->once)
-		return BLOCK_REPLACED;
-	return BLOCK_SAME;
+	struct pymalloc_print p = { .block_bytes = room };
+
+	/* str is the longest of them in what is looked at for its shape. */
+	if (type->flags & PY_TYPE_IS_TUPLE || room < (type->flags & PY_TYPE_IS_STR ? 40 : VAR_HEADER_BYTES) ||
+	    !print_immutable(&p, l, type, object))
+		return false;
+	*ret = PY_HASH_STEP(hash_fixed(&p, object), type->addr);
+	return true;
 }
 
+bool pymalloc__wants_leaves(const struct pymalloc_print *p)
+{
+	return !p->fixed_bytes[0] || p->leads;
+}
+
+static uint32_t sum_leaves(const struct pymalloc_leaves *leaves)
+{
+	uint32_t sum = leaves->cnt;
+
+	for (int i = 0; i < leaves->cnt; i++)
+		sum += leaves->hash[i] * 0x9E3779B1u;
+	return sum;
+}
+
+void pymalloc__add_leaves(struct pymalloc_print *p, const struct pymalloc_leaves *leaves)
+{
+	p->leaf_sum = sum_leaves(leaves);
+	for (int i = 0; i < leaves->cnt && p->leaf_cnt < PYMALLOC_PRINT_LEAVES; i++) {
+		if (leaves->owned >> i & 1)
+			p->leaf[p->leaf_cnt++] = leaves->hash[i];
+	}
+}
+
+static bool has_leaf(const struct pymalloc_leaves *leaves, uint32_t hash)
+{
+	for (int i = 0; i < leaves->cnt; i++) {
+		if (leaves->hash[i] == hash)
+			return true;
+	}
+	return false;
+}
+
+/* How many of the leaves it had it still has. */
+static int kept_leaves(const struct pymalloc_print *p, const struct pymalloc_leaves *leaves)
+{
+	int kept = 0;
+
+	for (int i = 0; i < p->leaf_cnt; i++)
+		kept += has_leaf(leaves, p->leaf[i]);
+	return kept;
+}
+
+static bool same_contents(const struct pymalloc_print *p, const uint8_t *now)
+{
+	/* -1: not computed yet (Objects/unicodeobject.c, bytesobject.c, tupleobject.c). */
+	bool hash_lost = p->once_at && p->once != UINT64_MAX && word_at(now, p->once_at) != p->once;
+
+	return hash_fixed(p, now) == p->fixed && !hash_lost;
+}
+
+static bool has_same_link(const struct pymalloc_print *p, const uint8_t *now)
+{
+	return (p->link[0] && link(p, now, 0) == p->link[0]) || (p->link[1] && link(p, now, 1) == p->link[1]);
+}
+
+/* A word that tells nothing where it is equal still tells something where it is not. */
 static enum pymalloc_same same_words(const struct pymalloc_print *p, const uint8_t *now)
 {
-	unsigned int telling = 0, equal = 0;
+	unsigned int telling = 0, equal = 0, other = 0;
 
 	for (int i = 0; i < p->word_cnt; i++) {
-		telling += p->telling >> i & 1;
-		equal += (p->telling >> i & 1) && fold(word_at(now, word_place(p, i))) == p->word[i];
+		bool tells_something = p->telling >> i & 1, is_equal = fold(word_at(now, word_place(p, i))) == p->word[i];
+
+		telling += tells_something;
+		equal += tells_something && is_equal;
+		other += !tells_something && !is_equal;
 	}
 	if (telling && equal == telling)
 		return BLOCK_SAME;
-	return telling >= 2 && !equal ? BLOCK_REPLACED : BLOCK_UNSURE;
+	if (telling >= 2 && !equal)
+		return BLOCK_REPLACED;
+	return (equal || !(telling + other)) && has_same_link(p, now) ? BLOCK_SAME : BLOCK_UNSURE;
 }
 
-enum pymalloc_same pymalloc__same_block(const struct pymalloc_print *p, const void *block)
+enum pymalloc_same pymalloc__same_block(const struct pymalloc_print *p, const void *block,
+					const struct pymalloc_leaves *leaves)
 {
 	const uint8_t *now = block;
+	enum pymalloc_same same;
 
 	if (p->type && word_at(now, p->object_at + OB_TYPE) != p->type)
 		return BLOCK_REPLACED;
-	if (p->fixed_bytes[0])
-		return same_contents(p, now);
-	for (int i = 0; i < 2; i++) {
-		if (p->link[i] && link(p, now, i) == p->link[i])
+	if (p->fixed_bytes[0] && !same_contents(p, now))
+		return BLOCK_REPLACED;
+	if (leaves && p->leaf_cnt) {
+		if (kept_leaves(p, leaves))
 			return BLOCK_SAME;
+		/* One alone may have been set anew, but in a tuple. */
+		return p->leaf_cnt > 1 || p->leads ? BLOCK_REPLACED : BLOCK_UNSURE;
 	}
-	return same_words(p, now);
+	same = p->fixed_bytes[0] ? BLOCK_SAME : same_words(p, now);
+	return same == BLOCK_SAME && leaves && sum_leaves(leaves) != p->leaf_sum ? BLOCK_UNSURE : same;
 }

@@ -32,31 +32,51 @@ enum pymalloc_same {
 
 #define PYMALLOC_PRINT_WORDS 12
 
+#define PYMALLOC_PRINT_LEAVES 4
+
 /* What was in a block; compared by pymalloc__same_block only. */
 struct pymalloc_print {
 	uint64_t type; /* address of the object's type; 0: none was recognised */
 	uint64_t fixed; /* hash of bytes that stay while the object lives */
 	uint64_t once; /* a word that is set once: a cached hash */
 	uint16_t word[PYMALLOC_PRINT_WORDS]; /* folded: words that may change */
+	uint32_t leaf[PYMALLOC_PRINT_LEAVES]; /* of the block's own */
+	uint32_t leaf_sum; /* of all */
 	uint16_t telling; /* bit i: word[i] is unlikely to be in another block too */
 	uint16_t link[2]; /* folded: neighbours in the collector's list; 0: none */
 	uint16_t block_bytes; /* 0: no print was taken */
 	uint16_t fixed_at[2], fixed_bytes[2]; /* in the block */
+	uint16_t end; /* of the object in the block: what is behind was left by others */
 	int16_t words_at; /* the first word, or where it would be if it were before the object's header */
 	uint8_t object_at; /* where the object is in the block */
 	uint8_t once_at; /* 0: there is no such word */
 	uint8_t head_cnt; /* words before the collector's links; the next one is behind the object's header */
 	uint8_t word_cnt;
+	uint8_t leaf_cnt;
+	bool numbers_tell; /* not only pointers */
+	bool leads; /* immutable, but made of pointers: a tuple */
 };
 
-/*
- * Takes a print of a block of block_bytes (16 to 512) at `bytes`. shared: where things live that many objects point to, such as
- * None; the interpreter's data.
- */
-void pymalloc__take_print(struct py_types *t, const struct py_layout *l, const struct pymalloc_range *shared,
-			  size_t shared_cnt, const void *bytes, uint32_t block_bytes, struct pymalloc_print *ret);
+/* Takes a print of a block of block_bytes (16 to 512) at `bytes`, without leaves. */
+void pymalloc__take_print(const struct leaf_reader *r, const void *bytes, uint32_t block_bytes, struct pymalloc_print *ret);
 
-/* Whether the block whose bytes are `now`, as many as were printed, holds what it held. */
-enum pymalloc_same pymalloc__same_block(const struct pymalloc_print *p, const void *now);
+/* Does the print get better by leaves: it is of something that may change, or leads to something. */
+bool pymalloc__wants_leaves(const struct pymalloc_print *p);
+/* Keeps those that the block owns. */
+void pymalloc__add_leaves(struct pymalloc_print *p, const struct pymalloc_leaves *leaves);
+
+/*
+ * Whether the block whose bytes are `now`, as many as were printed, holds what it held. leaves: those that it has now; NULL: not
+ * looked at.
+ */
+enum pymalloc_same pymalloc__same_block(const struct pymalloc_print *p, const void *now,
+					const struct pymalloc_leaves *leaves);
+
+/*
+ * A hash of an immutable object that leads nowhere: a str, bytes, int, float or complex, of which `room` bytes are at `object`.
+ * False: it is something else.
+ */
+bool pymalloc__hash_immutable(const struct py_layout *l, const struct py_type *type, const void *object, uint32_t room,
+			      uint64_t *ret);
 
 #endif

@@ -28,6 +28,12 @@ struct group {
 struct looker {
 	const struct pymalloc *a;
 	struct py_types *types;
+	struct leaf_reader leaf_reader;
+	/* Blocks that live and whose leaves are asked for, with their bytes. */
+	struct pymalloc_block *pending[LEAF_ROOTS];
+	struct pymalloc_root root[LEAF_ROOTS];
+	uint8_t pending_bytes[LEAF_ROOTS][PYMALLOC_MAX_BLOCK_BYTES];
+	size_t pending_cnt;
 	struct group group[GROUPS];
 	/* Blocks of full pools, to be read. */
 	struct pymalloc_block *wanted[BLOCKS];
@@ -45,12 +51,18 @@ static int looker__new(const struct pymalloc *a, struct looker **ret)
 	if (!k)
 		return -ENOMEM;
 	k->a = a;
-	k->wanted_cnt = 0;
+	k->wanted_cnt = k->pending_cnt = 0;
 	err = py_types__new(&a->m, &a->layout, &k->types);
 	if (err) {
 		free(k);
 		return err;
 	}
+	k->leaf_reader = (struct leaf_reader){ .m = &a->m,
+					       .layout = &a->layout,
+					       .types = k->types,
+					       .pool_bytes = a->pool_bytes,
+					       .shared = a->data.range,
+					       .shared_cnt = a->data.cnt };
 	*ret = k;
 	return 0;
 }
@@ -61,20 +73,61 @@ static void looker__free(struct looker *k)
 	free(k);
 }
 
-/* The block lives, and holds these bytes. */
-static void see(struct looker *k, struct pymalloc_block *b, const void *bytes)
+static void set_same(struct pymalloc_block *b, enum pymalloc_same same)
 {
 	static const uint8_t fates[] = { [BLOCK_REPLACED] = FATE_REPLACED,
 					 [BLOCK_UNSURE] = FATE_UNSURE,
 					 [BLOCK_SAME] = FATE_LIVES };
 
-	if (b->print.block_bytes) {
-		b->fate = fates[pymalloc__same_block(&b->print, bytes)];
-		return;
+	b->fate = fates[same];
+}
+
+/* Looks at what pending blocks lead to. Those without a fate get their print, the others are compared. */
+static int read_leaves(struct looker *k)
+{
+	int err;
+
+	for (size_t i = 0; i < k->pending_cnt; i++) {
+		const struct pymalloc_print *p = &k->pending[i]->print;
+
+		k->root[i] = (struct pymalloc_root){ .bytes = k->pending_bytes[i],
+						     .end = p->end,
+						     .object_at = p->object_at,
+						     .typed = p->type };
 	}
-	pymalloc__take_print(k->types, &k->a->layout, k->a->data.range, k->a->data.cnt, bytes,
-			     pymalloc__block_bytes(b->szidx), &b->print);
-	b->fate = FATE_LIVES;
+	err = pymalloc__leaves(&k->leaf_reader, k->root, k->pending_cnt);
+	for (size_t i = 0; !err && i < k->pending_cnt; i++) {
+		struct pymalloc_block *b = k->pending[i];
+
+		if (b->fate == FATE_LIVES)
+			pymalloc__add_leaves(&b->print, &k->root[i].leaves);
+		else
+			set_same(b, pymalloc__same_block(&b->print, k->pending_bytes[i], &k->root[i].leaves));
+	}
+	k->pending_cnt = 0;
+	return err;
+}
+
+/* The block lives, and holds these bytes. */
+static int see(struct looker *k, struct pymalloc_block *b, const void *bytes)
+{
+	bool leaves;
+
+	if (b->print.block_bytes) {
+		b->fate = FATE_UNSURE;
+		leaves = b->print.leaf_sum;
+		if (!leaves)
+			set_same(b, pymalloc__same_block(&b->print, bytes, NULL));
+	} else {
+		b->fate = FATE_LIVES;
+		pymalloc__take_print(&k->leaf_reader, bytes, pymalloc__block_bytes(b->szidx), &b->print);
+		leaves = pymalloc__wants_leaves(&b->print);
+	}
+	if (!leaves)
+		return 0;
+	memcpy(k->pending_bytes[k->pending_cnt], bytes, b->print.block_bytes);
+	k->pending[k->pending_cnt++] = b;
+	return k->pending_cnt == LEAF_ROOTS ? read_leaves(k) : 0;
 }
 
 static int read_wanted(struct looker *k)
@@ -88,7 +141,7 @@ static int read_wanted(struct looker *k)
 	err = mem__read_many(&k->a->m, k->piece, k->wanted_cnt);
 	for (size_t i = 0; !err && i < k->wanted_cnt; i++) {
 		if (k->piece[i].ok)
-			see(k, k->wanted[i], k->bytes[i]);
+			err = see(k, k->wanted[i], k->bytes[i]);
 		else
 			k->wanted[i]->fate = FATE_FREED;
 	}
@@ -107,15 +160,16 @@ static unsigned int block_number(uint64_t addr, uint64_t base, unsigned int szid
 }
 
 /* A pool that has a free list. */
-static void look_at_list(struct looker *k, const struct group *g, struct pymalloc_block *blocks)
+static int look_at_list(struct looker *k, const struct group *g, struct pymalloc_block *blocks)
 {
 	enum pymalloc_doubt doubt;
 	struct pymalloc_header h;
 	struct pymalloc_live live;
+	int err = 0;
 
 	doubt = pymalloc__read_pool(k->a, g->base, k->pool, &live);
 	memcpy(&h, k->pool, sizeof(h));
-	for (size_t i = g->first; i < g->first + g->cnt; i++) {
+	for (size_t i = g->first; !err && i < g->first + g->cnt; i++) {
 		struct pymalloc_block *b = &blocks[i];
 
 		if (doubt)
@@ -123,8 +177,9 @@ static void look_at_list(struct looker *k, const struct group *g, struct pymallo
 		else if (h.szidx != b->szidx || !pymalloc__is_live(&live, block_number(b->addr, g->base, b->szidx)))
 			b->fate = FATE_FREED;
 		else
-			see(k, b, k->pool + (b->addr - g->base));
+			err = see(k, b, k->pool + (b->addr - g->base));
 	}
+	return err;
 }
 
 static int look_at_full(struct looker *k, const struct group *g, struct pymalloc_block *blocks)
@@ -173,9 +228,11 @@ static int look_at_groups(struct looker *k, size_t cnt, struct pymalloc_block *b
 		else if (state == POOL_FULL)
 			err = look_at_full(k, g, blocks);
 		else
-			look_at_list(k, g, blocks);
+			err = look_at_list(k, g, blocks);
 	}
-	return err ? err : read_wanted(k);
+	if (!err)
+		err = read_wanted(k);
+	return err ? err : read_leaves(k);
 }
 
 int pymalloc__look(struct pymalloc *a, struct pymalloc_block *blocks, size_t n)

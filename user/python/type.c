@@ -6,7 +6,6 @@
 #include "python/type.h"
 
 #include <errno.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -71,6 +70,12 @@ static uint64_t word_at(const uint8_t *bytes, unsigned int at)
 static bool is_user_pointer(uint64_t word)
 {
 	return word % 8 == 0 && word >= 4096 && word < 1ull << 47;
+}
+
+/* 3.14: the upper half has flags and overflow (Include/refcount.h). An address has bits 32 to 47 set. */
+bool py_type__is_refcount(uint16_t version, uint64_t word)
+{
+	return version >= PY_VERSION(3, 14) ? !(word >> 32 & 0xffff) : !(word >> 32);
 }
 
 /* Whether objects of the type at addr are types. */

@@ -7,6 +7,8 @@
 #ifndef PYTHON_TYPE_H
 #define PYTHON_TYPE_H
 
+#include <stdbool.h>
+
 #include "python/layout.h"
 
 #define PY_TYPE_NAME_BYTES 64
@@ -17,6 +19,7 @@
 #define PY_TYPE_IS_TUPLE (1u << 26)
 #define PY_TYPE_IS_BYTES (1u << 27)
 #define PY_TYPE_IS_STR (1u << 28)
+#define PY_TYPE_IS_DICT (1u << 29)
 #define PY_TYPE_IS_TYPE (1u << 31)
 
 struct py_type {
@@ -29,6 +32,9 @@ struct py_type {
 };
 
 struct py_types;
+
+/* Whether a word could be the reference count of an object, which it begins with. An address of a heap could not. */
+bool py_type__is_refcount(uint16_t version, uint64_t word);
 
 /* m and l are borrowed. Bounded: at most 1 MiB. -ENOMEM. */
 int py_types__new(const struct mem_reader *m, const struct py_layout *l, struct py_types **ret);
