@@ -66,7 +66,7 @@ struct pymalloc_totals {
 	uint64_t torn_pools; /* changed at each look; their count of live blocks may be one off */
 	uint64_t bad_pools; /* in an arena, but not a pool's header: overwritten, or unmapped meanwhile */
 	uint64_t swapped_pools; /* not read, for that would bring them in */
-	uint64_t foreign_pools; /* searched: shaped like one, but beside the arena that it claims */
+	uint64_t foreign_pools; /* searched: copies of pools that are elsewhere */
 	uint64_t left_out; /* ranges or pools beyond our bounds */
 	uint32_t pool_bytes;
 	bool by_arenas;

@@ -35,6 +35,11 @@
 #define MAX_INTERP_BYTES (1u << 20)
 /* Pointers tried at once. */
 #define CANDIDATES 256
+/* Of the lists' first pools, how many must be right: to be found, and to be what was found before. */
+#define FOUND_QUARTERS 3
+#define KNOWN_QUARTERS 1
+/* The heads of 32 lists, each of which may change at any time, and we may be scheduled away between two looks. */
+#define LIST_LOOKS 16
 
 struct arena_object {
 	uint64_t address; /* 0: not associated */
@@ -137,9 +142,10 @@ static bool looks_like_used_pools(const uint64_t words[USED_WORDS], uint64_t at)
 }
 
 /*
- * Reads the first pool of each list: the pools that are known, and a proof. The process may be changing some of the lists.
+ * Reads the first pool of each list: the pools that are known, and a proof where enough quarters of them are right. The process
+ * may be changing some of the lists.
  */
-static bool check_used_pools(struct search *s, const uint64_t words[USED_WORDS], uint64_t at)
+static bool check_used_pools(struct search *s, const uint64_t words[USED_WORDS], uint64_t at, unsigned int quarters)
 {
 	struct pymalloc_header h[PYMALLOC_CLASSES];
 	struct mem_piece piece[PYMALLOC_CLASSES];
@@ -166,7 +172,7 @@ static bool check_used_pools(struct search *s, const uint64_t words[USED_WORDS],
 		small += bytes == 4096;
 		s->known[s->known_cnt++] = (struct known_pool){ piece[i].addr, pool->arenaindex };
 	}
-	if (s->known_cnt * 4 < n * 3)
+	if (s->known_cnt * 4 < n * quarters)
 		return false;
 	/* A build may have been configured to other pools than its version has by default. */
 	if (s->known_cnt)
@@ -174,13 +180,13 @@ static bool check_used_pools(struct search *s, const uint64_t words[USED_WORDS],
 	return true;
 }
 
-static bool read_used_pools(struct search *s, uint64_t at)
+static bool read_used_pools(struct search *s, uint64_t at, unsigned int quarters)
 {
 	uint64_t words[USED_WORDS];
 
-	for (int i = 0; i < LOOKS; i++) {
+	for (int i = 0; i < LIST_LOOKS; i++) {
 		if (!mem__read(&s->a->m, at, words, sizeof(words)) && looks_like_used_pools(words, at) &&
-		    check_used_pools(s, words, at))
+		    check_used_pools(s, words, at, quarters))
 			return true;
 	}
 	return false;
@@ -189,7 +195,7 @@ static bool read_used_pools(struct search *s, uint64_t at)
 static int find_used_pools(struct search *s, const uint64_t *words, size_t cnt, size_t behind, uint64_t at)
 {
 	for (size_t i = 0; i < cnt && i + USED_WORDS <= cnt + behind; i++) {
-		if (looks_like_used_pools(words + i, at + i * 8) && read_used_pools(s, at + i * 8)) {
+		if (looks_like_used_pools(words + i, at + i * 8) && read_used_pools(s, at + i * 8, FOUND_QUARTERS)) {
 			s->used_at = at + i * 8;
 			return 1;
 		}
@@ -205,7 +211,7 @@ static bool arena_holds(const struct pymalloc *a, const struct arena_object *o, 
 }
 
 /* Do the arenas of this array hold the pools that name them? The process may have given one back meanwhile. */
-static bool holds_known(const struct search *s, uint64_t array)
+static bool holds_known(const struct search *s, uint64_t array, unsigned int quarters)
 {
 	struct arena_object o[PYMALLOC_CLASSES];
 	struct mem_piece piece[PYMALLOC_CLASSES];
@@ -218,7 +224,7 @@ static bool holds_known(const struct search *s, uint64_t array)
 	mem__read_many(&s->a->m, piece, s->known_cnt);
 	for (size_t i = 0; i < s->known_cnt; i++)
 		good += piece[i].ok && arena_holds(s->a, &o[i], s->known[i].base);
-	return good && good * 4 >= s->known_cnt * 3;
+	return good && good * 4 >= s->known_cnt * quarters;
 }
 
 static bool in_ranges(const struct pymalloc_ranges *r, uint64_t addr)
@@ -250,7 +256,7 @@ static int try_candidates(struct search *s)
 					       .len = sizeof(o[i]) };
 	mem__read_many(&s->a->m, piece, cnt);
 	for (size_t i = 0; i < cnt; i++) {
-		if (piece[i].ok && arena_holds(s->a, &o[i], s->known[0].base) && holds_known(s, s->value[i])) {
+		if (piece[i].ok && arena_holds(s->a, &o[i], s->known[0].base) && holds_known(s, s->value[i], FOUND_QUARTERS)) {
 			s->arenas_at = s->at[i];
 			return 1;
 		}
@@ -289,7 +295,7 @@ static bool books_behind(const struct search *s, uint64_t used_at, struct pymall
 
 	if (mem__read_u64(&s->a->m, b.arenas_at, &array) || mem__read_u32(&s->a->m, b.arena_cnt_at, &cnt))
 		return false;
-	if (array ? !length_fits(cnt) || (s->known_cnt && !holds_known(s, array)) : cnt || s->known_cnt)
+	if (array ? !length_fits(cnt) || (s->known_cnt && !holds_known(s, array, FOUND_QUARTERS)) : cnt || s->known_cnt)
 		return false;
 	*ret = b;
 	return true;
@@ -337,7 +343,7 @@ static void find_sub_books(struct search *s, uint64_t main_interp, uint64_t inte
 	for (int i = 0; interp && i < MAX_INTERPRETERS_OF_PROCESS; i++) {
 		used = interp + at;
 		if ((by_value || !mem__read_u64(&a->m, interp + at, &used)) && used != a->books[0].used_at &&
-		    a->book_cnt < MAX_ALLOCATORS && read_used_pools(s, used) &&
+		    a->book_cnt < MAX_ALLOCATORS && read_used_pools(s, used, FOUND_QUARTERS) &&
 		    books_behind(s, used, &a->books[a->book_cnt]))
 			a->book_cnt++;
 		if (mem__read_u64(&a->m, interp + a->layout.interp.next, &interp))
@@ -387,8 +393,8 @@ static bool still_right(struct search *s, const struct pymalloc_books *b)
 {
 	uint64_t array;
 
-	return read_used_pools(s, b->used_at) && !mem__read_u64(&s->a->m, b->arenas_at, &array) &&
-	       (!s->known_cnt || holds_known(s, array));
+	return read_used_pools(s, b->used_at, KNOWN_QUARTERS) && !mem__read_u64(&s->a->m, b->arenas_at, &array) &&
+	       (!s->known_cnt || holds_known(s, array, KNOWN_QUARTERS));
 }
 
 const char *pymalloc__find_books(struct pymalloc *a)

@@ -63,42 +63,53 @@ static uint64_t hash_fixed(const struct pymalloc_print *p, const uint8_t *bytes)
 	return h;
 }
 
+static uint64_t digits(const struct py_layout *l, const uint8_t *object)
+{
+	uint64_t size = word_at(object, OB_SIZE);
+
+	/* lv_tag; before, ob_size with the sign. */
+	if (l->version >= PY_VERSION(3, 12))
+		return size >> 3;
+	return (int64_t)size < 0 ? -size : size;
+}
+
 /* Could an object of this type fill such a block? */
-static bool size_fits(const struct py_type *type, const uint8_t *object, uint32_t room, bool debug)
+static bool size_fits(const struct py_layout *l, const struct py_type *type, const uint8_t *object, uint32_t room,
+		      bool debug)
 {
 	uint32_t slack = debug ? DEBUG_BEHIND_BYTES : 0;
 	uint64_t items;
 
-	/* Compact strings are shorter than their type says, and the items of an int are counted otherwise from 3.12 on. */
+	/* Compact strings are shorter than their type says. */
 	if (type->flags & PY_TYPE_IS_STR)
 		return room >= 48;
 	if (type->basic_bytes > room)
 		return false;
-	if (!type->item_bytes || type->flags & PY_TYPE_IS_INT)
-		return type->flags & HEAPTYPE || type->item_bytes || room - type->basic_bytes < 16 + slack;
+	if (!type->item_bytes)
+		return type->flags & HEAPTYPE || room - type->basic_bytes < 16 + slack;
 	/* Generators have items, but no count of them (genobject.c). */
 	if (type->flags & PY_TYPE_HAS_GC)
 		return true;
-	items = word_at(object, OB_SIZE);
+	items = type->flags & PY_TYPE_IS_INT ? digits(l, object) : word_at(object, OB_SIZE);
 	return items <= room && type->basic_bytes + items * type->item_bytes <= room;
 }
 
 /* The type of the object at object_at, where there is one. */
-static const struct py_type *object_at(struct py_types *t, uint16_t version, const uint8_t *bytes, uint32_t block_bytes,
+static const struct py_type *object_at(const struct leaf_reader *r, const uint8_t *bytes, uint32_t block_bytes,
 				       uint32_t at, bool debug)
 {
 	const struct py_type *type;
 	uint32_t before = debug ? at - DEBUG_BYTES : at;
 
-	if (at + OBJECT_HEADER_BYTES > block_bytes || !py_type__is_refcount(version, word_at(bytes, at)))
+	if (at + OBJECT_HEADER_BYTES > block_bytes || !py_type__is_refcount(r->layout->version, word_at(bytes, at)))
 		return NULL;
-	type = py_types__look(t, word_at(bytes, at + OB_TYPE));
-	if (!type || type->before_bytes != before || !size_fits(type, bytes + at, block_bytes - at, debug))
+	type = py_types__look(r->types, word_at(bytes, at + OB_TYPE));
+	if (!type || type->before_bytes != before || !size_fits(r->layout, type, bytes + at, block_bytes - at, debug))
 		return NULL;
 	return type;
 }
 
-static const struct py_type *find_object(struct py_types *t, uint16_t version, const uint8_t *bytes, uint32_t block_bytes,
+static const struct py_type *find_object(const struct leaf_reader *r, const uint8_t *bytes, uint32_t block_bytes,
 					 uint8_t *at)
 {
 	bool debug = (word_at(bytes, 8) & ~0xffull) == DEBUG_FORBIDDEN;
@@ -106,7 +117,7 @@ static const struct py_type *find_object(struct py_types *t, uint16_t version, c
 
 	for (uint32_t before = 0; !type && before <= 32; before += 16) {
 		*at = before + (debug ? DEBUG_BYTES : 0);
-		type = object_at(t, version, bytes, block_bytes, *at, debug);
+		type = object_at(r, bytes, block_bytes, *at, debug);
 	}
 	return type;
 }
@@ -143,16 +154,6 @@ static void print_str(struct pymalloc_print *p, const struct py_layout *l, const
 	else if (length < PYMALLOC_MAX_BLOCK_BYTES)
 		fix(p, 1, state & STATE_ASCII ? l->unicode.ascii_data : l->unicode.compact_data, length * STATE_KIND(state));
 	p->once_at = p->object_at + VAR_HEADER_BYTES;
-}
-
-static uint64_t digits(const struct py_layout *l, const uint8_t *object)
-{
-	uint64_t size = word_at(object, OB_SIZE);
-
-	/* lv_tag; before, ob_size with the sign. */
-	if (l->version >= PY_VERSION(3, 12))
-		return size >> 3;
-	return (int64_t)size < 0 ? -size : size;
 }
 
 /* What is immutable is told by its contents. False: it is not. */
@@ -258,7 +259,7 @@ void pymalloc__take_print(const struct leaf_reader *r, const void *block, uint32
 {
 	struct pymalloc_print p = { .block_bytes = block_bytes };
 	const uint8_t *bytes = block;
-	const struct py_type *type = find_object(r->types, r->layout->version, bytes, block_bytes, &p.object_at);
+	const struct py_type *type = find_object(r, bytes, block_bytes, &p.object_at);
 
 	p.type = type ? type->addr : 0;
 	p.end = type ? object_end(&p, type, bytes + p.object_at) : block_bytes;
