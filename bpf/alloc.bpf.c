@@ -11,8 +11,12 @@
  * leaves its old block as it was.
  *
  * Sites of kind PROBE_GUARD see what is allocated in bodies that were inlined (guard.bpf.h).
+ *
+ * The heap signal uses the same programs while one of its windows is open for the process (heap.bpf.h): only small blocks
+ * count then, and each address stands for the newest of its blocks.
  */
 #include "guard.bpf.h"
+#include "heap.bpf.h"
 #include "stack.bpf.h"
 
 /*
@@ -59,13 +63,56 @@ struct {
 	__type(value, struct block_value);
 } live SEC(".maps");
 
+static __always_inline bool is_exact(const struct target *t)
+{
+	return t->signals & 1u << SIGNAL_EXACT;
+}
+
+/* The target, when hits of this attachment count; 0: whichever. */
+static __always_inline struct target *allocating_target(__u32 attach_id)
+{
+	struct target *t = current_target();
+	struct window_state *w;
+
+	if (!t)
+		return NULL;
+	if (is_exact(t))
+		return !attach_id || t->attach_id[SIGNAL_EXACT] == attach_id ? t : NULL;
+	w = t->signals & 1u << SIGNAL_HEAP ? current_window() : NULL;
+	return w && w->attach_id && (!attach_id || w->attach_id == attach_id) ? t : NULL;
+}
+
+/* Whether this allocation is to be looked at; counts down an open window. */
+static __always_inline bool takes(const struct target *t, __u64 bytes)
+{
+	struct window_state *w;
+
+	if (is_exact(t))
+		return true;
+	w = current_window();
+	if (!w || w->left <= 0 || bytes > PYMALLOC_MAX_BYTES)
+		return false;
+	if (--w->left == 0)
+		ask_once(w, t, HEAP_CLOSE_WINDOW);
+	return true;
+}
+
+static __always_inline __u32 kind_of(const struct target *t, __u64 bytes)
+{
+	if (!is_exact(t))
+		return KIND_HEAP_POOL | COUNT_WINDOW;
+	if (!exact_serves_heap)
+		return KIND_EXACT;
+	return bytes > PYMALLOC_MAX_BYTES ? KIND_HEAP_LARGE : KIND_HEAP_POOL;
+}
+
 static __noinline int enter(__u64 bytes, __u64 old, __u32 attach_id)
 {
 	__u64 pid_tgid = bpf_get_current_pid_tgid();
-	struct target *t = target_at(SIGNAL_EXACT, attach_id);
+	struct target *t = allocating_target(attach_id);
 	struct pending p = { .bytes = bytes, .old = old }, *outer;
 
-	if (!t)
+	if (!t || !takes(t, bytes))
 		return 0;
 	counter_add(CTR_EVENTS, 1);
 	p.stack_id = stack_of_current(t);
@@ -88,7 +135,8 @@ static __always_inline bool forget_block(const struct target *t, __u64 addr)
 		return false;
 	found = *b;
 	bpf_map_delete_elem(&live, &key);
-	count_free(found.stack_id, t->proc_id, KIND_EXACT, 1, found.bytes);
+	if (is_exact(t))
+		count_free(found.stack_id, t->proc_id, kind_of(t, found.bytes), 1, found.bytes);
 	return true;
 }
 
@@ -96,10 +144,11 @@ static __always_inline void remember_block(const struct target *t, __u64 addr, c
 {
 	struct block_key key = { .addr = addr, .proc_id = t->proc_id };
 
-	if (forget_block(t, addr))
+	if (forget_block(t, addr) && is_exact(t))
 		counter_add(CTR_ADDRESS_REUSED, 1);
-	count_alloc(block->stack_id, t->proc_id, KIND_EXACT, 1, block->bytes);
-	counter_add(CTR_EXACT_BYTES, block->bytes);
+	count_alloc(block->stack_id, t->proc_id, kind_of(t, block->bytes), 1, block->bytes);
+	if (is_exact(t))
+		counter_add(CTR_EXACT_BYTES, block->bytes);
 	if (bpf_map_update_elem(&live, &key, block, BPF_ANY))
 		counter_add(CTR_LIVE_FULL, 1);
 }
@@ -113,7 +162,7 @@ static __noinline int leave(__u64 addr, __u32 wait, __u64 sp)
 	struct target *t;
 	__u64 old, done;
 
-	t = target_for(SIGNAL_EXACT);
+	t = allocating_target(0);
 	p = bpf_map_lookup_elem(&pending, &pid_tgid);
 	if (!t || !p || p->wait != wait)
 		return 0;
@@ -139,7 +188,7 @@ static __noinline int leave(__u64 addr, __u32 wait, __u64 sp)
 		counter_add(CTR_ALLOC_FAILED, 1);
 		return 0;
 	}
-	if (old && !forget_block(t, old))
+	if (old && !forget_block(t, old) && is_exact(t))
 		counter_add(CTR_FREE_UNKNOWN, 1);
 	if (!done)
 		remember_block(t, addr, &block);
@@ -149,7 +198,7 @@ static __noinline int leave(__u64 addr, __u32 wait, __u64 sp)
 static __noinline int release(__u64 addr, __u32 attach_id)
 {
 	__u64 pid_tgid = bpf_get_current_pid_tgid();
-	struct target *t = target_at(SIGNAL_EXACT, attach_id);
+	struct target *t = allocating_target(attach_id);
 	struct pending *p;
 
 	if (!t || !addr)
@@ -223,7 +272,7 @@ struct {
 static __noinline int enter_inlined(const struct site_spec *spec, __u64 stack_id, __u64 bytes, __u64 old, __u64 sp)
 {
 	__u64 pid_tgid = bpf_get_current_pid_tgid();
-	struct target *t = target_for(SIGNAL_EXACT);
+	struct target *t = allocating_target(0);
 	struct pending p = { .stack_id = stack_id, .bytes = bytes, .old = old, .sp = sp + INLINED_FRAME_SLACK };
 	struct block_value block = { .stack_id = stack_id, .bytes = bytes };
 	__u64 addr;
@@ -248,7 +297,7 @@ static __noinline int enter_inlined(const struct site_spec *spec, __u64 stack_id
 static __noinline int resize_inlined(const struct site_spec *spec, __u64 stack_id, __u64 old, __u64 bytes, __u64 sp)
 {
 	struct block_value *known, block = { .stack_id = stack_id, .bytes = bytes };
-	struct target *t = target_for(SIGNAL_EXACT);
+	struct target *t = allocating_target(0);
 	struct block_key key = { .addr = old };
 	__u64 room;
 
@@ -283,8 +332,9 @@ static __always_inline int at_guard(struct pt_regs *ctx, union site_cookie c)
 		return 0;
 	if (spec->function == PROBE_FREE)
 		return release(first, c.attach_id);
-	t = target_at(SIGNAL_EXACT, c.attach_id);
-	if (!t)
+	t = allocating_target(c.attach_id);
+	if (!t || !takes(t, spec->function == PROBE_CALLOC ? first * second :
+			    spec->function == PROBE_REALLOC ? second : first))
 		return 0;
 	counter_add(CTR_EVENTS, 1);
 	stack_id = stack_of_current(t);

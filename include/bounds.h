@@ -22,6 +22,8 @@
 #define MAX_LIVE_BLOCKS 1048576
 /* Page faults followed until their pages are given back. */
 #define MAX_PAGES 524288
+/* Blocks that the heap signal follows from its windows in the kernel, until each window is closed. */
+#define MAX_WINDOW_BLOCKS 65536
 /* Allocations between entry and return, one per thread. */
 #define MAX_PENDING 16384
 /* Places of inlined allocations, all interpreters together: about 300 a build. */

@@ -153,8 +153,6 @@ static int parse(struct record *r, int argc, char **argv, bool *help)
 		return cmd_usage(&cmd_record, "the container's name is empty");
 	if (!!r->container + !!r->cgroup + !!r->tgid + !!r->command > 1)
 		return cmd_usage(&cmd_record, "give one target: --container, --cgroup, --pid or -- COMMAND");
-	if (r->signals & 1u << SIGNAL_HEAP)
-		return cmd_usage(&cmd_record, "the signal heap is not there yet; use resident, exact or gc");
 	return 0;
 }
 
@@ -253,10 +251,23 @@ static int fail_tracker(int err, const struct record *r)
 	}
 }
 
+/*
+ * Without a budget the heap signal needs no estimates: the exact signal's probes see all. Asked for both, the exact signal
+ * says it.
+ */
+static uint32_t signals_traced(const struct record *r, bool *exact_serves_heap)
+{
+	bool heap = r->signals & 1u << SIGNAL_HEAP, exact = r->signals & 1u << SIGNAL_EXACT;
+
+	*exact_serves_heap = heap && !exact && !r->governor.budget;
+	if (!heap || !(exact || *exact_serves_heap))
+		return r->signals;
+	return (r->signals & ~(1u << SIGNAL_HEAP)) | 1u << SIGNAL_EXACT;
+}
+
 static int start_tracing(struct record *r)
 {
 	struct session_opts opts = {
-		.signals = r->signals,
 		.fault_hook = r->fault_hook,
 		.cgroup_v1 = cgroups__is_v1(r->deps.cgroups),
 		.every_process = r->scope.kind == SCOPE_ALL,
@@ -265,7 +276,8 @@ static int start_tracing(struct record *r)
 	struct session_handlers handlers;
 	int err;
 
-	err = tracker__new(&r->scope, r->signals, &r->deps, &r->tracker);
+	opts.signals = signals_traced(r, &opts.exact_serves_heap);
+	err = tracker__new(&r->scope, opts.signals, r->governor.budget, &r->deps, &r->tracker);
 	if (err)
 		return fail_tracker(err, r);
 	opts.tell_every_exec = tracker__wants_every_exec(r->tracker);
@@ -313,7 +325,8 @@ static void describe(struct record *r)
 	time_t now = time(NULL);
 	struct utsname u;
 
-	snprintf(signals, sizeof(signals), "%s%s%s", r->signals & 1u << SIGNAL_RESIDENT ? " resident" : "",
+	snprintf(signals, sizeof(signals), "%s%s%s%s", r->signals & 1u << SIGNAL_RESIDENT ? " resident" : "",
+		 r->signals & 1u << SIGNAL_HEAP ? " heap" : "",
 		 r->signals & 1u << SIGNAL_EXACT ? " exact" : "", r->signals & 1u << SIGNAL_GC ? " gc" : "");
 	uname(&u);
 	strftime(started, sizeof(started), "%Y-%m-%dT%H:%M:%SZ", gmtime(&now));

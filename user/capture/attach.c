@@ -356,8 +356,8 @@ static int attach(struct attacher *a, struct attachment *at, const char *path)
 	return err ? err : make_count(a, at->tgid, f, f->shared.n ? f->shared.id : at->own.id);
 }
 
-int attacher__attach(struct attacher *a, pid_t tgid, const char *path, const struct probe_site *sites, size_t n,
-		     struct attachment **ret)
+static int new_attachment(struct attacher *a, pid_t tgid, const char *path, const struct probe_site *sites, size_t n,
+			  bool window, struct attachment **ret)
 {
 	struct attachment *at = calloc(1, sizeof(*at));
 	int err;
@@ -371,7 +371,7 @@ int attacher__attach(struct attacher *a, pid_t tgid, const char *path, const str
 		free(at);
 		return err;
 	}
-	err = attach(a, at, path);
+	err = window ? link_sites(a, at->file, path, tgid, &at->own) : attach(a, at, path);
 	if (err) {
 		links__close(&at->own, a->closer);
 		drop_unused(a, at->file);
@@ -382,6 +382,22 @@ int attacher__attach(struct attacher *a, pid_t tgid, const char *path, const str
 	at->file->n_attachments++;
 	*ret = at;
 	return 0;
+}
+
+int attacher__attach(struct attacher *a, pid_t tgid, const char *path, const struct probe_site *sites, size_t n,
+		     struct attachment **ret)
+{
+	return new_attachment(a, tgid, path, sites, n, false, ret);
+}
+
+int attacher__attach_window(struct attacher *a, pid_t tgid, const char *path, const struct probe_site *sites, size_t n,
+			    struct attachment **ret, uint32_t *ret_id)
+{
+	int err = new_attachment(a, tgid, path, sites, n, true, ret);
+
+	if (!err)
+		*ret_id = (*ret)->own.id;
+	return err;
 }
 
 void attachment__free(struct attachment *at)

@@ -31,6 +31,8 @@ int record__check(const void *data, size_t len)
 		return check_code(data, hdr->len);
 	case REC_GC:
 		return hdr->len == sizeof(struct rec_gc) ? 0 : -EBADMSG;
+	case REC_HEAP:
+		return hdr->len == sizeof(struct rec_heap) ? 0 : -EBADMSG;
 	case REC_EXEC:
 	case REC_FORK:
 	case REC_EXIT:
@@ -70,6 +72,8 @@ const char *counter__name(unsigned int counter)
 		[CTR_STACK_STATUS + STACK_LOST] = "stack.lost",
 		[CTR_STACK_STATUS + STACK_BEFORE_ATTACH] = "stack.before_attach",
 		[CTR_STACK_STATUS + STACK_GIVEN_BACK] = "stack.given_back",
+		[CTR_STACK_STATUS + STACK_NOT_SAMPLED] = "stack.not_sampled",
+		[CTR_STACK_STATUS + STACK_ROUNDED_UP] = "stack.rounded_up",
 	};
 	_Static_assert(sizeof(names) / sizeof(names[0]) == CTR_MAX, "every counter has a name");
 
@@ -90,6 +94,8 @@ const char *stack_status__text(unsigned int status)
 		[STACK_LOST] = "stack was dropped",
 		[STACK_BEFORE_ATTACH] = "there before tracing began",
 		[STACK_GIVEN_BACK] = "given back",
+		[STACK_NOT_SAMPLED] = "no window saw its size class",
+		[STACK_ROUNDED_UP] = "rounded up to size classes",
 	};
 	_Static_assert(sizeof(texts) / sizeof(texts[0]) == STACK_STATUS_MAX, "every reason has a text");
 

@@ -6,13 +6,14 @@
 #ifndef CAPTURE_INTERPRETERS_H
 #define CAPTURE_INTERPRETERS_H
 
+#include "capture/heap.h"
 #include "capture/traced.h"
 #include "capture/tracker.h"
 
 struct interpreters;
 
-/* deps outlive *ret; its session may be set later. -ENOMEM. */
-int interpreters__new(uint32_t signals, const struct tracker_deps *deps, struct interpreters **ret);
+/* deps and heap (NULL: no such signal) outlive *ret; its session may be set later. -ENOMEM. */
+int interpreters__new(uint32_t signals, const struct tracker_deps *deps, struct heap *heap, struct interpreters **ret);
 void interpreters__free(struct interpreters *i);
 
 /* As interp_cache__look. */

@@ -28,6 +28,9 @@ static int on_record(void *arg, void *data, size_t len)
 	case REC_CODE:
 		s->handlers.code(data, s->handlers.arg);
 		break;
+	case REC_HEAP:
+		s->handlers.heap(data, s->handlers.arg);
+		break;
 	case REC_GC:
 		s->handlers.gc(data, s->handlers.arg);
 		break;
@@ -56,7 +59,7 @@ int session__new(const struct session_opts *opts, const struct session_handlers 
 	err = -ENOTSUP;
 	if (!session_impl__has_fault_hook(s->fault_hook))
 		goto out;
-	if (opts->signals & (1u << SIGNAL_EXACT | 1u << SIGNAL_GC) && !opts->no_uprobe_multi)
+	if (opts->signals & (1u << SIGNAL_HEAP | 1u << SIGNAL_EXACT | 1u << SIGNAL_GC) && !opts->no_uprobe_multi)
 		s->uprobe_multi = uprobe_multi__probe();
 	err = session_impl__load(s);
 	err = err ? err : session_impl__new_attacher(s);

@@ -5,6 +5,7 @@
  *
  * session.c: life, records. session_load.c: which programs and maps. session_hooks.c: hooks of the whole host.
  * session_probes.c: targets and probes of one process. session_maps.c: what the kernel side counts and follows.
+ * session_heap.c: pools and windows of the heap signal.
  */
 #ifndef CAPTURE_SESSION_IMPL_H
 #define CAPTURE_SESSION_IMPL_H
@@ -39,6 +40,9 @@ bool session_impl__has_fault_hook(enum fault_hook hook);
 int session_impl__load(struct session *s);
 /* Makes the attacher, where the kernel takes many sites in one link. 0 or -errno. */
 int session_impl__new_attacher(struct session *s);
+/* Attaches sites for a while; hits count once the map heap_windows names *ret_id. The caller owns *ret. 0 or -errno. */
+int session_impl__attach_window(struct session *s, pid_t tgid, const char *path, const struct probe_site *sites, size_t n,
+				struct session_links **ret, uint32_t *ret_id);
 /* Programs count in the other map from now on. 0 or -errno. */
 int session_impl__swap_counts(struct session *s);
 

@@ -56,8 +56,9 @@ static void choose_programs(struct session *s)
 {
 	struct pymemscope_bpf *b = s->bpf;
 	bool resident = s->opts.signals & 1u << SIGNAL_RESIDENT;
-	bool exact = s->opts.signals & 1u << SIGNAL_EXACT, gc = s->opts.signals & 1u << SIGNAL_GC;
+	bool gc = s->opts.signals & 1u << SIGNAL_GC, heap = s->opts.signals & 1u << SIGNAL_HEAP;
 	bool multi = session__takes_many_sites(s);
+	bool exact = s->opts.signals & 1u << SIGNAL_EXACT || (heap && multi);
 	struct bpf_program *of_exact[] = {
 		b->progs.exact_malloc,	   b->progs.exact_calloc,     b->progs.exact_realloc,
 		b->progs.exact_free,	   b->progs.exact_ctx_malloc, b->progs.exact_ctx_calloc,
@@ -75,6 +76,7 @@ static void choose_programs(struct session *s)
 	choose_multi(b->progs.code_free_site, multi, true);
 	choose_multi(b->progs.exact_entry, exact && multi, true);
 	choose_multi(b->progs.exact_return, exact, multi);
+	choose_multi(b->progs.heap_site, heap && multi, true);
 	choose_multi(b->progs.gc_site, gc && multi, true);
 	choose_multi(b->progs.gc_return, gc, multi);
 	bpf_program__set_autoload(b->progs.fault_fork, resident);
@@ -89,7 +91,15 @@ static void choose_programs(struct session *s)
 /* Maps of signals that are off take no room (hash tables have their buckets from the start). */
 static void size_maps(struct session *s)
 {
-	if (!(s->opts.signals & 1u << SIGNAL_EXACT)) {
+	bool exact = s->opts.signals & 1u << SIGNAL_EXACT, heap = s->opts.signals & 1u << SIGNAL_HEAP;
+
+	if (!exact && heap)
+		bpf_map__set_max_entries(s->bpf->maps.live, MAX_WINDOW_BLOCKS);
+	if (!heap) {
+		bpf_map__set_max_entries(s->bpf->maps.heap_pools, 1);
+		bpf_map__set_max_entries(s->bpf->maps.heap_windows, 1);
+	}
+	if (!exact && !heap) {
 		bpf_map__set_max_entries(s->bpf->maps.live, 1);
 		bpf_map__set_max_entries(s->bpf->maps.pending, 1);
 		bpf_map__set_max_entries(s->bpf->maps.site_specs, 1);
@@ -124,6 +134,7 @@ int session_impl__load(struct session *s)
 	if (s->cpu_cnt < 0)
 		return s->cpu_cnt;
 	s->bpf->rodata->cgroup_v1 = s->opts.cgroup_v1;
+	s->bpf->rodata->exact_serves_heap = s->opts.exact_serves_heap;
 	s->bpf->rodata->page_bytes = sysconf(_SC_PAGESIZE);
 	s->bpf->rodata->cpu_cnt = s->cpu_cnt;
 	s->bpf->rodata->tell_every_exec = s->opts.tell_every_exec;

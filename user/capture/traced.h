@@ -33,6 +33,7 @@ struct traced {
 	uint32_t interp_slot;
 	struct session_links *links;
 	struct session_links *entry; /* of a held command */
+	struct heap_process *heap; /* the heap signal's; NULL: not watched */
 	struct pagemap *pagemap; /* during a sweep */
 	struct resident_account resident;
 	uint64_t cpu_ns; /* CPU time it had used when last seen, since its fork */

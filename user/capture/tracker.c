@@ -19,6 +19,7 @@
 #include "base/clock.h"
 #include "capture/accounts.h"
 #include "capture/container_items.h"
+#include "capture/heap.h"
 #include "capture/held_command.h"
 #include "capture/interpreters.h"
 #include "capture/stack_names.h"
@@ -36,6 +37,7 @@ struct tracker {
 	struct interpreters *interpreters;
 	struct stack_names *names;
 	struct accounts *accounts;
+	struct heap *heap; /* NULL: not asked for */
 	struct held_command held;
 	uint32_t next_proc_id;
 	uint64_t missed; /* programs of the scope that ended before they could be looked at */
@@ -103,7 +105,15 @@ static void settle_ended(struct tracker *t)
 	if (!(t->signals & 1u << SIGNAL_EXACT))
 		return;
 	for (tr = ended; tr; tr = tr->next_unsettled)
-		session__forget_blocks(t->deps.session, tr->proc_id);
+		session__take_blocks(t->deps.session, tr->proc_id, NULL, NULL);
+}
+
+/* No more events come. */
+static void end(struct tracker *t, struct traced *tr, bool exec)
+{
+	if (t->heap)
+		heap__forget(t->heap, tr);
+	traced_table__end(&t->table, tr, exec);
 }
 
 /* Takes in a process of the scope. 0: taken in, or nothing to do. */
@@ -140,7 +150,7 @@ static int take_in(struct tracker *t, pid_t tgid, bool retry)
 	else if (retry)
 		traced_table__retry_at(&t->table, tr, clock_now_ns() + FIRST_RETRY_NS);
 	if (traced__tell_kernel(tr, t->deps.session, t->signals))
-		traced_table__end(&t->table, tr, false);
+		end(t, tr, false);
 out:
 	free(in);
 	return err;
@@ -298,7 +308,7 @@ static void on_proc(const struct rec_proc *rec, void *arg)
 	if (tr && !tr->ended)
 		traced_table__used_cpu(&t->table, tr, rec->cpu_ns);
 	if (tr)
-		traced_table__end(&t->table, tr, rec->hdr.kind == REC_EXEC);
+		end(t, tr, rec->hdr.kind == REC_EXEC);
 	if (rec->hdr.kind == REC_EXEC && (tr || in_scope(t, rec->hdr.tgid)))
 		on_exec(t, rec);
 }
@@ -356,6 +366,15 @@ static void on_count(const struct count_key *key, const struct count_value *delt
 	accounts__count(t->accounts, key, delta);
 }
 
+static void on_heap(const struct rec_heap *rec, void *arg)
+{
+	struct tracker *t = arg;
+	struct traced *tr = traced_table__find(&t->table, rec->proc_id);
+
+	if (tr && t->heap)
+		heap__request(t->heap, tr, rec);
+}
+
 static void on_counted(void *arg)
 {
 	struct tracker *t = arg;
@@ -385,7 +404,7 @@ static void on_gc(const struct rec_gc *rec, void *arg)
 struct session_handlers tracker__handlers(struct tracker *t)
 {
 	return (struct session_handlers){
-		.stack = on_stack, .code = on_code, .gc = on_gc, .proc = on_proc, .count = on_count, .counted = on_counted, .arg = t
+		.stack = on_stack, .code = on_code, .gc = on_gc, .heap = on_heap, .proc = on_proc, .count = on_count, .counted = on_counted, .arg = t
 	};
 }
 
@@ -407,13 +426,18 @@ void tracker__upkeep(struct tracker *t)
 	held_command__upkeep(&t->held, t->deps.proc);
 	retry_interps(t);
 	settle_ended(t);
+	if (t->heap)
+		heap__upkeep(t->heap);
 }
 
 int tracker__patience_ms(const struct tracker *t, int max_ms)
 {
-	uint64_t now, wait = max_ms * 1000000ull;
+	uint64_t now, wait;
 	const struct traced *tr = t->table.retrying;
 
+	if (t->heap)
+		max_ms = heap__patience_ms(t->heap, max_ms);
+	wait = max_ms * 1000000ull;
 	if (!tr)
 		return max_ms;
 	now = clock_now_ns();
@@ -440,10 +464,14 @@ void tracker__refresh(struct tracker *t)
 		p.rss_bytes = stat.rss_pages * page_bytes;
 		profile__update_process(t->deps.profile, tr->process, &p);
 	}
+	if (t->heap)
+		heap__refresh(t->heap, false);
 }
 
 void tracker__reconcile(struct tracker *t)
 {
+	if (t->heap)
+		heap__refresh(t->heap, true);
 	if (t->signals & 1u << SIGNAL_RESIDENT)
 		accounts__reconcile(t->accounts);
 }
@@ -483,7 +511,8 @@ bool tracker__wants_every_exec(const struct tracker *t)
 	return t->scope.kind != SCOPE_TREE;
 }
 
-int tracker__new(const struct scope *scope, uint32_t signals, const struct tracker_deps *deps, struct tracker **ret)
+int tracker__new(const struct scope *scope, uint32_t signals, double budget, const struct tracker_deps *deps,
+		 struct tracker **ret)
 {
 	struct tracker *t = calloc(1, sizeof(*t));
 
@@ -492,8 +521,9 @@ int tracker__new(const struct scope *scope, uint32_t signals, const struct track
 	t->scope = *scope;
 	t->signals = signals;
 	t->deps = *deps;
-	if (interpreters__new(signals, &t->deps, &t->interpreters) || stack_names__new(deps->profile, &t->names) ||
-	    accounts__new(&t->deps, &t->table, t->names, &t->accounts)) {
+	if (stack_names__new(deps->profile, &t->names) || accounts__new(&t->deps, &t->table, t->names, &t->accounts) ||
+	    (signals & 1u << SIGNAL_HEAP && heap__new(&t->deps, &t->table, t->names, budget, &t->heap)) ||
+	    interpreters__new(signals, &t->deps, t->heap, &t->interpreters)) {
 		tracker__free(t);
 		return -ENOMEM;
 	}
@@ -505,6 +535,7 @@ void tracker__free(struct tracker *t)
 {
 	if (!t)
 		return;
+	heap__free(t->heap);
 	traced_table__clear(&t->table);
 	accounts__free(t->accounts);
 	stack_names__free(t->names);

@@ -35,7 +35,9 @@ struct tracker_deps {
 
 struct tracker;
 
-int tracker__new(const struct scope *scope, uint32_t signals, const struct tracker_deps *deps, struct tracker **ret);
+/* budget: share of each process's CPU time; 0: no limit. */
+int tracker__new(const struct scope *scope, uint32_t signals, double budget, const struct tracker_deps *deps,
+		 struct tracker **ret);
 void tracker__free(struct tracker *t);
 /* What to give session__new. */
 struct session_handlers tracker__handlers(struct tracker *t);
