@@ -358,6 +358,20 @@ static uint64_t dropped(const struct session *s)
 	return n;
 }
 
+static void save_heap_counters(struct record *r)
+{
+	struct heap_activity t;
+
+	tracker__heap_activity(r->tracker, &t);
+	if (!t.watched)
+		return;
+	profile__set_counter(r->deps.profile, "heap.windows", t.windows);
+	profile__set_counter(r->deps.profile, "heap.allocations_seen", t.allocations);
+	profile__set_counter(r->deps.profile, "heap.failed", t.failed);
+	profile__set_counter(r->deps.profile, "cost.heap_windows_ns", t.spent_ns);
+	profile__set_counter(r->deps.profile, "cost.heap_reading_ns", t.reading_ns);
+}
+
 static void save_counters(struct record *r)
 {
 	char text[32];
@@ -370,6 +384,7 @@ static void save_counters(struct record *r)
 	profile__set_counter(r->deps.profile, "cost.program_ns", r->cost.run_ns);
 	profile__set_counter(r->deps.profile, "cost.program_runs", r->cost.run_cnt);
 	profile__set_counter(r->deps.profile, "cost.target_cpu_ns", tracker__cpu_ns(r->tracker));
+	save_heap_counters(r);
 	snprintf(text, sizeof(text), "%llu", (unsigned long long)(clock_now_ns() - r->begin_ns));
 	profile__set_meta(r->deps.profile, "duration_ns", text);
 }

@@ -15,9 +15,11 @@ KEPT = {}
 
 
 def compute(rounds):
+    """Numbers up to 256 are not allocated."""
     n = 1
-    for _ in range(rounds):
-        n = n * 5 & 255
+    for _ in range(rounds // 250):
+        for _ in range(250):
+            n = n * 5 & 31
     return n
 
 

@@ -70,7 +70,7 @@ struct heap {
 	double budget;
 	uint64_t ticks_ns;
 	struct heap_process *all, *busy;
-	struct heap_totals totals;
+	struct heap_activity totals;
 	struct drand48_data random;
 };
 
@@ -316,6 +316,7 @@ void heap__adopt(struct heap *h, struct traced *tr, const struct heap_sites *sit
 		return;
 	}
 	tr->heap = p;
+	h->totals.watched++;
 	DL_APPEND(h->all, p);
 	p->refreshed_at.cpu_ns = tr->cpu_ns;
 	if (sites->n)
@@ -366,13 +367,13 @@ static void tell(struct heap *h, struct heap_process *p, const struct stack_name
 	profile__add(h->deps->profile, stack->process, stack->tid, stack->node, KIND_HEAP_POOL, &sums);
 }
 
-static void tell_line(struct heap *h, struct heap_process *p, const struct stack_name *stack, const struct heap_line *l)
+static void tell_sum(struct heap *h, struct heap_process *p, const struct stack_name *stack, const struct heap_sum *sum)
 {
 	int64_t deviations[PROFILE_REPLICATES];
 
 	for (int i = 0; i < PROFILE_REPLICATES; i++)
-		deviations[i] = (int64_t)(l->replicate_bytes[i] - l->bytes);
-	tell(h, p, stack, l->blocks, l->bytes);
+		deviations[i] = (int64_t)sum->deviation[i];
+	tell(h, p, stack, sum->blocks, sum->bytes);
 	profile__set_deviations(h->deps->profile, stack->process, stack->tid, stack->node, KIND_HEAP_POOL, deviations);
 }
 
@@ -386,9 +387,9 @@ static void tell_all(struct heap *h, struct heap_process *p, const struct heap_h
 	HASH_ITER(hh, p->told, t, next)
 		t->seen = false;
 	for (size_t i = 0; i < all->n; i++)
-		tell_line(h, p, &all->holders[i].stack, &all->holders[i].line);
-	tell_line(h, p, &before, &all->before);
-	tell_line(h, p, &unsampled, &all->unsampled);
+		tell_sum(h, p, &all->holders[i].stack, &all->holders[i].sum);
+	tell_sum(h, p, &before, &all->before);
+	tell_sum(h, p, &unsampled, &all->unknown);
 	tell(h, p, &rounded, 0, all->rounded_bytes);
 	HASH_ITER(hh, p->told, t, next) {
 		if (!t->seen)
@@ -411,7 +412,7 @@ static void read_heap(struct heap *h, struct heap_process *p)
 	struct heap_moment now;
 	int err = look_at(h, p, &now);
 
-	err = err ? err : heap_samples__estimate(p->samples, &now, &all);
+	err = err ? err : heap_samples__read(p->samples, &now, &all);
 	if (err)
 		h->totals.failed++;
 	else
@@ -455,7 +456,7 @@ void heap__refresh(struct heap *h, bool last)
 	}
 }
 
-void heap__totals(const struct heap *h, struct heap_totals *ret)
+void heap__activity(const struct heap *h, struct heap_activity *ret)
 {
 	*ret = h->totals;
 }

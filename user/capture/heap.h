@@ -41,12 +41,6 @@ int heap__patience_ms(const struct heap *h, int max_ms);
 /* To be called every second, after CPU times were refreshed: plans windows, and reads heaps whose turn it is; last: all. */
 void heap__refresh(struct heap *h, bool last);
 
-struct heap_totals {
-	uint64_t windows, allocations; /* opened; seen in them */
-	uint64_t spent_ns; /* what windows cost the processes, estimated */
-	uint64_t reading_ns; /* what reading heaps cost us, CPU time */
-	uint64_t failed; /* windows that could not be opened, heaps that could not be read */
-};
-void heap__totals(const struct heap *h, struct heap_totals *ret);
+void heap__activity(const struct heap *h, struct heap_activity *ret);
 
 #endif

@@ -1,44 +1,32 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * See heap_samples.h. Bounded, however long a process is watched: of many windows neighbours are made one, of many samples
- * every other one is forgotten, by chance, and of later ones only such a part is taken.
+ * See heap_samples.h. Bounded, however long a process is watched: when samples are many, every other one goes, by chance, and
+ * what it stood for is shared by the rest of its class.
  */
 #include "capture/heap_samples.h"
 
 #include <errno.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <uthash.h>
 
-#include "python/pymalloc.h"
-#include "python/pymalloc_block.h"
+#include "python/pymalloc_look.h"
 #include "site_spec.h"
 
-#define MAX_WINDOWS 512
-#define MAX_SAMPLES 16384
-/* Blocks sampled of each size class of what lived before. */
-#define OLD_SAMPLES 256
+/* Windows between two readings; more are not taken. */
+#define MAX_WINDOWS 256
+#define MAX_SAMPLES 12288
+/* Blocks drawn of each size class at the beginning, and taken of each in a window. */
+#define OLD_SAMPLES 128
+#define WINDOW_SAMPLES 64
 
 struct sample {
-	uint64_t addr;
-	struct stack_name stack;
-	uint32_t window;
+	struct pymalloc_block block;
+	struct heap_weight weight;
+	struct stack_name stack; /* not of old ones */
+	uint32_t window; /* while it waits: index */
 	uint16_t bytes; /* as requested */
-	uint8_t class;
-	bool dead;
-	struct pymalloc_block print;
-};
-
-/* What lived before tracing began: of `sampled` blocks a class those that still live are in `old`. */
-struct population {
-	uint64_t live[HEAP_CLASSES];
-	uint32_t sampled[HEAP_CLASSES];
-};
-
-struct samples {
-	struct sample *at;
-	size_t n, room;
+	bool old; /* drawn from what lived before */
 };
 
 struct window {
@@ -47,26 +35,21 @@ struct window {
 	uint32_t survived[HEAP_CLASSES];
 };
 
-struct stack_index {
-	struct stack_name stack; /* key */
-	uint32_t index;
-	UT_hash_handle hh;
-};
-
 struct heap_samples {
 	struct pymalloc *heap;
 	uint32_t pool_bytes;
-	struct population population;
-	struct samples old, fresh;
-	struct window *windows;
+	struct sample *at;
+	size_t n, room;
+	struct heap_moment read_at;
+	struct window windows[MAX_WINDOWS]; /* since then */
 	size_t n_windows;
-	unsigned int thinned; /* one sample in 1 << thinned is kept */
+	uint64_t windows_ever;
 	struct drand48_data random;
 	struct heap_holdings holdings;
 	size_t max_holders;
 };
 
-static int add_sample(struct samples *s, const struct sample *sample)
+static int add_sample(struct heap_samples *s, const struct sample *sample)
 {
 	size_t room = s->room ? 2 * s->room : 1024;
 	struct sample *more;
@@ -82,120 +65,108 @@ static int add_sample(struct samples *s, const struct sample *sample)
 	return 0;
 }
 
-static bool by_chance(struct heap_samples *s, unsigned int one_in)
+static double chance(struct heap_samples *s)
 {
 	double u;
 
 	drand48_r(&s->random, &u);
-	return u * one_in < 1;
+	return u;
 }
 
-/* ---- which blocks live ---- */
+/* ---- what became of the sample ---- */
 
 static int by_address(const void *va, const void *vb)
 {
 	const struct sample *a = va, *b = vb;
 
-	return a->addr < b->addr ? -1 : a->addr > b->addr;
+	return a->block.addr < b->block.addr ? -1 : a->block.addr > b->block.addr;
 }
 
-/* A pool that was read for the samples in it. */
-struct pool_view {
-	uint64_t base;
-	enum pymalloc_doubt doubt;
-	struct pymalloc_live live;
-	_Alignas(16) unsigned char copy[PYMALLOC_MAX_POOL_BYTES];
-};
-
-/* Where the block starts in the view's copy; NULL: it is not a live one of its class. */
-static const void *live_block(const struct pool_view *v, const struct sample *sample)
+/* Finds each sample's fate; what has not been looked at before has its print taken. */
+static int look_at_all(struct heap_samples *s, struct sample *samples, size_t n)
 {
-	const struct pymalloc_header *h = (const void *)v->copy;
-	uint64_t offset = sample->addr - v->base - PYMALLOC_HEADER_BYTES;
-	uint32_t bytes = pymalloc__block_bytes(sample->class);
+	struct pymalloc_block *blocks = malloc((n + 1) * sizeof(*blocks));
+	size_t i;
+	int err;
 
-	if (h->szidx != sample->class || offset % bytes || !pymalloc__is_live(&v->live, offset / bytes))
-		return NULL;
-	return v->copy + PYMALLOC_HEADER_BYTES + offset;
-}
-
-/*
- * Looks at each sample in its pool as it is now. A pool that cannot be believed (the process works in it right now) says
- * nothing of its samples, unless it is no pool any more.
- */
-static int look_at_all(struct heap_samples *s, struct samples *samples,
-		       void (*fn)(struct sample *sample, const void *block))
-{
-	struct pool_view *v = malloc(sizeof(*v));
-
-	if (!v)
+	if (!blocks)
 		return -ENOMEM;
-	v->base = 1;
-	qsort(samples->at, samples->n, sizeof(*samples->at), by_address);
-	for (size_t i = 0; i < samples->n; i++) {
-		struct sample *sample = &samples->at[i];
-		uint64_t base = sample->addr & ~(uint64_t)(s->pool_bytes - 1);
-
-		if (base != v->base) {
-			v->doubt = pymalloc__read_pool(s->heap, base, v->copy, &v->live);
-			v->base = base;
-		}
-		if (v->doubt == POOL_SOUND)
-			fn(sample, live_block(v, sample));
-		else if (v->doubt == POOL_BAD_HEADER)
-			sample->dead = true;
-	}
-	free(v);
-	return 0;
+	if (n)
+		qsort(samples, n, sizeof(*samples), by_address);
+	for (i = 0; i < n; i++)
+		blocks[i] = samples[i].block;
+	err = pymalloc__look(s->heap, blocks, n);
+	for (i = 0; i < n && !err; i++)
+		samples[i].block = blocks[i];
+	free(blocks);
+	return err;
 }
 
-static void check(struct sample *sample, const void *block)
+/* Whether windows since the last reading have seen anything of the class born. */
+static bool was_born(const struct heap_samples *s, int class)
 {
-	sample->dead = !block || !pymalloc__same_block(&sample->print, block);
+	size_t i;
+
+	for (i = 0; i < s->n_windows; i++)
+		if (s->windows[i].survived[class])
+			return true;
+	return false;
 }
 
-static void remember(struct sample *sample, const void *block)
+/* A block whose pool made no sense at the last look is taken for what it was before. */
+static bool lives(const struct heap_samples *s, struct sample *sample)
 {
-	sample->dead = !block;
-	if (block)
-		sample->print = pymalloc__block(block, pymalloc__block_bytes(sample->class));
+	if (sample->block.fate == FATE_FREED)
+		return false;
+	if (sample->block.fate != FATE_REPLACED)
+		return true;
+	if (was_born(s, sample->block.szidx))
+		return false;
+	/* Used again without the allocator being asked, or no window was open: from now on it is what it is. */
+	if (s->n_windows)
+		sample->block.print = (struct pymalloc_print){};
+	return true;
 }
 
-static void drop_dead(struct samples *s)
+static void drop_dead(struct heap_samples *s)
 {
-	size_t n = 0;
+	size_t i, n = 0;
 
-	for (size_t i = 0; i < s->n; i++) {
-		if (!s->at[i].dead)
+	for (i = 0; i < s->n; i++) {
+		if (lives(s, &s->at[i]))
 			s->at[n++] = s->at[i];
 	}
 	s->n = n;
 }
 
-/* ---- what lived before ---- */
+/* ---- the beginning ---- */
 
-static int sample_population(struct heap_samples *s)
+static int draw(struct heap_samples *s)
 {
 	struct pymalloc_pools pools = {};
+	struct pymalloc_block *drawn = NULL;
 	struct pymalloc_totals totals;
-	struct pymalloc_sample *found = NULL;
-	size_t n = 0;
+	uint32_t cnt[HEAP_CLASSES] = {}, at[HEAP_CLASSES] = {};
+	size_t i, n = 0;
+	long seed;
 	int err;
 
+	lrand48_r(&s->random, &seed);
 	err = pymalloc__scan(s->heap, NULL, &pools, &totals);
-	if (err)
-		return err;
-	s->pool_bytes = totals.pool_bytes;
-	for (int c = 0; c < HEAP_CLASSES; c++)
-		s->population.live[c] = totals.class[c].live;
-	err = pymalloc__sample(s->heap, &pools, OLD_SAMPLES, &s->random, &found, &n);
-	for (size_t i = 0; i < n && !err; i++) {
-		struct sample sample = { .addr = found[i].addr, .class = found[i].szidx, .print = found[i].block };
+	err = err ? err : pymalloc__sample(s->heap, &pools, OLD_SAMPLES, seed, &drawn, &n);
+	for (i = 0; i < n && !err; i++)
+		cnt[drawn[i].szidx]++;
+	for (i = 0; i < n && !err; i++) {
+		uint8_t class = drawn[i].szidx;
+		struct sample sample = {
+			.block = drawn[i],
+			.weight = heap_weights__drawn(class, totals.class[class].live, cnt[class], at[class]++),
+			.old = true,
+		};
 
-		s->population.sampled[sample.class]++;
-		err = add_sample(&s->old, &sample);
+		err = add_sample(s, &sample);
 	}
-	free(found);
+	free(drawn);
 	pymalloc_pools__free(&pools);
 	return err;
 }
@@ -208,9 +179,8 @@ int heap_samples__new(const struct proc *p, pid_t tgid, const struct interp *in,
 	if (!s)
 		return -ENOMEM;
 	srand48_r(tgid, &s->random);
-	s->windows = malloc(MAX_WINDOWS * sizeof(*s->windows));
-	err = s->windows ? pymalloc__open(p, tgid, in, &s->heap) : -ENOMEM;
-	err = err ? err : sample_population(s);
+	err = pymalloc__open(p, tgid, in, &s->heap);
+	err = err ? err : draw(s);
 	if (err) {
 		heap_samples__free(s);
 		return err;
@@ -224,59 +194,54 @@ void heap_samples__free(struct heap_samples *s)
 	if (!s)
 		return;
 	pymalloc__free(s->heap);
-	free(s->old.at);
-	free(s->fresh.at);
-	free(s->windows);
+	free(s->at);
 	free(s->holdings.holders);
 	free(s);
 }
 
 /* ---- windows ---- */
 
-static void merge_windows(struct heap_samples *s)
+static size_t make_samples(const struct heap_samples *s, const struct heap_block *blocks, size_t n, struct sample *ret)
 {
-	for (size_t i = 0; i < s->n_windows / 2; i++) {
-		struct window *to = &s->windows[i];
-		const struct window a = s->windows[2 * i], b = s->windows[2 * i + 1];
+	size_t i, made = 0;
 
-		*to = a;
-		to->at.cpu_ns = (a.at.cpu_ns + b.at.cpu_ns) / 2;
-		to->at.pools.all = (a.at.pools.all + b.at.pools.all) / 2;
-		to->events = a.events + b.events;
-		for (int c = 0; c < HEAP_CLASSES; c++) {
-			to->at.pools.opened[c] = (a.at.pools.opened[c] + b.at.pools.opened[c]) / 2;
-			to->survived[c] = a.survived[c] + b.survived[c];
-		}
-	}
-	s->n_windows /= 2;
-	for (size_t i = 0; i < s->fresh.n; i++)
-		s->fresh.at[i].window /= 2;
-}
-
-static void thin_out(struct heap_samples *s)
-{
-	for (size_t i = 0; i < s->fresh.n; i++)
-		s->fresh.at[i].dead |= !by_chance(s, 2);
-	drop_dead(&s->fresh);
-	s->thinned++;
-}
-
-static int sample_blocks(const struct heap_block *blocks, size_t n, uint32_t window, struct samples *ret)
-{
-	int err = 0;
-
-	for (size_t i = 0; i < n && !err; i++) {
+	for (i = 0; i < n; i++) {
 		uint32_t bytes = blocks[i].bytes ? blocks[i].bytes : 1;
-		struct sample sample = {
-			.addr = blocks[i].addr,
-			.stack = blocks[i].stack,
-			.window = window,
-			.bytes = bytes,
-			.class = (bytes - 1) >> PYMALLOC_CLASS_SHIFT,
-		};
 
-		if (bytes <= PYMALLOC_MAX_BYTES)
-			err = add_sample(ret, &sample);
+		if (bytes > PYMALLOC_MAX_BYTES)
+			continue;
+		ret[made++] = (struct sample){
+			.block = { .addr = blocks[i].addr, .weight = 1, .szidx = (bytes - 1) >> PYMALLOC_CLASS_SHIFT },
+			.stack = blocks[i].stack,
+			.window = s->n_windows,
+			.bytes = bytes,
+		};
+	}
+	return made;
+}
+
+/* Takes those born in the window, of each class at most WINDOW_SAMPLES. */
+static int take_born(struct heap_samples *s, struct window *w, struct sample *born, size_t n)
+{
+	uint32_t left[HEAP_CLASSES], wanted[HEAP_CLASSES];
+	size_t i;
+	int c, err = 0;
+
+	for (i = 0; i < n; i++)
+		w->survived[born[i].block.szidx] += born[i].block.fate == FATE_LIVES;
+	for (c = 0; c < HEAP_CLASSES; c++) {
+		left[c] = w->survived[c];
+		wanted[c] = left[c] < WINDOW_SAMPLES ? left[c] : WINDOW_SAMPLES;
+	}
+	for (i = 0; i < n && !err; i++) {
+		c = born[i].block.szidx;
+		if (born[i].block.fate != FATE_LIVES || chance(s) * left[c]-- >= wanted[c])
+			continue;
+		wanted[c]--;
+		/* Its part of the window; the window's part is known at the next reading. */
+		born[i].weight = heap_weights__seen(
+			c, s->windows_ever, 1.0f / (w->survived[c] < WINDOW_SAMPLES ? w->survived[c] : WINDOW_SAMPLES));
+		err = add_sample(s, &born[i]);
 	}
 	return err;
 }
@@ -284,184 +249,203 @@ static int sample_blocks(const struct heap_block *blocks, size_t n, uint32_t win
 int heap_samples__add_window(struct heap_samples *s, const struct heap_moment *at, uint64_t events,
 			     const struct heap_block *blocks, size_t n)
 {
-	struct samples seen = {};
-	struct window *w;
+	struct window *w = &s->windows[s->n_windows];
+	struct sample *born;
+	size_t made;
 	int err;
 
 	if (s->n_windows == MAX_WINDOWS)
-		merge_windows(s);
-	err = sample_blocks(blocks, n, s->n_windows, &seen);
-	err = err ? err : look_at_all(s, &seen, remember);
-	w = &s->windows[s->n_windows];
-	*w = (struct window){ .at = *at, .events = events };
-	for (size_t i = 0; i < seen.n && !err; i++) {
-		if (seen.at[i].dead || !seen.at[i].print.known)
-			continue;
-		w->survived[seen.at[i].class]++;
-		if (by_chance(s, 1u << s->thinned))
-			err = add_sample(&s->fresh, &seen.at[i]);
+		return -ENOSPC;
+	born = calloc(n + 1, sizeof(*born));
+	if (!born)
+		return -ENOMEM;
+	made = make_samples(s, blocks, n, born);
+	err = look_at_all(s, born, made);
+	if (!err) {
+		*w = (struct window){ .at = *at, .events = events };
+		err = take_born(s, w, born, made);
+		s->n_windows++;
+		s->windows_ever++;
 	}
-	free(seen.at);
-	s->n_windows++;
-	if (s->fresh.n > MAX_SAMPLES)
-		thin_out(s);
+	free(born);
 	return err;
 }
 
-/* ---- the estimate ---- */
+/* ---- readings ---- */
 
-/* From the midpoint before each window to the midpoint after it. */
-static void make_strata(const struct heap_samples *s, const struct heap_moment *now, struct heap_window *ret)
+/*
+ * What a window's blocks of a class stand for, among those of the other windows since the last reading: the pools that were
+ * taken into use from the middle between it and the one before to the middle between it and the next; where none were, time.
+ */
+static double part_of(const struct heap_samples *s, size_t i, int class, const struct heap_moment *now)
 {
-	static const struct heap_moment begin;
+	const struct heap_moment *at = &s->windows[i].at;
+	const struct heap_moment *before = i ? &s->windows[i - 1].at : &s->read_at;
+	const struct heap_moment *after = i + 1 < s->n_windows ? &s->windows[i + 1].at : now;
+	double back = i ? 0.5 : 1, forth = i + 1 < s->n_windows ? 0.5 : 1;
+	double opened = back * (at->pools.opened[class] - before->pools.opened[class]) +
+			forth * (after->pools.opened[class] - at->pools.opened[class]);
+	double cpu_s = (back * (at->cpu_ns - before->cpu_ns) + forth * (after->cpu_ns - at->cpu_ns)) / 1e9;
 
-	for (size_t i = 0; i < s->n_windows; i++) {
-		const struct window *w = &s->windows[i];
-		const struct heap_moment *at = &w->at;
-		const struct heap_moment *before = i ? &s->windows[i - 1].at : &begin;
-		const struct heap_moment *after = i + 1 < s->n_windows ? &s->windows[i + 1].at : now;
-		/* The first one reaches back to the beginning, the last one to now. */
-		double back = i ? 0.5 : 1, forth = i + 1 < s->n_windows ? 0.5 : 1;
-		uint64_t blocks;
+	if (now->pools.opened[class] == s->read_at.pools.opened[class])
+		return (cpu_s + 0.001) * s->windows[i].survived[class] / (s->windows[i].events + 1);
+	return opened + 0.01;
+}
 
-		ret[i] = (struct heap_window){
-			.cpu_ns = back * (at->cpu_ns - before->cpu_ns) + forth * (after->cpu_ns - at->cpu_ns),
-			.events = w->events,
-		};
-		memcpy(ret[i].survived, w->survived, sizeof(ret[i].survived));
-		for (int c = 0; c < HEAP_CLASSES; c++) {
-			blocks = pymalloc__pool_block_cnt(s->pool_bytes, c);
-			ret[i].opened[c] = blocks * (back * (at->pools.opened[c] - before->pools.opened[c]) +
-						     forth * (after->pools.opened[c] - at->pools.opened[c]));
+static struct heap_weight *weight_at(size_t i, void *arg)
+{
+	struct heap_samples *s = arg;
+
+	return &s->at[i].weight;
+}
+
+static void weigh(struct heap_samples *s, const struct heap_moment *now, const struct pymalloc_totals *totals,
+		  struct heap_unknown *unknown)
+{
+	uint64_t live[HEAP_CLASSES];
+	size_t i;
+	int c;
+
+	for (i = 0; i < s->n; i++) {
+		struct sample *sample = &s->at[i];
+
+		if (sample->weight.waits && sample->window < s->n_windows)
+			sample->weight.raw *= part_of(s, sample->window, sample->block.szidx, now);
+		sample->window = UINT32_MAX;
+	}
+	for (c = 0; c < HEAP_CLASSES; c++)
+		live[c] = totals->class[c].live;
+	heap_weights__calibrate(weight_at, s, s->n, live, unknown);
+	s->n_windows = 0;
+	s->read_at = *now;
+}
+
+static void scale(struct heap_weight *w, const double by[1 + HEAP_REPLICATES])
+{
+	w->blocks *= by[0];
+	for (int r = 0; r < HEAP_REPLICATES; r++)
+		w->replicate[r] *= by[1 + r];
+}
+
+static void add_up(const struct heap_weight *w, double sums[1 + HEAP_REPLICATES])
+{
+	sums[0] += w->blocks;
+	for (int r = 0; r < HEAP_REPLICATES; r++)
+		sums[1 + r] += w->replicate[r];
+}
+
+/* Forgets half of what windows have seen; each class's weights add up to what they did. */
+static void thin_out(struct heap_samples *s)
+{
+	double before[HEAP_CLASSES][1 + HEAP_REPLICATES] = {}, after[HEAP_CLASSES][1 + HEAP_REPLICATES] = {};
+	size_t i, n = 0;
+	int c, r;
+
+	for (i = 0; i < s->n; i++) {
+		const struct sample sample = s->at[i];
+
+		if (sample.old) {
+			s->at[n++] = sample;
+			continue;
 		}
+		add_up(&sample.weight, before[sample.block.szidx]);
+		if (chance(s) < 0.5)
+			continue;
+		add_up(&sample.weight, after[sample.block.szidx]);
+		s->at[n++] = sample;
+	}
+	s->n = n;
+	for (c = 0; c < HEAP_CLASSES; c++)
+		for (r = 0; r <= HEAP_REPLICATES; r++)
+			after[c][r] = after[c][r] > 0 ? before[c][r] / after[c][r] : 1;
+	for (i = 0; i < n; i++)
+		if (!s->at[i].old)
+			scale(&s->at[i].weight, after[s->at[i].block.szidx]);
+}
+
+static void add_weight(struct heap_sum *sum, const struct heap_weight *w, double bytes)
+{
+	sum->blocks += w->blocks;
+	sum->bytes += w->blocks * bytes;
+	for (int r = 0; r < HEAP_REPLICATES; r++)
+		sum->deviation[r] += (w->replicate[r] - w->blocks) * bytes;
+}
+
+static void add_unknown(const struct heap_unknown *unknown, struct heap_sum *sum)
+{
+	for (int c = 0; c < HEAP_CLASSES; c++) {
+		double bytes = pymalloc__block_bytes(c);
+
+		sum->blocks += unknown->blocks[c];
+		sum->bytes += unknown->blocks[c] * bytes;
+		for (int r = 0; r < HEAP_REPLICATES; r++)
+			sum->deviation[r] += (unknown->replicate[c][r] - unknown->blocks[c]) * bytes;
 	}
 }
 
-/* Each stack's index among the holders. */
-static int index_stacks(struct heap_samples *s, struct heap_sample *ret)
+/* A holder's place in the list, by stack. */
+struct place {
+	struct stack_name stack; /* key */
+	size_t at;
+	UT_hash_handle hh;
+};
+
+static int add_up_holders(struct heap_samples *s)
 {
-	struct stack_index *all = calloc(s->fresh.n + 1, sizeof(*all)), *head = NULL, *found;
-	uint32_t n = 0;
+	struct heap_holdings *all = &s->holdings;
+	struct place *places = calloc(s->n + 1, sizeof(*places)), *head = NULL, *found;
+	size_t i;
 
-	if (!all)
+	free(all->holders);
+	all->holders = calloc(s->n + 1, sizeof(*all->holders));
+	all->n = 0;
+	if (!places || !all->holders) {
+		free(places);
 		return -ENOMEM;
-	for (size_t i = 0; i < s->fresh.n; i++) {
-		const struct sample *sample = &s->fresh.at[i];
+	}
+	for (i = 0; i < s->n; i++) {
+		const struct sample *sample = &s->at[i];
+		double block_bytes = pymalloc__block_bytes(sample->block.szidx);
 
+		if (sample->old) {
+			add_weight(&all->before, &sample->weight, block_bytes);
+			continue;
+		}
 		HASH_FIND(hh, head, &sample->stack, sizeof(sample->stack), found);
 		if (!found) {
-			found = &all[n];
-			found->stack = sample->stack;
-			found->index = n++;
+			found = &places[all->n];
+			*found = (struct place){ .stack = sample->stack, .at = all->n };
 			HASH_ADD(hh, head, stack, sizeof(found->stack), found);
+			all->holders[all->n++].stack = sample->stack;
 		}
-		ret[i] = (struct heap_sample){
-			.window = sample->window,
-			.stack = found->index,
-			.class = sample->class,
-			.alive = 1u << s->thinned,
-			.bytes = (uint64_t)sample->bytes << s->thinned,
-		};
+		add_weight(&all->holders[found->at].sum, &sample->weight, sample->bytes);
+		all->rounded_bytes += sample->weight.blocks * (block_bytes - sample->bytes);
 	}
-	if (n > s->max_holders) {
-		free(s->holdings.holders);
-		s->max_holders = 0;
-		s->holdings.holders = malloc(2 * n * sizeof(*s->holdings.holders));
-		s->max_holders = s->holdings.holders ? 2 * n : 0;
-	}
-	s->holdings.n = n <= s->max_holders ? n : 0;
-	for (uint32_t i = 0; i < s->holdings.n; i++)
-		s->holdings.holders[i].stack = all[i].stack;
 	HASH_CLEAR(hh, head);
-	free(all);
-	return s->holdings.n == n ? 0 : -ENOMEM;
+	free(places);
+	return 0;
 }
 
-/* Replicates that say this standard error. */
-static void set_error(struct heap_line *l, double stderr_bytes)
-{
-	for (int i = 0; i < HEAP_REPLICATES; i++)
-		l->replicate_bytes[i] = l->bytes + (i % 2 ? 1 : -1) * stderr_bytes / sqrt(HEAP_REPLICATES - 1);
-}
-
-/* What lived before and lives still, and what is new. */
-static void tell_fresh(const struct heap_samples *s, const struct pymalloc_totals *totals, struct heap_fresh *fresh,
-		       struct heap_line *before)
-{
-	uint32_t alive[HEAP_CLASSES] = {};
-	double variance = 0;
-
-	*before = (struct heap_line){};
-	for (size_t i = 0; i < s->old.n; i++)
-		alive[s->old.at[i].class]++;
-	for (int c = 0; c < HEAP_CLASSES; c++) {
-		double was = s->population.live[c], n = s->population.sampled[c], now = totals->class[c].live;
-		double part = n ? alive[c] / n : 1, likely = (alive[c] + 1) / (n + 2);
-		double error = n < was ? was * sqrt(likely * (1 - likely) / (n + 2) * (1 - n / was)) : 0;
-		double still = was * part < now ? was * part : now, bytes = pymalloc__block_bytes(c);
-
-		fresh->blocks[c] = now - still;
-		fresh->stderr_blocks[c] = error;
-		before->blocks += still;
-		before->bytes += still * bytes;
-		variance += error * bytes * error * bytes;
-	}
-	set_error(before, sqrt(variance));
-}
-
-/* Who holds the fresh blocks. */
-static int share_out(struct heap_samples *s, const struct heap_moment *now, const struct heap_fresh *fresh)
-{
-	struct heap_window *strata = calloc(s->n_windows + 1, sizeof(*strata));
-	struct heap_sample *samples = calloc(s->fresh.n + 1, sizeof(*samples));
-	struct heap_line *lines = NULL;
-	int err = strata && samples ? index_stacks(s, samples) : -ENOMEM;
-
-	if (!err) {
-		make_strata(s, now, strata);
-		lines = calloc(s->holdings.n + 1, sizeof(*lines));
-		err = lines ? heap_estimate(strata, s->n_windows, samples, s->fresh.n, fresh, lines, s->holdings.n,
-					    &s->holdings.unsampled) : -ENOMEM;
-	}
-	for (size_t i = 0; i < s->holdings.n && !err; i++)
-		s->holdings.holders[i].line = lines[i];
-	free(lines);
-	free(samples);
-	free(strata);
-	return err;
-}
-
-int heap_samples__estimate(struct heap_samples *s, const struct heap_moment *now, const struct heap_holdings **ret)
+int heap_samples__read(struct heap_samples *s, const struct heap_moment *now, const struct heap_holdings **ret)
 {
 	struct heap_holdings *all = &s->holdings;
 	struct pymalloc_totals totals;
-	struct heap_fresh fresh;
-	double bytes = 0;
-	int err;
+	struct heap_unknown unknown;
+	int c, err;
 
-	err = pymalloc__scan(s->heap, NULL, NULL, &totals);
-	if (!err && totals.pool_bytes)
-		s->pool_bytes = totals.pool_bytes;
-	err = err ? err : look_at_all(s, &s->old, check);
-	err = err ? err : look_at_all(s, &s->fresh, check);
+	err = look_at_all(s, s->at, s->n);
+	err = err ? err : pymalloc__scan(s->heap, NULL, NULL, &totals);
 	if (err)
 		return err;
-	drop_dead(&s->old);
-	drop_dead(&s->fresh);
-	tell_fresh(s, &totals, &fresh, &all->before);
-	err = share_out(s, now, &fresh);
-	if (err)
-		return err;
-	all->block_bytes = all->pools = 0;
-	for (int c = 0; c < HEAP_CLASSES; c++) {
+	drop_dead(s);
+	weigh(s, now, &totals, &unknown);
+	*all = (struct heap_holdings){ .holders = all->holders };
+	for (c = 0; c < HEAP_CLASSES; c++)
 		all->block_bytes += totals.class[c].live * pymalloc__block_bytes(c);
-		all->pools += totals.class[c].pools;
-	}
-	all->pool_bytes = all->pools * totals.pool_bytes;
-	all->windows = s->n_windows;
-	for (size_t i = 0; i < all->n; i++)
-		bytes += all->holders[i].line.bytes;
-	all->rounded_bytes = all->block_bytes - bytes - all->before.bytes - all->unsampled.bytes;
+	add_unknown(&unknown, &all->unknown);
+	err = add_up_holders(s);
+	if (s->n > MAX_SAMPLES)
+		thin_out(s);
 	*ret = all;
-	return 0;
+	return err;
 }

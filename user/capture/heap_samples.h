@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * One process's Python heap: which of its small blocks are new since tracing began, and a sample of them with their
- * stacks, from which it is estimated who holds the heap (model/heap_estimate.h). Reads the process's memory, never stops it.
+ * One process's Python heap: a sample of its small blocks, each with the stack that allocated it and the number of live
+ * blocks that it stands for (model/heap_weights.h). Reads the process's memory, never stops it.
  *
- * A sampled block counts as alive until it is found on its pool's free list, in a pool that is gone, or holding another
- * object (python/pymalloc.h tells how well that can be told). What lived before tracing began is sampled in the same way
- * at the beginning, to tell how much of it still lives.
+ * A sampled block lives until it is found on its pool's free list, in a pool that is gone, or holding another object
+ * (python/pymalloc_look.h tells how well that can be told). Objects that a type keeps on a free list of its own (tuples,
+ * floats, ...) never pass the allocator when they are used again: where windows have seen nothing of a size class born, but its
+ * blocks hold something else, they are taken for such and stay their first allocator's, as tracemalloc had it before 3.12.
  */
 #ifndef CAPTURE_HEAP_SAMPLES_H
 #define CAPTURE_HEAP_SAMPLES_H
@@ -15,7 +16,7 @@
 #include <sys/types.h>
 
 #include "capture/stack_names.h"
-#include "model/heap_estimate.h"
+#include "model/heap_weights.h"
 #include "system/proc.h"
 
 struct heap_samples;
@@ -39,26 +40,30 @@ void heap_samples__free(struct heap_samples *s);
 
 /*
  * Takes what a window saw that opened at that moment: `events` allocations, and the last block at each address. To be called
- * as soon as it is closed: blocks that have been freed meanwhile do not count as survivors. 0 or -errno.
+ * as soon as it is closed: blocks that have been freed meanwhile do not count as born. 0 or -errno.
  */
 int heap_samples__add_window(struct heap_samples *s, const struct heap_moment *at, uint64_t events,
 			     const struct heap_block *blocks, size_t n);
 
+/* An estimate in blocks and bytes, and its replicates' deviations. */
+struct heap_sum {
+	double blocks, bytes;
+	double deviation[HEAP_REPLICATES]; /* bytes */
+};
 /* What the heap holds now, by stack. */
 struct heap_holder {
 	struct stack_name stack;
-	struct heap_line line;
+	struct heap_sum sum; /* bytes as requested */
 };
 struct heap_holdings {
-	struct heap_holder *holders; /* by stack; sampled windows only */
+	struct heap_holder *holders; /* by stack */
 	size_t n;
-	struct heap_line before; /* lived when tracing began; bytes of whole blocks */
-	struct heap_line unsampled; /* new, in size classes that no window saw; bytes of whole blocks */
+	struct heap_sum before; /* lived when tracing began; bytes of whole blocks */
+	struct heap_sum unknown; /* new, of size classes that no window has seen born; bytes of whole blocks */
 	double rounded_bytes; /* what the holders' blocks are larger than was asked for */
-	uint64_t block_bytes; /* all live blocks: the sum of the above */
-	uint64_t pools, pool_bytes, windows;
+	uint64_t block_bytes; /* all live blocks: about the sum of the above */
 };
-/* Looks at the heap and the samples. *ret belongs to s and holds until the next call. 0 or -errno. */
-int heap_samples__estimate(struct heap_samples *s, const struct heap_moment *now, const struct heap_holdings **ret);
+/* Looks at the heap and the sample. *ret belongs to s and holds until the next call. 0 or -errno. */
+int heap_samples__read(struct heap_samples *s, const struct heap_moment *now, const struct heap_holdings **ret);
 
 #endif

@@ -501,6 +501,13 @@ uint64_t tracker__missed(const struct tracker *t)
 	return t->missed;
 }
 
+void tracker__heap_activity(const struct tracker *t, struct heap_activity *ret)
+{
+	*ret = (struct heap_activity){};
+	if (t->heap)
+		heap__activity(t->heap, ret);
+}
+
 const char *tracker__why(const struct tracker *t)
 {
 	return t->why;

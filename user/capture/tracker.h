@@ -68,6 +68,15 @@ void tracker__reconcile(struct tracker *t);
 
 uint32_t tracker__n_python(const struct tracker *t); /* Python processes attached so far */
 uint32_t tracker__n_alive(const struct tracker *t); /* traced processes that have not ended */
+/* What the heap signal did; all 0 where it is not asked for. */
+struct heap_activity {
+	uint64_t watched; /* processes, ever */
+	uint64_t windows, allocations; /* opened; seen in them */
+	uint64_t spent_ns; /* what windows cost the processes, estimated */
+	uint64_t reading_ns; /* what reading heaps cost us, CPU time */
+	uint64_t failed; /* windows that could not be opened, heaps that could not be read */
+};
+void tracker__heap_activity(const struct tracker *t, struct heap_activity *ret);
 /* User and system time that the traced processes used since they were taken in, ns. */
 uint64_t tracker__cpu_ns(const struct tracker *t);
 

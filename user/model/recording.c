@@ -448,7 +448,7 @@ static int put_estimates(struct recording *r, const struct profile *p)
 			continue;
 		row = row__start(r, PUT_ESTIMATE);
 		row__int(&row, i);
-		error = deviations__error(profile_cell__value(profile__cell(p, i), VIEW_LIVE), deviations);
+		error = deviations__error(deviations);
 		if (isfinite(error))
 			row__sum(&row, (uint64_t)error);
 		else

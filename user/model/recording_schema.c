@@ -13,7 +13,7 @@
  *
  * What was estimated from a sample (kind heap_pool) has a row in `estimate`: half of its 95 %
  * interval (NULL: too few samples to tell), and 16 little-endian 64-bit numbers of bytes by which it
- * goes astray when a part of the sample is left out (model/heap_estimate.h).
+ * goes astray when a part of the sample is left out (model/heap_weights.h).
  *
  * A sum of one second is a row of `delta`: (flush, cell) is its key, and the cell holds what never
  * changes, so a row costs about 18 bytes. Integers are 64 bits, signed; unsigned ones keep their

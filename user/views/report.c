@@ -185,7 +185,7 @@ static void add_error(struct table *t, const struct row *row)
 	double error = row__error(row);
 	char buf[32] = "-";
 
-	if (error > 1)
+	if (!(error <= 1))
 		strcpy(buf, ">100 %");
 	else if (row->estimated)
 		snprintf(buf, sizeof(buf), "%.1f %%", 100 * error);

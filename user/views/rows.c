@@ -166,7 +166,7 @@ static void add_deviations(struct row *row, const int64_t *deviations)
 
 double row__error(const struct row *row)
 {
-	return row->estimated && row->bytes ? deviations__error(row->bytes, row->deviations) / row->bytes : 0;
+	return row->estimated && row->bytes ? deviations__error(row->deviations) / row->bytes : 0;
 }
 
 static void add_cell(struct maker *m, struct row *row, const struct item *item)
