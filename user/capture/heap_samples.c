@@ -371,6 +371,34 @@ static void add_weight(struct heap_sum *sum, const struct heap_weight *w, double
 		sum->deviation[r] += (w->replicate[r] - w->blocks) * bytes;
 }
 
+/* What is unknown is shared out like the rest of its class where it is at most such a part of it. */
+#define MAX_SHARED_OUT 0.2
+
+/*
+ * What was born since the last window belongs to whoever the next one sees. Until then it is shown as the lines' that the
+ * windows before have seen: by what each class's weights are to be multiplied, and each replicate's.
+ */
+static void share_unknown(struct heap_samples *s, struct heap_unknown *unknown, double by[HEAP_CLASSES][1 + HEAP_REPLICATES])
+{
+	double seen[HEAP_CLASSES][1 + HEAP_REPLICATES] = {};
+	size_t i;
+	int c, r;
+
+	for (i = 0; i < s->n; i++)
+		if (!s->at[i].old && !s->at[i].weight.waits)
+			add_up(&s->at[i].weight, seen[s->at[i].block.szidx]);
+	for (c = 0; c < HEAP_CLASSES; c++) {
+		bool few = unknown->blocks[c] <= MAX_SHARED_OUT * seen[c][0];
+
+		for (r = 0; r <= HEAP_REPLICATES; r++) {
+			double *blocks = r ? &unknown->replicate[c][r - 1] : &unknown->blocks[c];
+
+			by[c][r] = few && seen[c][r] > 0 ? 1 + *blocks / seen[c][r] : 1;
+			*blocks = by[c][r] > 1 ? 0 : *blocks;
+		}
+	}
+}
+
 static void add_unknown(const struct heap_unknown *unknown, struct heap_sum *sum)
 {
 	for (int c = 0; c < HEAP_CLASSES; c++) {
@@ -390,7 +418,7 @@ struct place {
 	UT_hash_handle hh;
 };
 
-static int add_up_holders(struct heap_samples *s)
+static int add_up_holders(struct heap_samples *s, const double by[HEAP_CLASSES][1 + HEAP_REPLICATES])
 {
 	struct heap_holdings *all = &s->holdings;
 	struct place *places = calloc(s->n + 1, sizeof(*places)), *head = NULL, *found;
@@ -406,6 +434,7 @@ static int add_up_holders(struct heap_samples *s)
 	for (i = 0; i < s->n; i++) {
 		const struct sample *sample = &s->at[i];
 		double block_bytes = pymalloc__block_bytes(sample->block.szidx);
+		struct heap_weight weight = sample->weight;
 
 		if (sample->old) {
 			add_weight(&all->before, &sample->weight, block_bytes);
@@ -418,8 +447,9 @@ static int add_up_holders(struct heap_samples *s)
 			HASH_ADD(hh, head, stack, sizeof(found->stack), found);
 			all->holders[all->n++].stack = sample->stack;
 		}
-		add_weight(&all->holders[found->at].sum, &sample->weight, sample->bytes);
-		all->rounded_bytes += sample->weight.blocks * (block_bytes - sample->bytes);
+		scale(&weight, by[sample->block.szidx]);
+		add_weight(&all->holders[found->at].sum, &weight, sample->bytes);
+		all->rounded_bytes += weight.blocks * (block_bytes - sample->bytes);
 	}
 	HASH_CLEAR(hh, head);
 	free(places);
@@ -430,6 +460,7 @@ int heap_samples__read(struct heap_samples *s, const struct heap_moment *now, co
 {
 	struct heap_holdings *all = &s->holdings;
 	struct pymalloc_totals totals;
+	double by[HEAP_CLASSES][1 + HEAP_REPLICATES];
 	struct heap_unknown unknown;
 	int c, err;
 
@@ -442,8 +473,9 @@ int heap_samples__read(struct heap_samples *s, const struct heap_moment *now, co
 	*all = (struct heap_holdings){ .holders = all->holders };
 	for (c = 0; c < HEAP_CLASSES; c++)
 		all->block_bytes += totals.class[c].live * pymalloc__block_bytes(c);
+	share_unknown(s, &unknown, by);
 	add_unknown(&unknown, &all->unknown);
-	err = add_up_holders(s);
+	err = add_up_holders(s, by);
 	if (s->n > MAX_SAMPLES)
 		thin_out(s);
 	*ret = all;
