@@ -27,6 +27,11 @@
 /* How long a program that has just begun is given to map its C library: 12 looks, 1 ms apart at first, doubling. */
 #define MAX_LOOKS 12
 #define FIRST_LOOK_NS 1000000ull
+/*
+ * Attaching and detaching hold up every fork of the host for a while (dup_mmap_sem, kernel/events/uprobes.c): a forked child is
+ * not worth it that ends at once.
+ */
+#define FORKED_LOOK_NS 20000000ull
 /* What runs in the kernel while a process is paused has ended then. */
 #define GRACE_NS 10000000ull
 
@@ -139,6 +144,9 @@ static void note_why_not(struct large_blocks *l, struct traced *tr, int err)
 
 	if (err == -ENOENT)
 		snprintf(text, sizeof(text), "large blocks are not followed: its malloc was not found");
+	else if (err == -EAGAIN)
+		snprintf(text, sizeof(text), "large blocks are not followed: %d processes of the same C library are",
+			 MAX_FOLLOWED_OF_FILE);
 	else
 		snprintf(text, sizeof(text), "large blocks are not followed: %s", strerror(-err));
 	note(l, tr, text);
@@ -149,11 +157,10 @@ static void note_share(struct large_blocks *l, const struct followed *f, uint64_
 	uint64_t all = now - f->begin_ns, followed = f->followed_ns + (f->probes ? now - f->since_ns : 0);
 	char text[128];
 
-	if (all && followed < all)
-		snprintf(text, sizeof(text), "large blocks were followed %.0f %% of the time: the budget allows no more",
-			 100.0 * followed / all);
-	else
+	if (!all || followed >= all)
 		return;
+	snprintf(text, sizeof(text), "large blocks were followed %.0f %% of the time: %s", 100.0 * followed / all,
+		 f->pace.need_ns > 0 ? "the budget allows no more" : "there was no room for it at first");
 	note(l, f->tr, text);
 }
 
@@ -189,15 +196,18 @@ static uint32_t trap_ns_of(const struct malloc_file *file)
 	return PROBE_COST_EMULATED_NS;
 }
 
+static bool has_room(const struct followed *f)
+{
+	return f->shared->n_followed < MAX_FOLLOWED_OF_FILE;
+}
+
 /* 0, or why it is not followed; -EAGAIN: there is no room now. */
 static int start(struct large_blocks *l, struct followed *f, uint64_t now)
 {
 	int err;
 
-	if (f->shared->n_followed >= MAX_FOLLOWED_OF_FILE) {
-		note(l, f->tr, "large blocks are not followed: many processes have the same C library");
+	if (!has_room(f))
 		return -EAGAIN;
-	}
 	err = session__follow_large(l->deps->session, f->tr->tgid, f->proc_id, &f->file, &f->probes);
 	if (err)
 		return err;
@@ -275,7 +285,7 @@ static void look(struct large_blocks *l, struct followed *f)
 		return;
 	}
 	look_at(l, f, 0);
-	if (err && err != -EAGAIN && err != -ESRCH)
+	if (err && err != -ESRCH)
 		note_why_not(l, f->tr, err);
 }
 
@@ -299,7 +309,10 @@ void large_blocks__follow(struct large_blocks *l, struct traced *tr)
 	f->begin_cpu_ns = tr->cpu_ns;
 	large_pace__begin(&f->pace, f->begin_ns, l->budget);
 	HASH_ADD(hh, l->all, proc_id, sizeof(f->proc_id), f);
-	look(l, f);
+	if (tr->forked)
+		look_at(l, f, f->begin_ns + FORKED_LOOK_NS);
+	else
+		look(l, f);
 }
 
 bool large_blocks__follows(const struct large_blocks *l, const struct traced *tr)
@@ -457,7 +470,7 @@ void large_blocks__refresh(struct large_blocks *l)
 	sweep_stopped(l, now);
 	drop_ended(l);
 	for (f = l->all; f; f = f->hh.next) {
-		if (f->probes || f->stopped || f->ended || !f->file.n)
+		if (f->probes || f->stopped || f->ended || !f->file.n || !has_room(f))
 			continue;
 		on = large_pace__step(&f->pace, now, cost_ns(f), f->tr->cpu_ns - f->begin_cpu_ns, random_share());
 		if (!on || !start(l, f, now))
