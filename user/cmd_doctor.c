@@ -55,15 +55,29 @@ static const char *const kind_names[] = {
 	[PROBE_GC_USDT_DONE] = "collector (USDT)",
 	[PROBE_GUARD] = "inlined",
 	[PROBE_POOL_OPENER] = "pool taken",
+	[PROBE_RAW_TAIL] = "resize large",
 	[PROBE_RAW_RETURN] = "large block",
 };
 
-static void show_site(const struct probe_site *s, bool first)
+static enum probe_links links_of_kernel(void)
+{
+	switch (uprobe_multi__probe()) {
+	case UPROBE_MULTI_NONE:
+		return PROBE_LINKS_SINGLE;
+	case UPROBE_MULTI_WITH_SESSION:
+		return PROBE_LINKS_SESSION;
+	default:
+		return PROBE_LINKS_MANY;
+	}
+}
+
+/* A malloc's return is asked for seldom, where it can be. */
+static void show_site(const struct probe_site *s, enum probe_links links, bool first)
 {
 	bool usdt = s->kind == PROBE_GC_USDT || s->kind == PROBE_GC_USDT_DONE;
 	unsigned int ns = s->emulated || usdt ? PROBE_COST_EMULATED_NS : PROBE_COST_STEPPED_NS;
 
-	if (!usdt && s->kind != PROBE_FREE)
+	if (s->returns && !(links == PROBE_LINKS_SESSION && (s->kind == PROBE_MALLOC || s->kind == PROBE_CALLOC)))
 		ns += PROBE_COST_RETURN_NS;
 	say(first ? "probe sites" : "", "%-5s %-17s %s+%u (file offset 0x%llx) %s%sabout %u.%02u us a hit",
 	    s->signal == SIGNAL_GC ? "gc" : "exact", kind_names[s->kind], s->symbol, s->into,
@@ -98,7 +112,7 @@ static void show_coverage(const struct probe_site *sites, size_t n, const struct
 
 static void show_sites(const struct interp *in)
 {
-	bool many = uprobe_multi__probe() != UPROBE_MULTI_NONE;
+	enum probe_links links = links_of_kernel();
 	struct probe_site *sites = calloc(MAX_PROBE_SITES, sizeof(*sites));
 	struct probe_sites_info info;
 	struct elf_file *f;
@@ -109,11 +123,11 @@ static void show_sites(const struct interp *in)
 		free(sites);
 		return;
 	}
-	n = probe_sites__find(f, in->version, 1u << SIGNAL_EXACT | 1u << SIGNAL_GC, many, sites, MAX_PROBE_SITES, &info);
+	n = probe_sites__find(f, in->version, 1u << SIGNAL_EXACT | 1u << SIGNAL_GC, links, sites, MAX_PROBE_SITES, &info);
 	for (i = 0; i < n; i++) {
 		if (sites[i].kind == PROBE_GUARD || sites[i].kind == PROBE_RAW_RETURN)
 			continue;
-		show_site(&sites[i], first);
+		show_site(&sites[i], links, first);
 		first = false;
 	}
 	show_inner_sites(sites, n, PROBE_GUARD);

@@ -251,6 +251,16 @@ static int fail_tracker(int err, const struct record *r)
 	}
 }
 
+/* PYMEMSCOPE_LINKS: "single", as kernels before 6.6 need it, or "many", before 6.13; for tests. */
+static enum probe_links max_links(void)
+{
+	const char *links = getenv("PYMEMSCOPE_LINKS");
+
+	if (!links)
+		return PROBE_LINKS_SESSION;
+	return strcmp(links, "single") ? PROBE_LINKS_MANY : PROBE_LINKS_SINGLE;
+}
+
 static int start_tracing(struct record *r)
 {
 	struct session_opts opts = {
@@ -258,8 +268,7 @@ static int start_tracing(struct record *r)
 		.fault_hook = r->fault_hook,
 		.cgroup_v1 = cgroups__is_v1(r->deps.cgroups),
 		.every_process = r->scope.kind == SCOPE_ALL,
-		.no_uprobe_sessions = getenv("PYMEMSCOPE_NO_UPROBE_SESSIONS"),
-		.no_uprobe_multi = getenv("PYMEMSCOPE_NO_UPROBE_MULTI"),
+		.max_links = max_links(),
 	};
 	struct session_handlers handlers;
 	int err;

@@ -76,13 +76,13 @@ def every_python_block_from_malloc():
 @test
 def without_session_programs():
     """As before Linux 6.13: two programs, and a probe on each return"""
-    check_all(recorder_environment={"PYMEMSCOPE_NO_UPROBE_SESSIONS": "1"})
+    check_all(recorder_environment={"PYMEMSCOPE_LINKS": "many"})
 
 
 @test
 def without_links_that_hold_many_sites():
     """As before Linux 6.6: a perf event for each probe"""
-    check_all(recorder_environment={"PYMEMSCOPE_NO_UPROBE_MULTI": "1"})
+    check_all(recorder_environment={"PYMEMSCOPE_LINKS": "single"})
 
 
 @test

@@ -96,8 +96,8 @@ static const struct site_set *sites_of(struct interpreters *i, pid_t tgid, const
 	set = calloc(1, sizeof(*set));
 	if (set) {
 		memcpy(set->key, key, sizeof(set->key));
-		set->n = probe_sites__find(f, in->version, i->signals, session__takes_many_sites(i->deps->session),
-					   set->site, MAX_PROBE_SITES, &set->info);
+		set->n = probe_sites__find(f, in->version, i->signals, session__links(i->deps->session), set->site,
+					   MAX_PROBE_SITES, &set->info);
 		if (set->n < MAX_PROBE_SITES && !code_free_site(f, tgid, in, &set->site[set->n]))
 			set->n++;
 		HASH_ADD_STR(i->sites, key, set);

@@ -28,6 +28,9 @@ static int on_record(void *arg, void *data, size_t len)
 	case REC_CODE:
 		s->handlers.code(data, s->handlers.arg);
 		break;
+	case REC_CODE_MORE:
+		s->handlers.code_more(data, s->handlers.arg);
+		break;
 	case REC_GC:
 		s->handlers.gc(data, s->handlers.arg);
 		break;
@@ -56,10 +59,8 @@ int session__new(const struct session_opts *opts, const struct session_handlers 
 	err = -ENOTSUP;
 	if (!session_impl__has_fault_hook(s->fault_hook))
 		goto out;
-	if (!opts->no_uprobe_multi)
+	if (opts->max_links != PROBE_LINKS_SINGLE)
 		s->uprobe_multi = uprobe_multi__probe();
-	s->uprobe_sessions = opts->signals & 1u << SIGNAL_HEAP && s->uprobe_multi == UPROBE_MULTI_FULL &&
-			     !opts->no_uprobe_sessions && uprobe_multi__has_sessions();
 	err = closer__new(&s->closer);
 	err = err ? err : session_impl__load(s);
 	err = err ? err : session_impl__new_attacher(s);

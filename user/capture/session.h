@@ -28,14 +28,14 @@ struct session_opts {
 	bool cgroup_v1;
 	bool tell_every_exec;
 	bool every_process; /* no process of the host is left out: probes need not be confined */
-	bool no_uprobe_sessions; /* as before Linux 6.13, to test that */
-	bool no_uprobe_multi; /* attach with perf events as before Linux 6.6, to test that */
+	enum probe_links max_links; /* no better ones than these, to test what older kernels have */
 };
 
 /* What the session hands out; records have passed record__check. Called from poll and read_counts only. */
 struct session_handlers {
 	void (*stack)(const struct rec_stack *rec, void *arg);
 	void (*code)(const struct rec_code *rec, void *arg);
+	void (*code_more)(const struct rec_code_more *rec, void *arg);
 	void (*gc)(const struct rec_gc *rec, void *arg);
 	void (*proc)(const struct rec_proc *rec, void *arg);
 	void (*count)(const struct count_key *key, const struct count_value *delta, void *arg);
@@ -66,8 +66,8 @@ int session__attach_entry(struct session *s, pid_t tgid, const char *path, uint6
 int session__set_interpreter(struct session *s, uint32_t interp, const struct py_walk *walk);
 int session__add_target(struct session *s, pid_t tgid, const struct target *t);
 
-/* Hundreds of sites can be attached at once (probe_sites__find). */
-bool session__takes_many_sites(const struct session *s);
+/* How sites are attached (probe_sites__find). */
+enum probe_links session__links(const struct session *s);
 /*
  * Attaches the sites of the session's signals to one process. path opens the file they are in. The caller owns *ret.
  * -ESRCH: the process has ended; -ENOENT, ...

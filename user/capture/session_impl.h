@@ -25,7 +25,6 @@ struct session {
 	enum fault_hook fault_hook;
 	enum uprobe_multi_support uprobe_multi;
 	struct attacher *attacher; /* NULL: probes are perf events, attached by libbpf */
-	bool uprobe_sessions; /* a probe may choose whether it sees the return */
 	struct closer *closer; /* of links on malloc */
 	uint32_t next_large; /* number of a watch to try first */
 	uint64_t large_used[MAX_LARGE_WATCHES / 64]; /* bit per number */
@@ -46,6 +45,8 @@ bool session_impl__has_fault_hook(enum fault_hook hook);
 int session_impl__load(struct session *s);
 /* Makes the attacher, where the kernel takes many sites in one link. 0 or -errno. */
 int session_impl__new_attacher(struct session *s);
+/* The best links to be had that meet one process only. */
+enum probe_links session_impl__confined_links(const struct session *s);
 /* Programs count in the other map from now on. 0 or -errno. */
 int session_impl__swap_counts(struct session *s);
 

@@ -62,9 +62,10 @@ static int add_multi(struct session_large *l, int fd)
 static int attach_multi(struct session_large *l, pid_t tgid, const struct malloc_file *file)
 {
 	struct pymemscope_bpf *b = l->session->bpf;
+	bool session = session_impl__confined_links(l->session) == PROBE_LINKS_SESSION;
 	struct uprobe_multi_site sites[MAX_MALLOC_SITES] = {};
 	size_t i, n = 0;
-	int err;
+	int err = 0;
 
 	for (i = 0; i < file->n; i++) {
 		if (file->site[i].function == LARGE_FREE)
@@ -72,8 +73,9 @@ static int attach_multi(struct session_large *l, pid_t tgid, const struct malloc
 		sites[n].offset = file->site[i].offset;
 		sites[n++].cookie = cookie_of(l, &file->site[i]);
 	}
-	err = l->session->uprobe_sessions || !n ? 0
-	    : add_multi(l, uprobe_multi__attach(bpf_program__fd(b->progs.large_return), file->host_path, tgid, true, sites, n));
+	if (!session && n)
+		err = add_multi(l, uprobe_multi__attach(bpf_program__fd(b->progs.large_return), file->host_path, tgid,
+							UPROBE_MULTI_AT_RETURN, sites, n));
 	for (i = 0; i < file->n; i++) {
 		if (file->site[i].function != LARGE_FREE)
 			continue;
@@ -82,10 +84,9 @@ static int attach_multi(struct session_large *l, pid_t tgid, const struct malloc
 	}
 	if (err || !n)
 		return err;
-	if (l->session->uprobe_sessions)
-		return add_multi(l, uprobe_multi__attach_session(bpf_program__fd(b->progs.large_session), file->host_path, tgid,
-								 sites, n));
-	return add_multi(l, uprobe_multi__attach(bpf_program__fd(b->progs.large_entry), file->host_path, tgid, false, sites, n));
+	return add_multi(l, uprobe_multi__attach(bpf_program__fd(session ? b->progs.large_session : b->progs.large_entry),
+						 file->host_path, tgid,
+						 session ? UPROBE_MULTI_SESSION : UPROBE_MULTI_AT_SITE, sites, n));
 }
 
 static int attach_perf(struct session_large *l, pid_t tgid, const struct malloc_file *file)
@@ -130,7 +131,7 @@ int session__follow_large(struct session *s, pid_t tgid, uint32_t proc_id, const
 	}
 	s->large_used[l->number / 64] |= 1ull << l->number % 64;
 	err = put_watch(l, true);
-	if (!err && s->uprobe_multi == UPROBE_MULTI_FULL)
+	if (!err && session_impl__confined_links(s) != PROBE_LINKS_SINGLE)
 		err = attach_multi(l, tgid, file);
 	else if (!err)
 		err = attach_perf(l, tgid, file);

@@ -85,6 +85,11 @@ static int64_t resolve_stack(struct stack_names *n, const struct rec_stack *rec,
 	return node;
 }
 
+void stack_names__learn_more(struct stack_names *n, const struct rec_code_more *rec)
+{
+	code_cache__learn_more(n->codes, rec);
+}
+
 void stack_names__learn_code(struct stack_names *n, const struct rec_code *rec, const struct traced *tr)
 {
 	if (tr->interp)

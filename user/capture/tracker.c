@@ -349,6 +349,13 @@ static void on_code(const struct rec_code *rec, void *arg)
 		stack_names__learn_code(t->names, rec, tr);
 }
 
+static void on_code_more(const struct rec_code_more *rec, void *arg)
+{
+	struct tracker *t = arg;
+
+	stack_names__learn_more(t->names, rec);
+}
+
 static void on_stack(const struct rec_stack *rec, void *arg)
 {
 	struct tracker *t = arg;
@@ -397,7 +404,7 @@ static void on_gc(const struct rec_gc *rec, void *arg)
 struct session_handlers tracker__handlers(struct tracker *t)
 {
 	return (struct session_handlers){
-		.stack = on_stack, .code = on_code, .gc = on_gc, .proc = on_proc, .count = on_count, .counted = on_counted, .arg = t
+		.stack = on_stack, .code = on_code, .code_more = on_code_more, .gc = on_gc, .proc = on_proc, .count = on_count, .counted = on_counted, .arg = t
 	};
 }
 
