@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * See large_blocks.h. Whose malloc is in the same file share its sites: each hit walks the links of all of them, so only a few
- * are followed at once, first come, first served.
+ * See large_blocks.h. Whose malloc is in the same file share its sites: each hit walks the links of all of them, so
+ * only a few are followed at once, first come, first served.
  */
 #include "capture/large_blocks.h"
 
@@ -16,20 +16,23 @@
 #include "python/sites.h"
 #include "system/same_file.h"
 
-/* Processes of one file that are followed at once. On 6.18 each other link costs a hit 28 ns (of 420). */
-#define MAX_FOLLOWED_OF_FILE 32
-#define OTHER_LINK_NS 28
+/*
+ * Processes of one file that are followed at once. On 6.18 any other has each allocation pay for a return (session_large.c),
+ * and adds to each hit: 16 to free, 45 to malloc.
+ */
+#define MAX_FOLLOWED_OF_FILE 16
+#define OTHER_LINK_NS 30
 /* What a hit and a followed block cost beyond the trap: tools/bench --only large. */
-#define FILTER_NS 50
-#define BLOCK_NS 700
+#define FILTER_NS 60
+#define BLOCK_NS 1000
 /* How often costs are looked at. */
 #define UPKEEP_NS 100000000ull
 /* How long a program that has just begun is given to map its C library: 12 looks, 1 ms apart at first, doubling. */
 #define MAX_LOOKS 12
 #define FIRST_LOOK_NS 1000000ull
 /*
- * Attaching and detaching hold up every fork of the host for a while (dup_mmap_sem, kernel/events/uprobes.c): a forked child is
- * not worth it that ends at once.
+ * Attaching and detaching hold up every fork of the host for a while (dup_mmap_sem, kernel/events/uprobes.c): a
+ * forked child is not worth it that ends at once.
  */
 #define FORKED_LOOK_NS 20000000ull
 /* What runs in the kernel while a process is paused has ended then. */
@@ -73,7 +76,8 @@ struct large_blocks {
 	struct large_blocks_sums ended; /* of processes that are gone */
 };
 
-int large_blocks__new(const struct tracker_deps *deps, struct accounts *accounts, double budget, struct large_blocks **ret)
+int large_blocks__new(const struct tracker_deps *deps, struct accounts *accounts, double budget,
+		      struct large_blocks **ret)
 {
 	struct large_blocks *l = calloc(1, sizeof(*l));
 	int err = l ? malloc_finder__new(&l->finder) : -ENOMEM;
@@ -178,20 +182,22 @@ static struct large_watch counts_of(const struct followed *f)
 static uint64_t cost_ns(const struct followed *f)
 {
 	struct large_watch w = counts_of(f);
-	uint64_t others = f->shared->n_followed ? f->shared->n_followed - 1 : 0;
+	uint64_t others = f->shared->n_followed > 1 ? f->shared->n_followed - 1 : 0;
+	uint64_t hit_ns = f->trap_ns + FILTER_NS + others * OTHER_LINK_NS + (others ? PROBE_COST_RETURN_NS / 2 : 0);
 
-	return w.hits * (f->trap_ns + FILTER_NS + others * OTHER_LINK_NS) + w.blocks * (PROBE_COST_RETURN_NS + BLOCK_NS);
+	return w.hits * hit_ns + w.blocks * (PROBE_COST_RETURN_NS + BLOCK_NS);
 }
 
 static uint32_t trap_ns_of(const struct malloc_file *file)
 {
-	size_t i;
+	static const char *const often[] = { "malloc", "calloc", "realloc", "free" };
+	size_t i, k;
 
 	for (i = 0; i < file->n; i++) {
-		if (file->site[i].function <= LARGE_REALLOC && !file->site[i].emulated)
-			return PROBE_COST_STEPPED_NS;
-		if (file->site[i].function == LARGE_FREE && !strcmp(file->site[i].symbol, "free") && !file->site[i].emulated)
-			return PROBE_COST_STEPPED_NS;
+		for (k = 0; k < sizeof(often) / sizeof(often[0]); k++) {
+			if (!file->site[i].emulated && !strcmp(file->site[i].symbol, often[k]))
+				return PROBE_COST_STEPPED_NS;
+		}
 	}
 	return PROBE_COST_EMULATED_NS;
 }
@@ -349,9 +355,10 @@ void large_blocks__forget(struct large_blocks *l, const struct traced *tr)
 
 /* ---- all ---- */
 
-static double random_share(void)
+/* Whether it is to be followed now. */
+static bool pace(struct followed *f, uint64_t now)
 {
-	return (double)random() / RAND_MAX;
+	return large_pace__step(&f->pace, now, cost_ns(f), f->tr->cpu_ns - f->begin_cpu_ns, (double)random() / RAND_MAX);
 }
 
 static void look_where_due(struct large_blocks *l, uint64_t now)
@@ -389,7 +396,7 @@ void large_blocks__upkeep(struct large_blocks *l)
 		return;
 	l->upkeep_ns = now;
 	for (f = l->all; f; f = f->hh.next) {
-		if (f->probes && !large_pace__step(&f->pace, now, cost_ns(f), f->tr->cpu_ns - f->begin_cpu_ns, random_share()))
+		if (f->probes && !pace(f, now))
 			stop(f, now);
 	}
 }
@@ -465,15 +472,13 @@ void large_blocks__refresh(struct large_blocks *l)
 {
 	uint64_t now = clock_now_ns();
 	struct followed *f;
-	bool on;
 
 	sweep_stopped(l, now);
 	drop_ended(l);
 	for (f = l->all; f; f = f->hh.next) {
 		if (f->probes || f->stopped || f->ended || !f->file.n || !has_room(f))
 			continue;
-		on = large_pace__step(&f->pace, now, cost_ns(f), f->tr->cpu_ns - f->begin_cpu_ns, random_share());
-		if (!on || !start(l, f, now))
+		if (!pace(f, now) || !start(l, f, now))
 			note_share(l, f, now);
 	}
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * Which processes are traced, what they are, and where their events go in the profile. Takes what the session hands out,
- * finds interpreters, attaches their probes, follows fork, exec and exit.
+ * Which processes are traced, what they are, and where their events go in the profile. Takes what the session hands
+ * out, finds interpreters, attaches their probes, follows fork, exec and exit.
  */
 #ifndef CAPTURE_TRACKER_H
 #define CAPTURE_TRACKER_H
@@ -63,7 +63,10 @@ int tracker__patience_ms(const struct tracker *t, int max_ms);
 void tracker__refresh(struct tracker *t);
 /* Looks which followed pages are still resident and takes away those that are not. */
 int tracker__sweep(struct tracker *t);
-/* At the end: brings each account up to the process's resident set as it is now; what fell since its last fault is given back. */
+/*
+ * At the end: brings each account up to the process's resident set as it is now; what fell since its last fault is
+ * given back.
+ */
 void tracker__reconcile(struct tracker *t);
 
 uint32_t tracker__n_python(const struct tracker *t); /* Python processes attached so far */
