@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * Which processes are traced, what they are, and where their events go in the profile. Takes what the session hands out,
- * finds interpreters, attaches their probes, follows fork, exec and exit.
+ * Which processes are traced, what they are, and where their events go in the profile. Takes what the session hands
+ * out, finds interpreters, attaches their probes, follows fork, exec and exit.
  */
 #ifndef CAPTURE_TRACKER_H
 #define CAPTURE_TRACKER_H
@@ -69,7 +69,10 @@ void tracker__refresh(struct tracker *t);
  * every few seconds, but for now.
  */
 int tracker__sweep(struct tracker *t, bool now);
-/* At the end: looks at all collectors once more, stops the resident signal and brings each account up to the process's resident set as it is now. */
+/*
+ * At the end: looks at all collectors and heaps once more, stops the resident signal, and brings each account up to the process's
+ * resident set as it is now.
+ */
 void tracker__reconcile(struct tracker *t);
 
 uint32_t tracker__n_python(const struct tracker *t); /* Python processes attached so far */
