@@ -102,6 +102,8 @@ static void settle_ended(struct tracker *t)
 		LL_CONCAT2(t->table.unsettled, ended, next_unsettled);
 		return;
 	}
+	for (tr = ended; tr; tr = tr->next_unsettled)
+		interp_watch__measure(tr, t->deps.profile);
 	if (!(t->signals & 1u << SIGNAL_EXACT))
 		return;
 	for (tr = ended; tr; tr = tr->next_unsettled)
@@ -396,6 +398,7 @@ static void on_gc(const struct rec_gc *rec, void *arg)
 
 	if (!tr)
 		return;
+	interp_watch__collected(tr, gc.time_ns, 1);
 	gc.process = tr->process;
 	gc.node = stack_names__look_up(t->names, tr, rec->stack_id).node;
 	profile__add_gc(t->deps.profile, &gc);
@@ -464,14 +467,14 @@ void tracker__refresh(struct tracker *t)
 		p.rss_bytes = stat.rss_pages * page_bytes;
 		profile__update_process(t->deps.profile, tr->process, &p);
 	}
-	interp_watch__refresh(&t->table, t->deps.profile, false);
+	interp_watch__refresh(&t->table, t->deps.proc, t->deps.profile, false);
 	if (t->large)
 		large_blocks__refresh(t->large);
 }
 
 void tracker__reconcile(struct tracker *t)
 {
-	interp_watch__refresh(&t->table, t->deps.profile, true);
+	interp_watch__refresh(&t->table, t->deps.proc, t->deps.profile, true);
 	if (t->signals & 1u << SIGNAL_RESIDENT)
 		accounts__reconcile(t->accounts);
 }
