@@ -163,6 +163,13 @@ static void note_coverage(struct interpreters *i, struct traced *tr, const struc
 	}
 }
 
+static void expect_traps(struct traced *tr, const struct site_set *set)
+{
+	tr->trap_ns[COST_GC] = tr->trap_ns[COST_GC_SKIPPED] = probe_sites__trap_ns(set->site, set->n, SIGNAL_GC);
+	tr->trap_ns[COST_CODE] = probe_sites__trap_ns(set->site, set->n, SIGNAL_CODE);
+	tr->trap_ns[COST_HEAP] = probe_sites__trap_ns(set->site, set->n, SIGNAL_HEAP);
+}
+
 static void attach_to_interpreter(struct interpreters *i, struct traced *tr)
 {
 	const struct site_set *set = sites_of(i, tr->tgid, tr->interp);
@@ -171,6 +178,7 @@ static void attach_to_interpreter(struct interpreters *i, struct traced *tr)
 
 	if (!set || !set->n)
 		return;
+	expect_traps(tr, set);
 	err = session__attach(i->deps->session, tr->tgid, tr->interp->host_path, set->site, set->n, &tr->links);
 	if (err == -ESRCH || err == -ENOENT) /* ended meanwhile */
 		return;

@@ -64,7 +64,10 @@ void session__hold_execs(struct session *s, pid_t tgid);
 int session__attach_entry(struct session *s, pid_t tgid, const char *path, uint64_t offset, struct session_links **ret);
 
 int session__set_interpreter(struct session *s, uint32_t interp, const struct py_walk *walk);
-int session__add_target(struct session *s, pid_t tgid, const struct target *t);
+/* One that is there already is replaced, and keeps what it has counted and its budget. */
+int session__add_target(struct session *s, pid_t tgid, const struct target *t, const struct govern_args *budget);
+/* For a process whose end was not told. */
+void session__remove_target(struct session *s, pid_t tgid);
 
 /* How sites are attached (probe_sites__find). */
 enum probe_links session__links(const struct session *s);
@@ -84,11 +87,27 @@ int session__read_counts(struct session *s);
 uint64_t session__counter(const struct session *s, enum counter counter);
 uint64_t session__bad_records(const struct session *s);
 
-/* Looks at one page fault in 1 << shift from now on; 0: at all. */
-void session__sample_faults(struct session *s, uint32_t shift);
-/* Calls fn for each followed page; pages for which it returns true are forgotten. Begins a new choice of pages. */
-int session__sweep_pages(struct session *s, bool (*fn)(const struct page_key *key, const struct page_value *v, void *arg),
+/* What the kernel side keeps of a target. -ENOENT: it has ended. */
+int session__read_state(const struct session *s, pid_t tgid, struct target_state *ret);
+/* Sets the budget of a target. -ENOENT: it has ended; -ENOTSUP: before Linux 5.14. */
+int session__govern(struct session *s, const struct govern_args *args);
+/*
+ * Takes the hook on page faults away, or puts it back: while it is off nobody pays for it, and what the resident sets gain
+ * is charged to the last fault before. Puts off at most 0.2 ms, where at least 50 ms lie between two calls. 0 or -errno.
+ */
+int session__pause_faults(struct session *s, bool pause);
+/* What the hook costs a fault that it passes over, ns; measured when it was attached. 0: there is no hook. */
+uint64_t session__hook_ns(const struct session *s);
+
+/*
+ * Calls fn for each followed page; pages for which it returns true are forgotten; of others it may tell the frame (struct
+ * page_value), by setting what it is given to another value.
+ */
+int session__sweep_pages(struct session *s,
+			 bool (*fn)(const struct page_key *key, const struct page_value *v, uint32_t *frame, void *arg),
 			 void *arg);
+/* Begins a new choice of the pages whose faults are looked at. */
+void session__choose_pages(struct session *s);
 /* Forgets the blocks of a process that has ended. */
 int session__forget_blocks(struct session *s, uint32_t proc_id);
 
@@ -112,10 +131,7 @@ int session_large__hits(const struct session_large *l, struct large_watch *ret);
 int session__sweep_large(struct session *s, bool (*fn)(const struct large_key *key, const struct large_block *b, void *arg),
 			 void *arg);
 
-struct session_cost {
-	uint64_t run_ns; /* time spent in our programs */
-	uint64_t run_cnt;
-};
-void session__cost(const struct session *s, struct session_cost *ret);
+/* Time spent in the programs of the exact signal, without the traps that lead to them, ns. */
+uint64_t session__exact_ns(const struct session *s);
 
 #endif

@@ -28,13 +28,19 @@ void session_impl__log_libbpf(void)
 	libbpf_set_print(print_libbpf);
 }
 
+/* 5.14 */
+static bool has_syscall_programs(void)
+{
+	return libbpf_probe_bpf_prog_type(BPF_PROG_TYPE_SYSCALL, NULL) == 1;
+}
+
 /*
  * 5.19; kernels before 6.2 do not need it (bpf/rss.bpf.h). The type is asked for as well, because libbpf takes a helper
  * for supported when a program is refused for any other reason.
  */
 static bool has_percpu_lookup(void)
 {
-	return libbpf_probe_bpf_prog_type(BPF_PROG_TYPE_SYSCALL, NULL) == 1 &&
+	return has_syscall_programs() &&
 	       libbpf_probe_bpf_helper(BPF_PROG_TYPE_SYSCALL, BPF_FUNC_map_lookup_percpu_elem, NULL) == 1;
 }
 
@@ -115,6 +121,9 @@ static void choose_programs(struct session *s)
 	choose_multi(b->progs.gc_return, gc, multi);
 	choose_large(s);
 	bpf_program__set_autoload(b->progs.fault_fork, resident);
+	bpf_program__set_autoload(b->progs.fault_exit, resident);
+	bpf_program__set_autoload(b->progs.govern, (resident || gc) && has_syscall_programs());
+	bpf_program__set_autoload(b->progs.note_pages, resident && has_syscall_programs());
 	bpf_program__set_autoload(b->progs.find_percpu_offsets, resident && has_percpu_lookup());
 	bpf_program__set_autoload(b->progs.fault_fentry, resident && s->fault_hook == FAULT_HOOK_FENTRY);
 	bpf_program__set_autoload(b->progs.fault_kprobe, resident && s->fault_hook == FAULT_HOOK_KPROBE);
@@ -137,10 +146,8 @@ static void size_maps(struct session *s)
 		bpf_map__set_max_entries(s->bpf->maps.large_calls, 1);
 		bpf_map__set_max_entries(s->bpf->maps.large_watches, 1);
 	}
-	if (!(s->opts.signals & 1u << SIGNAL_RESIDENT)) {
+	if (!(s->opts.signals & 1u << SIGNAL_RESIDENT))
 		bpf_map__set_max_entries(s->bpf->maps.pages, 1);
-		bpf_map__set_max_entries(s->bpf->maps.fault_states, 1);
-	}
 	if (!(s->opts.signals & 1u << SIGNAL_GC))
 		bpf_map__set_max_entries(s->bpf->maps.gc_runs, 1);
 }

@@ -51,13 +51,6 @@ int session__set_interpreter(struct session *s, uint32_t interp, const struct py
 	return 0;
 }
 
-int session__add_target(struct session *s, pid_t tgid, const struct target *t)
-{
-	uint32_t key = tgid;
-
-	return bpf_map_update_elem(bpf_map__fd(s->bpf->maps.targets), &key, t, BPF_ANY) ? -errno : 0;
-}
-
 int session_impl__new_attacher(struct session *s)
 {
 	struct pymemscope_bpf *b = s->bpf;

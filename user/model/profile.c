@@ -285,6 +285,12 @@ int64_t profile__add_node(struct profile *p, uint32_t parent, uint32_t frame)
 	return p->n_nodes++;
 }
 
+static void sum(uint64_t *to, uint64_t added)
+{
+	if (__builtin_add_overflow(*to, added, to))
+		*to = UINT64_MAX;
+}
+
 static void take_string(const char **to, const char *from)
 {
 	if (from)
@@ -352,6 +358,20 @@ int profile__update_process(struct profile *p, uint32_t process, const struct pr
 	if (err)
 		return err;
 	p->processes[process] = copy;
+	return 0;
+}
+
+int profile__add_cost(struct profile *p, uint32_t process, const struct profile_cost *added)
+{
+	struct profile_cost *c;
+
+	if (process >= p->n_processes)
+		return -EINVAL;
+	c = &p->processes[process].cost;
+	sum(&c->cpu_ns, added->cpu_ns);
+	sum(&c->cost_ns, added->cost_ns);
+	sum(&c->faults, added->faults);
+	sum(&c->faults_seen, added->faults_seen);
 	return 0;
 }
 
@@ -440,12 +460,6 @@ static int64_t find_ancestor_cell(struct profile *p, struct profile_cell key)
 	key.tid = 0;
 	i = find_cell(p, &key);
 	return i != INTERN_NONE ? i : add_cell(p, &key);
-}
-
-static void sum(uint64_t *to, uint64_t added)
-{
-	if (__builtin_add_overflow(*to, added, to))
-		*to = UINT64_MAX;
 }
 
 static void sums_add(struct profile_sums *to, const struct profile_sums *added)

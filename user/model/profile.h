@@ -35,6 +35,14 @@ struct profile_usage {
 	uint64_t oom_kills; /* ever */
 };
 
+/* What a process did and what tracing it cost; sums. */
+struct profile_cost {
+	uint64_t cpu_ns; /* CPU time since it was taken in */
+	uint64_t cost_ns; /* CPU time that tracing took of it: programs, traps, the hook on page faults */
+	uint64_t faults; /* page faults since it was taken in */
+	uint64_t faults_seen; /* of those that were looked at */
+};
+
 struct profile_process {
 	uint32_t tgid;
 	uint32_t container; /* index, or PROFILE_NONE */
@@ -44,6 +52,7 @@ struct profile_process {
 	const char *interpreter; /* path of the interpreter's file, "" */
 	const char *note; /* what limits what we can say of it (coverage, reason), "" */
 	uint64_t rss_bytes; /* latest; 0: not known */
+	struct profile_cost cost;
 };
 
 enum frame_kind { FRAME_PYTHON = 0, FRAME_NATIVE = 1, FRAME_REASON = 2 /* "[no python stack: ...]" and the like */ };
@@ -131,6 +140,9 @@ int64_t profile__add_node(struct profile *p, uint32_t parent, uint32_t frame);
  * is (cgroup id, tgid, start time, container) never changes. */
 int profile__update_container(struct profile *p, uint32_t container, const struct profile_container *c);
 int profile__update_process(struct profile *p, uint32_t process, const struct profile_process *c);
+
+/* Adds to a process's cost. */
+int profile__add_cost(struct profile *p, uint32_t process, const struct profile_cost *added);
 
 /* Keeps what a container uses now; many points are thinned out. For a writer or reader of recordings, who know times. */
 int profile__add_usage(struct profile *p, uint32_t container, const struct profile_usage *u);

@@ -222,6 +222,10 @@ static int on_process(struct load *l, struct row *row)
 	c.interpreter = row__text(row);
 	c.note = row__text(row);
 	c.rss_bytes = (uint64_t)row__i64(row);
+	c.cost.cpu_ns = row__max(row, INT64_MAX);
+	c.cost.cost_ns = row__max(row, INT64_MAX);
+	c.cost.faults = row__max(row, INT64_MAX);
+	c.cost.faults_seen = row__max(row, INT64_MAX);
 	return row->bad ? -EBADMSG : added(row, profile__add_process(l->p, &c), id);
 }
 
@@ -403,7 +407,7 @@ static int load_items(struct load *l)
 		 " usage_bytes, peak_bytes, oom_kills FROM container ORDER BY id",
 		 on_container},
 		{"SELECT id, tgid, container, start_time_ticks, command, python, interpreter,"
-		 " note, rss_bytes FROM process ORDER BY id",
+		 " note, rss_bytes, cpu_ns, cost_ns, faults, faults_seen FROM process ORDER BY id",
 		 on_process},
 		{"SELECT id, text FROM text ORDER BY id", on_text},
 		{"SELECT id, kind, line, function, file FROM place ORDER BY id", on_place},

@@ -437,6 +437,25 @@ static void add_collector(const struct elf_file *f, uint16_t version, struct lis
 	add_decoded_collector(f, l);
 }
 
+uint32_t probe_sites__trap_ns(const struct probe_site *sites, size_t n, enum signal signal)
+{
+	uint32_t ns = 0, hits = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		const struct probe_site *s = &sites[i];
+
+		if (s->signal != signal)
+			continue;
+		/* USDT probes stand on a nop. */
+		ns += s->emulated || s->kind == PROBE_GC_USDT || s->kind == PROBE_GC_USDT_DONE
+			      ? PROBE_COST_EMULATED_NS
+			      : PROBE_COST_STEPPED_NS;
+		ns += s->kind == PROBE_GC ? PROBE_COST_RETURN_NS : 0;
+		hits += s->kind == PROBE_GC ? 2 : 1;
+	}
+	return hits ? ns / hits : 0;
+}
+
 size_t probe_sites__find(const struct elf_file *f, uint16_t version, uint32_t signals, enum probe_links links,
 			 struct probe_site *ret, size_t max, struct probe_sites_info *info)
 {

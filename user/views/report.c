@@ -156,6 +156,8 @@ static void add_columns(const struct report *r, struct table *t)
 		table__column(t, by == REPORT_BY_THREAD ? "TID" : "RSS", COLUMN_NUMBER);
 		if (by == REPORT_BY_PROCESS)
 			table__column(t, "PYTHON", COLUMN_NUMBER);
+		if (by == REPORT_BY_PROCESS && r->cost.sum.cpu_ns)
+			table__column(t, "COST", COLUMN_NUMBER);
 		table__column(t, "COMMAND", COLUMN_NAME);
 		table__column(t, "TOP LINE", COLUMN_PATH);
 	}
@@ -223,6 +225,8 @@ static void add_process(const struct report *r, struct table *t, const struct ro
 	} else {
 		add_bytes(t, process ? process->rss_bytes : 0);
 		table__cell(t, process && process->python[0] ? process->python : "-");
+		if (r->cost.sum.cpu_ns)
+			table__cell(t, process ? facts__cost_share(&process->cost, buf, sizeof(buf)) : "-");
 	}
 	table__cell(t, process ? process->command : "");
 	add_top_line(r, t, row);
@@ -338,6 +342,39 @@ static void put_gc(const struct report *r, FILE *out)
 	if (profile__gc_dropped(r->p))
 		fprintf(out, "collector, %s earlier collections: not kept\n",
 			human__count(profile__gc_dropped(r->p), cnt, sizeof(cnt)));
+}
+
+static void put_dearest(const struct report *r, FILE *out)
+{
+	const struct profile_process *p = profile__process(r->p, r->cost.dearest);
+	char share[32];
+
+	if (!p || r->cost.budget <= 0 || p->cost.cost_ns <= 1.1 * r->cost.budget * p->cost.cpu_ns)
+		return;
+	fprintf(out, "; the most %s, of process %" PRIu32,
+		facts__cost_share(&p->cost, share, sizeof(share)), p->tgid);
+}
+
+static void put_cost(const struct report *r, FILE *out)
+{
+	const struct profile_cost *c = &r->cost.sum;
+	char took[32], of[32], share[32], cnt[32];
+
+	if (!c->cpu_ns)
+		return;
+	fprintf(out, "tracing took %s of %s of CPU time", human__duration(c->cost_ns, took, sizeof(took)),
+		human__duration(c->cpu_ns, of, sizeof(of)));
+	if (c->cpu_ns >= FACTS_LEAST_CPU_NS)
+		fprintf(out, ": %s", facts__cost_share(c, share, sizeof(share)));
+	if (r->cost.budget >= 0)
+		fprintf(out, r->cost.budget > 0 ? " (budget %g %%)" : " (no budget)", 100 * r->cost.budget);
+	put_dearest(r, out);
+	if (c->faults_seen && c->faults_seen < c->faults)
+		fprintf(out, "\n%.3g %% of %s page faults were looked at, and stand for the others",
+			100.0 * c->faults_seen / c->faults, human__count(c->faults, cnt, sizeof(cnt)));
+	if (r->cost.hook_share < 0.9995)
+		fprintf(out, "; page faults were watched for %.1f %% of the time", 100 * r->cost.hook_share);
+	putc('\n', out);
 }
 
 static void put_collectors(const struct report *r, FILE *out)
@@ -463,6 +500,7 @@ static int put_text(const struct report *r, struct table *t, FILE *out)
 	put_left_out(r, top, n, out);
 	putc('\n', out);
 	put_gc(r, out);
+	put_cost(r, out);
 	put_collectors(r, out);
 	put_facts(r, out);
 	put_losses(r, out);
@@ -481,6 +519,7 @@ static int prepare(struct report *r)
 		return err;
 	r->top = r->rows.n < top ? r->rows.n : top;
 	r->nobody = facts__nobody(&r->selection);
+	r->cost = facts__cost(&r->selection);
 	facts__gc(&r->selection, r->gc);
 	err = facts__collectors(&r->selection, &r->collectors, &r->n_collectors);
 	err = err ? err : fact_groups__new(&r->selection, &r->facts, &r->n_facts);

@@ -17,6 +17,7 @@ struct report {
 	size_t top; /* rows to show, at most rows.n */
 	struct facts_gc gc[FACTS_GENERATIONS];
 	struct facts_nobody nobody;
+	struct facts_cost cost;
 	struct facts_note *notes;
 	size_t n_notes;
 	struct facts_collector *collectors;

@@ -15,10 +15,12 @@
  * "growth_bytes", "usage_bytes", "limited": true|false|null, "limit_bytes", "peak_bytes",
  * "oom_kills", "time_to_limit_ns"}], "rows": [{"bytes", "count", "allocated_bytes", "container",
  * "cgroup_id", by function and line: "total_bytes"; by process and thread: "tgid", "command",
- * "python", "interpreter", "rss_bytes", "note"; by thread: "tid"; "frame": {"kind":
+ * "python", "interpreter", "rss_bytes", "note", "cost": {"cpu_ns", "cost_ns", "faults",
+ * "faults_seen"}; by thread: "tid"; "frame": {"kind":
  * "python|native|reason", "function", "file", "line"}}], by function and line the row itself (by
  * function without "line"), else its line with the most bytes "rows_left_out": n, "gc":
  * [{"generation", "collections", "pause_ns", "longest_ns", "collected"}], "gc_dropped": n,
+ *   "cost": as in rows, for all, and "budget" (a share; 0: none), "faults_watched" (share of the time),
  *   "collectors": [{"tgid", "enabled", "thresholds": [n, n, n]|null, "counts": [n, n, n]|null, "frozen",
  * "generations": [{"collections", "collected", "uncollectable"}]}], what they said last; sums since the interpreter began
  *   "allocators": [{"allocator", "processes"}],
@@ -172,6 +174,29 @@ static void put_frame(const struct report *r, struct json_object *row, uint32_t 
 		put_known(to, "line", f->line > 0 ? (uint64_t)f->line : 0, err);
 }
 
+static struct json_object *put_cost(struct json_object *to, const struct profile_cost *c, int *err)
+{
+	struct json_object *cost = put_new(to, "cost", json_object_new_object(), err);
+
+	if (!cost)
+		return NULL;
+	put_number(cost, "cpu_ns", c->cpu_ns, err);
+	put_number(cost, "cost_ns", c->cost_ns, err);
+	put_number(cost, "faults", c->faults, err);
+	put_number(cost, "faults_seen", c->faults_seen, err);
+	return cost;
+}
+
+static void put_costs(const struct report *r, struct json_object *root, int *err)
+{
+	struct json_object *cost = put_cost(root, &r->cost.sum, err);
+
+	if (!cost)
+		return;
+	put(cost, "budget", r->cost.budget < 0 ? NULL : json_object_new_double(r->cost.budget), err);
+	put(cost, "faults_watched", json_object_new_double(r->cost.hook_share), err);
+}
+
 static void put_row(const struct report *r, struct json_object *to, const struct row *row, int *err)
 {
 	bool has_container = row->container < r->selection.n_containers;
@@ -200,6 +225,7 @@ static void put_row(const struct report *r, struct json_object *to, const struct
 		put_string(to, "interpreter", process->interpreter, err);
 		put_known(to, "rss_bytes", process->rss_bytes, err);
 		put_string(to, "note", process->note, err);
+		put_cost(to, &process->cost, err);
 	}
 	if (r->opts->by == REPORT_BY_THREAD)
 		put_number(to, "tid", row->tid, err);
@@ -386,6 +412,8 @@ int report_json__print(const struct report *r, FILE *out)
 		put_rows(r, root, &err);
 	if (!err)
 		put_gc(r, root, &err);
+	if (!err)
+		put_costs(r, root, &err);
 	if (!err)
 		put_collectors(r, root, &err);
 	if (!err)
