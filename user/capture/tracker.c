@@ -422,7 +422,7 @@ static void on_gc(const struct rec_gc *rec, void *arg)
 
 	if (!tr)
 		return;
-	interp_watch__collected(tr, gc.time_ns, 1);
+	interp_watch__collected(tr, gc.time_ns, gc.cnt);
 	gc.process = tr->process;
 	gc.node = stack_names__look_up(t->names, tr, rec->stack_id).node;
 	profile__add_gc(t->deps.profile, &gc);
