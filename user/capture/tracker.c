@@ -130,6 +130,8 @@ static void settle_ended(struct tracker *t)
 		LL_CONCAT2(t->table.unsettled, ended, next_unsettled);
 		return;
 	}
+	for (tr = ended; tr; tr = tr->next_unsettled)
+		interp_watch__measure(tr, t->deps.profile);
 	if (!(t->signals & 1u << SIGNAL_EXACT))
 		return;
 	for (tr = ended; tr; tr = tr->next_unsettled)
@@ -433,6 +435,7 @@ static void on_gc(const struct rec_gc *rec, void *arg)
 
 	if (!tr)
 		return;
+	interp_watch__collected(tr, gc.time_ns, gc.cnt);
 	gc.process = tr->process;
 	gc.node = stack_names__look_up(t->names, tr, rec->stack_id).node;
 	profile__add_gc(t->deps.profile, &gc);
@@ -504,7 +507,7 @@ void tracker__refresh(struct tracker *t)
 		session__remove_target(t->deps.session, tr->tgid);
 		end_unnoticed(t, tr);
 	}
-	interp_watch__refresh(&t->table, t->deps.profile, false);
+	interp_watch__refresh(&t->table, t->deps.proc, t->deps.profile, false);
 	if (t->large)
 		large_blocks__refresh(t->large);
 	if (t->heap)
@@ -515,7 +518,7 @@ void tracker__reconcile(struct tracker *t)
 {
 	if (t->heap)
 		heap__refresh(t->heap, true);
-	interp_watch__refresh(&t->table, t->deps.profile, true);
+	interp_watch__refresh(&t->table, t->deps.proc, t->deps.profile, true);
 	if (!(t->signals & 1u << SIGNAL_RESIDENT))
 		return;
 	budget__end(t->budget);
