@@ -7,6 +7,7 @@
  * session_probes.c: targets and probes of one process. session_maps.c: what the kernel side counts and follows.
  * session_large.c: probes on a process's malloc.
  * session_budget.c: what tracing costs.
+ * session_heap.c: pools and windows of the heap signal.
  */
 #ifndef CAPTURE_SESSION_IMPL_H
 #define CAPTURE_SESSION_IMPL_H
@@ -51,6 +52,9 @@ int session_impl__load(struct session *s);
 int session_impl__new_attacher(struct session *s);
 /* The best links to be had that meet one process only. */
 enum probe_links session_impl__confined_links(const struct session *s);
+/* Attaches sites for a while; hits count once the map heap_windows names *ret_id. The caller owns *ret. 0 or -errno. */
+int session_impl__attach_window(struct session *s, pid_t tgid, const char *path, const struct probe_site *sites, size_t n,
+				struct session_links **ret, uint32_t *ret_id);
 /* Programs count in the other map from now on. 0 or -errno. */
 int session_impl__swap_counts(struct session *s);
 

@@ -20,6 +20,7 @@
 #include "capture/accounts.h"
 #include "capture/budget.h"
 #include "capture/container_items.h"
+#include "capture/heap.h"
 #include "capture/held_command.h"
 #include "capture/interpreters.h"
 #include "capture/large_blocks.h"
@@ -38,6 +39,7 @@ struct tracker {
 	struct interpreters *interpreters;
 	struct stack_names *names;
 	struct accounts *accounts;
+	struct heap *heap; /* NULL: not asked for, or the exact signal serves it */
 	struct large_blocks *large; /* NULL: not asked for */
 	struct budget *budget;
 	struct held_command held;
@@ -49,11 +51,21 @@ struct tracker {
 
 /* ---- processes ---- */
 
+/* No more events come. */
+static void end(struct tracker *t, struct traced *tr, bool exec)
+{
+	if (t->heap)
+		heap__forget(t->heap, tr);
+	if (t->large)
+		large_blocks__forget(t->large, tr);
+	traced_table__end(&t->table, tr, exec);
+}
+
 /* Its end was not told, for its number is another process's now. */
 static void end_unnoticed(struct tracker *t, struct traced *tr)
 {
 	if (tr)
-		traced_table__end(&t->table, tr, false);
+		end(t, tr, false);
 }
 
 /* How a process came to be traced. */
@@ -122,15 +134,7 @@ static void settle_ended(struct tracker *t)
 	if (!(t->signals & 1u << SIGNAL_EXACT))
 		return;
 	for (tr = ended; tr; tr = tr->next_unsettled)
-		session__forget_blocks(t->deps.session, tr->proc_id);
-}
-
-/* No more events come. */
-static void end(struct tracker *t, struct traced *tr, bool exec)
-{
-	if (t->large)
-		large_blocks__forget(t->large, tr);
-	traced_table__end(&t->table, tr, exec);
+		session__take_blocks(t->deps.session, tr->proc_id, NULL, NULL);
 }
 
 /* Takes in a process of the scope. started: it may not have mapped its interpreter yet. 0: taken in, or nothing to do. */
@@ -398,6 +402,15 @@ static void on_count(const struct count_key *key, const struct count_value *delt
 	accounts__count(t->accounts, key, delta);
 }
 
+static void on_heap(const struct rec_heap *rec, void *arg)
+{
+	struct tracker *t = arg;
+	struct traced *tr = traced_table__find(&t->table, rec->proc_id);
+
+	if (tr && t->heap)
+		heap__request(t->heap, tr, rec);
+}
+
 static void on_counted(void *arg)
 {
 	struct tracker *t = arg;
@@ -429,7 +442,8 @@ static void on_gc(const struct rec_gc *rec, void *arg)
 struct session_handlers tracker__handlers(struct tracker *t)
 {
 	return (struct session_handlers){
-		.stack = on_stack, .code = on_code, .code_more = on_code_more, .gc = on_gc, .proc = on_proc, .count = on_count, .counted = on_counted, .arg = t
+		.stack = on_stack, .code = on_code, .code_more = on_code_more, .gc = on_gc, .heap = on_heap, .proc = on_proc,
+		.count = on_count, .counted = on_counted, .arg = t
 	};
 }
 
@@ -452,6 +466,8 @@ void tracker__upkeep(struct tracker *t)
 	held_command__upkeep(&t->held, t->deps.proc);
 	retry_interps(t);
 	settle_ended(t);
+	if (t->heap)
+		heap__upkeep(t->heap);
 	if (t->large)
 		large_blocks__upkeep(t->large);
 	budget__upkeep(t->budget);
@@ -459,9 +475,12 @@ void tracker__upkeep(struct tracker *t)
 
 int tracker__patience_ms(const struct tracker *t, int max_ms)
 {
-	uint64_t now = clock_now_ns(), at = now + max_ms * 1000000ull;
+	uint64_t now = clock_now_ns(), at;
 	const struct traced *tr;
 
+	if (t->heap)
+		max_ms = heap__patience_ms(t->heap, max_ms);
+	at = now + max_ms * 1000000ull;
 	if (t->large)
 		at = now + large_blocks__patience_ms(t->large, max_ms) * 1000000ull;
 	if (budget__next_ns(t->budget) < at)
@@ -507,10 +526,17 @@ void tracker__refresh(struct tracker *t, bool all)
 		session__remove_target(t->deps.session, tr->tgid);
 		end_unnoticed(t, tr);
 	}
+	interp_watch__refresh(&t->table, t->deps.profile, false);
+	if (t->large)
+		large_blocks__refresh(t->large);
+	if (t->heap)
+		heap__refresh(t->heap, false);
 }
 
 void tracker__reconcile(struct tracker *t)
 {
+	if (t->heap)
+		heap__refresh(t->heap, true);
 	interp_watch__refresh(&t->table, t->deps.profile, true);
 	if (!(t->signals & 1u << SIGNAL_RESIDENT))
 		return;
@@ -554,6 +580,13 @@ uint64_t tracker__missed(const struct tracker *t)
 	return t->missed;
 }
 
+void tracker__heap_activity(const struct tracker *t, struct heap_activity *ret)
+{
+	*ret = (struct heap_activity){};
+	if (t->heap)
+		heap__activity(t->heap, ret);
+}
+
 const char *tracker__why(const struct tracker *t)
 {
 	return t->why;
@@ -577,7 +610,9 @@ int tracker__new(const struct scope *scope, uint32_t signals, double budget, con
 	if (stack_names__new(deps->profile, &t->names) || accounts__new(&t->deps, &t->table, t->names, &t->accounts) ||
 	    budget__new(&t->deps, &t->table, budget, &t->budget) ||
 	    (signals & 1u << SIGNAL_HEAP && large_blocks__new(&t->deps, t->accounts, budget, &t->large)) ||
-	    interpreters__new(signals, &t->deps, t->large, &t->interpreters)) {
+	    ((signals & (1u << SIGNAL_HEAP | 1u << SIGNAL_EXACT)) == 1u << SIGNAL_HEAP &&
+	     heap__new(&t->deps, &t->table, t->names, budget, &t->heap)) ||
+	    interpreters__new(signals, &t->deps, t->heap, t->large, &t->interpreters)) {
 		tracker__free(t);
 		return -ENOMEM;
 	}
@@ -590,6 +625,7 @@ void tracker__free(struct tracker *t)
 	if (!t)
 		return;
 	large_blocks__free(t->large);
+	heap__free(t->heap);
 	traced_table__clear(&t->table);
 	budget__free(t->budget);
 	accounts__free(t->accounts);

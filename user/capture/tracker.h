@@ -87,5 +87,14 @@ struct large_blocks_sums tracker__large_blocks(const struct tracker *t);
 struct profile_cost tracker__cost(const struct tracker *t);
 /* The share of the time that the hook on page faults was on. */
 double tracker__hook_share(const struct tracker *t);
+/* What the heap signal did; all 0 where it is not asked for. */
+struct heap_activity {
+	uint64_t watched; /* processes, ever */
+	uint64_t windows, allocations; /* opened; seen in them */
+	uint64_t spent_ns; /* what windows cost the processes, estimated */
+	uint64_t reading_ns; /* what reading heaps cost us, CPU time */
+	uint64_t failed; /* windows that could not be opened, heaps that could not be read */
+};
+void tracker__heap_activity(const struct tracker *t, struct heap_activity *ret);
 
 #endif

@@ -70,6 +70,7 @@ struct profile {
 	ARRAY(struct named_value, counters);
 	ARRAY(struct meta, meta);
 	ARRAY(struct profile_gc, gc); /* a ring once n_gc is max_gc */
+	struct deviations deviations; /* by cell */
 	uint32_t gc_oldest;
 	uint32_t gc_second; /* entries made since the last tick */
 	uint64_t gc_dropped;
@@ -132,6 +133,7 @@ void profile__free(struct profile *p)
 	index_table__free(&p->node_index);
 	index_table__free(&p->cell_index);
 	index_table__free(&p->gc_index);
+	deviations__free(&p->deviations);
 	strings__free(&p->strings);
 	free(p);
 }
@@ -507,6 +509,20 @@ int profile__add(struct profile *p, uint32_t process, uint32_t tid, uint32_t nod
 	sums_add(&cell->pub.sums, delta);
 	sums_add(&p->pending[cell->pending].sums, delta);
 	return 0;
+}
+
+int profile__set_deviations(struct profile *p, uint32_t process, uint32_t tid, uint32_t node, uint32_t kind,
+			    const int64_t bytes[PROFILE_REPLICATES])
+{
+	const struct profile_cell key = { .process = process, .tid = tid, .node = node, .kind = kind };
+	uint32_t cell = find_cell(p, &key);
+
+	return cell == INTERN_NONE ? -EINVAL : deviations__set(&p->deviations, cell, bytes);
+}
+
+const int64_t *profile__deviations(const struct profile *p, uint32_t cell)
+{
+	return deviations__get(&p->deviations, cell);
 }
 
 static bool gc_equal(const void *owner, uint32_t item, const void *key)

@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "model/deviations.h"
 #include "records.h"
 
 struct profile;
@@ -156,6 +157,14 @@ int profile__set_fact(struct profile *p, const struct profile_fact *f);
 /* Adds sums to a cell. */
 int profile__add(struct profile *p, uint32_t process, uint32_t tid, uint32_t node, uint32_t kind,
 		 const struct profile_sums *delta);
+/*
+ * A cell that has sums is an estimate; by how many bytes it goes astray when a part of the sample is left out. -EINVAL: no
+ * such cell (its sums were merged into another).
+ */
+int profile__set_deviations(struct profile *p, uint32_t process, uint32_t tid, uint32_t node, uint32_t kind,
+			    const int64_t bytes[PROFILE_REPLICATES]);
+/* NULL: the cell was counted, not estimated. */
+const int64_t *profile__deviations(const struct profile *p, uint32_t cell);
 int profile__add_gc(struct profile *p, const struct profile_gc *gc);
 /* Ends a second: updates peaks; later collections are summed with none from before. */
 void profile__tick(struct profile *p);

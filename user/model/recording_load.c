@@ -103,6 +103,22 @@ static const char *row__text(struct row *row)
 	return "";
 }
 
+static void row__skip(struct row *row)
+{
+	row->column++;
+}
+
+static void row__blob(struct row *row, void *ret, int len)
+{
+	const void *blob = sqlite3_column_blob(row->statement, row->column);
+
+	if (blob && sqlite3_column_bytes(row->statement, row->column) == len)
+		memcpy(ret, blob, len);
+	else
+		row->bad = true;
+	row->column++;
+}
+
 /* An adder's answer: the row must have become item number `index`. */
 static int added(const struct row *row, int64_t ret, uint32_t index)
 {
@@ -319,6 +335,22 @@ static int on_delta(struct load *l, struct row *row)
 	return err == -EINVAL ? -EBADMSG : err;
 }
 
+static int on_estimate(struct load *l, struct row *row)
+{
+	uint32_t cell = row__index(row, l->n_cells);
+	int64_t deviations[PROFILE_REPLICATES];
+	const struct cell_key *key;
+	int err;
+
+	row__skip(row);
+	row__blob(row, deviations, sizeof(deviations));
+	if (row->bad)
+		return -EBADMSG;
+	key = &l->cells[cell];
+	err = profile__set_deviations(l->p, key->process, key->tid, key->node, key->kind, deviations);
+	return err == -EINVAL ? 0 : err; /* nothing of the cell lies in the span of time */
+}
+
 static int on_gc(struct load *l, struct row *row)
 {
 	int64_t id = row__i64(row);
@@ -442,6 +474,7 @@ static int load_times(struct load *l)
 		 (long long)from_ms, (long long)to_ms);
 	err = each_row(l, sql, on_delta);
 	profile__tick(l->p);
+	err = err ? err : each_row(l, "SELECT cell, error_bytes, deviations FROM estimate ORDER BY cell", on_estimate);
 	if (err)
 		return err;
 	snprintf(sql, sizeof(sql),
