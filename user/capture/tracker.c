@@ -44,6 +44,7 @@ struct tracker {
 	struct budget *budget;
 	struct held_command held;
 	uint32_t next_proc_id;
+	uint32_t seconds;
 	uint64_t missed; /* programs of the scope that ended before they could be looked at */
 	char why[512];
 };
@@ -492,14 +493,35 @@ int tracker__patience_ms(const struct tracker *t, int max_ms)
 	return at > now ? (at - now + 999999) / 1000000 : 0;
 }
 
-void tracker__refresh(struct tracker *t)
+/* A container in which nothing happens is looked at in every tenth second, another tenth of them in each. */
+#define IDLE_SECONDS 10
+
+static void refresh_containers(struct tracker *t, bool all)
+{
+	uint32_t i, n = profile__n_containers(t->deps.profile);
+	bool *busy = calloc(n + 1, sizeof(*busy));
+	const struct traced *tr;
+
+	t->seconds++;
+	for (tr = t->table.alive; tr && busy; tr = tr->hh_tgid.next) {
+		uint32_t container = profile__process(t->deps.profile, tr->process)->container;
+
+		if (tr->busy && container != PROFILE_NONE)
+			busy[container] = true;
+	}
+	for (i = 0; i < n; i++) {
+		if (all || !busy || busy[i] || (t->seconds + i) % IDLE_SECONDS == 0)
+			container_items__refresh(&t->deps, i);
+	}
+	free(busy);
+}
+
+void tracker__refresh(struct tracker *t, bool all)
 {
 	struct traced *tr, *next;
-	uint32_t i;
 
-	for (i = 0; i < profile__n_containers(t->deps.profile); i++)
-		container_items__refresh(&t->deps, i);
 	budget__step(t->budget);
+	refresh_containers(t, all);
 	for (tr = t->table.alive; tr; tr = next) {
 		next = tr->hh_tgid.next;
 		if (tr->gone_steps < 2)

@@ -62,8 +62,11 @@ const char *tracker__why(const struct tracker *t);
 void tracker__upkeep(struct tracker *t);
 /* How long a poll may sleep before upkeep is due: at most max_ms. */
 int tracker__patience_ms(const struct tracker *t, int max_ms);
-/* To be called every second: limits and usage of containers, resident sets of processes, what each may cost. */
-void tracker__refresh(struct tracker *t);
+/*
+ * To be called every second: limits and usage of containers, resident sets of processes, what each may cost. Those in which
+ * nothing happens are looked at less often, but for all.
+ */
+void tracker__refresh(struct tracker *t, bool all);
 /*
  * To be called every second: looks which followed pages are still resident and takes away those that are not. Does so only
  * every few seconds, but for now.
