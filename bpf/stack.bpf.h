@@ -184,7 +184,13 @@ static __always_inline bool read_fields(const struct py_walk *w, __u64 at, struc
 	}
 }
 
-/* Reads one frame. Shims (C-stack frames without code) come out as all zero, so that depth counts loop steps. */
+/*
+ * Steps of a walk: a shim (a C-stack frame without code, one for each call from C into Python) is a step, but no frame. A
+ * stack that has more of them is cut before it has MAX_FRAMES.
+ */
+#define MAX_STEPS (MAX_FRAMES + 128)
+
+/* Reads one frame. Shims come out as all zero. */
 static __always_inline bool read_frame(const struct py_walk *w, __u64 at, bool check, struct py_frame *f,
 					__u64 *previous)
 {
@@ -224,12 +230,14 @@ static __always_inline bool walk_step(struct walk *k, struct py_frame *out)
 {
 	struct py_frame f;
 
-	if (!k->frame)
+	if (!k->frame || k->r.depth >= MAX_FRAMES)
 		return true;
 	if (!read_frame(k->w, k->frame, k->check || out, &f, &k->frame)) {
 		k->r.status = STACK_UNREADABLE_FRAME;
 		return true;
 	}
+	if (!f.code)
+		return false;
 	k->r.id = PY_HASH_STEP(k->r.id, f.code);
 	k->r.id = PY_HASH_STEP(k->r.id, f.instr);
 	if (k->check)
@@ -248,10 +256,11 @@ static long hash_frame(__u32 i, void *arg)
 static long store_frame(__u32 i, void *arg)
 {
 	struct walk *k = arg;
+	__u32 depth = k->r.depth;
 
-	if (i >= MAX_FRAMES || !k->out)
+	if (depth >= MAX_FRAMES || !k->out)
 		return 1;
-	return walk_step(k, k->out + i);
+	return walk_step(k, k->out + depth);
 }
 
 /*
@@ -262,7 +271,7 @@ static __noinline void hash_frames(struct walk *k)
 {
 	__u32 i;
 
-	for (i = 0; i < MAX_FRAMES; i++) {
+	for (i = 0; i < MAX_STEPS; i++) {
 		if (walk_step(k, NULL))
 			break;
 	}
@@ -272,8 +281,10 @@ static __noinline void store_frames(struct walk *k)
 {
 	__u32 i;
 
-	for (i = 0; i < MAX_FRAMES; i++) {
-		if (walk_step(k, k->out + i))
+	for (i = 0; i < MAX_STEPS; i++) {
+		__u32 depth = k->r.depth;
+
+		if (depth >= MAX_FRAMES || walk_step(k, k->out + depth))
 			break;
 	}
 }
@@ -282,7 +293,7 @@ static __noinline void store_frames(struct walk *k)
 static __always_inline void walk_frames(struct walk *k, bool store)
 {
 	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_loop))
-		bpf_loop(MAX_FRAMES, store ? store_frame : hash_frame, k, 0);
+		bpf_loop(MAX_STEPS, store ? store_frame : hash_frame, k, 0);
 	else if (store)
 		store_frames(k);
 	else
@@ -398,7 +409,7 @@ static __noinline void send_codes(const struct py_walk *w, const struct target *
 	struct code_walk k = { .w = w, .t = t, .frame = frame };
 
 	if (w && t && bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_loop))
-		bpf_loop(MAX_FRAMES, send_code_of_frame, &k, 0);
+		bpf_loop(MAX_STEPS, send_code_of_frame, &k, 0);
 }
 
 /* Sends a stack with its frames, walking it again. False: the ring was full, or the stack changed meanwhile. */

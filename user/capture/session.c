@@ -56,7 +56,7 @@ int session__new(const struct session_opts *opts, const struct session_handlers 
 	err = -ENOTSUP;
 	if (!session_impl__has_fault_hook(s->fault_hook))
 		goto out;
-	if (opts->signals & (1u << SIGNAL_EXACT | 1u << SIGNAL_GC) && !opts->no_uprobe_multi)
+	if (!opts->no_uprobe_multi)
 		s->uprobe_multi = uprobe_multi__probe();
 	err = session_impl__load(s);
 	err = err ? err : session_impl__new_attacher(s);

@@ -99,7 +99,7 @@ int traced__tell_kernel(const struct traced *tr, struct session *session, uint32
 	struct target target = {
 		.proc_id = tr->proc_id,
 		.interp = tr->interp ? tr->interp_slot : INTERP_NONE,
-		.signals = signals,
+		.signals = signals | 1u << SIGNAL_CODE,
 		.tss_key = -1,
 		.runtime = tr->interp ? tr->interp->runtime : 0,
 		.family = tr->proc_id,
