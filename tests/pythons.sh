@@ -42,7 +42,13 @@ for python in "${root:-/nonexistent}"/versions/3.*/bin/python3; do
 	[ -x "$python" ] && printf '%s pyenv\t%s\n' "$version" "$python"
 done
 for python in "$here"/../build/image-python/3.*/usr/local/bin/python3.*[0-9]; do
-	[ -x "$python" ] && printf '%s image\t%s\n' "${python##*python}" "$(realpath "$python")"
+	[ -x "$python" ] || continue
+	python=$(realpath "$python")
+	case $python in
+	*-O3/*) kind=image-O3 ;;
+	*) kind=image ;;
+	esac
+	printf '%s %s\t%s\n' "${python##*python}" $kind "$python"
 done
 fetch bullseye 3.9 libffi7
 fetch trixie 3.13 libffi8
