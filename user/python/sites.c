@@ -263,7 +263,7 @@ static bool add_all_that_allocates(const struct elf_file *f, uint16_t version, s
 					  .takes_context = true,
 					  .symbol = behind[i].symbol};
 
-		ok = add_function(f, site, t[DOMAIN_OBJ].function[i], behind[i].args, l);
+		ok = add_function(f, site, decode__body(l->code, t[DOMAIN_OBJ].function, i), behind[i].args, l);
 		if (!ok)
 			goto out;
 	}
