@@ -54,8 +54,11 @@ static bool add_function(const struct elf_file *f, struct probe_site site, uint6
 			 unsigned int args, struct list *l)
 {
 	struct decode_place place;
+	int err = l->code ? decode__place(l->code, addr, args, site.kind != PROBE_FREE, &place) : -ENOENT;
 
-	if (l->code && !decode__place(l->code, addr, args, site.kind != PROBE_FREE, &place)) {
+	if (err == -EPERM)
+		return false;
+	if (!err) {
 		site.emulated = place.emulated;
 		site.into = place.addr - addr;
 		memcpy(site.insn, place.text, sizeof(site.insn));
