@@ -49,7 +49,7 @@ int decode__allocators(const struct elf_file *f, const struct machine_code *c, u
 struct code_way {
 	uint64_t at; /* where it goes on */
 	uint64_t to; /* at its end: the function that it calls or jumps to; 0: it returns */
-	bool args_changed; /* one of the first three argument registers was written */
+	bool changed; /* one of the first three argument registers or the stack pointer was written */
 	int insns, forks;
 };
 
@@ -111,7 +111,8 @@ int decode__pools(const struct machine_code *c, uint16_t version, uint64_t mallo
 
 /*
  * The collector's function, which PyGC_Collect calls with the generation as second argument, as others do. *callers: how
- * many places in the file call it; each way to a collection is one (gc.collect(), automatic, at the end). -ENOENT.
+ * many places in the file call it, or what calls it for others; each way to a collection is one (gc.collect(), automatic, at
+ * the end). -ENOENT.
  */
 int decode__collector(const struct elf_file *f, const struct machine_code *c, uint64_t *ret, unsigned int *callers);
 

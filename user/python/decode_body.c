@@ -9,8 +9,8 @@
 
 #define MAX_INSNS 24
 #define MAX_FORKS 3
-/* rdi, rsi, rdx: the context and two more */
-static const int arguments[] = {7, 6, 2};
+/* rdi, rsi, rdx: the context and two more; rsp */
+static const int at_entry[] = {7, 6, 2, 4};
 
 bool decode__each_way(const struct machine_code *c, struct code_way way,
 		      bool (*fn)(const struct code_way *end, void *arg), void *arg)
@@ -31,7 +31,7 @@ bool decode__each_way(const struct machine_code *c, struct code_way way,
 			return decode__each_way(c, taken, fn, arg) && decode__each_way(c, way, fn, arg);
 		}
 		if (to && insn.i.meta.branch_type != ZYDIS_BRANCH_TYPE_NONE &&
-		    !machine_code__function(c, to, &callee) && callee.addr == to) {
+		    !machine_code__function(c, to, &callee) && callee.addr == to && !machine_code__is_part(c, to)) {
 			way.to = to;
 			return fn(&way, arg);
 		}
@@ -43,8 +43,8 @@ bool decode__each_way(const struct machine_code *c, struct code_way way,
 		}
 		if (insn.i.meta.branch_type != ZYDIS_BRANCH_TYPE_NONE)
 			return false;
-		for (int i = 0; i < 3; i++)
-			way.args_changed |= insn__writes(&insn, arguments[i]);
+		for (int i = 0; i < 4; i++)
+			way.changed |= insn__writes(&insn, at_entry[i]);
 		way.at += insn.i.length;
 	}
 	return false;
@@ -64,7 +64,7 @@ static bool look_at_end(const struct code_way *end, void *arg)
 		return s->which == ALLOC_FREE;
 	if (s->which == ALLOC_REALLOC && end->to == s->functions[ALLOC_MALLOC])
 		return true;
-	if (end->args_changed || end->to == s->functions[s->which] || (s->body && s->body != end->to))
+	if (end->changed || end->to == s->functions[s->which] || (s->body && s->body != end->to))
 		return false;
 	s->body = end->to;
 	return true;

@@ -20,7 +20,8 @@ uint64_t known_addresses__source(const struct known_addresses *k, const struct m
 
 /*
  * Calls fn for each instruction of the function in order, then for those of the parts that were split off from it (which a
- * conditional jump leads to, or a jump that is not to their start), until it returns other than 0, which is then returned.
+ * conditional jump leads to, a jump that is not to their start, or one that machine_code__is_part() tells is not to a
+ * function's), until it returns other than 0, which is then returned.
  * -ENOMEM; -EILSEQ: the function does not decode, or it is too tangled to follow.
  */
 int known_addresses__walk(const struct machine_code *c, const struct elf_symbol *function,

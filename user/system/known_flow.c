@@ -56,7 +56,8 @@ static void see_part(struct flow *f, const struct insn *jump, uint64_t to)
 	struct elf_symbol part;
 
 	if (in_function(f, to) || f->part_cnt == MAX_PARTS || machine_code__function(f->c, to, &part) ||
-	    (to == part.addr && jump->i.meta.category != ZYDIS_CATEGORY_COND_BR) || machine_code__check(f->c, &part))
+	    (to == part.addr && jump->i.meta.category != ZYDIS_CATEGORY_COND_BR && !machine_code__is_part(f->c, to)) ||
+	    machine_code__check(f->c, &part))
 		return;
 	f->parts[f->part_cnt++] = part;
 }

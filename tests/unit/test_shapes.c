@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * Guards, bodies and raw calls in the shapes that compilers make of them, assembled one by one. What GCC 12 really made is
+ * Guards, bodies, raw calls and the collector in the shapes that compilers make of them, assembled one by one. What GCC 12 really made is
  * in the interpreters of test_decode.c, of which those built as the official image are mostly not at hand; so each shape
  * seen there stands here. Labels: guard_*: a guard of an inlined allocation is found at this jump; calls_*: a guard whose
  * two sides both call; raw_*: the first place behind a call of the raw allocator that the kernel emulates, or else the call's
@@ -65,7 +65,7 @@ static void assemble(struct code *c, const char *text)
 	char path[64], command[256];
 	FILE *gcc;
 
-	snprintf(path, sizeof(path), "/tmp/test_guards.%d.so", getpid());
+	snprintf(path, sizeof(path), "/tmp/test_shapes.%d.so", getpid());
 	snprintf(command, sizeof(command), "gcc -shared -nostdlib -Wl,-z,noexecstack -o %s -x assembler -", path);
 	gcc = popen(command, "w");
 	assert_non_null(gcc);
@@ -269,6 +269,12 @@ static const struct {
 	{ "malloc does not simply return", FUNCTION("f", "test %rsi, %rsi\n je 1f\n jmp other\n 1: ret\n"), ALLOC_MALLOC, "f" },
 	{ "other arguments", FUNCTION("f", "test %rsi, %rsi\n je 1f\n mov %rsi, %rdi\n jmp other\n 1: ret\n"), ALLOC_FREE, "f" },
 	{ "two bodies", FUNCTION("f", "test %rsi, %rsi\n je 1f\n jmp other\n 1: jmp raw_free\n"), ALLOC_FREE, "f" },
+	{ "the stack pointer moved: no return probe can stand there",
+	  FUNCTION("f", "push %rbx\n .cfi_def_cfa_offset 16\n test %rsi, %rsi\n je 1f\n jmp other\n 1: jmp other\n"), ALLOC_FREE,
+	  "f" },
+	{ "a part of it that was split off",
+	  FUNCTION("f", "push %rbx\n .cfi_def_cfa_offset 16\n pop %rbx\n test %rsi, %rsi\n je 1f\n jmp f_cold\n 1: ret\n")
+	  FUNCTION("f_cold", ".cfi_def_cfa_offset 16\n pop %rbx\n ret\n"), ALLOC_FREE, "f" },
 	{ "an indirect jump", FUNCTION("f", "test %rsi, %rsi\n je 1f\n jmp *%rax\n 1: jmp other\n"), ALLOC_FREE, "f" },
 	{ "a loop", FUNCTION("f", "1: test %rsi, %rsi\n je 1b\n jmp other\n"), ALLOC_FREE, "f" },
 };
@@ -285,6 +291,46 @@ static void test_bodies(void **state)
 		body = decode__body(c.code, c.functions, bodies[i].which);
 		if (body != address_of(&c, bodies[i].body))
 			fail_msg("%s: %lx", bodies[i].title, body);
+		discard(&c);
+	}
+}
+
+#define RUNS_CALLBACKS(generation) \
+	FUNCTION("with_callback", "push %rbp\n mov %rdi, %rbp\n push %rbx\n mov %esi, %ebx\n mov _PyRuntime@GOTPCREL(%rip), %rsi\n" \
+				  "mov 0x10(%rdi), %rdi\n call other\n mov " generation ", %esi\n mov %rbp, %rdi\n call main\n" \
+				  "mov %rbp, %rdi\n call other\n pop %rbx\n pop %rbp\n ret\n") \
+	FUNCTION("generations", "mov $1, %esi\n jmp with_callback\n") \
+	FUNCTION("gc_collect_impl", "call other\n call with_callback\n ret\n")
+#define COLLECTS "sub $8, %rsp\n mov %rdi, %rbx\n mov $2, %esi\n mov %rbx, %rdi\n call with_callback\n add $8, %rsp\n ret\n"
+#define MAIN "push %rbx\n test %rdi, %rdi\n pop %rbx\n ret\n"
+
+static const struct {
+	const char *title, *text, *found;
+	unsigned int callers;
+} collectors[] = {
+	{ "behind what runs the callbacks (3.11)",
+	  RUNS_CALLBACKS("%ebx") FUNCTION("no_fail", "call other\n call main\n ret\n") FUNCTION("main", MAIN)
+	  ".globl PyGC_Collect\n" FUNCTION("PyGC_Collect", COLLECTS), "main", 4 },
+	{ "what runs the callbacks has the collector in it",
+	  FUNCTION("with_callback", MAIN) FUNCTION("generations", "mov $1, %esi\n jmp with_callback\n")
+	  ".globl PyGC_Collect\n" FUNCTION("PyGC_Collect", COLLECTS), "with_callback", 2 },
+	{ "what it calls gets something else", RUNS_CALLBACKS("$2") FUNCTION("main", MAIN)
+	  ".globl PyGC_Collect\n" FUNCTION("PyGC_Collect", COLLECTS), "with_callback", 3 },
+};
+
+static void test_collectors(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof(collectors) / sizeof(collectors[0]); i++) {
+		unsigned int callers = 0;
+		uint64_t found = 0;
+		struct code c;
+
+		assemble(&c, collectors[i].text);
+		assert_int_equal(decode__collector(c.file, c.code, &found, &callers), 0);
+		if (found != address_of(&c, collectors[i].found))
+			fail_msg("%s: %lx", collectors[i].title, found);
+		assert_int_equal(callers, collectors[i].callers);
 		discard(&c);
 	}
 }
@@ -315,9 +361,10 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_guards), cmocka_unit_test(test_raw_calls), cmocka_unit_test(test_body),
-		cmocka_unit_test(test_bodies), cmocka_unit_test(test_short_jump),
+		cmocka_unit_test(test_bodies), cmocka_unit_test(test_collectors),
+		cmocka_unit_test(test_short_jump),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
-	return _cmocka_run_group_tests("guards", tests, sizeof(tests) / sizeof(tests[0]), NULL, NULL);
+	return _cmocka_run_group_tests("shapes", tests, sizeof(tests) / sizeof(tests[0]), NULL, NULL);
 }
