@@ -12,9 +12,11 @@
 
 #include "system/known_addresses_impl.h"
 
-#define MAX_STARTS (1u << 17)
-#define MAX_ROUNDS 100
+/* The evaluation loop has 8,000 starts, of 4,000 blocks. */
+#define MAX_STARTS (1u << 15)
 #define MAX_PARTS 4
+/* Instructions followed, for each byte of the function; interpreters take 0.65 at most. */
+#define MAX_STEPS 8
 
 struct start {
 	uint64_t at;
@@ -37,6 +39,7 @@ struct flow {
 	size_t block_cnt;
 	struct known_addresses indirect; /* what is known at all indirect jumps */
 	bool has_indirect, any_changed;
+	uint64_t steps;
 };
 
 /* ---- blocks ---- */
@@ -207,6 +210,7 @@ static void flow_through(struct flow *f, struct block *b)
 			word = known_addresses__word_compared(&k, f->c, &insn);
 		known_addresses__step(&k, f->c, &insn);
 		addr += insn.i.length;
+		f->steps++;
 		if (is_jump(&insn) && insn__target(&insn))
 			arrive(f, block_at(f, insn__target(&insn)), &k);
 		else if (is_jump(&insn))
@@ -222,8 +226,12 @@ static void flow_through(struct flow *f, struct block *b)
 
 static int settle(struct flow *f)
 {
-	for (int round = 0; f->any_changed; round++) {
-		if (round == MAX_ROUNDS)
+	uint64_t max = 0;
+
+	for (size_t i = 0; i < f->part_cnt; i++)
+		max += MAX_STEPS * f->parts[i].size;
+	while (f->any_changed) {
+		if (f->steps > max)
 			return -EILSEQ;
 		f->any_changed = false;
 		for (size_t i = 0; i < f->block_cnt; i++) {
@@ -248,7 +256,8 @@ static int flow(struct flow *f)
 		if (!f->blocks[i].reached && !f->blocks[i].start.has_way)
 			arrive(f, &f->blocks[i], &nothing);
 	}
-	return err ? err : settle(f);
+	err = err ? err : settle(f);
+	return err;
 }
 
 static int find_blocks(struct flow *f)
