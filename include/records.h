@@ -42,6 +42,7 @@ enum stack_status {
 	STACK_LOST = 8, /* the record with the frames was dropped (made by user space) */
 	STACK_BEFORE_ATTACH = 9, /* memory that was there when tracing began */
 	STACK_GIVEN_BACK = 10, /* memory that left the resident set */
+	STACK_NOT_FOLLOWED = 11, /* blocks whose end would not be seen: they lived when that began */
 	STACK_STATUS_MAX,
 };
 
@@ -53,6 +54,7 @@ enum record_kind {
 	REC_EXIT = 5,
 	REC_ENTRY = 6, /* a held program has reached its first own instruction */
 	REC_CODE = 7,
+	REC_CODE_MORE = 8,
 	REC_KIND_MAX,
 };
 
@@ -116,6 +118,22 @@ struct rec_code {
 	__u8 table[CODE_TABLE_BYTES]; /* addr[4] */
 };
 _Static_assert(sizeof(struct rec_code) == 96 + CODE_BYTES + 3 * CODE_NAME_BYTES + CODE_TABLE_BYTES, "rec_code");
+
+/*
+ * What REC_CODE has no room for, of long line tables and names; sent right before it. A function of 500 lines has 2 KiB of
+ * table. CODE_MORE_MAX records a pointer, so 128 KiB; of what is longer, the rest is read from the process, if it can be.
+ */
+#define CODE_MORE_BYTES 2048
+#define CODE_MORE_MAX 64
+struct rec_code_more {
+	struct rec_hdr hdr;
+	__u64 code;
+	__u64 addr; /* where the bytes stand in the process */
+	__u32 family;
+	__u32 got; /* bytes */
+	__u8 bytes[CODE_MORE_BYTES];
+};
+_Static_assert(sizeof(struct rec_code_more) == 40 + CODE_MORE_BYTES, "rec_code_more");
 
 /* One run of the collector; sent when it returns. */
 struct rec_gc {
@@ -213,8 +231,10 @@ struct target {
 	__u32 family;
 	__u32 code_frees; /* how many known code objects it freed; a part of every stack id; kernel side */
 	__u32 shares_family; /* it has forked, or was; kernel side */
+	__u32 alloc_seq; /* allocations seen; kernel side */
+	__u32 pad;
 };
-_Static_assert(sizeof(struct target) == 56, "target");
+_Static_assert(sizeof(struct target) == 64, "target");
 #define INTERP_NONE 0xffffffffu
 /*
  * proc_ids that the kernel side hands out at fork have this bit set; user space's do not, and are never reused. One handed
@@ -240,6 +260,8 @@ enum counter {
 	CTR_RING_FULL_CODE, /* code object not sent: user space will read it from the process if it can */
 	CTR_FAULT_NS, /* time spent on page faults of targets, ns; the programs also run, shortly, for everybody else's */
 	CTR_EXACT_BYTES, /* bytes the exact signal saw allocated, to check the totals by */
+	CTR_POOL_UNREADABLE, /* allocation dropped: its pool was not in memory, and no return probe tells the block */
+	CTR_LARGE_FULL, /* block over 512 bytes counted but not followed: `large_blocks` was full */
 	CTR_STACK_STATUS, /* first of STACK_STATUS_MAX counters, one per enum stack_status */
 	CTR_MAX = CTR_STACK_STATUS + STACK_STATUS_MAX,
 };

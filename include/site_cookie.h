@@ -22,6 +22,7 @@ enum probe_kind {
 	PROBE_POOL_OPENER, /* return of allocate_from_new_pool */
 	PROBE_RAW_RETURN, /* behind a call of the raw allocator */
 	PROBE_CODE_FREE, /* a code object's deallocator: the object */
+	PROBE_RAW_TAIL, /* return of a function that ends in a jump to the raw allocator */
 };
 
 enum site_arg_form {

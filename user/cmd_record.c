@@ -153,8 +153,6 @@ static int parse(struct record *r, int argc, char **argv, bool *help)
 		return cmd_usage(&cmd_record, "the container's name is empty");
 	if (!!r->container + !!r->cgroup + !!r->tgid + !!r->command > 1)
 		return cmd_usage(&cmd_record, "give one target: --container, --cgroup, --pid or -- COMMAND");
-	if (r->signals & 1u << SIGNAL_HEAP)
-		return cmd_usage(&cmd_record, "the signal heap is not there yet; use resident, exact or gc");
 	return 0;
 }
 
@@ -253,6 +251,16 @@ static int fail_tracker(int err, const struct record *r)
 	}
 }
 
+/* PYMEMSCOPE_LINKS: "single", as kernels before 6.6 need it, or "many", before 6.13; for tests. */
+static enum probe_links max_links(void)
+{
+	const char *links = getenv("PYMEMSCOPE_LINKS");
+
+	if (!links)
+		return PROBE_LINKS_SESSION;
+	return strcmp(links, "single") ? PROBE_LINKS_MANY : PROBE_LINKS_SINGLE;
+}
+
 static int start_tracing(struct record *r)
 {
 	struct session_opts opts = {
@@ -260,12 +268,12 @@ static int start_tracing(struct record *r)
 		.fault_hook = r->fault_hook,
 		.cgroup_v1 = cgroups__is_v1(r->deps.cgroups),
 		.every_process = r->scope.kind == SCOPE_ALL,
-		.no_uprobe_multi = getenv("PYMEMSCOPE_NO_UPROBE_MULTI"),
+		.max_links = max_links(),
 	};
 	struct session_handlers handlers;
 	int err;
 
-	err = tracker__new(&r->scope, r->signals, &r->deps, &r->tracker);
+	err = tracker__new(&r->scope, r->signals, r->governor.budget, &r->deps, &r->tracker);
 	if (err)
 		return fail_tracker(err, r);
 	opts.tell_every_exec = tracker__wants_every_exec(r->tracker);
@@ -313,8 +321,8 @@ static void describe(struct record *r)
 	time_t now = time(NULL);
 	struct utsname u;
 
-	snprintf(signals, sizeof(signals), "%s%s%s", r->signals & 1u << SIGNAL_RESIDENT ? " resident" : "",
-		 r->signals & 1u << SIGNAL_EXACT ? " exact" : "", r->signals & 1u << SIGNAL_GC ? " gc" : "");
+	snprintf(signals, sizeof(signals), "%s%s%s%s", r->signals & 1u << SIGNAL_RESIDENT ? " resident" : "",
+		 r->signals & 1u << SIGNAL_HEAP ? " heap" : "", r->signals & 1u << SIGNAL_EXACT ? " exact" : "", r->signals & 1u << SIGNAL_GC ? " gc" : "");
 	uname(&u);
 	strftime(started, sizeof(started), "%Y-%m-%dT%H:%M:%SZ", gmtime(&now));
 	profile__set_meta(r->deps.profile, "signals", signals + 1);
@@ -345,6 +353,18 @@ static uint64_t dropped(const struct session *s)
 	return n;
 }
 
+static void save_large_blocks(struct record *r)
+{
+	struct large_blocks_sums sums = tracker__large_blocks(r->tracker);
+
+	if (!(r->signals & 1u << SIGNAL_HEAP))
+		return;
+	profile__set_counter(r->deps.profile, "large.hits", sums.hits);
+	profile__set_counter(r->deps.profile, "large.blocks", sums.blocks);
+	profile__set_counter(r->deps.profile, "large.followed_ns", sums.followed_ns);
+	profile__set_counter(r->deps.profile, "large.all_ns", sums.all_ns);
+}
+
 static void save_counters(struct record *r)
 {
 	char text[32];
@@ -357,6 +377,7 @@ static void save_counters(struct record *r)
 	profile__set_counter(r->deps.profile, "cost.program_ns", r->cost.run_ns);
 	profile__set_counter(r->deps.profile, "cost.program_runs", r->cost.run_cnt);
 	profile__set_counter(r->deps.profile, "cost.target_cpu_ns", tracker__cpu_ns(r->tracker));
+	save_large_blocks(r);
 	snprintf(text, sizeof(text), "%llu", (unsigned long long)(clock_now_ns() - r->begin_ns));
 	profile__set_meta(r->deps.profile, "duration_ns", text);
 }
@@ -544,8 +565,9 @@ const struct cmd cmd_record = {
 		"  -- COMMAND ARG...   run a command and trace it\n\n"
 		"options:\n"
 		"  -o, --output FILE   the recording (default out.pms)\n"
-		"  --signals LIST      resident (what the resident set gains, by line), exact (each allocation and\n"
-		"                      free; costly), gc (the collector); default resident,gc\n"
+		"  --signals LIST      resident (what the resident set gains, by line), heap (blocks over 512 bytes, each\n"
+		"                      from malloc to free), exact (each allocation and free; costly), gc (the\n"
+		"                      collector); default resident,gc\n"
 		"  --duration TIME     30s, 5m, 1h; default: until ^C or the end of the target\n"
 		"  --budget P%         share of the targets' CPU time that tracing may cost (default 1%); page faults\n"
 		"                      are sampled to keep it; exact is not; none: record all\n"

@@ -59,6 +59,16 @@ def enter(rest):
     return notes["enter"](sys._getframe(1), rest)
 
 
+def run_in_thread(function, *args):
+    """join() returns before the thread has left the kernel, and its last page faults would be in the way."""
+    one = threading.Thread(target=function, args=args)
+    one.start()
+    task = f"/proc/self/task/{one.native_id}"
+    one.join()
+    while os.path.exists(task):
+        pass
+
+
 # ---- functions and methods ----
 
 @kind
@@ -867,9 +877,7 @@ def profiled(rest):
 
 @kind
 def thread(rest):
-    one = threading.Thread(target=lambda: enter(rest)())
-    one.start()
-    one.join()
+    run_in_thread(lambda: enter(rest)())
 
 
 # ---- finalisers and the collector ----

@@ -226,24 +226,24 @@ static void test_raw_calls(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < sizeof(raw_calls) / sizeof(raw_calls[0]); i++) {
-		struct decode_place places[8];
+		static struct raw_uses uses;
 		uint64_t want[8];
 		struct code c;
-		size_t n, n_want;
+		size_t n_want;
 
 		assemble(&c, raw_calls[i].text);
-		n = guards__raw_returns(c.code, &c.raw, NULL, 0, places, 8);
+		guards__raw_uses(c.code, &c.raw, NULL, 0, &uses);
 		n_want = labels(&c, "raw", want);
 		for (size_t k = 0; k < n_want; k++) {
 			size_t found = 0;
 
-			for (size_t j = 0; j < n; j++)
-				found += places[j].addr == want[k];
+			for (size_t j = 0; j < uses.return_cnt; j++)
+				found += uses.returns[j].addr == want[k];
 			if (found != 1)
 				fail_msg("%s: raw_%zu: %zu times", raw_calls[i].title, k, found);
 		}
-		if (n != n_want)
-			fail_msg("%s: %zu places, %zu are right", raw_calls[i].title, n, n_want);
+		if (uses.return_cnt != n_want)
+			fail_msg("%s: %zu places, %zu are right", raw_calls[i].title, uses.return_cnt, n_want);
 		discard(&c);
 	}
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <uthash.h>
 
+#include "capture/large_blocks.h"
 #include "python/coverage.h"
 #include "system/elf_file.h"
 #include "system/mem.h"
@@ -22,6 +23,7 @@ struct site_set {
 
 struct interpreters {
 	const struct tracker_deps *deps;
+	struct large_blocks *large; /* NULL: not asked for */
 	uint32_t signals;
 	struct interp_cache *cache;
 	struct site_set *sites;
@@ -29,7 +31,8 @@ struct interpreters {
 	uint32_t n_walks;
 };
 
-int interpreters__new(uint32_t signals, const struct tracker_deps *deps, struct interpreters **ret)
+int interpreters__new(uint32_t signals, const struct tracker_deps *deps, struct large_blocks *large,
+		      struct interpreters **ret)
 {
 	struct interpreters *i = calloc(1, sizeof(*i));
 
@@ -39,6 +42,7 @@ int interpreters__new(uint32_t signals, const struct tracker_deps *deps, struct 
 	}
 	i->signals = signals;
 	i->deps = deps;
+	i->large = large;
 	*ret = i;
 	return 0;
 }
@@ -92,8 +96,8 @@ static const struct site_set *sites_of(struct interpreters *i, pid_t tgid, const
 	set = calloc(1, sizeof(*set));
 	if (set) {
 		memcpy(set->key, key, sizeof(set->key));
-		set->n = probe_sites__find(f, in->version, i->signals, session__takes_many_sites(i->deps->session),
-					   set->site, MAX_PROBE_SITES, &set->info);
+		set->n = probe_sites__find(f, in->version, i->signals, session__links(i->deps->session), set->site,
+					   MAX_PROBE_SITES, &set->info);
 		if (set->n < MAX_PROBE_SITES && !code_free_site(f, tgid, in, &set->site[set->n]))
 			set->n++;
 		HASH_ADD_STR(i->sites, key, set);
@@ -138,7 +142,7 @@ static void note_coverage(struct interpreters *i, struct traced *tr, const struc
 	}
 }
 
-static void attach_probes(struct interpreters *i, struct traced *tr)
+static void attach_to_interpreter(struct interpreters *i, struct traced *tr)
 {
 	const struct site_set *set = sites_of(i, tr->tgid, tr->interp);
 	char note[256];
@@ -155,6 +159,13 @@ static void attach_probes(struct interpreters *i, struct traced *tr)
 	}
 	snprintf(note, sizeof(note), "probes could not be attached: %s", strerror(-err));
 	traced__note(tr, i->deps->profile, note);
+}
+
+static void attach_probes(struct interpreters *i, struct traced *tr)
+{
+	attach_to_interpreter(i, tr);
+	if (i->large)
+		large_blocks__follow(i->large, tr);
 }
 
 static void name_interp(struct interpreters *i, const struct traced *tr)

@@ -10,9 +10,11 @@
 #include "capture/tracker.h"
 
 struct interpreters;
+struct large_blocks;
 
-/* deps outlive *ret; its session may be set later. -ENOMEM. */
-int interpreters__new(uint32_t signals, const struct tracker_deps *deps, struct interpreters **ret);
+/* deps and large (may be NULL) outlive *ret; the session may be set later. -ENOMEM. */
+int interpreters__new(uint32_t signals, const struct tracker_deps *deps, struct large_blocks *large,
+		      struct interpreters **ret);
 void interpreters__free(struct interpreters *i);
 
 /* As interp_cache__look. */

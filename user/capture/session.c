@@ -28,6 +28,9 @@ static int on_record(void *arg, void *data, size_t len)
 	case REC_CODE:
 		s->handlers.code(data, s->handlers.arg);
 		break;
+	case REC_CODE_MORE:
+		s->handlers.code_more(data, s->handlers.arg);
+		break;
 	case REC_GC:
 		s->handlers.gc(data, s->handlers.arg);
 		break;
@@ -56,9 +59,10 @@ int session__new(const struct session_opts *opts, const struct session_handlers 
 	err = -ENOTSUP;
 	if (!session_impl__has_fault_hook(s->fault_hook))
 		goto out;
-	if (!opts->no_uprobe_multi)
+	if (opts->max_links != PROBE_LINKS_SINGLE)
 		s->uprobe_multi = uprobe_multi__probe();
-	err = session_impl__load(s);
+	err = closer__new(&s->closer);
+	err = err ? err : session_impl__load(s);
 	err = err ? err : session_impl__new_attacher(s);
 	err = err ? err : session_impl__swap_counts(s);
 	if (err)
@@ -85,6 +89,7 @@ void session__free(struct session *s)
 		bpf_link__destroy(s->host_links[i]);
 	free(s->host_links);
 	attacher__free(s->attacher);
+	closer__free(s->closer);
 	ring_buffer__free(s->ring);
 	pymemscope_bpf__destroy(s->bpf);
 	if (s->stats_fd >= 0)

@@ -14,7 +14,9 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "large.h"
 #include "python.h"
+#include "python/malloc_sites.h"
 #include "python/sites.h"
 #include "records.h"
 
@@ -26,13 +28,14 @@ struct session_opts {
 	bool cgroup_v1;
 	bool tell_every_exec;
 	bool every_process; /* no process of the host is left out: probes need not be confined */
-	bool no_uprobe_multi; /* attach with perf events as before Linux 6.6, to test that */
+	enum probe_links max_links; /* no better ones than these, to test what older kernels have */
 };
 
 /* What the session hands out; records have passed record__check. Called from poll and read_counts only. */
 struct session_handlers {
 	void (*stack)(const struct rec_stack *rec, void *arg);
 	void (*code)(const struct rec_code *rec, void *arg);
+	void (*code_more)(const struct rec_code_more *rec, void *arg);
 	void (*gc)(const struct rec_gc *rec, void *arg);
 	void (*proc)(const struct rec_proc *rec, void *arg);
 	void (*count)(const struct count_key *key, const struct count_value *delta, void *arg);
@@ -63,8 +66,8 @@ int session__attach_entry(struct session *s, pid_t tgid, const char *path, uint6
 int session__set_interpreter(struct session *s, uint32_t interp, const struct py_walk *walk);
 int session__add_target(struct session *s, pid_t tgid, const struct target *t);
 
-/* Hundreds of sites can be attached at once (probe_sites__find). */
-bool session__takes_many_sites(const struct session *s);
+/* How sites are attached (probe_sites__find). */
+enum probe_links session__links(const struct session *s);
 /*
  * Attaches the sites of the session's signals to one process. path opens the file they are in. The caller owns *ret.
  * -ESRCH: the process has ended; -ENOENT, ...
@@ -88,6 +91,26 @@ int session__sweep_pages(struct session *s, bool (*fn)(const struct page_key *ke
 			 void *arg);
 /* Forgets the blocks of a process that has ended. */
 int session__forget_blocks(struct session *s, uint32_t proc_id);
+
+/*
+ * Blocks over 512 bytes of one process (include/large.h): its malloc and kin are probed from here until it is stopped, with
+ * probes that no other process meets.
+ */
+struct session_large;
+/* The caller owns *ret. -ESRCH: the process has ended; -ENOSPC: too many processes; -ENOENT, ... */
+int session__follow_large(struct session *s, pid_t tgid, uint32_t proc_id, const struct malloc_file *file,
+			  struct session_large **ret);
+/* Nothing is counted any more; the probes are gone soon after. Its blocks stay until they are swept. */
+void session_large__stop(struct session_large *l);
+/* Once its blocks are swept. Stops it. Takes NULL. */
+void session_large__free(struct session_large *l);
+/* What large_key.watch says of its blocks. */
+uint32_t session_large__number(const struct session_large *l);
+/* How often its probes hit, and for how many of them a block was followed to the return. 0 or -errno. */
+int session_large__hits(const struct session_large *l, struct large_watch *ret);
+/* Calls fn for each followed block; those for which it returns true are forgotten. */
+int session__sweep_large(struct session *s, bool (*fn)(const struct large_key *key, const struct large_block *b, void *arg),
+			 void *arg);
 
 struct session_cost {
 	uint64_t run_ns; /* time spent in our programs */

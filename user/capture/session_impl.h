@@ -5,11 +5,14 @@
  *
  * session.c: life, records. session_load.c: which programs and maps. session_hooks.c: hooks of the whole host.
  * session_probes.c: targets and probes of one process. session_maps.c: what the kernel side counts and follows.
+ * session_large.c: probes on a process's malloc.
  */
 #ifndef CAPTURE_SESSION_IMPL_H
 #define CAPTURE_SESSION_IMPL_H
 
 #include "capture/attach.h"
+#include "base/closer.h"
+#include "bounds.h"
 #include "capture/session.h"
 #include "pymemscope.skel.h"
 #include "system/uprobe_multi.h"
@@ -22,6 +25,9 @@ struct session {
 	enum fault_hook fault_hook;
 	enum uprobe_multi_support uprobe_multi;
 	struct attacher *attacher; /* NULL: probes are perf events, attached by libbpf */
+	struct closer *closer; /* of links on malloc */
+	uint32_t next_large; /* number of a watch to try first */
+	uint64_t large_used[MAX_LARGE_WATCHES / 64]; /* bit per number */
 	struct bpf_link **host_links; /* perf events: one a CPU; else a few */
 	size_t n_host_links;
 	int stats_fd; /* keeps the kernel's run-time statistics on */
@@ -39,6 +45,8 @@ bool session_impl__has_fault_hook(enum fault_hook hook);
 int session_impl__load(struct session *s);
 /* Makes the attacher, where the kernel takes many sites in one link. 0 or -errno. */
 int session_impl__new_attacher(struct session *s);
+/* The best links to be had that meet one process only. */
+enum probe_links session_impl__confined_links(const struct session *s);
 /* Programs count in the other map from now on. 0 or -errno. */
 int session_impl__swap_counts(struct session *s);
 

@@ -12,7 +12,7 @@
 /* Entries read with one call, and the largest of their keys and values. */
 #define BATCH 1024
 #define MAX_KEY_BYTES 16
-#define MAX_VALUE_BYTES 32
+#define MAX_VALUE_BYTES 64
 
 /* A map to go through, and what is done with each entry: true takes it out. */
 struct map_walk {
@@ -49,6 +49,8 @@ static int walk_map(const struct map_walk *w)
 _Static_assert(sizeof(struct count_key) <= MAX_KEY_BYTES && sizeof(struct count_value) <= MAX_VALUE_BYTES, "counts");
 _Static_assert(sizeof(struct page_key) <= MAX_KEY_BYTES && sizeof(struct page_value) <= MAX_VALUE_BYTES, "pages");
 _Static_assert(sizeof(struct block_key) <= MAX_KEY_BYTES && sizeof(struct block_value) <= MAX_VALUE_BYTES, "live");
+
+_Static_assert(sizeof(struct large_key) <= MAX_KEY_BYTES && sizeof(struct large_call) <= MAX_VALUE_BYTES, "large");
 
 int session_impl__swap_counts(struct session *s)
 {
@@ -184,5 +186,51 @@ int session__forget_blocks(struct session *s, uint32_t proc_id)
 		.read = bpf_map_lookup_batch,
 	};
 
+	return walk_map(&w);
+}
+
+struct large_walk {
+	bool (*fn)(const struct large_key *key, const struct large_block *b, void *arg);
+	void *arg;
+};
+
+static bool ask_of_large(const void *key, const void *value, void *arg)
+{
+	const struct large_walk *l = arg;
+
+	return l->fn(key, value, l->arg);
+}
+
+/* A call that nobody will see the end of: the block that it was given is followed no less than others. */
+static bool ask_of_call(const void *thread, const void *value, void *arg)
+{
+	const struct large_call *call = value;
+	const struct large_key key = { .addr = call->old, .watch = call->watch };
+	const struct large_walk *l = arg;
+
+	(void)thread;
+	return call->old && l->fn(&key, &call->old_block, l->arg);
+}
+
+int session__sweep_large(struct session *s, bool (*fn)(const struct large_key *, const struct large_block *, void *),
+			 void *arg)
+{
+	struct large_walk large = { fn, arg };
+	struct map_walk w = {
+		.fd = bpf_map__fd(s->bpf->maps.large_blocks),
+		.key_bytes = sizeof(struct large_key),
+		.value_bytes = sizeof(struct large_block),
+		.fn = ask_of_large,
+		.arg = &large,
+		.read = bpf_map_lookup_batch,
+	};
+	int err = walk_map(&w);
+
+	if (err)
+		return err;
+	w.fd = bpf_map__fd(s->bpf->maps.large_calls);
+	w.key_bytes = sizeof(uint64_t);
+	w.value_bytes = sizeof(struct large_call);
+	w.fn = ask_of_call;
 	return walk_map(&w);
 }

@@ -21,6 +21,7 @@
 #include "capture/container_items.h"
 #include "capture/held_command.h"
 #include "capture/interpreters.h"
+#include "capture/large_blocks.h"
 #include "capture/stack_names.h"
 #include "capture/traced.h"
 
@@ -36,6 +37,7 @@ struct tracker {
 	struct interpreters *interpreters;
 	struct stack_names *names;
 	struct accounts *accounts;
+	struct large_blocks *large; /* NULL: not asked for */
 	struct held_command held;
 	uint32_t next_proc_id;
 	uint64_t missed; /* programs of the scope that ended before they could be looked at */
@@ -106,6 +108,14 @@ static void settle_ended(struct tracker *t)
 		session__forget_blocks(t->deps.session, tr->proc_id);
 }
 
+/* No more events come. */
+static void end(struct tracker *t, struct traced *tr, bool exec)
+{
+	if (t->large)
+		large_blocks__forget(t->large, tr);
+	traced_table__end(&t->table, tr, exec);
+}
+
 /* Takes in a process of the scope. 0: taken in, or nothing to do. */
 static int take_in(struct tracker *t, pid_t tgid, bool retry)
 {
@@ -140,7 +150,7 @@ static int take_in(struct tracker *t, pid_t tgid, bool retry)
 	else if (retry)
 		traced_table__retry_at(&t->table, tr, clock_now_ns() + FIRST_RETRY_NS);
 	if (traced__tell_kernel(tr, t->deps.session, t->signals))
-		traced_table__end(&t->table, tr, false);
+		end(t, tr, false);
 out:
 	free(in);
 	return err;
@@ -269,7 +279,7 @@ static void on_exec(struct tracker *t, const struct rec_proc *rec)
 	/* Its CPU time goes on from what the program before it had used. */
 	if (tr && !known)
 		tr->cpu_ns = rec->cpu_ns;
-	held_command__at_exec(&t->held, tr);
+	held_command__at_exec(&t->held, tr, tr && tr->python && (!t->large || large_blocks__follows(t->large, tr)));
 }
 
 static void on_entry(struct tracker *t, struct traced *tr)
@@ -278,6 +288,8 @@ static void on_entry(struct tracker *t, struct traced *tr)
 		return;
 	if (!tr->python)
 		look_again(t, tr);
+	else if (t->large)
+		large_blocks__look_again(t->large, tr);
 	held_command__at_entry(&t->held, tr);
 }
 
@@ -298,7 +310,7 @@ static void on_proc(const struct rec_proc *rec, void *arg)
 	if (tr && !tr->ended)
 		traced_table__used_cpu(&t->table, tr, rec->cpu_ns);
 	if (tr)
-		traced_table__end(&t->table, tr, rec->hdr.kind == REC_EXEC);
+		end(t, tr, rec->hdr.kind == REC_EXEC);
 	if (rec->hdr.kind == REC_EXEC && (tr || in_scope(t, rec->hdr.tgid)))
 		on_exec(t, rec);
 }
@@ -335,6 +347,13 @@ static void on_code(const struct rec_code *rec, void *arg)
 
 	if (tr)
 		stack_names__learn_code(t->names, rec, tr);
+}
+
+static void on_code_more(const struct rec_code_more *rec, void *arg)
+{
+	struct tracker *t = arg;
+
+	stack_names__learn_more(t->names, rec);
 }
 
 static void on_stack(const struct rec_stack *rec, void *arg)
@@ -385,7 +404,7 @@ static void on_gc(const struct rec_gc *rec, void *arg)
 struct session_handlers tracker__handlers(struct tracker *t)
 {
 	return (struct session_handlers){
-		.stack = on_stack, .code = on_code, .gc = on_gc, .proc = on_proc, .count = on_count, .counted = on_counted, .arg = t
+		.stack = on_stack, .code = on_code, .code_more = on_code_more, .gc = on_gc, .proc = on_proc, .count = on_count, .counted = on_counted, .arg = t
 	};
 }
 
@@ -407,13 +426,18 @@ void tracker__upkeep(struct tracker *t)
 	held_command__upkeep(&t->held, t->deps.proc);
 	retry_interps(t);
 	settle_ended(t);
+	if (t->large)
+		large_blocks__upkeep(t->large);
 }
 
 int tracker__patience_ms(const struct tracker *t, int max_ms)
 {
-	uint64_t now, wait = max_ms * 1000000ull;
 	const struct traced *tr = t->table.retrying;
+	uint64_t now, wait;
 
+	if (t->large)
+		max_ms = large_blocks__patience_ms(t->large, max_ms);
+	wait = max_ms * 1000000ull;
 	if (!tr)
 		return max_ms;
 	now = clock_now_ns();
@@ -440,6 +464,8 @@ void tracker__refresh(struct tracker *t)
 		p.rss_bytes = stat.rss_pages * page_bytes;
 		profile__update_process(t->deps.profile, tr->process, &p);
 	}
+	if (t->large)
+		large_blocks__refresh(t->large);
 }
 
 void tracker__reconcile(struct tracker *t)
@@ -468,6 +494,11 @@ uint64_t tracker__cpu_ns(const struct tracker *t)
 	return t->table.cpu_ns;
 }
 
+struct large_blocks_sums tracker__large_blocks(const struct tracker *t)
+{
+	return t->large ? large_blocks__sums(t->large) : (struct large_blocks_sums){};
+}
+
 uint64_t tracker__missed(const struct tracker *t)
 {
 	return t->missed;
@@ -483,7 +514,8 @@ bool tracker__wants_every_exec(const struct tracker *t)
 	return t->scope.kind != SCOPE_TREE;
 }
 
-int tracker__new(const struct scope *scope, uint32_t signals, const struct tracker_deps *deps, struct tracker **ret)
+int tracker__new(const struct scope *scope, uint32_t signals, double budget, const struct tracker_deps *deps,
+		 struct tracker **ret)
 {
 	struct tracker *t = calloc(1, sizeof(*t));
 
@@ -492,8 +524,9 @@ int tracker__new(const struct scope *scope, uint32_t signals, const struct track
 	t->scope = *scope;
 	t->signals = signals;
 	t->deps = *deps;
-	if (interpreters__new(signals, &t->deps, &t->interpreters) || stack_names__new(deps->profile, &t->names) ||
-	    accounts__new(&t->deps, &t->table, t->names, &t->accounts)) {
+	if (stack_names__new(deps->profile, &t->names) || accounts__new(&t->deps, &t->table, t->names, &t->accounts) ||
+	    (signals & 1u << SIGNAL_HEAP && large_blocks__new(&t->deps, t->accounts, budget, &t->large)) ||
+	    interpreters__new(signals, &t->deps, t->large, &t->interpreters)) {
 		tracker__free(t);
 		return -ENOMEM;
 	}
@@ -505,6 +538,7 @@ void tracker__free(struct tracker *t)
 {
 	if (!t)
 		return;
+	large_blocks__free(t->large);
 	traced_table__clear(&t->table);
 	accounts__free(t->accounts);
 	stack_names__free(t->names);

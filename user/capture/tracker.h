@@ -35,7 +35,9 @@ struct tracker_deps {
 
 struct tracker;
 
-int tracker__new(const struct scope *scope, uint32_t signals, const struct tracker_deps *deps, struct tracker **ret);
+/* budget 0.01: what each process may pay for its large blocks being followed, of its CPU time; 0: no limit. */
+int tracker__new(const struct scope *scope, uint32_t signals, double budget, const struct tracker_deps *deps,
+		 struct tracker **ret);
 void tracker__free(struct tracker *t);
 /* What to give session__new. */
 struct session_handlers tracker__handlers(struct tracker *t);
@@ -66,6 +68,12 @@ void tracker__reconcile(struct tracker *t);
 
 uint32_t tracker__n_python(const struct tracker *t); /* Python processes attached so far */
 uint32_t tracker__n_alive(const struct tracker *t); /* traced processes that have not ended */
+/* How far large blocks were followed; sums over processes. */
+struct large_blocks_sums {
+	uint64_t hits, blocks; /* struct large_watch */
+	uint64_t followed_ns, all_ns; /* how long processes were followed, of how long they lived since they were to be */
+};
+struct large_blocks_sums tracker__large_blocks(const struct tracker *t);
 /* User and system time that the traced processes used since they were taken in, ns. */
 uint64_t tracker__cpu_ns(const struct tracker *t);
 

@@ -4,7 +4,8 @@
  * whose own pointers are compared and inlined too (_PyMem_RawMalloc is "return malloc(size ? size :
  * 1)"). So what is looked for are the calls that are left: of malloc, calloc and realloc in the
  * procedure linkage table, which are what _PyMem_RawMalloc, _PyMem_RawCalloc and _PyMem_RawRealloc
- * call themselves, of those three, and of the public functions in front of them.
+ * call themselves, of those three, and of the public functions in front of them. A realloc is mostly
+ * the last thing that a function does, and becomes a jump.
  */
 #include <string.h>
 
@@ -19,8 +20,7 @@ struct returns {
 	const struct machine_code *c;
 	uint64_t target[MAX_TARGETS];
 	size_t target_cnt;
-	struct decode_place *ret;
-	size_t n, max;
+	struct raw_uses *ret;
 	struct elf_symbol function; /* or part of one */
 	int insns;
 	uint64_t table; /* of the raw domain's pointers */
@@ -96,35 +96,55 @@ static bool is_slot(const struct returns *r, uint64_t addr)
 	return at >= 8 && at <= 8 * (1 + ALLOC_REALLOC) && at % 8 == 0;
 }
 
-static bool calls_raw(const struct returns *r, const struct known_addresses *known, const struct insn *insn)
+/* A call, or a jump that is one. */
+static bool goes_to_raw(const struct returns *r, const struct known_addresses *known, const struct insn *insn)
 {
 	uint64_t from;
 
-	if (insn->i.mnemonic != ZYDIS_MNEMONIC_CALL)
+	if (insn->i.mnemonic != ZYDIS_MNEMONIC_CALL && insn->i.mnemonic != ZYDIS_MNEMONIC_JMP)
 		return false;
 	from = known_addresses__source(known, r->c, insn, &insn->op[0]);
 	return is_target(r, insn__target(insn)) || is_slot(r, from);
 }
 
-static bool is_known(const struct returns *r, uint64_t place)
+static void add_return(struct returns *r, const struct insn *call)
 {
-	for (size_t i = 0; i < r->n; i++) {
-		if (r->ret[i].addr == place)
-			return true;
+	uint64_t after = call->addr + call->i.length;
+	struct raw_uses *u = r->ret;
+
+	if (u->return_cnt == MAX_RAW_RETURNS || after >= r->function.addr + r->function.size ||
+	    !place_after(r, after, &u->returns[u->return_cnt]))
+		return;
+	/* A part that was split off is met with its function, and on its own. */
+	for (size_t i = 0; i < u->return_cnt; i++) {
+		if (u->returns[i].addr == u->returns[u->return_cnt].addr)
+			return;
 	}
-	return false;
+	u->return_cnt++;
+}
+
+static void add_tail(struct returns *r)
+{
+	struct raw_uses *u = r->ret;
+
+	for (size_t i = 0; i < u->tail_cnt; i++) {
+		if (u->tails[i].addr == r->function.addr)
+			return;
+	}
+	if (u->tail_cnt < MAX_RAW_TAILS)
+		u->tails[u->tail_cnt++] = r->function;
 }
 
 static int look(const struct insn *insn, const struct known_addresses *known, void *arg)
 {
 	struct returns *r = arg;
 
-	if (!calls_raw(r, known, insn) || r->n == r->max)
+	if (!goes_to_raw(r, known, insn) || machine_code__function(r->c, insn->addr, &r->function))
 		return 0;
-	if (!machine_code__function(r->c, insn->addr, &r->function) &&
-	    insn->addr + insn->i.length < r->function.addr + r->function.size &&
-	    place_after(r, insn->addr + insn->i.length, &r->ret[r->n]) && !is_known(r, r->ret[r->n].addr))
-		r->n++;
+	if (insn->i.mnemonic == ZYDIS_MNEMONIC_CALL)
+		add_return(r, insn);
+	else
+		add_tail(r);
 	return 0;
 }
 
@@ -137,15 +157,15 @@ static int look_at_function(const struct elf_symbol *function, void *arg)
 	return 0;
 }
 
-size_t guards__raw_returns(const struct machine_code *c, const struct alloc_table *raw,
-			   const uint64_t *public_functions, size_t public_cnt,
-			   struct decode_place *ret, size_t max)
+void guards__raw_uses(const struct machine_code *c, const struct alloc_table *raw, const uint64_t *public_functions,
+		      size_t public_cnt, struct raw_uses *ret)
 {
-	struct returns r = {.c = c, .ret = ret, .max = max, .table = raw->addr};
+	struct returns r = {.c = c, .ret = ret, .table = raw->addr};
 	uint64_t users[2 * MAX_TARGETS];
 	struct elf_symbol function;
 	size_t n;
 
+	ret->return_cnt = ret->tail_cnt = 0;
 	for (int i = ALLOC_MALLOC; i <= ALLOC_REALLOC; i++) {
 		r.insns = 0;
 		if (!machine_code__function(c, raw->function[i], &function))
@@ -163,5 +183,4 @@ size_t guards__raw_returns(const struct machine_code *c, const struct alloc_tabl
 			users[n++] = raw->addr + 8 * (1 + i) - raw->within;
 	}
 	machine_code__for_each_user(c, users, n, look_at_function, &r);
-	return r.n;
 }

@@ -90,6 +90,8 @@ struct facts_nobody facts__nobody(const struct selection *s)
 			ret.before_bytes += profile_cell__value(cell, s->view);
 		else if (nobody == NOBODY_GIVEN_BACK && sums->free_bytes > sums->alloc_bytes)
 			ret.given_back_bytes += sums->free_bytes - sums->alloc_bytes;
+		else if (nobody == NOBODY_NOT_FOLLOWED)
+			ret.not_followed_bytes += profile_cell__value(cell, VIEW_LIVE);
 	}
 	return ret;
 }
@@ -104,6 +106,7 @@ static const struct {
 	 "starts and ends of processes were not told: the ring buffer was full"},
 	{"dropped.stacks_counts_full", "events found no room among the counted stacks"},
 	{"dropped.blocks_not_followed", "blocks were too many to follow until they are freed"},
+	{"dropped.large_blocks_not_followed", "blocks over 512 bytes were too many to follow until they are freed"},
 	{"dropped.allocations_pending_full", "allocations were too many to be under way at once"},
 	{"dropped.forked_processes", "forked processes were too many to follow"},
 	{"dropped.pages_not_followed", "pages were too many to follow until they are given back"},

@@ -287,6 +287,9 @@ static void put_nobody(const struct report *r, FILE *out)
 	if (r->nobody.given_back_bytes)
 		fprintf(out, "%s were given back by lines not known: not taken away above\n",
 			human__bytes(r->nobody.given_back_bytes, buf, sizeof(buf)));
+	if (r->nobody.not_followed_bytes)
+		fprintf(out, "%s lived when they were followed last, and may be freed since: of no row above\n",
+			human__bytes(r->nobody.not_followed_bytes, buf, sizeof(buf)));
 }
 
 static void put_left_out(const struct report *r, size_t top, size_t n, FILE *out)
