@@ -14,8 +14,8 @@
  *
  * Sites of kind PROBE_GUARD see what is allocated in bodies that were inlined (guard.bpf.h).
  */
+#include "direct_find.bpf.h"
 #include "guard.bpf.h"
-#include "stack.bpf.h"
 
 /*
  * Between a guard and the end of its allocation the stack pointer may move down by what the inlined body pushes and what
@@ -284,6 +284,18 @@ static __always_inline bool guard_args(struct pt_regs *ctx, const struct site_sp
 
 /* ---- sites ---- */
 
+static __noinline __u64 stack_directly(struct target *t)
+{
+	struct thread_stack s;
+
+	if (!t)
+		return STACK_LOST;
+	if (!direct_stack(t, &s))
+		return stack_of_current(t);
+	tell_stack(t, &s);
+	return s.r.id;
+}
+
 /*
  * A call of the allocator begins: malloc(first), calloc(first, second), realloc(first, second), free(first). True: its
  * return is asked for. The stack is walked before anything else is kept on our own stack: all functions on the way share
@@ -297,7 +309,7 @@ static __always_inline bool called(struct target *t, const struct site_spec *spe
 	if (function == PROBE_FREE)
 		return release(t, first);
 	counter_add(CTR_EVENTS, 1);
-	p.stack_id = stack_of_current(t);
+	p.stack_id = spec ? stack_directly(t) : stack_of_current(t);
 	p.bytes = first;
 	if (function == PROBE_CALLOC)
 		p.bytes = first * second;

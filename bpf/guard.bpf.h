@@ -9,7 +9,7 @@
 #ifndef BPF_GUARD_H
 #define BPF_GUARD_H
 
-#include "maps.bpf.h"
+#include "direct.bpf.h"
 #include "site_spec.h"
 
 #if defined(__TARGET_ARCH_x86)
@@ -17,12 +17,12 @@
 #define FLAGS(ctx) ((ctx)->flags)
 #endif
 
-/* Head of struct pool_header. */
+/* Of struct pool_header; POOL_HEAD bytes from its begin. */
 struct pool_head {
-	__u64 ref;
 	__u64 freeblock;
 	__u64 nextpool;
 };
+#define POOL_HEAD 8
 
 static __always_inline __u64 reg_word(const struct pt_regs *ctx, __u32 word)
 {
@@ -52,12 +52,23 @@ static __always_inline bool site_arg_value(const struct pt_regs *ctx, const stru
 	return true;
 }
 
-static __always_inline bool read_word(__u64 at, __u64 *ret)
+/* v: NULL where there is no direct way. */
+static __always_inline bool read_word(struct page_view *v, __u64 at, __u64 *ret)
 {
+	if (v)
+		return view_word(v, at, ret);
 	return bpf_probe_read_user(ret, sizeof(*ret), (const void *)at) == 0;
 }
 
-static __always_inline __u64 used_pools(const struct site_spec *s, __u64 runtime)
+static __always_inline bool read_head(struct page_view *v, __u64 pool, struct pool_head *ret)
+{
+	pool += POOL_HEAD;
+	if (v)
+		return view_word(v, pool, &ret->freeblock) && view_word(v, pool + 8, &ret->nextpool);
+	return bpf_probe_read_user(ret, sizeof(*ret), (const void *)pool) == 0;
+}
+
+static __always_inline __u64 used_pools(const struct site_spec *s, __u64 runtime, struct page_view *v)
 {
 	__u64 at;
 
@@ -65,9 +76,9 @@ static __always_inline __u64 used_pools(const struct site_spec *s, __u64 runtime
 	case SITE_POOLS_STATIC:
 		return runtime + s->pools_at;
 	case SITE_POOLS_IN_INTERP:
-		return read_word(runtime + s->main_interp, &at) && at ? at + s->pools_at : 0;
+		return read_word(v, runtime + s->main_interp, &at) && at ? at + s->pools_at : 0;
 	case SITE_POOLS_BEHIND_INTERP:
-		return read_word(runtime + s->main_interp, &at) && at && read_word(at + s->pools_at, &at) ? at : 0;
+		return read_word(v, runtime + s->main_interp, &at) && at && read_word(v, at + s->pools_at, &at) ? at : 0;
 	default:
 		return 0;
 	}
@@ -81,23 +92,37 @@ enum next_block {
 	NEXT_BLOCK_UNREADABLE, /* memory that is not there now, or not known where */
 };
 
-static __always_inline enum next_block next_block(const struct site_spec *s, __u64 runtime, __u64 bytes, __u64 *ret)
+static __always_inline enum next_block find_next(const struct site_spec *s, __u64 runtime, __u64 bytes,
+						 struct page_view *v, __u64 *ret)
 {
+	__u64 used = used_pools(s, runtime, v), pool;
 	struct pool_head head;
-	__u64 used, pool;
 
-	if (!bytes || bytes > PYMALLOC_MAX_BYTES)
-		return NEXT_BLOCK_RAW;
-	used = used_pools(s, runtime);
 	if (!used)
 		return NEXT_BLOCK_UNREADABLE;
 	used += ((bytes - 1) >> PYMALLOC_CLASS_SHIFT) * PYMALLOC_USED_STRIDE;
-	if (!read_word(used, &pool) || bpf_probe_read_user(&head, sizeof(head), (const void *)pool))
+	if (!read_word(v, used, &pool) || !read_head(v, pool, &head))
 		return NEXT_BLOCK_UNREADABLE;
-	if (head.nextpool == pool)
-		return NEXT_BLOCK_NEW_POOL;
 	*ret = head.freeblock;
-	return NEXT_BLOCK_KNOWN;
+	return head.nextpool == pool ? NEXT_BLOCK_NEW_POOL : NEXT_BLOCK_KNOWN;
+}
+
+static __noinline enum next_block next_block(const struct site_spec *s, __u64 runtime, __u64 bytes, __u64 *ret)
+{
+	enum next_block next = NEXT_BLOCK_UNREADABLE;
+	struct page_view v;
+
+	if (!s || !ret)
+		return next;
+	if (!bytes || bytes > PYMALLOC_MAX_BYTES)
+		return NEXT_BLOCK_RAW;
+	if (direct_map) {
+		begin_view(&v);
+		next = find_next(s, runtime, bytes, &v, ret);
+		if (!end_view(&v))
+			next = NEXT_BLOCK_UNREADABLE;
+	}
+	return next == NEXT_BLOCK_UNREADABLE ? find_next(s, runtime, bytes, NULL, ret) : next;
 }
 
 #endif
