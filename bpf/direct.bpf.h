@@ -24,6 +24,12 @@ __u32 page_table_levels __weak = 4;
 
 extern void *bpf_rdonly_cast(const void *obj, __u32 btf_id) __ksym __weak;
 
+/*
+ * Functions that the verifier looks at once, on their own, instead of on each way that leads to them. They take no pointers
+ * inside what they are given a pointer to. Weak, or the compiler would tell callers more of them than the verifier sees.
+ */
+#define GLOBAL __weak __noinline
+
 #define ENTRY_OPEN 5 /* present, user */
 #define ENTRY_LARGE 0x80 /* no table but a page of 2 MiB */
 #define ENTRY_ADDRESS 0x000ffffffffff000ull
@@ -88,9 +94,8 @@ static __always_inline __u64 table_of(__u64 entry)
 	return (entry & (ENTRY_OPEN | ENTRY_LARGE)) == ENTRY_OPEN ? direct_map + (entry & ENTRY_ADDRESS) : 0;
 }
 
-/* Takes another page into use. False: not plainly there. Global, so that the verifier looks at it once, and weak,
- * so that the compiler does not tell callers more than the verifier sees. */
-__weak __noinline int enter_page(struct page_view *v, __u64 addr)
+/* Takes another page into use. False: not plainly there. */
+GLOBAL int enter_page(struct page_view *v, __u64 addr)
 {
 	__u64 table;
 
@@ -162,7 +167,7 @@ static __always_inline void hash_direct(struct direct_walk *k, __u64 code, __u64
 }
 
 /* One frame, field by field. True: the walk ends here. */
-__weak __noinline int direct_step(struct direct_walk *k)
+GLOBAL int direct_step(struct direct_walk *k)
 {
 	__u64 code, previous, instr, owner = 0, at;
 	const struct py_walk *w;
@@ -211,7 +216,7 @@ static __always_inline void direct_step_in_page(struct direct_walk *k)
 #define STEPS_A_CALL 8
 
 /* Some frames. True: the walk ends here. */
-__weak __noinline int direct_steps(struct direct_walk *k)
+GLOBAL int direct_steps(struct direct_walk *k)
 {
 	int i;
 
