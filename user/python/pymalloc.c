@@ -85,7 +85,6 @@ void pymalloc__free(struct pymalloc *a)
 {
 	if (!a)
 		return;
-	residency__free(a->residency);
 	free(a->data.range);
 	free(a->anon.range);
 	free(a->path);
@@ -136,11 +135,6 @@ static int read_maps(struct pymalloc *a)
 		return 0;
 	a->data.cnt = a->anon.cnt = 0;
 	return proc__for_each_map(a->proc, a->tgid, take_map, &w);
-}
-
-static int open_residency(struct pymalloc *a)
-{
-	return a->proc && !a->residency ? residency__open(a->proc, a->tgid, &a->residency) : 0;
 }
 
 /* One pool in `every` is read, the first of them random. */
@@ -243,7 +237,8 @@ static bool is_swapped(const struct pymalloc *a)
 	return a->proc && (residency__swapped_bytes(a->proc, a->tgid, &bytes) || bytes);
 }
 
-static int scan(struct pymalloc *a, const struct pymalloc_opts *opts, struct pymalloc_pools *pools, struct pymalloc_totals *t)
+static int scan_books(struct pymalloc *a, const struct pymalloc_opts *opts, struct pymalloc_pools *pools,
+		      struct pymalloc_totals *t)
 {
 	struct stride s = { .every = opts->every ? opts->every : 1 };
 	struct pymalloc_gather *g;
@@ -264,22 +259,33 @@ static int scan(struct pymalloc *a, const struct pymalloc_opts *opts, struct pym
 	return err;
 }
 
+static int scan(struct pymalloc *a, const struct pymalloc_opts *opts, struct pymalloc_pools *pools, struct pymalloc_totals *t)
+{
+	int err;
+
+	if (opts->search || !pymalloc__know_books(a)) {
+		err = read_maps(a);
+		if (err)
+			return err;
+		t->why = opts->search ? "asked to" : pymalloc__find_books(a);
+	}
+	t->by_arenas = !t->why;
+	t->pool_bytes = a->pool_bytes;
+	return scan_books(a, opts, pools, t);
+}
+
 int pymalloc__scan(struct pymalloc *a, const struct pymalloc_opts *opts, struct pymalloc_pools *pools,
 		   struct pymalloc_totals *ret)
 {
 	static const struct pymalloc_opts all;
 	struct pymalloc_totals t = {0};
-	int err = open_residency(a);
+	int err = a->proc ? residency__open(a->proc, a->tgid, &a->residency) : 0;
 
-	opts = opts ? opts : &all;
-	if (!err)
-		err = read_maps(a);
 	if (err)
 		return err;
-	t.why = opts->search ? "asked to" : pymalloc__find_books(a);
-	t.by_arenas = !t.why;
-	t.pool_bytes = a->pool_bytes;
-	err = scan(a, opts, pools, &t);
+	err = scan(a, opts ? opts : &all, pools, &t);
+	residency__free(a->residency);
+	a->residency = NULL;
 	if (!err)
 		*ret = t;
 	return err;

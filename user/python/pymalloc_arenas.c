@@ -385,7 +385,6 @@ static const char *find_books(struct search *s)
 		return "the allocator's lists of pools are not in the interpreter's data";
 	if (!(behind ? books_behind(s, s->used_at, &a->books[0]) : books_apart(s, &a->books[0])))
 		return "the allocator's list of arenas is not where it is known to be";
-	a->book_cnt = 1;
 	return NULL;
 }
 
@@ -397,23 +396,34 @@ static bool still_right(struct search *s, const struct pymalloc_books *b)
 	       (!s->known_cnt || holds_known(s, array, KNOWN_QUARTERS));
 }
 
+/* Those of sub-interpreters come and go. */
+static void add_interpreters(struct search *s)
+{
+	struct pymalloc *a = s->a;
+
+	a->book_cnt = 1;
+	s->used_at = a->books[0].used_at;
+	if (a->layout.version >= PY_VERSION(3, 12) && a->runtime)
+		find_interpreters(s);
+}
+
+bool pymalloc__know_books(struct pymalloc *a)
+{
+	struct search s = { .a = a };
+
+	if (!a->book_cnt || !still_right(&s, &a->books[0]))
+		return false;
+	add_interpreters(&s);
+	return true;
+}
+
 const char *pymalloc__find_books(struct pymalloc *a)
 {
-	struct search *s = calloc(1, sizeof(*s));
-	const char *why = NULL;
+	struct search s = { .a = a };
+	const char *why = find_books(&s);
 
-	if (!s)
-		return "no memory to search the interpreter's data";
-	s->a = a;
-	if (a->book_cnt && still_right(s, &a->books[0])) {
-		s->used_at = a->books[0].used_at;
-		a->book_cnt = 1;
-	} else {
-		why = find_books(s);
-	}
-	if (!why && a->layout.version >= PY_VERSION(3, 12) && a->runtime)
-		find_interpreters(s);
-	free(s);
+	if (!why)
+		add_interpreters(&s);
 	return why;
 }
 

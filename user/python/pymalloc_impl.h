@@ -35,7 +35,7 @@ struct pymalloc {
 	struct pymalloc_ranges anon; /* private anonymous memory, in order */
 	struct pymalloc_books books[MAX_ALLOCATORS];
 	size_t book_cnt;
-	struct residency *residency; /* NULL: everything counts as resident */
+	struct residency *residency; /* during a scan; NULL: everything counts as resident */
 };
 
 int pymalloc_ranges__add(struct pymalloc_ranges *r, uint64_t start, uint64_t end);
@@ -48,9 +48,9 @@ struct pymalloc_arena {
 	uint32_t bytes;
 };
 
-/*
- * Fills a->books, where it is empty or no longer right. NULL, or why the books are not found: a static string.
- */
+/* Are a->books still right? Those of sub-interpreters are found anew. */
+bool pymalloc__know_books(struct pymalloc *a);
+/* Fills a->books, from the data. NULL, or why the books are not found: a static string. */
 const char *pymalloc__find_books(struct pymalloc *a);
 
 /* The arenas of one allocator; *ret is for the caller to free. Entries that make no sense are counted in *odd. */

@@ -22,10 +22,12 @@ struct node {
 	uint8_t bytes[LEAF_NODE_BYTES];
 };
 
-struct walk {
+struct leaf_walk {
 	struct leaf_reader *r;
 	struct pymalloc_root *roots;
-	unsigned int used[LEAF_ROOTS]; /* nodes of each root */
+	/* Nodes of each root, and their addresses. */
+	unsigned int used[LEAF_ROOTS];
+	uint64_t visited[LEAF_ROOTS][LEAF_NODES];
 	/* In order of steps; a step reads those from `from` on. */
 	struct node node[MAX_NODES];
 	size_t cnt;
@@ -50,16 +52,11 @@ bool leaf_reader__is_shared(const struct leaf_reader *r, uint64_t word)
 	return false;
 }
 
-static bool is_visited(const struct walk *w, unsigned int root, uint64_t addr)
+static bool is_visited(const struct leaf_walk *w, unsigned int root, uint64_t addr)
 {
-	unsigned int seen = 0;
-
-	for (size_t i = 0; i < w->cnt && seen < w->used[root]; i++) {
-		if (w->node[i].root != root)
-			continue;
-		if (w->node[i].addr == addr)
+	for (unsigned int i = 0; i < w->used[root]; i++) {
+		if (w->visited[root][i] == addr)
 			return true;
-		seen++;
 	}
 	return false;
 }
@@ -73,7 +70,7 @@ static uint64_t untagged(uint64_t word)
 }
 
 /* Pointers in [from, end) become nodes. */
-static void follow(struct walk *w, unsigned int root, const uint8_t *bytes, uint32_t from, uint32_t end)
+static void follow(struct leaf_walk *w, unsigned int root, const uint8_t *bytes, uint32_t from, uint32_t end)
 {
 	for (uint32_t at = from; at + 8 <= end && w->used[root] < LEAF_NODES; at += 8) {
 		uint64_t word = untagged(word_at(bytes, at));
@@ -82,11 +79,11 @@ static void follow(struct walk *w, unsigned int root, const uint8_t *bytes, uint
 			continue;
 		w->node[w->cnt].addr = word;
 		w->node[w->cnt++].root = root;
-		w->used[root]++;
+		w->visited[root][w->used[root]++] = word;
 	}
 }
 
-static void follow_root(struct walk *w, unsigned int i)
+static void follow_root(struct leaf_walk *w, unsigned int i)
 {
 	const struct pymalloc_root *root = &w->roots[i];
 	uint32_t object = root->object_at;
@@ -138,7 +135,7 @@ static uint32_t room_at(struct leaf_reader *r, uint64_t addr)
 }
 
 /* Reads nodes from `from` on, and the headers of their pools where these are not known. */
-static int read_nodes(struct walk *w, size_t from)
+static int read_nodes(struct leaf_walk *w, size_t from)
 {
 	size_t n = w->cnt - from, all = n;
 	int err;
@@ -172,7 +169,7 @@ static int read_nodes(struct walk *w, size_t from)
 }
 
 /* A leaf, or something that leads further. */
-static void visit(struct walk *w, const struct node *n)
+static void visit(struct leaf_walk *w, const struct node *n)
 {
 	uint64_t count = word_at(n->bytes, 0), hash;
 	uint32_t room = room_at(w->r, n->addr);
@@ -192,10 +189,13 @@ static void visit(struct walk *w, const struct node *n)
 
 int pymalloc__leaves(struct leaf_reader *r, struct pymalloc_root *roots, size_t n)
 {
-	struct walk *w = malloc(sizeof(*w));
+	struct leaf_walk *w;
 	size_t from = 0;
 	int err = 0;
 
+	if (!r->walk)
+		r->walk = malloc(sizeof(*w));
+	w = r->walk;
 	if (!w)
 		return -ENOMEM;
 	w->r = r;
@@ -216,6 +216,10 @@ int pymalloc__leaves(struct leaf_reader *r, struct pymalloc_root *roots, size_t 
 		}
 		from = end;
 	}
-	free(w);
 	return err;
+}
+
+void leaf_reader__end(struct leaf_reader *r)
+{
+	free(r->walk);
 }

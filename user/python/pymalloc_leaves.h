@@ -46,7 +46,9 @@ struct leaf_pool {
 	uint32_t block_bytes; /* 0: no pool begins there */
 };
 
-/* Start with {0}. */
+struct leaf_walk;
+
+/* Start with {0}, end with leaf_reader__end. */
 struct leaf_reader {
 	const struct mem_reader *m;
 	const struct py_layout *layout;
@@ -57,7 +59,9 @@ struct leaf_reader {
 	size_t shared_cnt;
 	struct leaf_pool pool[LEAF_POOLS]; /* those seen; a hash table */
 	size_t pool_cnt;
+	struct leaf_walk *walk; /* memory of ours, kept from one call to the next */
 };
+void leaf_reader__end(struct leaf_reader *r);
 
 bool leaf_reader__is_shared(const struct leaf_reader *r, uint64_t word);
 
