@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * Pools of live interpreters against what they say themselves (tests/targets/pools.py): exact while they stand still, sane while
- * they allocate as fast as they can. Made-up and hostile memory: test_pymalloc.c.
+ * Pools of live interpreters against what they say themselves (tests/targets/pools.py): exact while they stand still,
+ * sane while they allocate as fast as they can. Made-up and hostile memory: test_pymalloc.c.
  */
 #include "pythons.h"
 
@@ -83,7 +83,7 @@ static void target__end(struct target *t)
 static struct stats read_stats(const struct target *t)
 {
 	unsigned long long v[5], unused;
-	struct stats s = {0};
+	struct stats s = { 0 };
 	FILE *f = fopen(t->errors, "r+");
 	char line[512];
 
@@ -150,7 +150,7 @@ static void compare(const struct target *t, const struct pymalloc_totals *s, con
 static void check_sample(struct target *t, const struct pymalloc_totals *s)
 {
 	uint8_t copy[PYMALLOC_MAX_POOL_BYTES];
-	double stands_for[PYMALLOC_CLASSES] = {0};
+	double stands_for[PYMALLOC_CLASSES] = { 0 };
 	struct pymalloc_block *blocks;
 	struct pymalloc_live live;
 	size_t n;
@@ -250,7 +250,8 @@ static size_t read_objects(struct target *t, struct object *objects)
 		struct object *o = &objects[n++];
 
 		assert_true(n < MAX_OBJECTS);
-		assert_int_equal(sscanf(line, "object %15s %15s %" SCNx64 " %31s", o->kind, o->role, &o->addr, o->type), 4);
+		assert_int_equal(sscanf(line, "object %15s %15s %" SCNx64 " %31s", o->kind, o->role, &o->addr, o->type),
+				 4);
 	}
 	return n;
 }
@@ -342,12 +343,12 @@ static void count_fate(struct verdicts *v, const struct object *o, enum pymalloc
 }
 
 /*
- * What stays is never taken for something else, and what goes hardly ever for living: but bytearrays, which differ in a buffer
- * that may change, and complex, of which 3.15 keeps 100 on a free list of its own.
+ * What stays is never taken for something else, and what goes hardly ever for living: but bytearrays, which differ in a
+ * buffer that may change, and complex, of which 3.15 keeps 100 on a free list of its own.
  */
 static void judge_verdicts(const struct verdicts *v, const char *python)
 {
-	unsigned int sum[2][FATES] = {0}, replaced = 0;
+	unsigned int sum[2][FATES] = { 0 }, replaced = 0;
 
 	for (; v->kind[0]; v++) {
 		bool stays = !strcmp(v->role, "kept") || !strcmp(v->role, "changed");
@@ -362,14 +363,14 @@ static void judge_verdicts(const struct verdicts *v, const char *python)
 		if (!strcmp(v->role, "kept"))
 			wrong += v->cnt[FATE_UNSURE];
 		if (wrong > all / 50 + 2 && strcmp(v->kind, "bytearray") && strcmp(v->kind, "complex"))
-			fail_msg("%s, %s: %u of %u live, %u unsure, %u replaced, %u freed, %u unknown", v->kind, v->role,
-				 v->cnt[FATE_LIVES], all, v->cnt[FATE_UNSURE], v->cnt[FATE_REPLACED],
+			fail_msg("%s, %s: %u of %u live, %u unsure, %u replaced, %u freed, %u unknown", v->kind,
+				 v->role, v->cnt[FATE_LIVES], all, v->cnt[FATE_UNSURE], v->cnt[FATE_REPLACED],
 				 v->cnt[FATE_FREED], v->cnt[FATE_UNKNOWN]);
 	}
 	/* By objects of the same kind at the same address: the hard case. */
 	assert_true(replaced > 2000);
-	print_message("# %s: that live: %u live, %u unsure, %u gone; that are gone: %u live, %u unsure, %u gone\n", python,
-		      sum[1][FATE_LIVES], sum[1][FATE_UNSURE], sum[1][FATE_REPLACED] + sum[1][FATE_FREED],
+	print_message("# %s: that live: %u live, %u unsure, %u gone; that are gone: %u live, %u unsure, %u gone\n",
+		      python, sum[1][FATE_LIVES], sum[1][FATE_UNSURE], sum[1][FATE_REPLACED] + sum[1][FATE_FREED],
 		      sum[0][FATE_LIVES], sum[0][FATE_UNSURE], sum[0][FATE_REPLACED] + sum[0][FATE_FREED]);
 }
 
@@ -542,7 +543,8 @@ static void bench(const struct python *p, const char *mib)
 	look = now_ms(CLOCK_PROCESS_CPUTIME_ID);
 	assert_int_equal(pymalloc__look(t.a, blocks, n), 0);
 	look = now_ms(CLOCK_PROCESS_CPUTIME_ID) - look;
-	printf("%s: %.0f MiB in arenas, %" PRIu64 " pools: scan %.1f ms, one pool in eight %.1f, by search %.1f, of a small "
+	printf("%s: %.0f MiB in arenas, %" PRIu64
+	       " pools: scan %.1f ms, one pool in eight %.1f, by search %.1f, of a small "
 	       "process the first time %.1f; sample of %zu blocks %.1f ms, look at them again %.1f\n",
 	       p->name, s.arena_bytes / 1048576.0, s.pools_read, all, eighth, searched, first, n, sample, look);
 	free(blocks);

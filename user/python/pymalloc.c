@@ -94,7 +94,7 @@ void pymalloc__free(struct pymalloc *a)
 void pymalloc_pools__free(struct pymalloc_pools *p)
 {
 	free(p->pool);
-	*p = (struct pymalloc_pools){0};
+	*p = (struct pymalloc_pools){ 0 };
 }
 
 struct map_walk {
@@ -153,8 +153,8 @@ static bool is_turn(struct stride *s)
 }
 
 /* Adds those pools of a range whose header is in memory. look: ask; else all are. */
-static int add_range(struct pymalloc *a, struct pymalloc_gather *g, struct stride *s, uint64_t first, uint64_t end, bool look,
-		     uint64_t *swapped)
+static int add_range(struct pymalloc *a, struct pymalloc_gather *g, struct stride *s, uint64_t first, uint64_t end,
+		     bool look, uint64_t *swapped)
 {
 	const uint64_t step = PAGES_A_LOOK * RESIDENCY_PAGE_BYTES;
 	uint8_t place[PAGES_A_LOOK];
@@ -176,7 +176,8 @@ static int add_range(struct pymalloc *a, struct pymalloc_gather *g, struct strid
 	return err;
 }
 
-static int scan_arenas(struct pymalloc *a, struct pymalloc_gather *g, struct stride *s, bool look, struct pymalloc_totals *t)
+static int scan_arenas(struct pymalloc *a, struct pymalloc_gather *g, struct stride *s, bool look,
+		       struct pymalloc_totals *t)
 {
 	int err = 0;
 
@@ -198,8 +199,9 @@ static int scan_arenas(struct pymalloc *a, struct pymalloc_gather *g, struct str
 			t->arena_bytes += arena[k].bytes;
 			t->pools_carved += arena[k].carved;
 			t->virgin_pools += arena[k].virgin;
-			err = add_range(a, g, s, arena[k].first, arena[k].first + (uint64_t)arena[k].carved * a->pool_bytes,
-					look, &t->swapped_pools);
+			err = add_range(a, g, s, arena[k].first,
+					arena[k].first + (uint64_t)arena[k].carved * a->pool_bytes, look,
+					&t->swapped_pools);
 		}
 		free(arena);
 	}
@@ -259,7 +261,8 @@ static int scan_books(struct pymalloc *a, const struct pymalloc_opts *opts, stru
 	return err;
 }
 
-static int scan(struct pymalloc *a, const struct pymalloc_opts *opts, struct pymalloc_pools *pools, struct pymalloc_totals *t)
+static int scan(struct pymalloc *a, const struct pymalloc_opts *opts, struct pymalloc_pools *pools,
+		struct pymalloc_totals *t)
 {
 	int err;
 
@@ -278,7 +281,7 @@ int pymalloc__scan(struct pymalloc *a, const struct pymalloc_opts *opts, struct 
 		   struct pymalloc_totals *ret)
 {
 	static const struct pymalloc_opts all;
-	struct pymalloc_totals t = {0};
+	struct pymalloc_totals t = { 0 };
 	int err = a->proc ? residency__open(a->proc, a->tgid, &a->residency) : 0;
 
 	if (err)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * Goes from all blocks at once, step by step, so that each step is one batch of reads. An object that others refer to as well
- * is not gone through: what it leads to is not the block's own. Memory without an object (tables of dicts, items of lists) is.
+ * Goes from all blocks at once, step by step, so that each step is one batch of reads. An object that others refer to
+ * as well is not gone through: what it leads to is not the block's own. Memory without an object (tables of dicts,
+ * items of lists) is.
  */
 #include "python/pymalloc_leaves.h"
 
@@ -61,7 +62,8 @@ static bool is_visited(const struct leaf_walk *w, unsigned int root, uint64_t ad
 	return false;
 }
 
-/* 3.12: an instance's values, one less (_PyDictOrValues_GetValues); 3.14+: a borrowed reference in a frame, one more (_PyStackRef). */
+/* 3.12: an instance's values, one less (_PyDictOrValues_GetValues); 3.14+: a borrowed reference in a frame, one more
+ * (_PyStackRef). */
 static uint64_t untagged(uint64_t word)
 {
 	if (word % 8 == 7)
@@ -75,7 +77,8 @@ static void follow(struct leaf_walk *w, unsigned int root, const uint8_t *bytes,
 	for (uint32_t at = from; at + 8 <= end && w->used[root] < LEAF_NODES; at += 8) {
 		uint64_t word = untagged(word_at(bytes, at));
 
-		if (word % 8 || word < 1 << 20 || word >= 1ull << 47 || leaf_reader__is_shared(w->r, word) || is_visited(w, root, word))
+		if (word % 8 || word < 1 << 20 || word >= 1ull << 47 || leaf_reader__is_shared(w->r, word) ||
+		    is_visited(w, root, word))
 			continue;
 		w->node[w->cnt].addr = word;
 		w->node[w->cnt++].root = root;
@@ -154,8 +157,8 @@ static int read_nodes(struct leaf_walk *w, size_t from)
 			continue;
 		*p = (struct leaf_pool){ .base = base };
 		w->r->pool_cnt++;
-		w->piece[all] = (struct mem_piece){
-			.addr = base, .buf = &w->header[all - n], .len = sizeof(w->header[0]) };
+		w->piece[all] =
+			(struct mem_piece){ .addr = base, .buf = &w->header[all - n], .len = sizeof(w->header[0]) };
 		all++;
 	}
 	err = mem__read_many(w->r->m, w->piece, all);
@@ -203,7 +206,7 @@ int pymalloc__leaves(struct leaf_reader *r, struct pymalloc_root *roots, size_t 
 	w->cnt = 0;
 	memset(w->used, 0, sizeof(w->used));
 	for (size_t i = 0; i < n; i++) {
-		roots[i].leaves = (struct pymalloc_leaves){0};
+		roots[i].leaves = (struct pymalloc_leaves){ 0 };
 		follow_root(w, i);
 	}
 	for (int depth = 0; !err && depth < LEAF_DEPTH && from < w->cnt; depth++) {

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * Pool by pool: in a full one every block lives, so that its header and the block are read; of another one the whole pool, for
- * its free list. Headers and blocks of many pools go in one call.
+ * Pool by pool: in a full one every block lives, so that its header and the block are read; of another one the whole
+ * pool, for its free list. Headers and blocks of many pools go in one call.
  *
- * Drawing n of N: the blocks in order of pools, closed to a ring and cut into n strata, as equal as whole numbers can be, from a
- * random place on; one is drawn from each. So each block has the chance n / N, none is drawn twice, and neighbours, which are
- * alike, are not drawn together.
+ * Drawing n of N: the blocks in order of pools, closed to a ring and cut into n strata, as equal as whole numbers can
+ * be, from a random place on; one is drawn from each. So each block has the chance n / N, none is drawn twice, and
+ * neighbours, which are alike, are not drawn together.
  */
 #include "python/pymalloc_look.h"
 
@@ -76,9 +76,9 @@ static void looker__free(struct looker *k)
 
 static void set_same(struct pymalloc_block *b, enum pymalloc_same same)
 {
-	static const uint8_t fates[] = { [BLOCK_REPLACED] = FATE_REPLACED,
-					 [BLOCK_UNSURE] = FATE_UNSURE,
-					 [BLOCK_SAME] = FATE_LIVES };
+	static const uint8_t fates[] = {
+		[BLOCK_REPLACED] = FATE_REPLACED, [BLOCK_UNSURE] = FATE_UNSURE, [BLOCK_SAME] = FATE_LIVES
+	};
 
 	b->fate = fates[same];
 }
@@ -91,10 +91,9 @@ static int read_leaves(struct looker *k)
 	for (size_t i = 0; i < k->pending_cnt; i++) {
 		const struct pymalloc_print *p = &k->pending[i]->print;
 
-		k->root[i] = (struct pymalloc_root){ .bytes = k->pending_bytes[i],
-						     .end = p->end,
-						     .object_at = p->object_at,
-						     .typed = p->type };
+		k->root[i] = (struct pymalloc_root){
+			.bytes = k->pending_bytes[i], .end = p->end, .object_at = p->object_at, .typed = p->type
+		};
 	}
 	err = pymalloc__leaves(&k->leaf_reader, k->root, k->pending_cnt);
 	for (size_t i = 0; !err && i < k->pending_cnt; i++) {
@@ -276,13 +275,13 @@ static uint64_t next_random(uint64_t *state)
 
 /* Draws from one class. Its live blocks have numbers, in order of pools. */
 struct draw {
-	uint64_t live; /* blocks of the class */
+	uint64_t live;	 /* blocks of the class */
 	uint64_t passed; /* of these, in pools before */
-	uint64_t n; /* to draw */
-	uint64_t drawn; /* so far */
-	uint32_t turn; /* where stratum 0 begins, in 2^-32 of a stratum */
-	uint64_t last; /* from the last stratum, where it came out before the end */
-	uint64_t next; /* number of the next block; live: no more */
+	uint64_t n;	 /* to draw */
+	uint64_t drawn;	 /* so far */
+	uint32_t turn;	 /* where stratum 0 begins, in 2^-32 of a stratum */
+	uint64_t last;	 /* from the last stratum, where it came out before the end */
+	uint64_t next;	 /* number of the next block; live: no more */
 };
 
 /* Where stratum i begins. The last one goes on at 0 and ends where the first begins. */
@@ -363,14 +362,14 @@ static void draw_from(struct looker *k, const struct pymalloc_pool *pool, struct
 
 		if (!pool->full) {
 			if (!listed && pymalloc__read_pool(k->a, pool->base, k->pool, &live))
-				live = (struct pymalloc_live){0};
+				live = (struct pymalloc_live){ 0 };
 			listed = true;
 			addr = address_of(&live, pool->base, pool->szidx, rank);
 		}
 		if (!addr)
 			continue;
-		blocks[(*cnt)++] = (struct pymalloc_block){
-			.addr = addr, .weight = (double)d->live / d->n, .szidx = pool->szidx };
+		blocks[(*cnt)++] =
+			(struct pymalloc_block){ .addr = addr, .weight = (double)d->live / d->n, .szidx = pool->szidx };
 	}
 	d->passed += pool->live;
 }
