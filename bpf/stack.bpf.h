@@ -184,7 +184,13 @@ static __always_inline bool read_fields(const struct py_walk *w, __u64 at, struc
 	}
 }
 
-/* Reads one frame. Shims (C-stack frames without code) come out as all zero, so that depth counts loop steps. */
+/*
+ * Steps of a walk: a shim (a C-stack frame without code, one for each call from C into Python) is a step, but no frame. A
+ * stack that has more of them is cut before it has MAX_FRAMES.
+ */
+#define MAX_STEPS (MAX_FRAMES + 128)
+
+/* Reads one frame. Shims come out as all zero. */
 static __always_inline bool read_frame(const struct py_walk *w, __u64 at, bool check, struct py_frame *f,
 					__u64 *previous)
 {
@@ -224,12 +230,14 @@ static __always_inline bool walk_step(struct walk *k, struct py_frame *out)
 {
 	struct py_frame f;
 
-	if (!k->frame)
+	if (!k->frame || k->r.depth >= MAX_FRAMES)
 		return true;
 	if (!read_frame(k->w, k->frame, k->check || out, &f, &k->frame)) {
 		k->r.status = STACK_UNREADABLE_FRAME;
 		return true;
 	}
+	if (!f.code)
+		return false;
 	k->r.id = PY_HASH_STEP(k->r.id, f.code);
 	k->r.id = PY_HASH_STEP(k->r.id, f.instr);
 	if (k->check)
@@ -248,10 +256,11 @@ static long hash_frame(__u32 i, void *arg)
 static long store_frame(__u32 i, void *arg)
 {
 	struct walk *k = arg;
+	__u32 depth = k->r.depth;
 
-	if (i >= MAX_FRAMES || !k->out)
+	if (depth >= MAX_FRAMES || !k->out)
 		return 1;
-	return walk_step(k, k->out + i);
+	return walk_step(k, k->out + depth);
 }
 
 /*
@@ -262,7 +271,7 @@ static __noinline void hash_frames(struct walk *k)
 {
 	__u32 i;
 
-	for (i = 0; i < MAX_FRAMES; i++) {
+	for (i = 0; i < MAX_STEPS; i++) {
 		if (walk_step(k, NULL))
 			break;
 	}
@@ -272,8 +281,10 @@ static __noinline void store_frames(struct walk *k)
 {
 	__u32 i;
 
-	for (i = 0; i < MAX_FRAMES; i++) {
-		if (walk_step(k, k->out + i))
+	for (i = 0; i < MAX_STEPS; i++) {
+		__u32 depth = k->r.depth;
+
+		if (depth >= MAX_FRAMES || walk_step(k, k->out + depth))
 			break;
 	}
 }
@@ -282,7 +293,7 @@ static __noinline void store_frames(struct walk *k)
 static __always_inline void walk_frames(struct walk *k, bool store)
 {
 	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_loop))
-		bpf_loop(MAX_FRAMES, store ? store_frame : hash_frame, k, 0);
+		bpf_loop(MAX_STEPS, store ? store_frame : hash_frame, k, 0);
 	else if (store)
 		store_frames(k);
 	else
@@ -338,18 +349,82 @@ static __always_inline __u16 read_some(void *dst, __u32 max, __u64 addr)
 	return read_user(dst, n, addr) ? n : 0;
 }
 
+static __always_inline bool code_is_known(const struct target *t, const struct py_frame *f)
+{
+	struct code_id id = { .code = f->code, .family = t->family };
+	__u64 *known = bpf_map_lookup_elem(&codes, &id);
+
+	return known && *known == f->check;
+}
+
+/* Words of an object: PyVarObject.ob_size, or PyASCIIObject.length and .state, bits 2-4 of it the bytes of a character. */
+#define OBJECT_LENGTH 2
+#define STR_STATE 4
+#define STR_CHAR_BYTES(state) ((state) >> 2 & 7)
+/* More than what stands before the characters (72 at most) and after them. */
+#define OBJECT_EXTRA 80
+
+struct long_object {
+	__u64 code, family, at, end;
+};
+
+static long send_more(__u32 i, void *arg)
+{
+	struct long_object *o = arg;
+	struct rec_code_more *rec;
+
+	if (o->at >= o->end)
+		return 1;
+	rec = bpf_ringbuf_reserve(&ring, sizeof(*rec), 0);
+	if (!rec) {
+		counter_add(CTR_RING_FULL_CODE, 1);
+		return 1;
+	}
+	rec->hdr.kind = REC_CODE_MORE;
+	rec->hdr.len = sizeof(*rec);
+	rec->hdr.tgid = bpf_get_current_pid_tgid() >> 32;
+	rec->hdr.time_ns = bpf_ktime_get_ns();
+	rec->code = o->code;
+	rec->addr = o->at;
+	rec->family = o->family;
+	rec->got = read_some(rec->bytes, CODE_MORE_BYTES, o->at);
+	o->at += CODE_MORE_BYTES;
+	bpf_ringbuf_submit(rec, BPF_RB_NO_WAKEUP);
+	return 0;
+}
+
+/* Sends what REC_CODE will have no room for. */
+static __noinline void send_long_parts(const struct py_walk *w, const struct target *t, const struct py_frame *f)
+{
+	struct long_object o;
+	__u64 head[STR_STATE + 1];
+	int i;
+
+	if (!w || !t || !f)
+		return;
+	for (i = 0; i < 4; i++) {
+		__u32 room = i == 3 ? CODE_TABLE_BYTES : CODE_NAME_BYTES;
+
+		if (!read_user(&o.at, sizeof(o.at), f->code + w->code_filename + i * 8) ||
+		    !read_user(head, sizeof(head), o.at))
+			continue;
+		if (i < 3)
+			head[OBJECT_LENGTH] *= STR_CHAR_BYTES(head[STR_STATE]);
+		o.end = o.at + head[OBJECT_LENGTH] + OBJECT_EXTRA;
+		o.at += room;
+		o.code = f->code;
+		o.family = t->family;
+		if (o.at < o.end)
+			bpf_loop(CODE_MORE_MAX, send_more, &o, 0);
+	}
+}
+
 /* Sends a code object in the raw. Kernels before 5.17 leave that to user space: their verifier counts every step. */
 static __noinline long send_code(const struct py_walk *w, const struct target *t, const struct py_frame *f)
 {
 	struct code_id id = { .code = f->code, .family = t->family };
 	struct rec_code *rec;
-	__u64 *known;
 
-	if (!f->code)
-		return 0;
-	known = bpf_map_lookup_elem(&codes, &id);
-	if (known && *known == f->check)
-		return 0;
 	rec = bpf_ringbuf_reserve(&ring, sizeof(*rec), 0);
 	if (!rec) {
 		counter_add(CTR_RING_FULL_CODE, 1);
@@ -390,6 +465,9 @@ static long send_code_of_frame(__u32 i, void *arg)
 
 	if (!k->frame || !read_frame(k->w, k->frame, true, &f, &k->frame))
 		return 1;
+	if (!f.code || code_is_known(k->t, &f))
+		return 0;
+	send_long_parts(k->w, k->t, &f);
 	return send_code(k->w, k->t, &f);
 }
 
@@ -398,7 +476,7 @@ static __noinline void send_codes(const struct py_walk *w, const struct target *
 	struct code_walk k = { .w = w, .t = t, .frame = frame };
 
 	if (w && t && bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_loop))
-		bpf_loop(MAX_FRAMES, send_code_of_frame, &k, 0);
+		bpf_loop(MAX_STEPS, send_code_of_frame, &k, 0);
 }
 
 /* Sends a stack with its frames, walking it again. False: the ring was full, or the stack changed meanwhile. */
@@ -423,7 +501,7 @@ static __noinline bool send_stack(const struct py_walk *w, const struct target *
 		return false;
 	}
 	fill_stack(rec, len, t, cgroup_id, &k.r);
-	bpf_ringbuf_submit(rec, BPF_RB_FORCE_WAKEUP);
+	bpf_ringbuf_submit(rec, wake_when_full());
 	return true;
 }
 
@@ -434,7 +512,7 @@ static __noinline bool send_stack_empty(const struct target *t, __u64 cgroup_id,
 	if (!rec)
 		return false;
 	fill_stack(rec, sizeof(*rec), t, cgroup_id, r);
-	bpf_ringbuf_submit(rec, BPF_RB_FORCE_WAKEUP);
+	bpf_ringbuf_submit(rec, wake_when_full());
 	return true;
 }
 

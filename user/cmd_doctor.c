@@ -13,9 +13,13 @@
 #include "cmd.h"
 #include "containers/cgroup.h"
 #include "python/coverage.h"
+#include "python/gc_state.h"
 #include "python/interp.h"
+#include "python/malloc_sites.h"
 #include "system/proc.h"
 #include "system/uprobe_multi.h"
+#include "views/collector_facts.h"
+#include "views/human.h"
 
 static void say(const char *what, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
@@ -54,15 +58,29 @@ static const char *const kind_names[] = {
 	[PROBE_GC_USDT_DONE] = "collector (USDT)",
 	[PROBE_GUARD] = "inlined",
 	[PROBE_POOL_OPENER] = "pool taken",
+	[PROBE_RAW_TAIL] = "resize large",
 	[PROBE_RAW_RETURN] = "large block",
 };
 
-static void show_site(const struct probe_site *s, bool first)
+static enum probe_links links_of_kernel(void)
+{
+	switch (uprobe_multi__probe()) {
+	case UPROBE_MULTI_NONE:
+		return PROBE_LINKS_SINGLE;
+	case UPROBE_MULTI_WITH_SESSION:
+		return PROBE_LINKS_SESSION;
+	default:
+		return PROBE_LINKS_MANY;
+	}
+}
+
+/* A malloc's return is asked for seldom, where it can be. */
+static void show_site(const struct probe_site *s, enum probe_links links, bool first)
 {
 	bool usdt = s->kind == PROBE_GC_USDT || s->kind == PROBE_GC_USDT_DONE;
 	unsigned int ns = s->emulated || usdt ? PROBE_COST_EMULATED_NS : PROBE_COST_STEPPED_NS;
 
-	if (!usdt && s->kind != PROBE_FREE)
+	if (s->returns && !(links == PROBE_LINKS_SESSION && (s->kind == PROBE_MALLOC || s->kind == PROBE_CALLOC)))
 		ns += PROBE_COST_RETURN_NS;
 	say(first ? "probe sites" : "", "%-5s %-17s %s+%u (file offset 0x%llx) %s%sabout %u.%02u us a hit",
 	    s->signal == SIGNAL_GC ? "gc" : "exact", kind_names[s->kind], s->symbol, s->into,
@@ -97,7 +115,7 @@ static void show_coverage(const struct probe_site *sites, size_t n, const struct
 
 static void show_sites(const struct interp *in)
 {
-	bool many = uprobe_multi__probe() != UPROBE_MULTI_NONE;
+	enum probe_links links = links_of_kernel();
 	struct probe_site *sites = calloc(MAX_PROBE_SITES, sizeof(*sites));
 	struct probe_sites_info info;
 	struct elf_file *f;
@@ -108,11 +126,11 @@ static void show_sites(const struct interp *in)
 		free(sites);
 		return;
 	}
-	n = probe_sites__find(f, in->version, 1u << SIGNAL_EXACT | 1u << SIGNAL_GC, many, sites, MAX_PROBE_SITES, &info);
+	n = probe_sites__find(f, in->version, 1u << SIGNAL_EXACT | 1u << SIGNAL_GC, links, sites, MAX_PROBE_SITES, &info);
 	for (i = 0; i < n; i++) {
 		if (sites[i].kind == PROBE_GUARD || sites[i].kind == PROBE_RAW_RETURN)
 			continue;
-		show_site(&sites[i], first);
+		show_site(&sites[i], links, first);
 		first = false;
 	}
 	show_inner_sites(sites, n, PROBE_GUARD);
@@ -122,7 +140,63 @@ static void show_sites(const struct interp *in)
 	free(sites);
 }
 
-static void show_interp(const struct interp *in)
+static void show_collector(pid_t tgid, const struct interp *in)
+{
+	struct mem_reader m = mem_reader__of_process(tgid);
+	struct profile_collector c = {};
+	char setting[COLLECTOR_SETTING_LEN], cnt[32] = "not counted:";
+	struct gc_state s;
+	uint64_t frozen;
+	int err = gc_state__read(&m, in->runtime, &in->layout, &s);
+
+	if (err) {
+		say("collector", "cannot be read%s", err == -ENOTSUP ? ": this build keeps it otherwise" : "");
+		return;
+	}
+	c.enabled = s.enabled;
+	c.has_counts = s.has_counts;
+	memcpy(c.threshold, s.threshold, sizeof(c.threshold));
+	if (!gc_state__count_frozen(&m, &s, &frozen))
+		human__count(frozen, cnt, sizeof(cnt));
+	say("collector", "%s; %s objects frozen", collector__setting(&c, setting, sizeof(setting)), cnt);
+	if (s.has_counts)
+		say("", "counts %d, %d, %d", s.count[0], s.count[1], s.count[2]);
+	for (int g = 0; g < GC_GENERATIONS; g++)
+		say("", "generation %d: %lld collections, %lld objects collected, %lld uncollectable", g,
+		    (long long)s.collections[g], (long long)s.collected[g], (long long)s.uncollectable[g]);
+}
+
+static void show_malloc_site(const struct malloc_site *s)
+{
+	unsigned int ns = s->emulated ? PROBE_COST_EMULATED_NS : PROBE_COST_STEPPED_NS;
+
+	say("", "heap  %s+%u (file offset 0x%llx) %s%sabout %u.%02u us a hit", s->symbol, s->into, (unsigned long long)s->offset,
+	    s->insn, !s->insn[0] ? "" : s->emulated ? ": emulated, " : ": single-stepped, ", ns / 1000, ns % 1000 / 10);
+}
+
+/* Of functions that C code seldom calls nothing is said. */
+static void show_malloc(pid_t tgid, const struct interp *in)
+{
+	struct malloc_finder *finder;
+	struct malloc_file file;
+	size_t i;
+
+	if (malloc_finder__new(&finder))
+		return;
+	if (malloc_finder__find(finder, tgid, in, &file)) {
+		say("malloc", "not found: the heap signal sees no blocks over 512 bytes");
+	} else {
+		say("malloc", "%s", file.path);
+		for (i = 0; i < file.n; i++) {
+			if (!strcmp(file.site[i].symbol, "malloc") || !strcmp(file.site[i].symbol, "calloc") ||
+			    !strcmp(file.site[i].symbol, "realloc") || !strcmp(file.site[i].symbol, "free"))
+				show_malloc_site(&file.site[i]);
+		}
+	}
+	malloc_finder__free(finder);
+}
+
+static void show_interp(pid_t tgid, const struct interp *in)
 {
 	say("interpreter", "%s", in->path);
 	say("version", "CPython %s, %s, %s", in->version_text, in->shared ? "shared library" : "static",
@@ -130,6 +204,8 @@ static void show_interp(const struct interp *in)
 	say("build id", "%s", in->build_id[0] ? in->build_id : "none");
 	say("runtime", "_PyRuntime at 0x%llx", (unsigned long long)in->runtime);
 	show_sites(in);
+	show_collector(tgid, in);
+	show_malloc(tgid, in);
 }
 
 static int check_process(pid_t tgid)
@@ -142,7 +218,7 @@ static int check_process(pid_t tgid)
 	say("process", "%d", (int)tgid);
 	switch (err) {
 	case 0:
-		show_interp(&in);
+		show_interp(tgid, &in);
 		return EXIT_OK;
 	case -ENOENT:
 		return cmd_fail("process %d is not Python: no CPython interpreter is mapped in it", (int)tgid);

@@ -73,11 +73,20 @@ def _link_into_usr(root):
             os.symlink("usr/" + link, os.path.join(root, link))
 
 
+def _packages(interpreter):
+    """Those that were unpacked, as tests/pythons.sh wrote them down."""
+    unpacked = getattr(interpreter, "unpacked", None)
+    if not unpacked:
+        return ""
+    with open(os.path.join(unpacked, "complete"), encoding="utf-8") as file:
+        return file.read().strip()
+
+
 def build_root(interpreter):
     """The folder of the container root for an interpreter; made when it is not there or the interpreter changed."""
     root = os.path.join(host.BUILD, "roots", interpreter.name.replace(" ", "-"))
     status = os.stat(interpreter.path)
-    stamp = f"1 {interpreter.path} {status.st_size} {status.st_mtime_ns}\n"
+    stamp = f"1 {interpreter.path} {status.st_size} {status.st_mtime_ns} {_packages(interpreter)}\n"
     with contextlib.suppress(OSError), open(root + ".stamp", encoding="utf-8") as file:
         if file.read() == stamp:
             return root

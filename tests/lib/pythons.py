@@ -5,7 +5,9 @@ Those of this host run as processes. Those of other Debian suites run as contain
 what a user has; where there is no runc, through their own loader.
 """
 import functools
+import glob
 import os
+import re
 import shutil
 import subprocess
 
@@ -28,6 +30,14 @@ class Python:
                               if word.startswith("PYTHONHOME=")), None)
         self.kind = self.where
         self.path = command[-1]
+
+    @property
+    def greenlet(self):
+        """Folders to add to sys.path on this host, for greenlet: of any suite that has the same Python."""
+        nodot = self.release.replace(".", "")
+        found = glob.glob(os.path.join(host.BUILD, "pythons", "*", "usr/lib/python3/dist-packages", "**",
+                                       f"*greenlet.cpython-{nodot}-*.so"), recursive=True)
+        return [] if self.contained else [re.sub("(dist-packages)/.*", r"\1", path) for path in found]
 
     @property
     def contained(self):

@@ -1,177 +1,124 @@
 # SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
-"""Makes page faults under every kind of Python frame, and knows each stack.
+"""Touches pages at the end of random paths through every kind of Python frame, and knows each stack.
 
-Order `go ROUNDS`: answers {"stacks": {"stack": pages, ...}}, each stack as the recording's SQL view `stacks` prints it:
-"function (file:line);..." from the root to the line that touches the pages. Runs on 3.8 and later.
+    stack_truth.py [FOLDER...]   packages that may be used if they are there (greenlet)
+
+Order `go SAMPLES SEED`: paths one after the other, in the main thread and in others; `crowd SAMPLES SEED`: in eight
+threads at once. Answers {"frames": [text], "stacks": [[pages, frame...]], "passed": [[frame...]], "kinds": N,
+"without": [what]}; each frame as the recording's SQL view `stacks` prints it, "function (file:line)", and each stack from
+the line that touches the page to the root, by numbers of frames. passed: stacks whose leaf went on with the path from
+that line, where the interpreter may touch a page for a frame.
+Runs on 3.8 and later.
 """
 import collections
+import functools
+import gc
+import itertools
 import json
 import mmap
+import random
 import sys
 import threading
 
-PAGES = 8
-QUALIFIED = sys.version_info >= (3, 11)
-truth = collections.Counter()
-kept = []  # given back at once, a page might be counted with what is given back
+sys.path += sys.argv[1:]
+
+import frame_kinds  # noqa: E402
+
+LONGEST_PATH = 6
+CROWD = 8
+CROWD_PAGES = 4  # a page may be charged to the fault of another thread at the same moment
+PAGE = bytes(mmap.PAGESIZE)
 
 
-def name_of(code):
-    return code.co_qualname if QUALIFIED else code.co_name
+class Samples:
+    """Fresh private pages, each written once, by C code that a Python line calls."""
+
+    def __init__(self, limit, pages):
+        self.limit, self.pages = limit, pages
+        self.payload = PAGE * pages
+        size = (limit + 8192) * pages * mmap.PAGESIZE
+        self.memory = mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        if hasattr(mmap, "MADV_NOHUGEPAGE"):
+            self.memory.madvise(mmap.MADV_NOHUGEPAGE)
+        self.frames = collections.defaultdict(itertools.count().__next__)  # text: number
+        self.stacks = []  # appended to by all threads
+        self.passed = set()
+
+    def enter(self, frame, rest):
+        if rest:
+            self.passed.add(self.stack_of(frame))
+            return functools.partial(rest[0], rest[1:])
+        self.stacks.append(self.stack_of(frame))
+        return functools.partial(self.memory.write, self.payload)
+
+    def stack_of(self, frame):
+        numbers = []
+        while frame:
+            code = frame.f_code
+            name = code.co_qualname if frame_kinds.QUALIFIED else code.co_name
+            numbers.append(self.frames[f"{name} ({code.co_filename}:{frame.f_lineno})"])
+            frame = frame.f_back
+        return tuple(numbers)
+
+    def truth(self):
+        stacks = collections.Counter(self.stacks)
+        return {"frames": sorted(self.frames, key=self.frames.get), "kinds": len(frame_kinds.KINDS),
+                "stacks": [[n * self.pages, *stack] for stack, n in stacks.items()],
+                "passed": list(self.passed - set(stacks)), "without": [] if frame_kinds.greenlet else ["greenlets"]}
+
+    def enough(self):
+        return len(self.stacks) >= self.limit
 
 
-def stack_above(frame):
-    lines = []
-    while frame:
-        lines.append(f"{name_of(frame.f_code)} ({frame.f_code.co_filename}:{frame.f_lineno})")
-        frame = frame.f_back
-    return lines[::-1]
+def paths(samples, chance, kinds):
+    while not samples.enough():
+        yield [chance.choice(kinds) for _ in range(chance.randrange(1, LONGEST_PATH + 1))]
 
 
-def touch(*_):
-    """Fresh private pages, each written once, on one line."""
-    memory = mmap.mmap(-1, PAGES * mmap.PAGESIZE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    frame = sys._getframe()
-    here = f"touch ({frame.f_code.co_filename}:{frame.f_lineno + 4})"
-    truth[";".join(stack_above(frame.f_back) + [here])] += PAGES
-    at = range(0, PAGES * mmap.PAGESIZE, mmap.PAGESIZE)
-    frame = None
-    for i in at: memory[i] = 1  # noqa: E701 one line, so that the truth is one line
-    kept.append(memory)
-    return 0
+def walk(path):
+    path[0](path[1:])
 
 
-def in_generator():
-    yield touch()
-    yield from inner_generator()
+def go(samples, chance):
+    # Each kind once by itself, so that none is left out by chance.
+    for path in [[one] for one in frame_kinds.KINDS] + [[]]:
+        frame_kinds.plain(path)
+    for number, path in enumerate(paths(samples, chance, frame_kinds.KINDS)):
+        if number % 4:
+            walk(path)
+        else:
+            frame_kinds.run_in_thread(walk, path)
 
 
-def inner_generator():
-    yield touch()
+def crowd(samples, chance):
+    kinds = [one for one in frame_kinds.KINDS if one not in frame_kinds.ALONE]
 
-
-async def in_coroutine():
-    return await deeper_coroutine()
-
-
-async def deeper_coroutine():
-    return touch()
-
-
-def run_coroutine():
-    try:
-        in_coroutine().send(None)
-    except StopIteration:
-        pass
-
-
-def in_class_body():
-    class Body:
-        value = touch()
-        nested = [touch() for _ in range(2)]
-
-    return Body
-
-
-def in_comprehensions():
-    [touch() for _ in range(2)]
-    {touch() for _ in range(2)}
-    {i: touch() for i in range(2)}
-    list(touch() for _ in range(2))
-
-
-def in_callbacks():
-    sorted([3, 1, 2], key=touch)
-    list(map(touch, range(2)))
-    max([1, 2], key=lambda x: touch(x))
-
-
-class Operators:
-    def __init__(self):
-        touch()
-
-    def __add__(self, other):
-        return touch()
-
-    def __getattr__(self, name):
-        return touch()
-
-    @property
-    def computed(self):
-        return touch()
-
-    def __del__(self):
-        touch()
-
-
-def in_operators():
-    one = Operators()
-    one + 1
-    one.missing
-    one.computed
-    one = None
-
-
-def in_exec(round_number):
-    """Code objects that come and go at the same address, with names of their own."""
-    for i in range(3):
-        source = f"def made_{round_number}_{i}():\n" + "\n" * i + "    return touch()\n" + f"made_{round_number}_{i}()\n"
-        exec(compile(source, f"<made {round_number} {i}>", "exec"), {"touch": touch})
-
-
-def recursive(depth):
-    return recursive(depth - 1) if depth else touch()
-
-
-def über_naïve():
-    touch()
-
-
-def long_call():
-    touch(
-        1,
-        recursive(
-            2
-        ),
-    )
-    try:
-        raise ValueError
-    except ValueError:
-        touch()
-    finally:
-        touch()
-    with memoryview(b"x"):
-        touch()
-
-
-def everything(round_number):
-    list(in_generator())
-    run_coroutine()
-    in_class_body()
-    in_comprehensions()
-    in_callbacks()
-    in_operators()
-    in_exec(round_number)
-    recursive(50)
-    über_naïve()
-    long_call()
-    (lambda: touch())()
-
-
-def go(rounds):
-    truth.clear()
-    for round_number in range(rounds):
-        everything(round_number)
-        thread = threading.Thread(target=everything, args=(round_number,))
+    def member(seed):
+        for path in paths(samples, random.Random(seed), kinds):
+            walk(path)
+    threads = [threading.Thread(target=member, args=(chance.random(),)) for _ in range(CROWD)]
+    sys.setswitchinterval(0.0005)
+    for thread in threads:
         thread.start()
+    for thread in threads:
         thread.join()
 
 
 def main():
+    sys.setrecursionlimit(5000)
+    gc.disable()
+    gc.set_threshold(1)
     print("ready", flush=True)
+    kept = []  # given back at once, a page might be counted with what is given back
     for order in sys.stdin:
-        go(int(order.split()[1]))
-        print(json.dumps({"stacks": dict(truth)}), flush=True)
+        how, limit, seed = order.split()
+        samples = Samples(int(limit), CROWD_PAGES if how == "crowd" else 1)
+        kept.append(samples.memory)
+        frame_kinds.notes["enter"] = samples.enter
+        {"go": go, "crowd": crowd}[how](samples, random.Random(int(seed)))
+        gc.collect()  # what waits for it has its part in the truth
+        samples.memory.write(PAGE)  # a page is charged when the next one is touched
+        print(json.dumps(samples.truth()), flush=True)
 
 
 main()

@@ -245,6 +245,45 @@ static void test_nobody(void **state)
 	profile__free(p);
 }
 
+/* Blocks that are not followed any more are of no row and no flame, and their line keeps that it allocated them. */
+static void test_not_followed(void **state)
+{
+	static const struct {
+		enum report_by by;
+		enum profile_view view;
+		uint64_t bytes;
+	} cases[] = {
+		{REPORT_BY_LINE, VIEW_LIVE, 6 * MIB},	   {REPORT_BY_LINE, VIEW_ALLOC, 10 * MIB},
+		{REPORT_BY_CONTAINER, VIEW_LIVE, 6 * MIB}, {REPORT_BY_CONTAINER, VIEW_ALLOC, 10 * MIB},
+		{REPORT_BY_PROCESS, VIEW_LIVE, 6 * MIB},   {REPORT_BY_THREAD, VIEW_ALLOC, 10 * MIB},
+	};
+	struct profile *p = sample_profile();
+	uint32_t line = python(p, 0, "grow", "/srv/app/cache.py", 71);
+	uint32_t gone = node(p, 0, FRAME_REASON, "[not followed any more]", "", 0);
+
+	(void)state;
+	add(p, 0, 1201, line, KIND_HEAP_LARGE, 10 * MIB, 4 * MIB);
+	add(p, 0, 1201, gone, KIND_HEAP_LARGE, 4 * MIB, 0);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct report_opts opts = {
+			.by = cases[i].by, .view = cases[i].view, .kinds = 1u << KIND_HEAP_LARGE, .json = true};
+		char *json = report(p, &opts), *text;
+		struct json_object *root = json_tokener_parse(json);
+
+		assert_int_equal(number(root, "bytes"), cases[i].bytes);
+		assert_int_equal(number(root, "allocated_bytes"), 10 * MIB);
+		assert_int_equal(number(root, "not_followed_bytes"), 4 * MIB);
+		opts.json = false;
+		text = report(p, &opts);
+		assert_non_null(strstr(text, "4.0 MiB lived when they were followed last, and may be freed since"));
+		assert_null(strstr(text, "[not followed any more]"));
+		json_object_put(root);
+		free(json);
+		free(text);
+	}
+	profile__free(p);
+}
+
 /* The tracker's own names. */
 static void test_names_of_nobody(void **state)
 {
@@ -254,6 +293,7 @@ static void test_names_of_nobody(void **state)
 	} cases[] = {
 		{STACK_BEFORE_ATTACH, NOBODY_BEFORE},
 		{STACK_GIVEN_BACK, NOBODY_GIVEN_BACK},
+		{STACK_NOT_FOLLOWED, NOBODY_NOT_FOLLOWED},
 		{STACK_LOST, SOMEBODY},
 	};
 	struct profile *p;
@@ -504,6 +544,7 @@ int main(void)
 		cmocka_unit_test(test_default_kinds),
 		cmocka_unit_test(test_container_names),
 		cmocka_unit_test(test_nobody),
+		cmocka_unit_test(test_not_followed),
 		cmocka_unit_test(test_names_of_nobody),
 		cmocka_unit_test(test_names_of_losses),
 		cmocka_unit_test(test_time_to_limit),

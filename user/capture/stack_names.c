@@ -85,6 +85,11 @@ static int64_t resolve_stack(struct stack_names *n, const struct rec_stack *rec,
 	return node;
 }
 
+void stack_names__learn_more(struct stack_names *n, const struct rec_code_more *rec)
+{
+	code_cache__learn_more(n->codes, rec);
+}
+
 void stack_names__learn_code(struct stack_names *n, const struct rec_code *rec, const struct traced *tr)
 {
 	if (tr->interp)
@@ -121,7 +126,13 @@ struct stack_name stack_names__look_up(struct stack_names *n, const struct trace
 	switch (stack_id) {
 	case STACK_BEFORE_ATTACH:
 	case STACK_GIVEN_BACK:
+	case STACK_NOT_FOLLOWED:
+	case STACK_NOT_SAMPLED:
+	case STACK_ROUNDED_UP:
 		node = reason_node(n, "[%s]", stack_id);
+		break;
+	case STACK_PASSED_OVER:
+		node = reason_node(n, "[no python stack: %s]", stack_id);
 		break;
 	default:
 		node = reason_node(n, "[no python stack: %s]", STACK_LOST);

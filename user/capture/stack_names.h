@@ -23,6 +23,7 @@ int stack_names__new(struct profile *profile, struct stack_names **ret);
 void stack_names__free(struct stack_names *n);
 
 /* What cannot be named, for want of memory, is forgotten: it is looked up as lost. */
+void stack_names__learn_more(struct stack_names *n, const struct rec_code_more *rec);
 void stack_names__learn_code(struct stack_names *n, const struct rec_code *rec, const struct traced *tr);
 void stack_names__learn(struct stack_names *n, const struct rec_stack *rec, const struct traced *tr);
 /* Stack ids that are reasons (enum stack_status), and stacks that were lost, included. */

@@ -237,6 +237,8 @@ int decode__place(const struct machine_code *c, uint64_t function, unsigned int 
 
 	if (machine_code__function(c, function, &s) || s.addr != function)
 		return -ENOENT;
+	if (with_return && machine_code__is_part(c, function))
+		return -EPERM;
 	err = machine_code__check(c, &s);
 	if (err)
 		return err;

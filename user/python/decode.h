@@ -57,7 +57,7 @@ struct decode_place {
  * The first instruction from the function's start on that the kernel emulates, before any branch,
  * and where the arguments asked for (bit 0: the first) are still in their registers; else the start
  * itself. with_return: one where a return probe can stand. -ENOENT: not the start of a function;
- * -EILSEQ: its code cannot be followed.
+ * -EPERM: no return probe may stand there (machine_code__is_part); -EILSEQ: its code cannot be followed.
  */
 int decode__place(const struct machine_code *c, uint64_t function, unsigned int args,
 		  bool with_return, struct decode_place *ret);

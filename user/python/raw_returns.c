@@ -4,7 +4,8 @@
  * whose own pointers are compared and inlined too (_PyMem_RawMalloc is "return malloc(size ? size :
  * 1)"). So what is looked for are the calls that are left: of malloc, calloc and realloc in the
  * procedure linkage table, which are what _PyMem_RawMalloc, _PyMem_RawCalloc and _PyMem_RawRealloc
- * call themselves, of those three, and of the public functions in front of them.
+ * call themselves, of those three, and of the public functions in front of them. A realloc is mostly
+ * the last thing that a function does, and becomes a jump.
  */
 #include <string.h>
 
@@ -18,8 +19,7 @@ struct returns {
 	const struct machine_code *c;
 	uint64_t target[MAX_TARGETS];
 	size_t target_cnt;
-	struct decode_place *ret;
-	size_t n, max;
+	struct raw_uses *ret;
 	const struct elf_symbol *function;
 	int insns;
 	uint64_t table; /* of the raw domain's pointers */
@@ -96,12 +96,13 @@ static bool is_slot(const struct returns *r, const struct insn *insn, const Zydi
 	return at >= 8 && at <= 8 * (1 + ALLOC_REALLOC) && at % 8 == 0;
 }
 
-static bool calls_raw(const struct returns *r, const struct insn *insn)
+/* A call, or a jump that is one. */
+static bool goes_to_raw(const struct returns *r, const struct insn *insn)
 {
 	const ZydisDecodedOperand *op = &insn->op[0];
 	int gpr = op->type == ZYDIS_OPERAND_TYPE_REGISTER ? insn__gpr(op->reg.value) : -1;
 
-	if (insn->i.mnemonic != ZYDIS_MNEMONIC_CALL)
+	if (insn->i.mnemonic != ZYDIS_MNEMONIC_CALL && insn->i.mnemonic != ZYDIS_MNEMONIC_JMP)
 		return false;
 	return is_target(r, insn__target(insn)) || is_slot(r, insn, op) ||
 	       (gpr >= 0 && r->holds[gpr]);
@@ -124,17 +125,35 @@ static void remember_slot(struct returns *r, const struct insn *insn)
 		r->holds[insn__gpr(insn->op[0].reg.value)] = true;
 }
 
+static void add_return(struct returns *r, const struct insn *call)
+{
+	uint64_t after = call->addr + call->i.length;
+
+	if (r->ret->return_cnt < MAX_RAW_RETURNS && after < r->function->addr + r->function->size &&
+	    place_after(r, after, &r->ret->returns[r->ret->return_cnt]))
+		r->ret->return_cnt++;
+}
+
+static void add_tail(struct returns *r)
+{
+	struct raw_uses *u = r->ret;
+
+	if (u->tail_cnt && u->tails[u->tail_cnt - 1].addr == r->function->addr)
+		return;
+	if (u->tail_cnt < MAX_RAW_TAILS)
+		u->tails[u->tail_cnt++] = *r->function;
+}
+
 static int look(const struct insn *insn, void *arg)
 {
 	struct returns *r = arg;
-	bool found = calls_raw(r, insn);
+	bool found = goes_to_raw(r, insn);
 
 	remember_slot(r, insn);
-	if (!found)
-		return 0;
-	if (r->n < r->max && insn->addr + insn->i.length < r->function->addr + r->function->size &&
-	    place_after(r, insn->addr + insn->i.length, &r->ret[r->n]))
-		r->n++;
+	if (found && insn->i.mnemonic == ZYDIS_MNEMONIC_CALL)
+		add_return(r, insn);
+	else if (found)
+		add_tail(r);
 	return 0;
 }
 
@@ -149,15 +168,15 @@ static int look_at_function(const struct elf_symbol *function, void *arg)
 	return 0;
 }
 
-size_t guards__raw_returns(const struct machine_code *c, const struct alloc_table *raw,
-			   const uint64_t *public_functions, size_t public_cnt,
-			   struct decode_place *ret, size_t max)
+void guards__raw_uses(const struct machine_code *c, const struct alloc_table *raw, const uint64_t *public_functions,
+		      size_t public_cnt, struct raw_uses *ret)
 {
-	struct returns r = {.c = c, .ret = ret, .max = max, .table = raw->addr};
+	struct returns r = {.c = c, .ret = ret, .table = raw->addr};
 	uint64_t users[2 * MAX_TARGETS];
 	struct elf_symbol function;
 	size_t n;
 
+	ret->return_cnt = ret->tail_cnt = 0;
 	for (int i = ALLOC_MALLOC; i <= ALLOC_REALLOC; i++) {
 		r.insns = 0;
 		if (!machine_code__function(c, raw->function[i], &function))
@@ -171,5 +190,4 @@ size_t guards__raw_returns(const struct machine_code *c, const struct alloc_tabl
 	for (int i = ALLOC_MALLOC; i <= ALLOC_REALLOC; i++)
 		users[n++] = raw->addr + 8 * (1 + i);
 	machine_code__for_each_user(c, users, n, look_at_function, &r);
-	return r.n;
 }

@@ -26,6 +26,7 @@
 
 struct range {
 	uint64_t start, end;
+	bool part; /* of a function that was split: jumped to */
 };
 
 struct machine_code {
@@ -62,6 +63,20 @@ static int32_t s32_at(const uint8_t *p)
 	return v;
 }
 
+/*
+ * Whether the first unwinding instruction (DWARF 5, 6.4.2) of an FDE stands before any of its code was passed: then the
+ * stack is not as a call leaves it, and this is no function's beginning but a part that the compiler moved away (.cold).
+ * p: behind the length of the code, where the length of augmentation data comes first (CIE "zR").
+ */
+static bool begins_in_the_middle(const uint8_t *p, const uint8_t *end)
+{
+	p += p < end ? 1 + (*p & 0x7f) : 0;
+	if (p >= end)
+		return false;
+	/* DW_CFA_nop, _set_loc and _advance_loc in all sizes */
+	return *p > 0x04 && *p >> 6 != 1;
+}
+
 /* An FDE: length, distance to its CIE, start relative to that field, length of the code. */
 static bool read_fde(const uint8_t *frames, const struct elf_symbol *section, uint64_t fde,
 		     uint64_t start, struct range *ret)
@@ -75,6 +90,8 @@ static bool read_fde(const uint8_t *frames, const struct elf_symbol *section, ui
 		return false;
 	memcpy(&bytes, p + 12, sizeof(bytes));
 	*ret = (struct range){.start = start, .end = start + bytes};
+	if ((uint64_t)s32_at(p) <= section->addr + section->size - fde - 4)
+		ret->part = begins_in_the_middle(p + 16, p + 4 + s32_at(p));
 	return bytes > 0;
 }
 
@@ -190,6 +207,21 @@ int machine_code__function(const struct machine_code *c, uint64_t addr, struct e
 	*ret = (struct elf_symbol){.addr = c->functions[low].start,
 				   .size = c->functions[low].end - c->functions[low].start};
 	return 0;
+}
+
+bool machine_code__is_part(const struct machine_code *c, uint64_t addr)
+{
+	size_t low = 0, high = c->function_cnt;
+
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+
+		if (c->functions[mid].start < addr)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low < c->function_cnt && c->functions[low].start == addr && c->functions[low].part;
 }
 
 int machine_code__decode(const struct machine_code *c, uint64_t addr, struct insn *ret)

@@ -30,6 +30,11 @@ void machine_code__free(struct machine_code *c);
 bool machine_code__contains(const struct machine_code *c, uint64_t addr);
 /* The function, or part of one that was split, that covers addr. -ENOENT. */
 int machine_code__function(const struct machine_code *c, uint64_t addr, struct elf_symbol *ret);
+/*
+ * True for the start of a part that other code jumps into: what is on top of the stack there is no return address, and a
+ * return probe would overwrite something else with that of its trampoline.
+ */
+bool machine_code__is_part(const struct machine_code *c, uint64_t addr);
 /* -ENOENT: not in .text; -EILSEQ: no instruction, or one that goes beyond .text. */
 int machine_code__decode(const struct machine_code *c, uint64_t addr, struct insn *ret);
 /* -EILSEQ: the function does not decode from its start to its end, or a jump in it leads into an
