@@ -207,8 +207,11 @@ static __always_inline bool read_frame(const struct py_walk *w, __u64 at, bool c
 	f->instr = fields.instr;
 	if (!check)
 		return true;
-	if (!read_user(words, 4 * sizeof(*words), f->code + w->code_filename))
-		return false;
+	/*
+	 * A code object that cannot be read is a frame without a name, and the walk goes on: what cannot be read comes out as
+	 * zeros, and so does their hash. Without a branch, which would have the verifier go each way at each frame.
+	 */
+	read_user(words, 4 * sizeof(*words), f->code + w->code_filename);
 	f->check = PY_HASH_STEP(0, words[0]);
 	f->check = PY_HASH_STEP(f->check, words[1]);
 	f->check = PY_HASH_STEP(f->check, words[2]);
@@ -222,45 +225,49 @@ struct walk {
 	struct py_frame *out;
 	__u64 frame;
 	struct walk_result r;
+	__u32 shims;
 	bool check; /* the check is a part of the id */
 };
 
-/* One frame. True: the walk ends here. */
-static __always_inline bool walk_step(struct walk *k, struct py_frame *out)
+/*
+ * Step i. True: the walk ends here. How many frames there were is told by i, which the verifier takes for any number: what
+ * we count ourselves it would follow number by number.
+ */
+static __always_inline bool walk_step(struct walk *k, __u32 i, bool store)
 {
+	__u32 depth = i - k->shims;
 	struct py_frame f;
 
-	if (!k->frame || k->r.depth >= MAX_FRAMES)
+	if (!k->frame || depth >= MAX_FRAMES)
 		return true;
-	if (!read_frame(k->w, k->frame, k->check || out, &f, &k->frame)) {
+	if (!read_frame(k->w, k->frame, k->check || store, &f, &k->frame)) {
 		k->r.status = STACK_UNREADABLE_FRAME;
 		return true;
 	}
-	if (!f.code)
+	if (!f.code) {
+		k->shims++;
 		return false;
+	}
 	k->r.id = PY_HASH_STEP(k->r.id, f.code);
 	k->r.id = PY_HASH_STEP(k->r.id, f.instr);
 	if (k->check)
 		k->r.id = PY_HASH_STEP(k->r.id, f.check);
 	k->r.depth++;
-	if (out)
-		*out = f;
+	if (store)
+		k->out[depth] = f;
 	return false;
 }
 
 static long hash_frame(__u32 i, void *arg)
 {
-	return walk_step(arg, NULL);
+	return walk_step(arg, i, false);
 }
 
 static long store_frame(__u32 i, void *arg)
 {
 	struct walk *k = arg;
-	__u32 depth = k->r.depth;
 
-	if (depth >= MAX_FRAMES || !k->out)
-		return 1;
-	return walk_step(k, k->out + depth);
+	return k->out ? walk_step(k, i, true) : 1;
 }
 
 /*
@@ -272,7 +279,7 @@ static __noinline void hash_frames(struct walk *k)
 	__u32 i;
 
 	for (i = 0; i < MAX_STEPS; i++) {
-		if (walk_step(k, NULL))
+		if (walk_step(k, i, false))
 			break;
 	}
 }
@@ -282,9 +289,7 @@ static __noinline void store_frames(struct walk *k)
 	__u32 i;
 
 	for (i = 0; i < MAX_STEPS; i++) {
-		__u32 depth = k->r.depth;
-
-		if (depth >= MAX_FRAMES || walk_step(k, k->out + depth))
+		if (walk_step(k, i, true))
 			break;
 	}
 }

@@ -103,20 +103,52 @@ static void show_inner_sites(const struct probe_site *sites, size_t n, enum prob
 		    PROBE_COST_STEPPED_NS / 1000, PROBE_COST_STEPPED_NS % 1000 / 10);
 }
 
-static void show_coverage(const struct probe_site *sites, size_t n, const struct probe_sites_info *info)
+static void show_coverage(const struct probe_site *sites, size_t n, const struct probe_sites_info *info,
+			  const struct allocator_chain *allocator)
 {
-	char text[COVERAGE_TEXT_BYTES];
+	static const struct {
+		enum signal signal;
+		const char *name;
+	} signals[] = { { SIGNAL_RESIDENT, "resident" }, { SIGNAL_EXACT, "exact" }, { SIGNAL_GC, "gc" } };
+	char share[32];
 
-	coverage__tell(SIGNAL_EXACT, sites, n, info, text);
-	say("coverage", "%s", text);
-	coverage__tell(SIGNAL_GC, sites, n, info, text);
-	say("", "%s", text);
+	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++) {
+		struct coverage c;
+
+		coverage__derive(signals[i].signal, sites, n, info, &c);
+		coverage__with_allocator(signals[i].signal, allocator, &c);
+		human__share(c.part, c.whole, share, sizeof(share));
+		say(i ? "" : "coverage", "%-8s %s, derived: %s", signals[i].name, share, c.text);
+	}
 }
 
-static void show_sites(const struct interp *in)
+/* Where nothing is known of them, they are taken for what the file begins with. */
+static void show_allocators(pid_t tgid, const struct interp *in, const struct elf_file *f, struct allocator_chain *ret)
+{
+	struct mem_reader m = mem_reader__of_process(tgid);
+	struct code_places *places = NULL;
+	char text[ALLOCATOR_TEXT_BYTES];
+	struct allocator_words words;
+	struct allocator_file file;
+	struct proc *proc = NULL;
+
+	*ret = (struct allocator_chain){ .base = ALLOCATOR_PYMALLOC };
+	if (!allocator_file__examine(f, in->version, &file) && !allocator_words__read(&m, &file, in->load_bias, &words) &&
+	    !proc__open(NULL, &proc) && !code_places__of_process(proc, tgid, in->path, &places)) {
+		allocator_chain__follow(&m, &words, DOMAIN_OBJ, &file, in->load_bias, places, ret);
+		say("allocator", "%s", allocator_chain__text(ret, text));
+	} else {
+		say("allocator", "cannot be read");
+	}
+	code_places__free(places);
+	proc__free(proc);
+}
+
+static void show_sites(pid_t tgid, const struct interp *in)
 {
 	enum probe_links links = links_of_kernel();
 	struct probe_site *sites = calloc(MAX_PROBE_SITES, sizeof(*sites));
+	struct allocator_chain allocator;
 	struct probe_sites_info info;
 	struct elf_file *f;
 	bool first = true;
@@ -135,7 +167,8 @@ static void show_sites(const struct interp *in)
 	}
 	show_inner_sites(sites, n, PROBE_GUARD);
 	show_inner_sites(sites, n, PROBE_RAW_RETURN);
-	show_coverage(sites, n, &info);
+	show_allocators(tgid, in, f, &allocator);
+	show_coverage(sites, n, &info, &allocator);
 	elf_file__free(f);
 	free(sites);
 }
@@ -170,8 +203,8 @@ static void show_malloc_site(const struct malloc_site *s)
 {
 	unsigned int ns = s->emulated ? PROBE_COST_EMULATED_NS : PROBE_COST_STEPPED_NS;
 
-	say("", "heap  %s+%u (file offset 0x%llx) %s%sabout %u.%02u us a hit", s->symbol, s->into, (unsigned long long)s->offset,
-	    s->insn, !s->insn[0] ? "" : s->emulated ? ": emulated, " : ": single-stepped, ", ns / 1000, ns % 1000 / 10);
+	say("", "heap  %s+%u (file offset 0x%llx) %s%sabout %u.%02u us a hit", s->symbol, s->into,
+	    (unsigned long long)s->offset, s->insn, !s->insn[0] ? "" : s->emulated ? ": emulated, " : ": single-stepped, ", ns / 1000, ns % 1000 / 10);
 }
 
 /* Of functions that C code seldom calls nothing is said. */
@@ -203,7 +236,7 @@ static void show_interp(pid_t tgid, const struct interp *in)
 	    in->stripped ? "stripped" : "with symbols");
 	say("build id", "%s", in->build_id[0] ? in->build_id : "none");
 	say("runtime", "_PyRuntime at 0x%llx", (unsigned long long)in->runtime);
-	show_sites(in);
+	show_sites(tgid, in);
 	show_collector(tgid, in);
 	show_malloc(tgid, in);
 }

@@ -436,7 +436,7 @@ static int settle(struct record *r, bool last)
 	if (err)
 		log_warn("counts cannot be read: %s", strerror(-err));
 	tracker__sweep(r->tracker, last);
-	tracker__refresh(r->tracker);
+	tracker__refresh(r->tracker, last);
 	r->cost = tracker__cost(r->tracker);
 	save_counters(r);
 	show_progress(r, now);

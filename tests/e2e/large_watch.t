@@ -211,6 +211,24 @@ def nobody_else_traps():
 
 
 @test
+def more_blocks_than_there_is_room_for():
+    """Blocks that are too many to follow are counted, and are told apart from those that live"""
+    host.need_bpf()
+    room, count = 262144, 270000  # include/bounds.h: MAX_LARGE_BLOCKS
+    with measure.recording(Process, "hot_malloc.py", "heap", "--budget", "none") as (target, recorder):
+        truth = target.ask(f"keep {count} 600")
+        recorder.stop().succeeded()
+        told = tool.report(recorder.file)
+        live = of_line(tool.lines(recorder.file), truth, truth["lines"]["keep"])
+        allocated = of_line(tool.lines(recorder.file, "--view", "alloc"), truth, truth["lines"]["keep"])
+        counters = dict(measure.rows(recorder.file, "SELECT name, value FROM counter"))
+    ok(allocated[0] >= count, "allocated", allocated)
+    ok(room - 100 < live[0] <= room, "blocks that live, and room for a list's", live)
+    ok(count - live[0] <= counters["dropped.large_blocks_not_followed"] < count - live[0] + 100, "dropped", counters)
+    near(told["not_followed_bytes"], (count - room) * 600, 5, "bytes not followed")
+
+
+@test
 def a_hot_program_is_paused():
     """Following stops where it costs more than the budget; what is not followed any more is of no line"""
     host.need_bpf()

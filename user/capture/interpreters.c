@@ -18,6 +18,7 @@ struct site_set {
 	size_t n; /* of site */
 	struct heap_sites window; /* behind those in site: only while a window of the heap signal is open */
 	struct probe_sites_info info;
+	struct interp_file_facts facts;
 	struct probe_site site[MAX_PROBE_SITES];
 	UT_hash_handle hh;
 };
@@ -118,6 +119,19 @@ static void set_windows_apart(struct site_set *set)
 	set->n = stay;
 }
 
+static void derive_facts(const struct elf_file *f, uint16_t version, uint32_t signals, struct site_set *set)
+{
+	static const enum signal known[] = { SIGNAL_RESIDENT, SIGNAL_EXACT, SIGNAL_GC };
+
+	for (size_t k = 0; k < sizeof(known) / sizeof(known[0]); k++) {
+		if (!(signals & 1u << known[k]))
+			continue;
+		coverage__derive(known[k], set->site, set->n, &set->info, &set->facts.coverage[known[k]]);
+		set->facts.signals |= 1u << known[k];
+	}
+	set->facts.has_allocators = !allocator_file__examine(f, version, &set->facts.allocators);
+}
+
 static const struct site_set *sites_of(struct interpreters *i, pid_t tgid, const struct interp *in)
 {
 	const bool windows = i->heap && session__takes_windows(i->deps->session);
@@ -136,6 +150,7 @@ static const struct site_set *sites_of(struct interpreters *i, pid_t tgid, const
 		memcpy(set->key, key, sizeof(set->key));
 		set->n = probe_sites__find(f, in->version, windows ? i->signals | 1u << SIGNAL_EXACT : i->signals,
 					   session__links(i->deps->session), set->site, MAX_PROBE_SITES, &set->info);
+		derive_facts(f, in->version, i->signals, set);
 		if (set->n < MAX_PROBE_SITES && !code_free_site(f, tgid, in, &set->site[set->n]))
 			set->n++;
 		if (windows)
@@ -171,12 +186,18 @@ static int slot_of_walk(struct interpreters *i, struct py_walk *walk, uint32_t *
 /* Only what is missed: the first signal that misses something is named. */
 static void note_coverage(struct interpreters *i, struct traced *tr, const struct site_set *set)
 {
-	static const enum signal signals[] = { SIGNAL_EXACT, SIGNAL_GC };
-	char text[COVERAGE_TEXT_BYTES];
+	static const struct {
+		enum signal signal;
+		const char *name;
+	} known[] = { { SIGNAL_EXACT, "exact" }, { SIGNAL_GC, "gc" } };
+	char text[COVERAGE_TEXT_BYTES + 16];
 
-	for (size_t k = 0; k < sizeof(signals) / sizeof(signals[0]); k++) {
-		if (!(i->signals & 1u << signals[k]) || coverage__tell(signals[k], set->site, set->n, &set->info, text))
+	for (size_t k = 0; k < sizeof(known) / sizeof(known[0]); k++) {
+		const struct coverage *c = &set->facts.coverage[known[k].signal];
+
+		if (!(i->signals & 1u << known[k].signal) || coverage__is_complete(c))
 			continue;
+		snprintf(text, sizeof(text), "%s %s", known[k].name, c->text);
 		traced__note(tr, i->deps->profile, text);
 		return;
 	}
@@ -215,9 +236,13 @@ static void attach_to_interpreter(struct interpreters *i, struct traced *tr)
 
 static void attach_probes(struct interpreters *i, struct traced *tr)
 {
+	const struct site_set *set;
+
 	attach_to_interpreter(i, tr);
 	if (i->large)
 		large_blocks__follow(i->large, tr);
+	set = sites_of(i, tr->tgid, tr->interp);
+	interp_watch__begin(tr, set ? &set->facts : NULL, i->deps->proc, i->deps->profile);
 }
 
 static void name_interp(struct interpreters *i, const struct traced *tr)
@@ -248,7 +273,6 @@ int interpreters__adopt(struct interpreters *i, struct traced_table *table, stru
 		return err;
 	name_interp(i, tr);
 	traced_table__is_python(table, tr);
-	interp_watch__begin(tr, i->deps->profile);
 	attach_probes(i, tr);
 	return 0;
 }
@@ -263,7 +287,6 @@ int interpreters__inherit(struct interpreters *i, struct traced_table *table, st
 	tr->interp_slot = parent->interp_slot;
 	tr->watch = parent->watch;
 	traced_table__is_python(table, tr);
-	interp_watch__begin(tr, i->deps->profile);
 	name_interp(i, tr);
 	attach_probes(i, tr);
 	return 0;

@@ -132,8 +132,8 @@ int session__take_blocks(struct session *s, uint32_t proc_id,
 			 void (*fn)(const struct block_key *key, const struct block_value *v, void *arg), void *arg);
 
 /*
- * Blocks over 512 bytes of one process (include/large.h): its malloc and kin are probed from here until it is stopped, with
- * probes that no other process meets.
+ * Blocks over 512 bytes of one process (include/large.h): its malloc and kin are probed from here until it is
+ * stopped, with probes that no other process meets.
  */
 struct session_large;
 /* The caller owns *ret. -ESRCH: the process has ended; -ENOSPC: too many processes; -ENOENT, ... */
@@ -148,8 +148,8 @@ uint32_t session_large__number(const struct session_large *l);
 /* How often its probes hit, and for how many of them a block was followed to the return. 0 or -errno. */
 int session_large__hits(const struct session_large *l, struct large_watch *ret);
 /* Calls fn for each followed block; those for which it returns true are forgotten. */
-int session__sweep_large(struct session *s, bool (*fn)(const struct large_key *key, const struct large_block *b, void *arg),
-			 void *arg);
+int session__sweep_large(struct session *s,
+			 bool (*fn)(const struct large_key *key, const struct large_block *b, void *arg), void *arg);
 
 /* Time spent in the programs of the exact signal, without the traps that lead to them, ns. */
 uint64_t session__exact_ns(const struct session *s);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * What the session's files share: the loaded programs and maps, and the hooks that are attached. Only session*.c include
- * this, and with it the skeleton.
+ * What the session's files share: the loaded programs and maps, and the hooks that are attached. Only session*.c
+ * include this, and with it the skeleton.
  *
  * session.c: life, records. session_load.c: which programs and maps. session_hooks.c: hooks of the whole host.
  * session_probes.c: targets and probes of one process. session_maps.c: what the kernel side counts and follows.

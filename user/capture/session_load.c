@@ -97,7 +97,7 @@ static void choose_large(const struct session *s)
 
 	bpf_program__set_autoload(b->progs.large_session, large && session);
 	bpf_program__set_expected_attach_type(b->progs.large_session, UPROBE_SESSION_ATTACH_TYPE);
-	choose_multi(b->progs.large_entry, large && !session, links == PROBE_LINKS_MANY);
+	choose_multi(b->progs.large_entry, large, links != PROBE_LINKS_SINGLE);
 	choose_multi(b->progs.large_return, large && !session, links == PROBE_LINKS_MANY);
 }
 

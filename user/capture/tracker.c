@@ -44,6 +44,7 @@ struct tracker {
 	struct budget *budget;
 	struct held_command held;
 	uint32_t next_proc_id;
+	uint32_t seconds;
 	uint64_t missed; /* programs of the scope that ended before they could be looked at */
 	char why[512];
 };
@@ -130,6 +131,8 @@ static void settle_ended(struct tracker *t)
 		LL_CONCAT2(t->table.unsettled, ended, next_unsettled);
 		return;
 	}
+	for (tr = ended; tr; tr = tr->next_unsettled)
+		interp_watch__measure(tr, t->deps.profile);
 	if (!(t->signals & 1u << SIGNAL_EXACT))
 		return;
 	for (tr = ended; tr; tr = tr->next_unsettled)
@@ -433,6 +436,7 @@ static void on_gc(const struct rec_gc *rec, void *arg)
 
 	if (!tr)
 		return;
+	interp_watch__collected(tr, gc.time_ns, gc.cnt);
 	gc.process = tr->process;
 	gc.node = stack_names__look_up(t->names, tr, rec->stack_id).node;
 	profile__add_gc(t->deps.profile, &gc);
@@ -489,14 +493,35 @@ int tracker__patience_ms(const struct tracker *t, int max_ms)
 	return at > now ? (at - now + 999999) / 1000000 : 0;
 }
 
-void tracker__refresh(struct tracker *t)
+/* A container in which nothing happens is looked at in every tenth second, another tenth of them in each. */
+#define IDLE_SECONDS 10
+
+static void refresh_containers(struct tracker *t, bool all)
+{
+	uint32_t i, n = profile__n_containers(t->deps.profile);
+	bool *busy = calloc(n + 1, sizeof(*busy));
+	const struct traced *tr;
+
+	t->seconds++;
+	for (tr = t->table.alive; tr && busy; tr = tr->hh_tgid.next) {
+		uint32_t container = profile__process(t->deps.profile, tr->process)->container;
+
+		if (tr->busy && container != PROFILE_NONE)
+			busy[container] = true;
+	}
+	for (i = 0; i < n; i++) {
+		if (all || !busy || busy[i] || (t->seconds + i) % IDLE_SECONDS == 0)
+			container_items__refresh(&t->deps, i);
+	}
+	free(busy);
+}
+
+void tracker__refresh(struct tracker *t, bool all)
 {
 	struct traced *tr, *next;
-	uint32_t i;
 
-	for (i = 0; i < profile__n_containers(t->deps.profile); i++)
-		container_items__refresh(&t->deps, i);
 	budget__step(t->budget);
+	refresh_containers(t, all);
 	for (tr = t->table.alive; tr; tr = next) {
 		next = tr->hh_tgid.next;
 		if (tr->gone_steps < 2)
@@ -504,7 +529,7 @@ void tracker__refresh(struct tracker *t)
 		session__remove_target(t->deps.session, tr->tgid);
 		end_unnoticed(t, tr);
 	}
-	interp_watch__refresh(&t->table, t->deps.profile, false);
+	interp_watch__refresh(&t->table, t->deps.proc, t->deps.profile, false);
 	if (t->large)
 		large_blocks__refresh(t->large);
 	if (t->heap)
@@ -515,7 +540,7 @@ void tracker__reconcile(struct tracker *t)
 {
 	if (t->heap)
 		heap__refresh(t->heap, true);
-	interp_watch__refresh(&t->table, t->deps.profile, true);
+	interp_watch__refresh(&t->table, t->deps.proc, t->deps.profile, true);
 	if (!(t->signals & 1u << SIGNAL_RESIDENT))
 		return;
 	budget__end(t->budget);

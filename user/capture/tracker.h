@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * Which processes are traced, what they are, and where their events go in the profile. Takes what the session hands out,
- * finds interpreters, attaches their probes, follows fork, exec and exit.
+ * Which processes are traced, what they are, and where their events go in the profile. Takes what the session hands
+ * out, finds interpreters, attaches their probes, follows fork, exec and exit.
  */
 #ifndef CAPTURE_TRACKER_H
 #define CAPTURE_TRACKER_H
@@ -62,14 +62,20 @@ const char *tracker__why(const struct tracker *t);
 void tracker__upkeep(struct tracker *t);
 /* How long a poll may sleep before upkeep is due: at most max_ms. */
 int tracker__patience_ms(const struct tracker *t, int max_ms);
-/* To be called every second: limits and usage of containers, resident sets of processes, what each may cost. */
-void tracker__refresh(struct tracker *t);
+/*
+ * To be called every second: limits and usage of containers, resident sets of processes, what each may cost. Those in which
+ * nothing happens are looked at less often, but for all.
+ */
+void tracker__refresh(struct tracker *t, bool all);
 /*
  * To be called every second: looks which followed pages are still resident and takes away those that are not. Does so only
  * every few seconds, but for now.
  */
 int tracker__sweep(struct tracker *t, bool now);
-/* At the end: looks at all collectors once more, stops the resident signal and brings each account up to the process's resident set as it is now. */
+/*
+ * At the end: looks at all collectors and heaps once more, stops the resident signal, and brings each account up to the process's
+ * resident set as it is now.
+ */
 void tracker__reconcile(struct tracker *t);
 
 uint32_t tracker__n_python(const struct tracker *t); /* Python processes attached so far */

@@ -292,15 +292,16 @@ static bool add_functions(const struct elf_file *f, const struct site_spec *spec
 					  .returns = i != ALLOC_FREE,
 					  .spec = *spec,
 					  .symbol = behind[i].symbol};
+		uint64_t body = decode__body(l->code, t->function, i);
 		struct decode_place place;
 
-		if ((i == ALLOC_MALLOC || i == ALLOC_CALLOC) && ends_in_probes(l->code, t->function[i], uses, opener) &&
+		if ((i == ALLOC_MALLOC || i == ALLOC_CALLOC) && ends_in_probes(l->code, body, uses, opener) &&
 		    (links != PROBE_LINKS_SESSION ||
-		     decode__place(l->code, t->function[i], behind[i].args, true, &place) || !place.emulated))
+		     decode__place(l->code, body, behind[i].args, true, &place) || !place.emulated))
 			site.returns = false;
 		site.spec.function = site.kind;
 		site.spec.returns = site.returns;
-		if (!add_function(f, site, t->function[i], behind[i].args, l))
+		if (!add_function(f, site, body, behind[i].args, l))
 			return false;
 	}
 	return true;

@@ -23,8 +23,8 @@
 #define LEAST_WIDTH 80
 /* Containers above the table; all of them are in the report by container. */
 #define HEADER_CONTAINERS 8
-/* Settings of collectors below it. */
-#define MOST_COLLECTORS 4
+/* Settings of collectors below it, and facts of one name. */
+#define MOST_ALIKE 4
 
 static size_t line_width(FILE *out)
 {
@@ -410,7 +410,7 @@ static void put_collectors(const struct report *r, FILE *out)
 	for (size_t i = 0; i < r->n_collectors; i++) {
 		const struct facts_collector *c = &r->collectors[i];
 
-		if (i == MOST_COLLECTORS) {
+		if (i == MOST_ALIKE) {
 			fprintf(out, "collectors: %zu more settings (--json)\n", r->n_collectors - i);
 			break;
 		}
@@ -425,6 +425,45 @@ static void put_collectors(const struct report *r, FILE *out)
 				human__count(c->uncollectable, cnt, sizeof(cnt)));
 		putc('\n', out);
 	}
+}
+
+/* Pymalloc as it is needs no word. */
+static void put_fact(const struct fact_group *g, FILE *out)
+{
+	const char *signal = fact_group__signal(g);
+	char share[32];
+
+	if (!signal && (strcmp(g->name, FACT_ALLOCATOR) || !strcmp(g->text, "pymalloc")))
+		return;
+	if (signal) {
+		fputs("coverage of ", out);
+		text__put(signal, out);
+		fprintf(out, " in ");
+	} else {
+		fputs("allocator of ", out);
+	}
+	fprintf(out, "%" PRIu32 " process%s: ", g->processes, g->processes == 1 ? "" : "es");
+	if (signal)
+		fprintf(out, "%s, ", human__share(g->part, g->whole, share, sizeof(share)));
+	text__put(g->text, out);
+	if (signal && g->whole > g->processes)
+		fprintf(out, " (%" PRIu64 " of %" PRIu64 ")", g->part, g->whole);
+	putc('\n', out);
+}
+
+static void put_facts(const struct report *r, FILE *out)
+{
+	size_t alike = 0, left = 0;
+
+	for (size_t i = 0; i < r->n_facts; i++) {
+		alike = i && !strcmp(r->facts[i].name, r->facts[i - 1].name) ? alike + 1 : 0;
+		if (alike < MOST_ALIKE)
+			put_fact(&r->facts[i], out);
+		else
+			left++;
+	}
+	if (left)
+		fprintf(out, "and %zu more allocators and coverages (--json)\n", left);
 }
 
 static void put_losses(const struct report *r, FILE *out)
@@ -489,6 +528,7 @@ static int put_text(const struct report *r, struct table *t, FILE *out)
 	put_gc(r, out);
 	put_cost(r, out);
 	put_collectors(r, out);
+	put_facts(r, out);
 	put_losses(r, out);
 	return err;
 }
@@ -509,6 +549,7 @@ static int prepare(struct report *r)
 	r->cost = facts__cost(&r->selection);
 	facts__gc(&r->selection, r->gc);
 	err = facts__collectors(&r->selection, &r->collectors, &r->n_collectors);
+	err = err ? err : fact_groups__new(&r->selection, &r->facts, &r->n_facts);
 	if (err)
 		return err;
 	return facts__notes(&r->selection, &r->notes, &r->n_notes);
@@ -534,6 +575,7 @@ out:
 	table__free(&t);
 	free(r.notes);
 	free(r.collectors);
+	free(r.facts);
 	rows__free(&r.containers);
 	rows__free(&r.rows);
 	select__free(&r.selection);

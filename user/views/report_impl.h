@@ -4,6 +4,7 @@
 #define VIEWS_REPORT_IMPL_H
 
 #include "views/collector_facts.h"
+#include "views/fact_groups.h"
 #include "views/facts.h"
 #include "views/rows.h"
 
@@ -22,6 +23,8 @@ struct report {
 	size_t n_notes;
 	struct facts_collector *collectors;
 	size_t n_collectors;
+	struct fact_group *facts;
+	size_t n_facts;
 };
 
 /* 0 or -ENOMEM. */

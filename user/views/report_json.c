@@ -23,6 +23,9 @@
  *   "cost": as in rows, for all, and "budget" (a share; 0: none), "faults_watched" (share of the time),
  *   "collectors": [{"tgid", "enabled", "thresholds": [n, n, n]|null, "counts": [n, n, n]|null, "frozen",
  * "generations": [{"collections", "collected", "uncollectable"}]}], what they said last; sums since the interpreter began
+ *   "allocators": [{"allocator", "processes"}],
+ *   "coverage": [{"signal", "share", "part", "whole", "known", "processes"}], how much a signal sees (share: part of whole, null:
+ * not known), and from what that is known: "derived: ..." or "measured: ..."
  *   "counters": {"name": n}, "losses": {"dropped.name": n}, "merged": n,
  *   "notes": [{"note", "processes"}],
  *   "meta": {"key": "value"}
@@ -32,6 +35,7 @@
 #include <json-c/json.h>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "views/report_impl.h"
 #include "views/text.h"
@@ -347,6 +351,32 @@ static void put_collectors(const struct report *r, struct json_object *root, int
 	}
 }
 
+static void put_facts(const struct report *r, struct json_object *root, int *err)
+{
+	struct json_object *allocators = put_new(root, "allocators", json_object_new_array(), err);
+	struct json_object *coverage = put_new(root, "coverage", json_object_new_array(), err);
+
+	for (size_t i = 0; i < r->n_facts && !*err; i++) {
+		const struct fact_group *g = &r->facts[i];
+		const char *signal = fact_group__signal(g);
+		struct json_object *item;
+
+		if (!signal && strcmp(g->name, FACT_ALLOCATOR))
+			continue;
+		item = append(signal ? coverage : allocators, err);
+		if (!item)
+			return;
+		put_string(item, signal ? "signal" : "allocator", signal ? signal : g->text, err);
+		if (signal) {
+			put(item, "share", g->whole ? json_object_new_double((double)g->part / (double)g->whole) : NULL, err);
+			put_number(item, "part", g->part, err);
+			put_number(item, "whole", g->whole, err);
+			put_string(item, "known", g->text, err);
+		}
+		put_number(item, "processes", g->processes, err);
+	}
+}
+
 static void put_counters(const struct report *r, struct json_object *root, int *err)
 {
 	struct json_object *all = put_new(root, "counters", json_object_new_object(), err);
@@ -399,6 +429,8 @@ int report_json__print(const struct report *r, FILE *out)
 		put_costs(r, root, &err);
 	if (!err)
 		put_collectors(r, root, &err);
+	if (!err)
+		put_facts(r, root, &err);
 	if (!err)
 		put_counters(r, root, &err);
 	if (!err)
