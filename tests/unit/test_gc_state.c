@@ -219,7 +219,8 @@ static void absurd(void **state)
 		memset(&s, 0x5a, sizeof(s));
 		before = s;
 		memcpy(&at, (const char *)f->l + rows[i].field, sizeof(at));
-		put32(f, f->gc + at + rows[i].extra, rows[i].value);
+		at += rows[i].extra;
+		put32(f, f->gc + at, rows[i].value);
 		err = read_it(f, &s);
 		if (err != rows[i].err)
 			fail_msg("row %zu: %d, want %d", i, err, rows[i].err);
