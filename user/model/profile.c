@@ -16,27 +16,41 @@
 
 #include "model/profile_impl.h"
 
-#define DEFAULT_MAX_NODES (1u << 20)
-#define DEFAULT_MAX_CELLS (1u << 20)
+#define DEFAULT_MAX_NODES (1u << 18)
+#define DEFAULT_MAX_FRAMES (1u << 16)
+#define DEFAULT_MAX_CELLS (1u << 17)
+#define DEFAULT_MAX_TEXT_BYTES (8u << 20)
 #define DEFAULT_MAX_GC (1u << 16)
 #define DEFAULT_MAX_GC_SECOND 256
 
+static uint32_t limit_of(uint32_t given, uint32_t otherwise)
+{
+	uint32_t limit = given ? given : otherwise;
+
+	return limit < MAX_ITEMS ? limit : MAX_ITEMS;
+}
+
+static struct profile_limits limits_of(const struct profile_limits *given)
+{
+	struct profile_limits l = given ? *given : (struct profile_limits){0};
+
+	l.max_nodes = limit_of(l.max_nodes, DEFAULT_MAX_NODES);
+	l.max_frames = limit_of(l.max_frames, l.max_nodes < DEFAULT_MAX_FRAMES ? l.max_nodes : DEFAULT_MAX_FRAMES);
+	l.max_cells = limit_of(l.max_cells, DEFAULT_MAX_CELLS);
+	l.max_cells_process = limit_of(l.max_cells_process, l.max_cells / 2);
+	l.max_text_bytes = l.max_text_bytes ? l.max_text_bytes : DEFAULT_MAX_TEXT_BYTES;
+	l.max_gc = limit_of(l.max_gc, DEFAULT_MAX_GC);
+	l.max_gc_second = limit_of(l.max_gc_second, DEFAULT_MAX_GC_SECOND);
+	return l;
+}
+
 int profile__new(const struct profile_limits *limits, struct profile **ret)
 {
-	const struct profile_limits given = limits ? *limits : (struct profile_limits){0};
 	struct profile *p = calloc(1, sizeof(*p));
 
 	if (!p)
 		return -ENOMEM;
-	p->limits.max_nodes = given.max_nodes ? given.max_nodes : DEFAULT_MAX_NODES;
-	p->limits.max_cells = given.max_cells ? given.max_cells : DEFAULT_MAX_CELLS;
-	p->limits.max_gc = given.max_gc ? given.max_gc : DEFAULT_MAX_GC;
-	p->limits.max_gc_second =
-		given.max_gc_second ? given.max_gc_second : DEFAULT_MAX_GC_SECOND;
-	if (p->limits.max_nodes > MAX_ITEMS)
-		p->limits.max_nodes = MAX_ITEMS;
-	if (p->limits.max_cells > MAX_ITEMS)
-		p->limits.max_cells = MAX_ITEMS;
+	p->limits = limits_of(limits);
 	if (RESERVE(p, nodes)) {
 		profile__free(p);
 		return -ENOMEM;
@@ -44,6 +58,12 @@ int profile__new(const struct profile_limits *limits, struct profile **ret)
 	p->nodes[p->n_nodes++] = (struct profile_node){PROFILE_NONE, PROFILE_NONE};
 	*ret = p;
 	return 0;
+}
+
+static void free_process(const struct profile_process *c)
+{
+	free((char *)c->command);
+	free((char *)c->note);
 }
 
 void profile__free(struct profile *p)
@@ -58,7 +78,10 @@ void profile__free(struct profile *p)
 	collectors__free(&p->collectors);
 	process_facts__free(&p->facts);
 	free(p->containers);
+	for (uint32_t i = 0; i < p->n_processes; i++)
+		free_process(&p->processes[i]);
 	free(p->processes);
+	free(p->process_cells);
 	free(p->frames);
 	free(p->nodes);
 	free(p->cells);
@@ -98,11 +121,20 @@ static int intern_container(struct profile *p, struct profile_container *c)
 	return intern_all(p, strings, 5);
 }
 
-static int intern_process(struct profile *p, struct profile_process *c)
+/* A process's strings; where it fails, nothing is left of it. */
+static int copy_process(struct profile *p, const struct profile_process *c, struct profile_process *ret)
 {
-	const char **strings[] = {&c->command, &c->python, &c->interpreter, &c->note};
+	const char **strings[] = {&ret->python, &ret->interpreter};
+	int err;
 
-	return intern_all(p, strings, 4);
+	*ret = *c;
+	err = intern_all(p, strings, 2);
+	ret->command = strdup(c->command ? c->command : "");
+	ret->note = strdup(c->note ? c->note : "");
+	if (!err && ret->command && ret->note)
+		return 0;
+	free_process(ret);
+	return -ENOMEM;
 }
 
 static bool container_equal(const void *owner, uint32_t item, const void *key)
@@ -133,14 +165,32 @@ int64_t profile__add_container(struct profile *p, const struct profile_container
 
 int64_t profile__add_process(struct profile *p, const struct profile_process *c)
 {
-	struct profile_process copy = *c;
+	struct profile_process copy;
 
 	if (c->container != PROFILE_NONE && c->container >= p->n_containers)
 		return -EINVAL;
-	if (p->n_processes >= MAX_ITEMS || RESERVE(p, processes) || intern_process(p, &copy))
+	if (p->n_processes >= MAX_ITEMS || RESERVE(p, processes) || RESERVE(p, process_cells) ||
+	    copy_process(p, c, &copy))
 		return -ENOMEM;
 	p->processes[p->n_processes] = copy;
+	p->process_cells[p->n_process_cells++] = (struct process_cells){.first = NO_CELL};
 	return p->n_processes++;
+}
+
+int profile__reuse_process(struct profile *p, uint32_t process, const struct profile_process *c)
+{
+	struct profile_process copy, *old;
+
+	if (process >= p->n_processes || p->processes[process].container != c->container)
+		return -EINVAL;
+	if (copy_process(p, c, &copy))
+		return -ENOMEM;
+	old = &p->processes[process];
+	copy.cost = old->cost;
+	copy.earlier = old->earlier + 1;
+	free_process(old);
+	*old = copy;
+	return 0;
 }
 
 static bool frame_equal(const void *owner, uint32_t item, const void *key)
@@ -152,39 +202,52 @@ static bool frame_equal(const void *owner, uint32_t item, const void *key)
 	       a->file == b->file;
 }
 
-static int64_t find_or_add_frame(struct profile *p, const struct profile_frame *f, uint32_t limit)
+static uint64_t frame_hash(const struct profile_frame *f)
 {
-	struct profile_frame copy = *f;
-	const char **strings[] = {&copy.function, &copy.file};
-	uint64_t hash;
-	uint32_t i;
-
-	if (intern_all(p, strings, 2))
-		return -ENOMEM;
-	hash = hash_words((uint64_t[]){copy.kind, (uint32_t)copy.line, (uintptr_t)copy.function,
-				       (uintptr_t)copy.file},
+	return hash_words((uint64_t[]){f->kind, (uint32_t)f->line, (uintptr_t)f->function,
+				       (uintptr_t)f->file},
 			  4);
-	i = index_table__find(&p->frame_index, hash, frame_equal, p, &copy);
+}
+
+/* The frame, or INTERN_NONE; *ret gets interned strings where there are such. */
+static uint32_t find_frame(const struct profile *p, const struct profile_frame *f, struct profile_frame *ret)
+{
+	*ret = *f;
+	ret->function = strings__find(&p->strings, f->function);
+	ret->file = strings__find(&p->strings, f->file);
+	if (!ret->function || !ret->file)
+		return INTERN_NONE;
+	return index_table__find(&p->frame_index, frame_hash(ret), frame_equal, p, ret);
+}
+
+static int64_t find_or_add_frame(struct profile *p, const struct profile_frame *f, uint32_t limit,
+				 uint64_t text_limit)
+{
+	struct profile_frame copy;
+	const char **strings[] = {&copy.function, &copy.file};
+	uint32_t i = find_frame(p, f, &copy);
+
 	if (i != INTERN_NONE)
 		return i;
-	if (p->n_frames >= limit)
+	if (p->n_frames >= limit || p->strings.bytes >= text_limit)
 		return PROFILE_NONE;
-	if (RESERVE(p, frames) || index_table__reserve(&p->frame_index))
+	copy = *f;
+	if (RESERVE(p, frames) || index_table__reserve(&p->frame_index) || intern_all(p, strings, 2))
 		return -ENOMEM;
 	p->frames[p->n_frames] = copy;
-	index_table__put(&p->frame_index, hash, p->n_frames);
+	index_table__put(&p->frame_index, frame_hash(&copy), p->n_frames);
 	return p->n_frames++;
 }
 
 int64_t profile__add_frame(struct profile *p, const struct profile_frame *f)
 {
 	static const struct profile_frame more = {.kind = FRAME_REASON, .function = "[more]"};
-	int64_t i = find_or_add_frame(p, f, p->limits.max_nodes);
+	int64_t i = find_or_add_frame(p, f, p->limits.max_frames, p->limits.max_text_bytes);
 
 	if (i != PROFILE_NONE)
 		return i;
 	p->merged++;
-	return find_or_add_frame(p, &more, p->limits.max_nodes + 1);
+	return find_or_add_frame(p, &more, UINT32_MAX, UINT64_MAX);
 }
 
 static bool node_equal(const void *owner, uint32_t item, const void *key)
@@ -195,7 +258,7 @@ static bool node_equal(const void *owner, uint32_t item, const void *key)
 	return p->nodes[item].parent == n->parent && p->nodes[item].frame == n->frame;
 }
 
-int64_t profile__add_node(struct profile *p, uint32_t parent, uint32_t frame)
+int64_t profile__add_node_within(struct profile *p, uint32_t parent, uint32_t frame, uint32_t *left)
 {
 	const struct profile_node node = {parent, frame};
 	uint64_t hash = hash_words((uint64_t[]){(uint64_t)parent << 32 | frame}, 1);
@@ -206,15 +269,23 @@ int64_t profile__add_node(struct profile *p, uint32_t parent, uint32_t frame)
 	i = index_table__find(&p->node_index, hash, node_equal, p, &node);
 	if (i != INTERN_NONE)
 		return i;
-	if (p->n_nodes >= p->limits.max_nodes) {
+	if (p->n_nodes >= p->limits.max_nodes || !*left) {
 		p->merged++;
 		return parent;
 	}
 	if (RESERVE(p, nodes) || index_table__reserve(&p->node_index))
 		return -ENOMEM;
+	--*left;
 	p->nodes[p->n_nodes] = node;
 	index_table__put(&p->node_index, hash, p->n_nodes);
 	return p->n_nodes++;
+}
+
+int64_t profile__add_node(struct profile *p, uint32_t parent, uint32_t frame)
+{
+	uint32_t left = UINT32_MAX;
+
+	return profile__add_node_within(p, parent, frame, &left);
 }
 
 static void take_string(const char **to, const char *from)
@@ -267,23 +338,38 @@ uint32_t profile__usage(const struct profile *p, uint32_t container, const struc
 	return p->usage[container].n;
 }
 
+static int take_own(const char **to, const char *from)
+{
+	char *copy;
+
+	if (!from || !strcmp(from, *to))
+		return 0;
+	copy = strdup(from);
+	if (!copy)
+		return -ENOMEM;
+	free((char *)*to);
+	*to = copy;
+	return 0;
+}
+
 int profile__update_process(struct profile *p, uint32_t process, const struct profile_process *c)
 {
-	struct profile_process copy;
-	int err;
+	const char *python = c->python, *interpreter = c->interpreter;
+	const char **strings[] = {&python, &interpreter};
+	struct profile_process *to;
 
 	if (process >= p->n_processes)
 		return -EINVAL;
-	copy = p->processes[process];
-	take_string(&copy.command, c->command);
-	take_string(&copy.python, c->python);
-	take_string(&copy.interpreter, c->interpreter);
-	take_string(&copy.note, c->note);
-	take_u64(&copy.rss_bytes, c->rss_bytes);
-	err = intern_process(p, &copy);
-	if (err)
-		return err;
-	p->processes[process] = copy;
+	to = &p->processes[process];
+	if (!python)
+		python = to->python;
+	if (!interpreter)
+		interpreter = to->interpreter;
+	if (intern_all(p, strings, 2) || take_own(&to->command, c->command) || take_own(&to->note, c->note))
+		return -ENOMEM;
+	to->python = python;
+	to->interpreter = interpreter;
+	take_u64(&to->rss_bytes, c->rss_bytes);
 	return 0;
 }
 

@@ -32,9 +32,14 @@ static uint32_t find_cell(const struct profile *p, const struct profile_cell *ke
 
 static int64_t add_cell(struct profile *p, const struct profile_cell *key)
 {
+	struct process_cells *of = &p->process_cells[key->process];
+
 	if (p->n_cells >= MAX_ITEMS || RESERVE(p, cells) || index_table__reserve(&p->cell_index))
 		return -ENOMEM;
-	p->cells[p->n_cells] = (struct cell){.pub = *key, .pending = PROFILE_NONE};
+	p->cells[p->n_cells] = (struct cell){
+		.pub = *key, .pending = PROFILE_NONE, .next_of_process = of->first};
+	of->first = p->n_cells;
+	of->n++;
 	index_table__put(&p->cell_index, cell_hash(key), p->n_cells);
 	return p->n_cells++;
 }
@@ -54,6 +59,20 @@ static int64_t find_ancestor_cell(struct profile *p, struct profile_cell key)
 	key.tid = 0;
 	i = find_cell(p, &key);
 	return i != INTERN_NONE ? i : add_cell(p, &key);
+}
+
+uint32_t profile__first_cell_of(const struct profile *p, uint32_t process)
+{
+	uint32_t i = process < p->n_processes ? p->process_cells[process].first : NO_CELL;
+
+	return i == NO_CELL ? PROFILE_NONE : i;
+}
+
+uint32_t profile__next_cell_of(const struct profile *p, uint32_t cell)
+{
+	uint32_t i = cell < p->n_cells ? p->cells[cell].next_of_process : NO_CELL;
+
+	return i == NO_CELL ? PROFILE_NONE : i;
 }
 
 static void sums_add(struct profile_sums *to, const struct profile_sums *added)
@@ -83,8 +102,10 @@ int profile__add(struct profile *p, uint32_t process, uint32_t tid, uint32_t nod
 		return 0;
 	i = find_cell(p, &key);
 	if (i == INTERN_NONE)
-		i = p->n_cells < p->limits.max_cells ? add_cell(p, &key)
-						     : find_ancestor_cell(p, key);
+		i = p->n_cells < p->limits.max_cells &&
+				    p->process_cells[process].n < p->limits.max_cells_process
+			    ? add_cell(p, &key)
+			    : find_ancestor_cell(p, key);
 	if (i < 0)
 		return (int)i;
 	if (RESERVE(p, touched) || RESERVE(p, pending))

@@ -10,15 +10,23 @@
 #include "model/usage.h"
 #include "python.h"
 
-/* Indexes must stay below PROFILE_NONE, and one more item than the limit may exist. */
-#define MAX_ITEMS (UINT32_MAX - 16)
+/* Indexes must stay below PROFILE_NONE and NO_CELL, and one more item than the limit may exist. */
+#define MAX_ITEMS (INT32_MAX - 16)
 
 struct cell {
 	struct profile_cell pub;
 	uint32_t pending; /* index into pending, or PROFILE_NONE */
-	uint32_t touched; /* in the list for the next tick */
+	uint32_t touched : 1; /* in the list for the next tick */
+	uint32_t next_of_process : 31; /* NO_CELL: the last */
 };
 _Static_assert(sizeof(struct cell) == 64, "a cell is a cache line");
+#define NO_CELL 0x7fffffffu
+
+/* By process. */
+struct process_cells {
+	uint32_t first; /* NO_CELL: none */
+	uint32_t n;
+};
 
 struct pending {
 	uint32_t cell;
@@ -44,7 +52,8 @@ struct profile {
 	struct strings strings;
 	ARRAY(struct profile_container, containers);
 	ARRAY(struct usage_history, usage); /* by container */
-	ARRAY(struct profile_process, processes);
+	ARRAY(struct profile_process, processes); /* command and note are each item's own, not interned */
+	ARRAY(struct process_cells, process_cells);
 	struct collectors collectors;
 	struct process_facts facts;
 	ARRAY(struct profile_frame, frames);
