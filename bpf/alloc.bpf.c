@@ -2,17 +2,24 @@
 /*
  * Signal exact: each allocation and free of the functions that it is attached to.
  *
- * Two forms of each program: `exact_*` for the public functions (PyObject_Malloc(size), ...), `exact_ctx_*` for the
- * functions of a PyMemAllocatorEx, whose first argument is a context (Include/cpython/pymem.h). Where one link holds many
- * sites (uprobe_multi), `exact_entry` is all of them in one, told by the site's cookie.
+ * Which block an allocation takes is mostly known at its site already (guard.bpf.h, next_block). Where it is not, the
+ * allocation waits in `pending` for who tells the address: the function's return, the function that opens a pool, or the
+ * raw allocator. The stack is taken at the site, because a return probe's trampoline hides the caller. Blocks are followed
+ * in `live` by (process, address). A realloc waits in `resizing` for its return, for it may allocate and free in between;
+ * one that fails leaves its old block as it was.
  *
- * The stack is taken at entry, because a return probe's trampoline hides the caller; the address is known at return, so
- * an allocation waits in `pending` in between. Blocks are followed in `live` by (process, address). A realloc that fails
- * leaves its old block as it was.
+ * Where one link holds many sites (6.6), `exact_entry` is all of them in one, told by the site's cookie, and `exact_return`
+ * the returns. Where one link takes both (6.13), `exact_session` is the sites whose returns may be needed; it asks for a
+ * return only where it is. Before, one `exact_*` each is for a public function (PyObject_Malloc(size), ...).
  *
  * Sites of kind PROBE_GUARD see what is allocated in bodies that were inlined (guard.bpf.h).
+ *
+ * The heap signal uses the same programs while one of its windows is open for the process (heap.bpf.h): only small blocks
+ * count then, and each address stands for the newest of its blocks. Without a budget the exact signal's sites serve it all
+ * the time (exact_serves_heap), for small blocks; the others are followed from malloc (large.bpf.c).
  */
 #include "guard.bpf.h"
+#include "heap.bpf.h"
 #include "stack.bpf.h"
 
 /*
@@ -25,22 +32,17 @@
 /* Who tells the address of an allocation that waits. */
 enum pending_wait {
 	WAIT_RETURN = 0, /* the return probe of the function that was entered */
-	WAIT_POOL = 1, /* inlined: allocate_from_new_pool; the raw allocator if that fails */
-	WAIT_RAW = 2, /* inlined: the raw allocator, called from the inlined body */
+	WAIT_POOL = 1, /* allocate_from_new_pool; the raw allocator if that fails */
+	WAIT_RAW = 2, /* the raw allocator */
 };
 
 struct pending {
 	__u64 stack_id;
 	__u64 bytes;
-	__u64 old; /* realloc: the block given */
-	/*
-	 * _PyObject_Realloc calls _PyObject_Malloc to move a block, which waits in the place of the realloc: the block that
-	 * the realloc was given, and, once it has ended, the new one.
-	 */
-	__u64 outer_old;
-	__u64 done;
-	__u64 sp; /* inlined: the stack pointer at the guard */
-	__u64 wait; /* enum pending_wait */
+	__u64 old; /* inlined realloc: the block given */
+	__u64 sp; /* the stack pointer at the site */
+	__u32 wait; /* enum pending_wait */
+	__u32 seq; /* target.alloc_seq then: nobody else allocates before the end, for this thread holds the GIL */
 };
 
 struct {
@@ -49,6 +51,20 @@ struct {
 	__type(key, __u64); /* tgid << 32 | tid */
 	__type(value, struct pending);
 } pending SEC(".maps");
+
+struct resize {
+	__u64 stack_id;
+	__u64 bytes;
+	__u64 old; /* 0: there was none, or it is freed already */
+	__u64 old_known; /* it was followed */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, MAX_PENDING);
+	__type(key, __u64); /* tgid << 32 | tid */
+	__type(value, struct resize);
+} resizing SEC(".maps");
 
 /* Grows as needed: up to MAX_LIVE_BLOCKS blocks only while so many live. */
 struct {
@@ -59,22 +75,63 @@ struct {
 	__type(value, struct block_value);
 } live SEC(".maps");
 
-static __noinline int enter(__u64 bytes, __u64 old, __u32 attach_id)
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, MAX_SITE_SPECS);
+	__type(key, __u32);
+	__type(value, struct site_spec);
+} site_specs SEC(".maps");
+
+/* ---- who counts ---- */
+
+static __always_inline bool is_exact(const struct target *t)
 {
-	__u64 pid_tgid = bpf_get_current_pid_tgid();
-	struct target *t = target_at(SIGNAL_EXACT, attach_id);
-	struct pending p = { .bytes = bytes, .old = old }, *outer;
+	return t->signals & 1u << SIGNAL_EXACT;
+}
+
+/* The target, when hits of this attachment count; 0: whichever. */
+static __always_inline struct target *allocating_target(__u32 attach_id)
+{
+	struct target *t = current_target();
+	struct window_state *w;
 
 	if (!t)
-		return 0;
-	counter_add(CTR_EVENTS, 1);
-	p.stack_id = stack_of_current(t);
-	outer = bpf_map_lookup_elem(&pending, &pid_tgid);
-	if (outer && outer->wait == WAIT_RETURN && outer->old && !old && outer->bytes == bytes)
-		p.outer_old = outer->old;
-	if (bpf_map_update_elem(&pending, &pid_tgid, &p, BPF_ANY))
-		counter_add(CTR_PENDING_FULL, 1);
-	return 0;
+		return NULL;
+	if (is_exact(t))
+		return !attach_id || t->attach_id[SIGNAL_EXACT] == attach_id ? t : NULL;
+	w = t->signals & 1u << SIGNAL_HEAP ? current_window() : NULL;
+	return w && w->attach_id && (!attach_id || w->attach_id == attach_id) ? t : NULL;
+}
+
+/* Whether this allocation is to be looked at; counts down an open window. */
+static __always_inline bool takes(const struct target *t, __u64 bytes)
+{
+	struct window_state *w;
+
+	if (is_exact(t))
+		return !exact_serves_heap || bytes <= PYMALLOC_MAX_BYTES;
+	w = current_window();
+	if (!w || w->left <= 0 || bytes > PYMALLOC_MAX_BYTES)
+		return false;
+	if (--w->left == 0)
+		ask_once(w, t, HEAP_CLOSE_WINDOW);
+	return true;
+}
+
+static __always_inline __u32 kind_of(const struct target *t)
+{
+	if (!is_exact(t))
+		return KIND_HEAP_POOL | COUNT_WINDOW;
+	return exact_serves_heap ? KIND_HEAP_POOL : KIND_EXACT;
+}
+
+/* ---- blocks ---- */
+
+static __always_inline struct block_value *find_block(const struct target *t, __u64 addr)
+{
+	struct block_key key = { .addr = addr, .proc_id = t->proc_id };
+
+	return bpf_map_lookup_elem(&live, &key);
 }
 
 /* Takes a block out of `live`. False: it was not there. */
@@ -88,7 +145,8 @@ static __always_inline bool forget_block(const struct target *t, __u64 addr)
 		return false;
 	found = *b;
 	bpf_map_delete_elem(&live, &key);
-	count_free(found.stack_id, t->proc_id, KIND_EXACT, 1, found.bytes);
+	if (is_exact(t))
+		count_free(found.stack_id, t->proc_id, kind_of(t), 1, found.bytes);
 	return true;
 }
 
@@ -96,29 +154,66 @@ static __always_inline void remember_block(const struct target *t, __u64 addr, c
 {
 	struct block_key key = { .addr = addr, .proc_id = t->proc_id };
 
-	if (forget_block(t, addr))
+	if (forget_block(t, addr) && is_exact(t))
 		counter_add(CTR_ADDRESS_REUSED, 1);
-	count_alloc(block->stack_id, t->proc_id, KIND_EXACT, 1, block->bytes);
-	counter_add(CTR_EXACT_BYTES, block->bytes);
+	count_alloc(block->stack_id, t->proc_id, kind_of(t), 1, block->bytes);
+	if (is_exact(t))
+		counter_add(CTR_EXACT_BYTES, block->bytes);
 	if (bpf_map_update_elem(&live, &key, block, BPF_ANY))
 		counter_add(CTR_LIVE_FULL, 1);
 }
 
-/* An allocation ends that waits for this. */
-static __noinline int leave(__u64 addr, __u32 wait, __u64 sp)
+/* ---- allocations ---- */
+
+/* An allocation begins. True: it waits for the function's return. */
+static __noinline bool allocate(struct target *t, const struct site_spec *spec, struct pending *p)
 {
 	__u64 pid_tgid = bpf_get_current_pid_tgid();
+	enum next_block next = NEXT_BLOCK_RAW;
 	struct block_value block;
-	struct pending *p;
-	struct target *t;
-	__u64 old, done;
+	__u64 addr = 0;
 
-	t = target_for(SIGNAL_EXACT);
-	p = bpf_map_lookup_elem(&pending, &pid_tgid);
-	if (!t || !p || p->wait != wait)
+	if (!t || !p)
+		return false;
+	p->seq = ++t->alloc_seq;
+	if (spec && !p->old)
+		next = next_block(spec, t->runtime, p->bytes, &addr);
+	if (next == NEXT_BLOCK_KNOWN) {
+		block.stack_id = p->stack_id;
+		block.bytes = p->bytes;
+		remember_block(t, addr, &block);
+		return false;
+	}
+	if (spec && !spec->returns) {
+		p->wait = next == NEXT_BLOCK_RAW ? WAIT_RAW : WAIT_POOL;
+		if (next == NEXT_BLOCK_UNREADABLE) {
+			counter_add(CTR_POOL_UNREADABLE, 1);
+			return false;
+		}
+	}
+	if (bpf_map_update_elem(&pending, &pid_tgid, p, BPF_ANY))
+		counter_add(CTR_PENDING_FULL, 1);
+	return p->wait == WAIT_RETURN;
+}
+
+/* A body that ended otherwise leaves its allocation waiting: what comes from another frame, or later, is not its end. */
+static __always_inline bool is_end(const struct target *t, const struct pending *p, __u64 sp)
+{
+	return p->seq == t->alloc_seq && p->sp + INLINED_FRAME_SLACK - sp <= MAX_INLINED_FRAME_BYTES;
+}
+
+/* An allocation ends that waits for this. */
+static __noinline int allocated(__u64 addr, __u32 wait, __u64 sp)
+{
+	__u64 pid_tgid = bpf_get_current_pid_tgid(), old;
+	struct pending *p = bpf_map_lookup_elem(&pending, &pid_tgid);
+	struct block_value block;
+	struct target *t;
+
+	if (!p || p->wait != wait)
 		return 0;
-	/* A body that ended otherwise leaves its allocation waiting: what comes from another frame is not its end. */
-	if (wait != WAIT_RETURN && p->sp - sp > MAX_INLINED_FRAME_BYTES)
+	t = allocating_target(0);
+	if (!t || (wait != WAIT_RETURN && !is_end(t, p, sp)))
 		return 0;
 	if (wait == WAIT_POOL && !addr) {
 		p->wait = WAIT_RAW;
@@ -127,224 +222,273 @@ static __noinline int leave(__u64 addr, __u32 wait, __u64 sp)
 	block.stack_id = p->stack_id;
 	block.bytes = p->bytes;
 	old = p->old;
-	done = p->done;
-	if (p->outer_old && addr) {
-		p->old = p->outer_old;
-		p->outer_old = 0;
-		p->done = addr;
-	} else {
-		bpf_map_delete_elem(&pending, &pid_tgid);
-	}
+	bpf_map_delete_elem(&pending, &pid_tgid);
 	if (!addr) {
 		counter_add(CTR_ALLOC_FAILED, 1);
 		return 0;
 	}
-	if (old && !forget_block(t, old))
+	if (old && !forget_block(t, old) && is_exact(t))
 		counter_add(CTR_FREE_UNKNOWN, 1);
-	if (!done)
-		remember_block(t, addr, &block);
+	remember_block(t, addr, &block);
 	return 0;
 }
 
-static __noinline int release(__u64 addr, __u32 attach_id)
+static __noinline int release(struct target *t, __u64 addr)
 {
 	__u64 pid_tgid = bpf_get_current_pid_tgid();
-	struct target *t = target_at(SIGNAL_EXACT, attach_id);
 	struct pending *p;
+	struct resize *r;
 
 	if (!t || !addr)
 		return 0;
 	counter_add(CTR_EVENTS, 1);
+	if (forget_block(t, addr))
+		return 0;
+	counter_add(CTR_FREE_UNKNOWN, 1);
 	/* A realloc that moves its block frees the old one itself. */
+	r = bpf_map_lookup_elem(&resizing, &pid_tgid);
+	if (r && r->old == addr)
+		r->old = 0;
 	p = bpf_map_lookup_elem(&pending, &pid_tgid);
 	if (p && p->old == addr)
 		p->old = 0;
-	if (!forget_block(t, addr))
-		counter_add(CTR_FREE_UNKNOWN, 1);
 	return 0;
 }
 
-SEC("uprobe")
-int exact_malloc(struct pt_regs *ctx)
+/* A call of realloc begins: true, for it waits for its return. */
+static __noinline bool resize(struct target *t, __u64 stack_id, __u64 old, __u64 bytes)
 {
-	return enter(PT_REGS_PARM1(ctx), 0, 0);
+	struct resize r = { .stack_id = stack_id, .bytes = bytes, .old = old };
+	__u64 pid_tgid = bpf_get_current_pid_tgid();
+
+	if (!t)
+		return false;
+	r.old_known = find_block(t, old) != NULL;
+	if (bpf_map_update_elem(&resizing, &pid_tgid, &r, BPF_ANY))
+		counter_add(CTR_PENDING_FULL, 1);
+	return true;
 }
 
-SEC("uprobe")
-int exact_calloc(struct pt_regs *ctx)
-{
-	return enter(PT_REGS_PARM1(ctx) * PT_REGS_PARM2(ctx), 0, 0);
-}
-
-SEC("uprobe")
-int exact_realloc(struct pt_regs *ctx)
-{
-	return enter(PT_REGS_PARM2(ctx), PT_REGS_PARM1(ctx), 0);
-}
-
-SEC("uprobe")
-int exact_free(struct pt_regs *ctx)
-{
-	return release(PT_REGS_PARM1(ctx), 0);
-}
-
-SEC("uprobe")
-int exact_ctx_malloc(struct pt_regs *ctx)
-{
-	return enter(PT_REGS_PARM2(ctx), 0, 0);
-}
-
-SEC("uprobe")
-int exact_ctx_calloc(struct pt_regs *ctx)
-{
-	return enter(PT_REGS_PARM2(ctx) * PT_REGS_PARM3(ctx), 0, 0);
-}
-
-SEC("uprobe")
-int exact_ctx_realloc(struct pt_regs *ctx)
-{
-	return enter(PT_REGS_PARM3(ctx), PT_REGS_PARM2(ctx), 0);
-}
-
-SEC("uprobe")
-int exact_ctx_free(struct pt_regs *ctx)
-{
-	return release(PT_REGS_PARM2(ctx), 0);
-}
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, MAX_SITE_SPECS);
-	__type(key, __u32);
-	__type(value, struct site_spec);
-} site_specs SEC(".maps");
-
-/* An inlined allocation: its block is known already, or waits in `pending`. */
-static __noinline int enter_inlined(const struct site_spec *spec, __u64 stack_id, __u64 bytes, __u64 old, __u64 sp)
+/*
+ * A call of realloc ends. To move a block of a pool it calls _PyObject_Malloc and _PyObject_Free, whose own probes see
+ * that, unless they were inlined.
+ */
+static __noinline int resized(__u64 addr)
 {
 	__u64 pid_tgid = bpf_get_current_pid_tgid();
-	struct target *t = target_for(SIGNAL_EXACT);
-	struct pending p = { .stack_id = stack_id, .bytes = bytes, .old = old, .sp = sp + INLINED_FRAME_SLACK };
-	struct block_value block = { .stack_id = stack_id, .bytes = bytes };
-	__u64 addr;
+	struct resize *r = bpf_map_lookup_elem(&resizing, &pid_tgid), done;
+	struct target *t = allocating_target(0);
+	struct block_value *found, block;
 
-	if (!t || !spec)
+	if (!t || !r)
 		return 0;
-	addr = old ? 0 : next_block(spec, t->runtime, bytes);
-	if (addr) {
-		remember_block(t, addr, &block);
+	done = *r;
+	bpf_map_delete_elem(&resizing, &pid_tgid);
+	if (!addr) {
+		counter_add(CTR_ALLOC_FAILED, 1);
 		return 0;
 	}
-	p.wait = old || !bytes || bytes > PYMALLOC_MAX_BYTES ? WAIT_RAW : WAIT_POOL;
-	if (bpf_map_update_elem(&pending, &pid_tgid, &p, BPF_ANY))
-		counter_add(CTR_PENDING_FULL, 1);
+	block.stack_id = done.stack_id;
+	block.bytes = done.bytes;
+	found = addr == done.old ? NULL : find_block(t, addr);
+	if (done.old && !forget_block(t, done.old) && !done.old_known && is_exact(t))
+		counter_add(CTR_FREE_UNKNOWN, 1);
+	if (!found || found->stack_id != block.stack_id || found->bytes != block.bytes)
+		remember_block(t, addr, &block);
 	return 0;
 }
+
+/* ---- inlined allocations ---- */
 
 /*
  * pymalloc_realloc: a block of a pool stays when it is shrunk by less than a quarter; else the body calls
  * _PyObject_Malloc and _PyObject_Free, whose own probes count that. What is not in a pool goes to the raw allocator.
+ * p->old is the block, p->bytes its new size.
  */
-static __noinline int resize_inlined(const struct site_spec *spec, __u64 stack_id, __u64 old, __u64 bytes, __u64 sp)
+static __noinline int resize_inlined(struct target *t, const struct site_spec *spec, struct pending *p)
 {
-	struct block_value *known, block = { .stack_id = stack_id, .bytes = bytes };
-	struct target *t = target_for(SIGNAL_EXACT);
-	struct block_key key = { .addr = old };
+	struct block_value *known, block;
 	__u64 room;
 
-	if (!t || !old)
+	if (!t || !p || !p->old)
 		return 0;
-	key.proc_id = t->proc_id;
-	known = bpf_map_lookup_elem(&live, &key);
+	known = find_block(t, p->old);
 	if (!known || !known->bytes || known->bytes > PYMALLOC_MAX_BYTES)
-		return enter_inlined(spec, stack_id, bytes, old, sp);
+		return allocate(t, spec, p);
 	room = (known->bytes + 15) & ~15ull;
-	if (bytes > room || 4 * bytes <= 3 * room)
+	if (p->bytes > room || 4 * p->bytes <= 3 * room)
 		return 0;
-	forget_block(t, old);
-	remember_block(t, old, &block);
+	block.stack_id = p->stack_id;
+	block.bytes = p->bytes;
+	forget_block(t, p->old);
+	remember_block(t, p->old, &block);
 	return 0;
 }
 
-/*
- * The stack is walked here, before anything else is kept on our own stack: all functions on the way share 512 bytes of it,
- * and the walk takes most.
- */
-static __always_inline int at_guard(struct pt_regs *ctx, union site_cookie c)
+/* The arguments of an inlined call; false: this is the other side of the jump, or they cannot be read. */
+static __always_inline bool guard_args(struct pt_regs *ctx, const struct site_spec *spec, __u64 *first, __u64 *second)
 {
+	return FLAGS(ctx) & ZERO_FLAG && site_arg_value(ctx, &spec->arg[0], first) &&
+	       site_arg_value(ctx, &spec->arg[1], second);
+}
+
+/* ---- sites ---- */
+
+/* A small block is made a large one, which is not looked at here: it is gone, unless that fails. */
+static __noinline bool outgrown(struct target *t, __u64 old)
+{
+	if (t && old && is_exact(t))
+		forget_block(t, old);
+	return false;
+}
+
+/*
+ * A call of the allocator begins: malloc(first), calloc(first, second), realloc(first, second), free(first). True: its
+ * return is asked for. The stack is walked before anything else is kept on our own stack: all functions on the way share
+ * 512 bytes of it, and the walk takes most.
+ */
+static __always_inline bool called(struct target *t, const struct site_spec *spec, __u32 function, __u64 first,
+				   __u64 second, __u64 sp)
+{
+	struct pending p = { .sp = sp };
+
+	if (function == PROBE_FREE)
+		return release(t, first);
+	p.bytes = function == PROBE_CALLOC ? first * second : function == PROBE_REALLOC ? second : first;
+	if (!takes(t, p.bytes))
+		return function == PROBE_REALLOC && outgrown(t, first);
+	counter_add(CTR_EVENTS, 1);
+	p.stack_id = stack_of_current(t);
+	if (function != PROBE_REALLOC)
+		return allocate(t, spec, &p);
+	if (!spec || spec->returns)
+		return resize(t, p.stack_id, first, second);
+	p.old = first;
+	return resize_inlined(t, spec, &p);
+}
+
+/* All sites in one. True: the return is asked for. */
+static __always_inline bool at_site(struct pt_regs *ctx, union site_cookie c)
+{
+	__u64 p1 = PT_REGS_PARM1(ctx), p2 = PT_REGS_PARM2(ctx), p3 = PT_REGS_PARM3(ctx);
+	const struct site_spec *spec;
 	__u32 n = (__u32)c.arg_value;
-	const struct site_spec *spec = bpf_map_lookup_elem(&site_specs, &n);
-	__u64 first = 0, second = 0, stack_id;
+	__u64 first, second;
 	struct target *t;
 
-	if (!spec || !(FLAGS(ctx) & ZERO_FLAG))
-		return 0;
-	if (!site_arg_value(ctx, &spec->arg[0], &first) || !site_arg_value(ctx, &spec->arg[1], &second))
-		return 0;
-	if (spec->function == PROBE_FREE)
-		return release(first, c.attach_id);
-	t = target_at(SIGNAL_EXACT, c.attach_id);
-	if (!t)
-		return 0;
-	counter_add(CTR_EVENTS, 1);
-	stack_id = stack_of_current(t);
-	switch (spec->function) {
-	case PROBE_MALLOC:
-		return enter_inlined(spec, stack_id, first, 0, PT_REGS_SP(ctx));
-	case PROBE_CALLOC:
-		return enter_inlined(spec, stack_id, first * second, 0, PT_REGS_SP(ctx));
+	/* Loads first: the verifier wants constant offsets into ctx, the compiler would choose among addresses. */
+	barrier_var(p1);
+	barrier_var(p2);
+	barrier_var(p3);
+	if (c.kind == PROBE_RAW_RETURN)
+		return allocated(PT_REGS_RC(ctx), WAIT_RAW, PT_REGS_SP(ctx));
+	if (c.kind == PROBE_POOL_OPENER || c.kind == PROBE_RAW_TAIL)
+		return true;
+	t = allocating_target(c.attach_id);
+	spec = bpf_map_lookup_elem(&site_specs, &n);
+	if (!t || !spec)
+		return false;
+	first = c.takes_context ? p2 : p1;
+	second = c.takes_context ? p3 : p2;
+	if (c.kind == PROBE_GUARD && !guard_args(ctx, spec, &first, &second))
+		return false;
+	return called(t, spec, spec->function, first, second, PT_REGS_SP(ctx));
+}
+
+static __always_inline int at_return(struct pt_regs *ctx, union site_cookie c)
+{
+	__u64 addr = PT_REGS_RC(ctx), sp = PT_REGS_SP(ctx);
+
+	/* Read here, or clang reads both ways' through one changed pointer, which the verifier refuses. */
+	barrier_var(addr);
+	barrier_var(sp);
+	switch (c.kind) {
+	case PROBE_POOL_OPENER:
+		return allocated(addr, WAIT_POOL, sp);
+	case PROBE_RAW_TAIL:
+		/* The function that the guard is in has left its frame already. */
+		return allocated(addr, WAIT_RAW, sp - MAX_INLINED_FRAME_BYTES + INLINED_FRAME_SLACK);
 	case PROBE_REALLOC:
-		return resize_inlined(spec, stack_id, first, second, PT_REGS_SP(ctx));
+		return resized(addr);
 	default:
+		return allocated(addr, WAIT_RETURN, 0);
+	}
+}
+
+extern bool bpf_session_is_return(void) __ksym __weak;
+
+SEC("uprobe")
+int exact_session(struct pt_regs *ctx)
+{
+	union site_cookie c = { .raw = bpf_get_attach_cookie(ctx) };
+
+	if (bpf_session_is_return()) {
+		at_return(ctx, c);
 		return 0;
 	}
+	return !at_site(ctx, c);
 }
 
 SEC("uprobe")
 int exact_entry(struct pt_regs *ctx)
 {
 	union site_cookie c = { .raw = bpf_get_attach_cookie(ctx) };
-	__u64 p1 = PT_REGS_PARM1(ctx), p2 = PT_REGS_PARM2(ctx), p3 = PT_REGS_PARM3(ctx);
-	__u64 first, second;
 
-	/* Loads first: the verifier wants constant offsets into ctx, the compiler would choose among addresses. */
-	barrier_var(p1);
-	barrier_var(p2);
-	barrier_var(p3);
-	first = c.takes_context ? p2 : p1;
-	second = c.takes_context ? p3 : p2;
-	switch (c.kind) {
-	case PROBE_MALLOC:
-		return enter(first, 0, c.attach_id);
-	case PROBE_CALLOC:
-		return enter(first * second, 0, c.attach_id);
-	case PROBE_REALLOC:
-		return enter(second, first, c.attach_id);
-	case PROBE_GUARD:
-		return at_guard(ctx, c);
-	case PROBE_RAW_RETURN:
-		return leave(PT_REGS_RC(ctx), WAIT_RAW, PT_REGS_SP(ctx));
-	default:
-		return release(first, c.attach_id);
-	}
+	at_site(ctx, c);
+	return 0;
 }
 
 /* An allocation that waits is taken by the first return probe that comes: two attachments do not count it twice. */
 SEC("uretprobe")
 int exact_return(struct pt_regs *ctx)
 {
-	__u64 addr = PT_REGS_RC(ctx), sp = PT_REGS_SP(ctx);
 	union site_cookie c = { 0 };
 
-	/* Read here, or clang reads both ways' through one changed pointer, which the verifier refuses. */
-	barrier_var(addr);
-	barrier_var(sp);
-	/* 5.15; what has no cookies has no guards either */
+	/* 5.15; what has no cookies has return probes of malloc and calloc only, and exact_realloc_return */
 	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_get_attach_cookie))
 		c.raw = bpf_get_attach_cookie(ctx);
-	if (c.kind == PROBE_POOL_OPENER)
-		return leave(addr, WAIT_POOL, sp);
-	return leave(addr, WAIT_RETURN, 0);
+	return at_return(ctx, c);
+}
+
+/* ---- one program a function, before 6.6 ---- */
+
+SEC("uretprobe")
+int exact_realloc_return(struct pt_regs *ctx)
+{
+	return resized(PT_REGS_RC(ctx));
+}
+
+static __always_inline int enter(__u32 function, __u64 first, __u64 second)
+{
+	struct target *t = allocating_target(0);
+
+	if (t)
+		called(t, NULL, function, first, second, 0);
+	return 0;
+}
+
+SEC("uprobe")
+int exact_malloc(struct pt_regs *ctx)
+{
+	return enter(PROBE_MALLOC, PT_REGS_PARM1(ctx), 0);
+}
+
+SEC("uprobe")
+int exact_calloc(struct pt_regs *ctx)
+{
+	return enter(PROBE_CALLOC, PT_REGS_PARM1(ctx), PT_REGS_PARM2(ctx));
+}
+
+SEC("uprobe")
+int exact_realloc(struct pt_regs *ctx)
+{
+	return enter(PROBE_REALLOC, PT_REGS_PARM1(ctx), PT_REGS_PARM2(ctx));
+}
+
+SEC("uprobe")
+int exact_free(struct pt_regs *ctx)
+{
+	return enter(PROBE_FREE, PT_REGS_PARM1(ctx), 0);
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

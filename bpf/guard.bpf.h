@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * Probes on the guards of inlined allocations (user/python/guards.h). The jump tells in the zero flag whether the inlined
- * body follows. What the body will take is known before: pymalloc takes the first free block of the first pool of the
- * size class, and no other thread of this interpreter can come between, for this one holds the GIL. Only when the class
- * has no pool, or the block is a large one, the address comes later: from allocate_from_new_pool or the raw allocator.
+ * Sites of allocations. A guard of an inlined one (user/python/guards.h) tells in the zero flag whether the inlined body
+ * follows. Which block an allocation will take is known before: pymalloc takes the first free block of the first pool of
+ * the size class, and no other thread of this interpreter can come between, for this one holds the GIL. Only when the
+ * class has no pool, or the block is a large one, the address comes later: from the function's return, or, in an inlined
+ * body, from allocate_from_new_pool or the raw allocator.
  */
 #ifndef BPF_GUARD_H
 #define BPF_GUARD_H
@@ -72,19 +73,31 @@ static __always_inline __u64 used_pools(const struct site_spec *s, __u64 runtime
 	}
 }
 
-/* The block that pymalloc will hand out for so many bytes, or 0: it is not in a pool yet. */
-static __always_inline __u64 next_block(const struct site_spec *s, __u64 runtime, __u64 bytes)
-{
-	__u64 used = used_pools(s, runtime), pool;
-	struct pool_head head;
+/* Where an allocation of so many bytes will get its block from. */
+enum next_block {
+	NEXT_BLOCK_KNOWN, /* the first free one of the class's first pool */
+	NEXT_BLOCK_NEW_POOL, /* a pool is taken into use for it */
+	NEXT_BLOCK_RAW, /* the raw allocator: too large for a pool, or empty */
+	NEXT_BLOCK_UNREADABLE, /* memory that is not there now, or not known where */
+};
 
-	if (!used || !bytes || bytes > PYMALLOC_MAX_BYTES)
-		return 0;
+static __always_inline enum next_block next_block(const struct site_spec *s, __u64 runtime, __u64 bytes, __u64 *ret)
+{
+	struct pool_head head;
+	__u64 used, pool;
+
+	if (!bytes || bytes > PYMALLOC_MAX_BYTES)
+		return NEXT_BLOCK_RAW;
+	used = used_pools(s, runtime);
+	if (!used)
+		return NEXT_BLOCK_UNREADABLE;
 	used += ((bytes - 1) >> PYMALLOC_CLASS_SHIFT) * PYMALLOC_USED_STRIDE;
-	if (!read_word(used, &pool) || bpf_probe_read_user(&head, sizeof(head), (const void *)pool) ||
-	    head.nextpool == pool)
-		return 0;
-	return head.freeblock;
+	if (!read_word(used, &pool) || bpf_probe_read_user(&head, sizeof(head), (const void *)pool))
+		return NEXT_BLOCK_UNREADABLE;
+	if (head.nextpool == pool)
+		return NEXT_BLOCK_NEW_POOL;
+	*ret = head.freeblock;
+	return NEXT_BLOCK_KNOWN;
 }
 
 #endif

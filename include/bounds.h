@@ -22,6 +22,14 @@
 #define MAX_LIVE_BLOCKS 1048576
 /* Page faults followed until their pages are given back. */
 #define MAX_PAGES 524288
+/* Processes whose large blocks are followed (include/large.h); numbers of those that ended are used again. */
+#define MAX_LARGE_WATCHES 4096
+/* Blocks over 512 bytes that the heap signal follows from allocation to free. */
+#define MAX_LARGE_BLOCKS 262144
+/* Threads whose calls of malloc and its kin are kept until they return. */
+#define MAX_LARGE_CALLS 4096
+/* Blocks that the heap signal follows from its windows in the kernel, until each window is closed. */
+#define MAX_WINDOW_BLOCKS 65536
 /* Allocations between entry and return, one per thread. */
 #define MAX_PENDING 16384
 /* Places of inlined allocations, all interpreters together: about 300 a build. */

@@ -19,6 +19,9 @@ def check(python):
     ok(seen, f"no collections in the recording; its notes: {result['notes']}")
     for key in ("generation", "collected"):
         is_([one[key] for one in seen], [one[key] for one in told], key)
+    # The tool's own word for it: by what the interpreter counted.
+    is_([(one["part"], one["whole"], one["known"].split(":")[0]) for one in result["coverage"]],
+        [(len(told), len(told), "measured")], "coverage")
     # On a busy machine they are often apart, when the target loses its CPU between the two clocks. The median tells.
     off = [abs(error) - max(100_000, one["pause_ns"] * 0.05)
            for error, one in zip(measure.pause_errors_ns(result), told)]

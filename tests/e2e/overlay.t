@@ -58,7 +58,7 @@ def two_containers():
 @test
 def two_containers_with_perf_events():
     """As on kernels before 6.6."""
-    check(2, "--cgroup", PARENT, prefix=["env", "PYMEMSCOPE_NO_UPROBE_MULTI=1"])
+    check(2, "--cgroup", PARENT, prefix=["env", "PYMEMSCOPE_LINKS=single"])
 
 
 @test

@@ -122,7 +122,8 @@ def collections(start, orders):
         recorder.stop().succeeded()
         seen = rows(recorder.file, "SELECT generation, collected, pause_ns FROM gc ORDER BY time_ns")
         said = notes(recorder.file)
-    return {"truth": truth, "notes": said,
+        coverage = [one for one in tool.report(recorder.file)["coverage"] if one["signal"] == "gc"]
+    return {"truth": truth, "notes": said, "coverage": coverage,
             "seen": [dict(zip(("generation", "collected", "pause_ns"), one)) for one in seen]}
 
 

@@ -120,6 +120,24 @@ def collections_and_allocations_whatever_way_probes_are_attached():
 
 
 @test
+def large_blocks_whatever_way_probes_are_attached():
+    host.need_bpf()
+    file = os.path.join(folder(), "large.pms")
+    with Container(NAME + "-large", "large.py") as service:
+        service.ready()
+        with tool.record("--container", service.name, "--signals", "heap", "--budget", "none", file=file,
+                         limit_s=LOAD_S) as recorder:
+            service.ask("grow")
+            truth = service.ask("drop")
+            recorder.stop().succeeded()
+    lives, allocated = tool.lines(file), tool.lines(file, "--view", "alloc")
+    for name, line in truth["lines"].items():
+        row = tool.at(allocated, truth["file"], line["line"])
+        is_([row["count"], row["bytes"]], [line["alloc_cnt"], line["alloc_bytes"]], f"{name}: allocated")
+        is_(tool.at(lives, truth["file"], line["line"])["bytes"], line["alloc_bytes"] - line["free_bytes"], f"{name}: lives")
+
+
+@test
 def a_container_that_reaches_its_limit_is_seen_to_the_end():
     """A container killed at its limit: the recording ends by itself and names line, limit and kill"""
     host.need_bpf()

@@ -41,12 +41,12 @@ static void attach_entry(struct held_command *h, struct traced *tr)
 	elf_file__free(f);
 }
 
-void held_command__at_exec(struct held_command *h, struct traced *tr)
+void held_command__at_exec(struct held_command *h, struct traced *tr, bool all_found)
 {
 	if (!tr || !h->tgid || tr->tgid != h->tgid)
 		return;
 	is_stopped(h, tr);
-	if (tr->python)
+	if (all_found)
 		end_holding(h);
 	else
 		attach_entry(h, tr);

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <uthash.h>
 
+#include "capture/large_blocks.h"
 #include "python/coverage.h"
 #include "system/elf_file.h"
 #include "system/mem.h"
@@ -14,22 +15,27 @@
 /* Probe sites of one interpreter file, found once. */
 struct site_set {
 	char key[128]; /* build id, or path and inode where there is none */
-	size_t n;
+	size_t n; /* of site */
+	struct heap_sites window; /* behind those in site: only while a window of the heap signal is open */
 	struct probe_sites_info info;
+	struct interp_file_facts facts;
 	struct probe_site site[MAX_PROBE_SITES];
 	UT_hash_handle hh;
 };
 
 struct interpreters {
 	const struct tracker_deps *deps;
+	struct large_blocks *large; /* NULL: not asked for */
 	uint32_t signals;
+	struct heap *heap; /* NULL: not asked for */
 	struct interp_cache *cache;
 	struct site_set *sites;
 	struct py_walk walks[MAX_INTERPRETERS]; /* as the kernel side has them */
 	uint32_t n_walks;
 };
 
-int interpreters__new(uint32_t signals, const struct tracker_deps *deps, struct interpreters **ret)
+int interpreters__new(uint32_t signals, const struct tracker_deps *deps, struct heap *heap, struct large_blocks *large,
+		      struct interpreters **ret)
 {
 	struct interpreters *i = calloc(1, sizeof(*i));
 
@@ -39,6 +45,8 @@ int interpreters__new(uint32_t signals, const struct tracker_deps *deps, struct 
 	}
 	i->signals = signals;
 	i->deps = deps;
+	i->large = large;
+	i->heap = heap;
 	*ret = i;
 	return 0;
 }
@@ -77,8 +85,56 @@ static int code_free_site(const struct elf_file *f, pid_t tgid, const struct int
 	return err ? err : probe_sites__code_free(f, dealloc - in->load_bias, ret);
 }
 
+/* What a window of the heap signal need not see: frees, and blocks that are no pool's. */
+static bool is_for_window(const struct probe_site *site)
+{
+	if (site->kind == PROBE_GUARD)
+		return site->spec.function != PROBE_FREE;
+	return site->kind != PROBE_FREE && site->kind != PROBE_RAW_RETURN && site->kind != PROBE_RAW_TAIL;
+}
+
+static void swap_sites(struct probe_site *a, struct probe_site *b)
+{
+	struct probe_site was = *a;
+
+	*a = *b;
+	*b = was;
+}
+
+/* The exact signal's sites serve the heap signal's windows: they go to the end of the list. */
+static void set_windows_apart(struct site_set *set)
+{
+	size_t stay = 0, windows;
+
+	for (size_t i = 0; i < set->n; i++) {
+		if (set->site[i].signal != SIGNAL_EXACT)
+			swap_sites(&set->site[stay++], &set->site[i]);
+	}
+	windows = stay;
+	for (size_t i = stay; i < set->n && set->info.inlined; i++) {
+		if (is_for_window(&set->site[i]))
+			swap_sites(&set->site[windows++], &set->site[i]);
+	}
+	set->window = (struct heap_sites){ set->site + stay, windows - stay };
+	set->n = stay;
+}
+
+static void derive_facts(const struct elf_file *f, uint16_t version, uint32_t signals, struct site_set *set)
+{
+	static const enum signal known[] = { SIGNAL_RESIDENT, SIGNAL_EXACT, SIGNAL_GC };
+
+	for (size_t k = 0; k < sizeof(known) / sizeof(known[0]); k++) {
+		if (!(signals & 1u << known[k]))
+			continue;
+		coverage__derive(known[k], set->site, set->n, &set->info, &set->facts.coverage[known[k]]);
+		set->facts.signals |= 1u << known[k];
+	}
+	set->facts.has_allocators = !allocator_file__examine(f, version, &set->facts.allocators);
+}
+
 static const struct site_set *sites_of(struct interpreters *i, pid_t tgid, const struct interp *in)
 {
+	const bool windows = i->heap && session__takes_windows(i->deps->session);
 	struct elf_file *f = NULL;
 	struct site_set *set;
 	char key[128];
@@ -92,10 +148,13 @@ static const struct site_set *sites_of(struct interpreters *i, pid_t tgid, const
 	set = calloc(1, sizeof(*set));
 	if (set) {
 		memcpy(set->key, key, sizeof(set->key));
-		set->n = probe_sites__find(f, in->version, i->signals, session__takes_many_sites(i->deps->session),
-					   set->site, MAX_PROBE_SITES, &set->info);
+		set->n = probe_sites__find(f, in->version, windows ? i->signals | 1u << SIGNAL_EXACT : i->signals,
+					   session__links(i->deps->session), set->site, MAX_PROBE_SITES, &set->info);
+		derive_facts(f, in->version, i->signals, set);
 		if (set->n < MAX_PROBE_SITES && !code_free_site(f, tgid, in, &set->site[set->n]))
 			set->n++;
+		if (windows)
+			set_windows_apart(set);
 		HASH_ADD_STR(i->sites, key, set);
 	}
 	elf_file__free(f);
@@ -127,25 +186,43 @@ static int slot_of_walk(struct interpreters *i, struct py_walk *walk, uint32_t *
 /* Only what is missed: the first signal that misses something is named. */
 static void note_coverage(struct interpreters *i, struct traced *tr, const struct site_set *set)
 {
-	static const enum signal signals[] = { SIGNAL_EXACT, SIGNAL_GC };
-	char text[COVERAGE_TEXT_BYTES];
+	static const struct {
+		enum signal signal;
+		const char *name;
+	} known[] = { { SIGNAL_EXACT, "exact" }, { SIGNAL_GC, "gc" } };
+	char text[COVERAGE_TEXT_BYTES + 16];
 
-	for (size_t k = 0; k < sizeof(signals) / sizeof(signals[0]); k++) {
-		if (!(i->signals & 1u << signals[k]) || coverage__tell(signals[k], set->site, set->n, &set->info, text))
+	for (size_t k = 0; k < sizeof(known) / sizeof(known[0]); k++) {
+		const struct coverage *c = &set->facts.coverage[known[k].signal];
+
+		if (!(i->signals & 1u << known[k].signal) || coverage__is_complete(c))
 			continue;
+		snprintf(text, sizeof(text), "%s %s", known[k].name, c->text);
 		traced__note(tr, i->deps->profile, text);
 		return;
 	}
 }
 
-static void attach_probes(struct interpreters *i, struct traced *tr)
+static void expect_traps(struct traced *tr, const struct site_set *set)
+{
+	tr->trap_ns[COST_GC] = tr->trap_ns[COST_GC_SKIPPED] = probe_sites__trap_ns(set->site, set->n, SIGNAL_GC);
+	tr->trap_ns[COST_CODE] = probe_sites__trap_ns(set->site, set->n, SIGNAL_CODE);
+	tr->trap_ns[COST_HEAP] = probe_sites__trap_ns(set->site, set->n, SIGNAL_HEAP);
+}
+
+static void attach_to_interpreter(struct interpreters *i, struct traced *tr)
 {
 	const struct site_set *set = sites_of(i, tr->tgid, tr->interp);
 	char note[256];
 	int err;
 
-	if (!set || !set->n)
+	if (!set)
 		return;
+	if (i->heap)
+		heap__adopt(i->heap, tr, &set->window);
+	if (!set->n)
+		return;
+	expect_traps(tr, set);
 	err = session__attach(i->deps->session, tr->tgid, tr->interp->host_path, set->site, set->n, &tr->links);
 	if (err == -ESRCH || err == -ENOENT) /* ended meanwhile */
 		return;
@@ -155,6 +232,17 @@ static void attach_probes(struct interpreters *i, struct traced *tr)
 	}
 	snprintf(note, sizeof(note), "probes could not be attached: %s", strerror(-err));
 	traced__note(tr, i->deps->profile, note);
+}
+
+static void attach_probes(struct interpreters *i, struct traced *tr)
+{
+	const struct site_set *set;
+
+	attach_to_interpreter(i, tr);
+	if (i->large)
+		large_blocks__follow(i->large, tr);
+	set = sites_of(i, tr->tgid, tr->interp);
+	interp_watch__begin(tr, set ? &set->facts : NULL, i->deps->proc, i->deps->profile);
 }
 
 static void name_interp(struct interpreters *i, const struct traced *tr)
@@ -197,6 +285,7 @@ int interpreters__inherit(struct interpreters *i, struct traced_table *table, st
 		return -ENOMEM;
 	*tr->interp = *parent->interp;
 	tr->interp_slot = parent->interp_slot;
+	tr->watch = parent->watch;
 	traced_table__is_python(table, tr);
 	name_interp(i, tr);
 	attach_probes(i, tr);

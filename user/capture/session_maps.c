@@ -6,13 +6,14 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "capture/session_impl.h"
 
 /* Entries read with one call, and the largest of their keys and values. */
 #define BATCH 1024
 #define MAX_KEY_BYTES 16
-#define MAX_VALUE_BYTES 32
+#define MAX_VALUE_BYTES 64
 
 /* A map to go through, and what is done with each entry: true takes it out. */
 struct map_walk {
@@ -49,6 +50,8 @@ static int walk_map(const struct map_walk *w)
 _Static_assert(sizeof(struct count_key) <= MAX_KEY_BYTES && sizeof(struct count_value) <= MAX_VALUE_BYTES, "counts");
 _Static_assert(sizeof(struct page_key) <= MAX_KEY_BYTES && sizeof(struct page_value) <= MAX_VALUE_BYTES, "pages");
 _Static_assert(sizeof(struct block_key) <= MAX_KEY_BYTES && sizeof(struct block_value) <= MAX_VALUE_BYTES, "live");
+
+_Static_assert(sizeof(struct large_key) <= MAX_KEY_BYTES && sizeof(struct large_call) <= MAX_VALUE_BYTES, "large");
 
 int session_impl__swap_counts(struct session *s)
 {
@@ -135,21 +138,43 @@ uint64_t session__counter(const struct session *s, enum counter counter)
 }
 
 struct page_walk {
-	bool (*fn)(const struct page_key *key, const struct page_value *v, void *arg);
+	struct session *s;
+	bool (*fn)(const struct page_key *key, const struct page_value *v, uint32_t *frame, void *arg);
 	void *arg;
 };
+
+static void take_notes(struct session *s)
+{
+	LIBBPF_OPTS(bpf_test_run_opts, opts);
+	int fd = bpf_program__fd(s->bpf->progs.note_pages);
+
+	if (fd >= 0 && s->bpf->bss->page_note_cnt)
+		bpf_prog_test_run_opts(fd, &opts);
+	s->bpf->bss->page_note_cnt = 0;
+}
 
 static bool ask_of_page(const void *key, const void *value, void *arg)
 {
 	const struct page_walk *p = arg;
+	const struct page_value *v = value;
+	uint32_t frame = v->frame, *cnt = &p->s->bpf->bss->page_note_cnt;
 
-	return p->fn(key, value, p->arg);
+	if (p->fn(key, v, &frame, p->arg))
+		return true;
+	if (frame == v->frame)
+		return false;
+	memcpy(&p->s->bpf->bss->page_notes[*cnt],
+	       &(struct page_note){ .key = *(const struct page_key *)key, .stack_id = v->stack_id, .frame = frame },
+	       sizeof(struct page_note));
+	if (++*cnt == PAGE_NOTES)
+		take_notes(p->s);
+	return false;
 }
 
-int session__sweep_pages(struct session *s, bool (*fn)(const struct page_key *, const struct page_value *, void *),
-			 void *arg)
+int session__sweep_pages(struct session *s,
+			 bool (*fn)(const struct page_key *, const struct page_value *, uint32_t *, void *), void *arg)
 {
-	struct page_walk pages = { fn, arg };
+	struct page_walk pages = { s, fn, arg };
 	struct map_walk w = {
 		.fd = bpf_map__fd(s->bpf->maps.pages),
 		.key_bytes = sizeof(struct page_key),
@@ -160,29 +185,96 @@ int session__sweep_pages(struct session *s, bool (*fn)(const struct page_key *, 
 	};
 	int err = walk_map(&w);
 
-	if (!err)
-		s->bpf->bss->page_sampling_epoch++;
+	take_notes(s);
 	return err;
 }
 
-static bool is_block_of(const void *key, const void *value, void *arg)
+void session__choose_pages(struct session *s)
 {
-	const struct block_key *block = key;
-
-	(void)value;
-	return block->proc_id == *(const uint32_t *)arg;
+	s->bpf->bss->page_sampling_epoch++;
 }
 
-int session__forget_blocks(struct session *s, uint32_t proc_id)
+static struct map_walk walk_of_live(struct session *s, bool (*fn)(const void *, const void *, void *), void *arg)
 {
-	struct map_walk w = {
+	return (struct map_walk){
 		.fd = bpf_map__fd(s->bpf->maps.live),
 		.key_bytes = sizeof(struct block_key),
 		.value_bytes = sizeof(struct block_value),
-		.fn = is_block_of,
-		.arg = &proc_id,
+		.fn = fn,
+		.arg = arg,
 		.read = bpf_map_lookup_batch,
 	};
+}
 
+struct block_walk {
+	uint32_t proc_id;
+	void (*fn)(const struct block_key *key, const struct block_value *v, void *arg);
+	void *arg;
+};
+
+static bool take_block(const void *key, const void *value, void *arg)
+{
+	const struct block_key *block = key;
+	struct block_walk *b = arg;
+
+	if (block->proc_id != b->proc_id)
+		return false;
+	if (b->fn)
+		b->fn(block, value, b->arg);
+	return true;
+}
+
+int session__take_blocks(struct session *s, uint32_t proc_id,
+			 void (*fn)(const struct block_key *, const struct block_value *, void *), void *arg)
+{
+	struct block_walk b = { proc_id, fn, arg };
+	struct map_walk w = walk_of_live(s, take_block, &b);
+
+	return walk_map(&w);
+}
+
+struct large_walk {
+	bool (*fn)(const struct large_key *key, const struct large_block *b, void *arg);
+	void *arg;
+};
+
+static bool ask_of_large(const void *key, const void *value, void *arg)
+{
+	const struct large_walk *l = arg;
+
+	return l->fn(key, value, l->arg);
+}
+
+/* A call that nobody will see the end of: the block that it was given is followed no less than others. */
+static bool ask_of_call(const void *thread, const void *value, void *arg)
+{
+	const struct large_call *call = value;
+	const struct large_key key = { .addr = call->old, .watch = call->watch };
+	const struct large_walk *l = arg;
+
+	(void)thread;
+	return call->old && l->fn(&key, &call->old_block, l->arg);
+}
+
+int session__sweep_large(struct session *s, bool (*fn)(const struct large_key *, const struct large_block *, void *),
+			 void *arg)
+{
+	struct large_walk large = { fn, arg };
+	struct map_walk w = {
+		.fd = bpf_map__fd(s->bpf->maps.large_blocks),
+		.key_bytes = sizeof(struct large_key),
+		.value_bytes = sizeof(struct large_block),
+		.fn = ask_of_large,
+		.arg = &large,
+		.read = bpf_map_lookup_batch,
+	};
+	int err = walk_map(&w);
+
+	if (err)
+		return err;
+	w.fd = bpf_map__fd(s->bpf->maps.large_calls);
+	w.key_bytes = sizeof(uint64_t);
+	w.value_bytes = sizeof(struct large_call);
+	w.fn = ask_of_call;
 	return walk_map(&w);
 }

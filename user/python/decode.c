@@ -80,7 +80,7 @@ static bool read_table(const struct elf_file *f, const struct machine_code *c, u
 		if (!is_function_start(c, words[1 + i]))
 			return false;
 	}
-	ret->addr = addr;
+	ret->addr = ret->within = addr;
 	return true;
 }
 
@@ -166,6 +166,8 @@ int decode__allocators(const struct elf_file *f, const struct machine_code *c, u
 			found = find_table(f, c, i, &t[i]);
 		if (!found)
 			return -ENOENT;
+		if (in_runtime)
+			t[i].within = runtime.addr;
 	}
 	memcpy(ret, t, sizeof(t));
 	return 0;
@@ -237,6 +239,8 @@ int decode__place(const struct machine_code *c, uint64_t function, unsigned int 
 
 	if (machine_code__function(c, function, &s) || s.addr != function)
 		return -ENOENT;
+	if (with_return && machine_code__is_part(c, function))
+		return -EPERM;
 	err = machine_code__check(c, &s);
 	if (err)
 		return err;

@@ -17,6 +17,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "system/got.h"
+
 /* Interpreters have 2-5 MB of code and 10-15 thousand functions. */
 #define MAX_TEXT_BYTES (64ull << 20)
 #define MAX_FUNCTIONS (1u << 20)
@@ -26,6 +28,7 @@
 
 struct range {
 	uint64_t start, end;
+	bool part; /* of a function that was split: jumped to */
 };
 
 struct machine_code {
@@ -35,6 +38,7 @@ struct machine_code {
 	uint8_t *text;
 	struct range *functions; /* sorted, disjoint */
 	size_t function_cnt;
+	struct got *got;
 };
 
 static int read_text(const struct elf_file *f, struct machine_code *c)
@@ -62,6 +66,20 @@ static int32_t s32_at(const uint8_t *p)
 	return v;
 }
 
+/*
+ * Whether the first unwinding instruction (DWARF 5, 6.4.2) of an FDE stands before any of its code was passed: then the
+ * stack is not as a call leaves it, and this is no function's beginning but a part that the compiler moved away (.cold).
+ * p: behind the length of the code, where the length of augmentation data comes first (CIE "zR").
+ */
+static bool begins_in_the_middle(const uint8_t *p, const uint8_t *end)
+{
+	p += p < end ? 1 + (*p & 0x7f) : 0;
+	if (p >= end)
+		return false;
+	/* DW_CFA_nop, _set_loc and _advance_loc in all sizes */
+	return *p > 0x04 && *p >> 6 != 1;
+}
+
 /* An FDE: length, distance to its CIE, start relative to that field, length of the code. */
 static bool read_fde(const uint8_t *frames, const struct elf_symbol *section, uint64_t fde,
 		     uint64_t start, struct range *ret)
@@ -75,6 +93,8 @@ static bool read_fde(const uint8_t *frames, const struct elf_symbol *section, ui
 		return false;
 	memcpy(&bytes, p + 12, sizeof(bytes));
 	*ret = (struct range){.start = start, .end = start + bytes};
+	if ((uint64_t)s32_at(p) <= section->addr + section->size - fde - 4)
+		ret->part = begins_in_the_middle(p + 16, p + 4 + s32_at(p));
 	return bytes > 0;
 }
 
@@ -151,6 +171,8 @@ int machine_code__open(const struct elf_file *f, struct machine_code **ret)
 	err = read_text(f, c);
 	if (!err)
 		err = read_functions(f, c);
+	if (!err)
+		err = got__open(f, &c->got);
 	if (err) {
 		machine_code__free(c);
 		return err;
@@ -163,6 +185,7 @@ void machine_code__free(struct machine_code *c)
 {
 	if (!c)
 		return;
+	got__free(c->got);
 	free(c->functions);
 	free(c->text);
 	free(c);
@@ -171,6 +194,11 @@ void machine_code__free(struct machine_code *c)
 bool machine_code__contains(const struct machine_code *c, uint64_t addr)
 {
 	return addr >= c->start && addr - c->start < c->bytes;
+}
+
+uint64_t machine_code__pointer(const struct machine_code *c, uint64_t at)
+{
+	return got__pointer(c->got, at);
 }
 
 int machine_code__function(const struct machine_code *c, uint64_t addr, struct elf_symbol *ret)
@@ -190,6 +218,21 @@ int machine_code__function(const struct machine_code *c, uint64_t addr, struct e
 	*ret = (struct elf_symbol){.addr = c->functions[low].start,
 				   .size = c->functions[low].end - c->functions[low].start};
 	return 0;
+}
+
+bool machine_code__is_part(const struct machine_code *c, uint64_t addr)
+{
+	size_t low = 0, high = c->function_cnt;
+
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+
+		if (c->functions[mid].start < addr)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low < c->function_cnt && c->functions[low].start == addr && c->functions[low].part;
 }
 
 int machine_code__decode(const struct machine_code *c, uint64_t addr, struct insn *ret)
@@ -271,6 +314,18 @@ static bool names(uint32_t word, uint64_t after, const uint64_t *addrs, size_t n
 	return false;
 }
 
+/* jmp and jcc with a displacement of eight bits */
+static bool jumps_near(const uint8_t *code, uint64_t addr, const uint64_t *addrs, size_t n)
+{
+	if (code[0] != 0xeb && (code[0] & 0xf0) != 0x70)
+		return false;
+	for (size_t i = 0; i < n; i++) {
+		if (addr + 2 + (int8_t)code[1] == addrs[i])
+			return true;
+	}
+	return false;
+}
+
 int machine_code__for_each_user(const struct machine_code *c, const uint64_t *addrs, size_t n,
 				int (*fn)(const struct elf_symbol *function, void *arg), void *arg)
 {
@@ -280,10 +335,13 @@ int machine_code__for_each_user(const struct machine_code *c, const uint64_t *ad
 	int err;
 
 	while (at + sizeof(word) <= c->bytes) {
-		memcpy(&word, c->text + at, sizeof(word));
+		uint64_t addr = c->start + at;
+		const uint8_t *code = c->text + at;
+
+		memcpy(&word, code, sizeof(word));
 		at++;
-		if (!names(word, c->start + at + 3, addrs, n) ||
-		    machine_code__function(c, c->start + at - 1, &function))
+		if ((!names(word, addr + sizeof(word), addrs, n) && !jumps_near(code, addr, addrs, n)) ||
+		    machine_code__function(c, addr, &function))
 			continue;
 		err = fn(&function, arg);
 		if (err)

@@ -94,7 +94,9 @@ enum nobody select__nobody(const struct profile *p, uint32_t frame)
 		return SOMEBODY;
 	if (strcmp(f->function, "[there before tracing began]") == 0)
 		return NOBODY_BEFORE;
-	return strcmp(f->function, "[given back]") == 0 ? NOBODY_GIVEN_BACK : SOMEBODY;
+	if (strcmp(f->function, "[given back]") == 0)
+		return NOBODY_GIVEN_BACK;
+	return strcmp(f->function, "[not followed any more]") == 0 ? NOBODY_NOT_FOLLOWED : SOMEBODY;
 }
 
 const char *select__container_name(const struct selection *s, uint32_t container)
