@@ -1,22 +1,17 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
-"""A target that spoils its own frames, code objects and runtime structure: bounded work, counted reasons, no wrong name; the
+"""A target that spoils its own frames, code objects and thread state: bounded work, counted reasons, no wrong name; the
 target runs on, and the tracer, too."""
-import contextlib
 import os
 import re
-import shutil
-import sqlite3
 import sys
-import tempfile
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 
-from lib import elf, host, measure, tool  # noqa: E402
+from lib import host, measure, tool  # noqa: E402
 from lib.pythons import pythons  # noqa: E402
-from lib.tap import cleanup, has, is_, main, near, note, ok, once, skip, test  # noqa: E402
-from lib.target import Process  # noqa: E402
+from lib.tap import has, is_, main, near, ok, test  # noqa: E402
 
 PAGE = os.sysconf("SC_PAGESIZE")
 # What a frame may be called; the text HONEST is what the spoilt code objects have for a name where they have one.

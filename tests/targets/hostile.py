@@ -156,8 +156,9 @@ def thread():
 
 def offsets(number, value):
     base = ctypes.addressof(ctypes.c_char.in_dll(ctypes.pythonapi, "_PyRuntime"))
+    before = word(base + 8 * number).value
     word(base + 8 * number).value = value
-    return {}
+    return {"before": before}
 
 
 def honest():

@@ -57,9 +57,10 @@ static bool add_function(const struct elf_file *f, struct probe_site site, uint6
 			 unsigned int args, struct list *l)
 {
 	struct decode_place place;
-	int err = l->code ? decode__place(l->code, addr, args, site.returns, &place) : -ENOENT;
+	int err = l->code ? decode__place(l->code, addr, args, site.returns, &place) : -EILSEQ;
 
-	if (err == -EPERM)
+	/* A symbol that leads into a function is no proof that an instruction begins there. */
+	if (err == -ENOENT || err == -EPERM)
 		return false;
 	if (!err) {
 		site.emulated = place.emulated;
@@ -428,13 +429,31 @@ static bool add_collector_function(const struct elf_file *f, const char *name, s
 	return n > 0;
 }
 
+static int look_for_nop(const struct insn *insn, void *arg)
+{
+	const uint64_t *addr = arg;
+
+	if (insn->addr < *addr)
+		return 0;
+	return insn->addr == *addr && insn->i.mnemonic == ZYDIS_MNEMONIC_NOP ? 1 : -ENOENT;
+}
+
+/* What a note says is no proof either: a USDT probe is a nop, to which its function's code leads. */
+static bool is_nop(const struct machine_code *c, uint64_t addr)
+{
+	struct elf_symbol function;
+
+	return c && !machine_code__function(c, addr, &function) &&
+	       machine_code__walk(c, &function, look_for_nop, &addr) == 1;
+}
+
 static bool add_usdt(const struct elf_file *f, enum probe_kind kind, const char *name,
 		     struct list *l)
 {
 	struct probe_site site = {.signal = SIGNAL_GC, .kind = kind, .symbol = name};
 	struct elf_usdt u;
 
-	if (elf_file__usdt(f, "python", name, &u))
+	if (elf_file__usdt(f, "python", name, &u) || !is_nop(l->code, u.addr))
 		return false;
 	if (u.semaphore && elf_file__file_offset(f, u.semaphore, &site.semaphore))
 		return false;
