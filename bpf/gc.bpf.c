@@ -29,7 +29,7 @@ struct gc_run {
 	__u64 stack_id;
 	__u64 start_ns;
 	__s32 generation;
-	__u32 pad;
+	__u32 cnt; /* collections that this one stands for */
 	__u64 sp;
 	__u64 stats_at; /* 0: not known */
 	struct gc_stats stats[GENERATIONS];
@@ -90,14 +90,33 @@ static __always_inline bool gc_is_nested(const struct gc_run *outer, __u64 sp)
 	return outer && sp < outer->sp && outer->stats_at && gc_generation_of(outer, &gained) < 0;
 }
 
+/* Under the budget some are passed over; those of older generations are few, and all are looked at. */
+static __always_inline bool gc_is_passed_over(const struct target_state *s, __s64 generation)
+{
+	__u32 shift = s ? s->gc_shift & 31 : 0;
+
+	return shift && generation <= 0 && bpf_get_prandom_u32() & ((1u << shift) - 1);
+}
+
 static __noinline int gc_enter(__s64 generation, __u32 attach_id, __u64 sp)
 {
 	__u64 pid_tgid = bpf_get_current_pid_tgid();
 	struct target *t = target_at(SIGNAL_GC, attach_id);
 	static const struct gc_run none;
+	__u32 tgid = pid_tgid >> 32;
+	struct target_state *s;
 	struct gc_run *run;
+	struct stopwatch w;
 
-	if (!t || gc_is_nested(bpf_map_lookup_elem(&gc_runs, &pid_tgid), sp))
+	if (!t)
+		return 0;
+	w = stopwatch_start();
+	s = bpf_map_lookup_elem(&states, &tgid);
+	if (gc_is_passed_over(s, generation)) {
+		cost_add(s, COST_GC_SKIPPED, &w);
+		return 0;
+	}
+	if (gc_is_nested(bpf_map_lookup_elem(&gc_runs, &pid_tgid), sp))
 		return 0;
 	counter_add(CTR_EVENTS, 1);
 	bpf_map_update_elem(&gc_runs, &pid_tgid, &none, BPF_ANY);
@@ -105,11 +124,13 @@ static __noinline int gc_enter(__s64 generation, __u32 attach_id, __u64 sp)
 	if (!run)
 		return 0;
 	run->generation = generation >= 0 && generation < GENERATIONS ? generation : -1;
+	run->cnt = s && generation <= 0 ? 1u << (s->gc_shift & 31) : 1;
 	run->sp = sp;
 	run->stats_at = gc_stats_of_current(t);
 	if (run->stats_at && bpf_probe_read_user(run->stats, sizeof(run->stats), (const void *)run->stats_at))
 		run->stats_at = 0;
 	run->stack_id = stack_of_current(t);
+	cost_add(s, COST_GC, &w);
 	run->start_ns = bpf_ktime_get_ns();
 	return 0;
 }
@@ -132,32 +153,38 @@ static __always_inline void gc_send(const struct target *t, const struct gc_run 
 	rec->proc_id = t->proc_id;
 	rec->tid = (__u32)bpf_get_current_pid_tgid();
 	rec->generation = run->generation;
-	rec->pad = 0;
+	rec->cnt = run->cnt;
 	bpf_ringbuf_submit(rec, BPF_RB_NO_WAKEUP); /* waking a reader costs the pause 10 us */
 }
 
 /* counted: the runtime's statistics have this run already. */
 static __noinline int gc_leave(__s64 collected, __u64 sp, bool counted)
 {
-	__u64 now = bpf_ktime_get_ns(), pid_tgid = bpf_get_current_pid_tgid();
+	struct stopwatch w = stopwatch_start();
+	__u64 pid_tgid = bpf_get_current_pid_tgid();
 	struct target *t = target_for(SIGNAL_GC);
 	struct gc_stats gained;
 	struct gc_run *run;
 	int generation;
 
-	run = bpf_map_lookup_elem(&gc_runs, &pid_tgid);
-	if (!t || !run || (counted && sp < run->sp))
+	if (!t)
 		return 0;
+	run = bpf_map_lookup_elem(&gc_runs, &pid_tgid);
+	if (!run || (counted && sp < run->sp)) {
+		cost_of_current(COST_GC_SKIPPED, &w);
+		return 0;
+	}
 	if (counted && run->stats_at) {
 		generation = gc_generation_of(run, &gained);
 		if (generation >= 0) {
 			run->generation = generation;
-			gc_send(t, run, now, gained.collected);
+			gc_send(t, run, w.begin_ns, gained.collected);
 		}
 	} else {
-		gc_send(t, run, now, collected);
+		gc_send(t, run, w.begin_ns, collected);
 	}
 	bpf_map_delete_elem(&gc_runs, &pid_tgid);
+	cost_of_current(COST_GC, &w);
 	return 0;
 }
 

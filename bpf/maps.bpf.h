@@ -19,8 +19,8 @@
 const volatile bool cgroup_v1 __weak = false; /* take ids from the memory controller's hierarchy */
 const volatile __u32 page_bytes __weak = 4096;
 const volatile __u32 cpu_cnt __weak = 1; /* possible CPUs */
-/* Set by user space at any time: one page fault in 1 << shift is looked at, another choice of pages with each epoch. */
-__u32 page_sampling_shift __weak = 0;
+const volatile bool exact_serves_heap __weak = false; /* what the exact signal sees is counted for the heap signal */
+/* Set by user space at any time: another choice of the pages whose faults are looked at with each epoch. */
 __u32 page_sampling_epoch __weak = 0;
 
 /* Traced processes by tgid. User space adds; fork copies; exec and exit remove. */
@@ -87,20 +87,14 @@ struct {
 	__type(value, struct count_value);
 } overflow SEC(".maps") __weak;
 
-/* By tgid, the last page fault of a target: what the resident set gains until the next one is its. */
-struct fault_state {
-	__u64 stack_id;
-	__u64 page; /* address / 4096 */
-	__u64 write; /* it was a write */
-	__s64 rss_pages[3]; /* resident set as seen then: anonymous, file, shmem */
-};
+/* By tgid. As long as a process is in `targets`, or shorter where there was no memory for it. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, MAX_TARGETS);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, __u32);
-	__type(value, struct fault_state);
-} fault_states SEC(".maps") __weak;
+	__type(value, struct target_state);
+} states SEC(".maps") __weak;
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);

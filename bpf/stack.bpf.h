@@ -501,7 +501,7 @@ static __noinline bool send_stack(const struct py_walk *w, const struct target *
 		return false;
 	}
 	fill_stack(rec, len, t, cgroup_id, &k.r);
-	bpf_ringbuf_submit(rec, BPF_RB_FORCE_WAKEUP);
+	bpf_ringbuf_submit(rec, wake_when_full());
 	return true;
 }
 
@@ -512,7 +512,7 @@ static __noinline bool send_stack_empty(const struct target *t, __u64 cgroup_id,
 	if (!rec)
 		return false;
 	fill_stack(rec, sizeof(*rec), t, cgroup_id, r);
-	bpf_ringbuf_submit(rec, BPF_RB_FORCE_WAKEUP);
+	bpf_ringbuf_submit(rec, wake_when_full());
 	return true;
 }
 

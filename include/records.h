@@ -43,6 +43,9 @@ enum stack_status {
 	STACK_BEFORE_ATTACH = 9, /* memory that was there when tracing began */
 	STACK_GIVEN_BACK = 10, /* memory that left the resident set */
 	STACK_NOT_FOLLOWED = 11, /* blocks whose end would not be seen: they lived when that began */
+	STACK_PASSED_OVER = 12, /* of a process that ended before one of its page faults was looked at */
+	STACK_NOT_SAMPLED = 13, /* heap: live blocks of a size class that no window has seen allocated */
+	STACK_ROUNDED_UP = 14, /* heap: what blocks are larger than was asked for */
 	STACK_STATUS_MAX,
 };
 
@@ -55,6 +58,7 @@ enum record_kind {
 	REC_ENTRY = 6, /* a held program has reached its first own instruction */
 	REC_CODE = 7,
 	REC_CODE_MORE = 8,
+	REC_HEAP = 9,
 	REC_KIND_MAX,
 };
 
@@ -144,9 +148,36 @@ struct rec_gc {
 	__u32 proc_id;
 	__u32 tid;
 	__s32 generation; /* -1 where the hook does not tell */
-	__u32 pad;
+	__u32 cnt; /* collections that this one stands for: those that were passed over are like it, on average */
 };
 _Static_assert(sizeof(struct rec_gc) == 56, "rec_gc");
+
+/* What our programs cost a process, by what they serve. */
+enum cost_part {
+	COST_FAULT = 0, /* page faults that were looked at */
+	COST_GC = 1, /* collections that were looked at; an entry and a return are a run each */
+	COST_CODE = 2, /* code objects being freed */
+	COST_LIFE = 3, /* fork, exec, exit */
+	COST_HEAP = 4,
+	COST_GC_SKIPPED = 5, /* collections that were passed over, likewise */
+	COST_PART_MAX,
+};
+/* ns: time in the program itself, to which the trap that leads to a uprobe comes; cnt: how often it ran. */
+struct cost {
+	__u64 ns;
+	__u64 cnt;
+};
+/* What the heap signal asks of user space. */
+enum heap_request {
+	HEAP_OPEN_WINDOW = 1, /* as many pools were taken into use as user space had set */
+	HEAP_CLOSE_WINDOW = 2, /* the window has seen as many allocations as it may */
+};
+struct rec_heap {
+	struct rec_hdr hdr;
+	__u32 proc_id;
+	__u32 request; /* enum heap_request */
+};
+_Static_assert(sizeof(struct rec_heap) == 24, "rec_heap");
 
 /* Process life cycle. REC_FORK: hdr.tgid is the child, already traced as proc_id when its parent was. */
 struct rec_proc {
@@ -156,9 +187,13 @@ struct rec_proc {
 	__u32 parent_tgid; /* REC_FORK */
 	__u32 parent_proc_id; /* REC_FORK */
 	__s32 exit_code; /* REC_EXIT, as in wait(2) */
-	__u64 cpu_ns; /* REC_EXIT, REC_EXEC: CPU time that the process used since its fork */
+	/* The rest only in REC_EXIT and REC_EXEC: sums over the process's life since its fork. */
+	__u64 cpu_ns; /* CPU time that it used */
+	__u64 faults; /* its page faults, seen by us or not */
+	__u64 skipped; /* as in struct target_state; since it was traced, as is cost */
+	struct cost cost[COST_PART_MAX];
 };
-_Static_assert(sizeof(struct rec_proc) == 48, "rec_proc");
+_Static_assert(sizeof(struct rec_proc) == 64 + COST_PART_MAX * sizeof(struct cost), "rec_proc");
 
 /* Map `counts`: what happened under one stack since user space read it last. */
 struct count_key {
@@ -171,6 +206,8 @@ struct count_key {
  * moved elsewhere (mremap), user space tells by what the resident set lost.
  */
 #define COUNT_REFAULT 0x100u
+/* Added to KIND_HEAP_POOL: seen in a window of the heap signal. */
+#define COUNT_WINDOW 0x200u
 struct count_value {
 	__u64 alloc_cnt;
 	__u64 alloc_bytes;
@@ -179,7 +216,10 @@ struct count_value {
 };
 /* Stack ids below STACK_STATUS_MAX are no hashes but the reason itself (enum stack_status). */
 
-/* Map `live`: blocks of the exact signal between allocation and free. */
+/*
+ * Map `live`: blocks of the exact signal between allocation and free; of the heap signal, what was allocated in an open
+ * window, the newest at each address (frees are not probed then).
+ */
 struct block_key {
 	__u64 addr;
 	__u32 proc_id;
@@ -189,6 +229,25 @@ struct block_value {
 	__u64 stack_id;
 	__u64 bytes;
 };
+
+/*
+ * Map `heap_pools`, by tgid: pools taken into use (pymalloc, allocate_from_new_pool) by size class. Made by user space,
+ * counted up by the kernel side.
+ */
+#define HEAP_CLASSES 32 /* Objects/obmalloc.c: blocks of 16, 32, ... 512 bytes */
+struct heap_pools {
+	__u64 opened[HEAP_CLASSES];
+	__u64 all;
+};
+
+/* Map `heap_windows`, by tgid: written by user space; what the kernel side changes is said. */
+struct window_state {
+	__u32 attach_id; /* whose hits count (union site_cookie); 0: no window is open */
+	__u32 told; /* the request of this window was sent; kernel side */
+	__s64 left; /* allocations until the window is full; kernel side */
+	__u64 pools_goal; /* with as many pools taken into use (heap_pools.all) a window is asked for; 0: not */
+};
+_Static_assert(sizeof(struct window_state) == 24, "window_state");
 
 /*
  * Map `pages`: who brought a page into the resident set, until user space finds it gone (pagemap) or it faults again.
@@ -201,8 +260,18 @@ struct page_key {
 struct page_value {
 	__u64 stack_id;
 	__u32 pages; /* charged to this fault: 512 for a huge page of 2 MiB; under sampling, with those not looked at */
-	__u32 kind; /* enum sample_kind */
+	__u32 kind : 8; /* enum sample_kind */
+	__u32 frame : 24; /* which page frame it was in when user space looked, hashed; 0: it did not; see page_note */
 };
+/* What user space found when it looked for a page; the program `note_pages` takes it over, where the page is still the same. */
+struct page_note {
+	struct page_key key;
+	__u64 stack_id;
+	__u32 frame;
+	__u32 pad;
+};
+#define PAGE_NOTES 256
+
 
 enum signal {
 	SIGNAL_RESIDENT = 0,
@@ -242,6 +311,55 @@ _Static_assert(sizeof(struct target) == 64, "target");
  * in 512.
  */
 #define PROC_ID_FORKED 0x80000000u
+
+/*
+ * Map `states`, by tgid: what the kernel side keeps of a traced process. It alone writes; user space reads, and sets the
+ * budget through the program `govern`.
+ */
+struct target_state {
+	struct cost cost[COST_PART_MAX];
+	/* Page faults that were passed over: their number in the low half, writes among them in the high half. */
+	__u64 skipped;
+	__u64 missed; /* likewise, while the hook was off; as user space says */
+	/* The last fault that was looked at: what the resident set gains until the next one is its. */
+	__u64 stack_id;
+	__u64 page; /* address / 4096 */
+	__s64 rss_pages[3]; /* resident set as seen then: anonymous, file, shmem */
+	__u64 skipped_then, missed_then;
+	__u32 write; /* it was a write */
+	/* One page fault in 1 << fault_shift is looked at. The kernel side adds one when the cost comes to the limit. */
+	__u32 fault_shift;
+	__u64 fault_limit_ns; /* of cost[COST_FAULT].ns */
+	/*
+	 * What a forked child begins with. Each fork takes an eighth from what the next child gets, and when that has come to
+	 * its least, thins out the next child once more, until user space sets both again: so a storm of forks costs little
+	 * more than eight children may.
+	 */
+	__u64 child_limit_ns;
+	__u32 child_shift;
+	__u32 fault_step_ns; /* what the limit grows by with each step of fault_shift */
+	/* One collection in 1 << gc_shift is looked at, of the youngest generation or one that is not known beforehand. */
+	__u32 gc_shift;
+	__u32 pad;
+};
+_Static_assert(sizeof(struct target_state) == COST_PART_MAX * sizeof(struct cost) + 112, "target_state");
+#define MAX_FAULT_SHIFT 10
+#define MAX_GC_SHIFT 6
+#define MIN_FAULT_LIMIT_NS 20000 /* some six page faults; also the least fault_step_ns */
+
+/* What the program `govern` sets in the state of a process. */
+struct govern_args {
+	__u32 tgid;
+	__u32 fault_shift;
+	__u64 fault_limit_ns;
+	__u64 child_limit_ns;
+	__u32 child_shift;
+	__u32 fault_step_ns;
+	__u64 missed; /* is added */
+	__u32 gc_shift;
+	__u32 pad;
+};
+_Static_assert(sizeof(struct govern_args) == 48, "govern_args");
 
 /* Map `counters`, per CPU: every loss and every surprise has one. Names for people: user/capture/event.c. */
 enum counter {

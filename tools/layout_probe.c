@@ -69,6 +69,7 @@ _Static_assert(offsetof(Py_tss_t, _key) == 4 && sizeof(((Py_tss_t *)0)->_key) ==
 static void print_runtime(void)
 {
 	AT(runtime.interpreters_head, _PyRuntimeState, interpreters.head);
+	AT(runtime.allocator_asked, _PyRuntimeState, preconfig.allocator);
 #if PY_VERSION_HEX >= 0x030c0000
 	NONE(runtime.tstate_current);
 	AT(runtime.allocators, _PyRuntimeState, allocators.standard.raw);
@@ -78,9 +79,11 @@ static void print_runtime(void)
 #endif
 #if PY_VERSION_HEX >= 0x03090000
 	AT(runtime.finalizing, _PyRuntimeState, _finalizing);
+	NONE(runtime.gc);
 	AT(interp.gc, PyInterpreterState, gc);
 #else
 	AT(runtime.finalizing, _PyRuntimeState, finalizing);
+	AT(runtime.gc, _PyRuntimeState, gc);
 	NONE(interp.gc);
 #endif
 	AT(interp.next, PyInterpreterState, next);
@@ -195,6 +198,35 @@ static void print_code(void)
 	AT(bytes.data, PyBytesObject, ob_sval);
 }
 
+static void print_gc_stats(void)
+{
+	SIZE(gc.stats_size, struct gc_generation_stats);
+	AT(gc.stats_collections, struct gc_generation_stats, collections);
+	/* user/python/gc_state.c, bpf/gc.bpf.c: three words in a row */
+	_Static_assert(offsetof(struct gc_generation_stats, collected) ==
+			       offsetof(struct gc_generation_stats, collections) + 8,
+		       "gc_generation_stats");
+	_Static_assert(offsetof(struct gc_generation_stats, uncollectable) ==
+			       offsetof(struct gc_generation_stats, collections) + 16,
+		       "gc_generation_stats");
+#if PY_VERSION_HEX >= 0x030f0000
+	NONE(gc.stats);
+	AT(gc.rings, struct _gc_runtime_state, generation_stats);
+	AT(gc.ring[0].items, struct gc_stats, young.items);
+	AT(gc.ring[0].index, struct gc_stats, young.index);
+	NUMBER(gc.ring[0].cnt, GC_YOUNG_STATS_SIZE);
+	AT(gc.ring[1].items, struct gc_stats, old[0].items);
+	AT(gc.ring[1].index, struct gc_stats, old[0].index);
+	NUMBER(gc.ring[1].cnt, GC_OLD_STATS_SIZE);
+	AT(gc.ring[2].items, struct gc_stats, old[1].items);
+	AT(gc.ring[2].index, struct gc_stats, old[1].index);
+	NUMBER(gc.ring[2].cnt, GC_OLD_STATS_SIZE);
+#else
+	AT(gc.stats, struct _gc_runtime_state, generation_stats);
+	NONE(gc.rings);
+#endif
+}
+
 static void print_gc(void)
 {
 	AT(gc.enabled, struct _gc_runtime_state, enabled);
@@ -212,15 +244,9 @@ static void print_gc(void)
 	AT(gc.generation_threshold, struct gc_generation, threshold);
 	AT(gc.generation_count, struct gc_generation, count);
 	AT(gc.permanent, struct _gc_runtime_state, permanent_generation);
-#if PY_VERSION_HEX >= 0x030f0000
-	/* A pointer to rings of struct gc_generation_stats, which is not what layout.h names. */
-	NONE(gc.stats);
-	NONE(gc.stats_size);
-#else
-	AT(gc.stats, struct _gc_runtime_state, generation_stats);
-	SIZE(gc.stats_size, struct gc_generation_stats);
-#endif
+	print_gc_stats();
 	AT(gc.collecting, struct _gc_runtime_state, collecting);
+	SIZE(gc.size, struct _gc_runtime_state);
 }
 
 /* Where in _Py_DebugOffsets the running interpreter tells these: user/python/layout.c, struct told.

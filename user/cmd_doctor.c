@@ -13,10 +13,13 @@
 #include "cmd.h"
 #include "containers/cgroup.h"
 #include "python/coverage.h"
+#include "python/gc_state.h"
 #include "python/interp.h"
 #include "python/malloc_sites.h"
 #include "system/proc.h"
 #include "system/uprobe_multi.h"
+#include "views/collector_facts.h"
+#include "views/human.h"
 
 static void say(const char *what, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
@@ -137,6 +140,32 @@ static void show_sites(const struct interp *in)
 	free(sites);
 }
 
+static void show_collector(pid_t tgid, const struct interp *in)
+{
+	struct mem_reader m = mem_reader__of_process(tgid);
+	struct profile_collector c = {};
+	char setting[COLLECTOR_SETTING_LEN], cnt[32] = "not counted:";
+	struct gc_state s;
+	uint64_t frozen;
+	int err = gc_state__read(&m, in->runtime, &in->layout, &s);
+
+	if (err) {
+		say("collector", "cannot be read%s", err == -ENOTSUP ? ": this build keeps it otherwise" : "");
+		return;
+	}
+	c.enabled = s.enabled;
+	c.has_counts = s.has_counts;
+	memcpy(c.threshold, s.threshold, sizeof(c.threshold));
+	if (!gc_state__count_frozen(&m, &s, &frozen))
+		human__count(frozen, cnt, sizeof(cnt));
+	say("collector", "%s; %s objects frozen", collector__setting(&c, setting, sizeof(setting)), cnt);
+	if (s.has_counts)
+		say("", "counts %d, %d, %d", s.count[0], s.count[1], s.count[2]);
+	for (int g = 0; g < GC_GENERATIONS; g++)
+		say("", "generation %d: %lld collections, %lld objects collected, %lld uncollectable", g,
+		    (long long)s.collections[g], (long long)s.collected[g], (long long)s.uncollectable[g]);
+}
+
 static void show_malloc_site(const struct malloc_site *s)
 {
 	unsigned int ns = s->emulated ? PROBE_COST_EMULATED_NS : PROBE_COST_STEPPED_NS;
@@ -175,6 +204,7 @@ static void show_interp(pid_t tgid, const struct interp *in)
 	say("build id", "%s", in->build_id[0] ? in->build_id : "none");
 	say("runtime", "_PyRuntime at 0x%llx", (unsigned long long)in->runtime);
 	show_sites(in);
+	show_collector(tgid, in);
 	show_malloc(tgid, in);
 }
 

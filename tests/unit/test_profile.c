@@ -65,6 +65,13 @@ static void test_empty(void **state)
 	assert_null(profile__node(p, PROFILE_NONE));
 	assert_null(profile__cell(p, 0));
 	assert_null(profile__gc(p, 0));
+	assert_int_equal(profile__n_collectors(p), 0);
+	assert_null(profile__collector(p, 0));
+	assert_null(profile__collector_of(p, 0));
+	assert_int_equal(profile__set_collector(p, &(struct profile_collector){.process = 0}), -EINVAL);
+	assert_int_equal(profile__n_facts(p), 0);
+	assert_null(profile__fact(p, 0));
+	assert_int_equal(profile__set_fact(p, &(struct profile_fact){.name = "x"}), -EINVAL);
 	assert_null(profile__meta(p, "host"));
 	profile__counter(p, 0, &name, &n);
 	assert_null(name);

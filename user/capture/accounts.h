@@ -22,8 +22,8 @@ void accounts__free(struct accounts *a);
 void accounts__count(struct accounts *a, const struct count_key *key, const struct count_value *delta);
 void accounts__counted(struct accounts *a);
 
-/* Takes away followed pages that are no longer resident. 0 or -errno. */
-int accounts__sweep(struct accounts *a);
+/* Takes away followed pages that are no longer resident: when it is time to, or now. 0 or -errno. */
+int accounts__sweep(struct accounts *a, bool now);
 /* Brings each account up to the process's resident set as it is now. */
 void accounts__reconcile(struct accounts *a);
 /* What the processes of the list (next_unsettled) still held is gone with them. 0, -ENOMEM. */

@@ -6,6 +6,8 @@
  * session.c: life, records. session_load.c: which programs and maps. session_hooks.c: hooks of the whole host.
  * session_probes.c: targets and probes of one process. session_maps.c: what the kernel side counts and follows.
  * session_large.c: probes on a process's malloc.
+ * session_budget.c: what tracing costs.
+ * session_heap.c: pools and windows of the heap signal.
  */
 #ifndef CAPTURE_SESSION_IMPL_H
 #define CAPTURE_SESSION_IMPL_H
@@ -28,8 +30,11 @@ struct session {
 	struct closer *closer; /* of links on malloc */
 	uint32_t next_large; /* number of a watch to try first */
 	uint64_t large_used[MAX_LARGE_WATCHES / 64]; /* bit per number */
-	struct bpf_link **host_links; /* perf events: one a CPU; else a few */
+	struct bpf_link *host_links[5]; /* life of processes */
 	size_t n_host_links;
+	struct bpf_link **fault_links; /* perf events: one a CPU; else one or two; none while paused */
+	size_t n_fault_links;
+	uint64_t hook_ns;
 	int stats_fd; /* keeps the kernel's run-time statistics on */
 	int counts_fd[2];
 	int active; /* which of counts_fd programs count in */
@@ -47,7 +52,16 @@ int session_impl__load(struct session *s);
 int session_impl__new_attacher(struct session *s);
 /* The best links to be had that meet one process only. */
 enum probe_links session_impl__confined_links(const struct session *s);
+/* Attaches sites for a while; hits count once the map heap_windows names *ret_id. The caller owns *ret. 0 or -errno. */
+int session_impl__attach_window(struct session *s, pid_t tgid, const char *path, const struct probe_site *sites, size_t n,
+				struct session_links **ret, uint32_t *ret_id);
 /* Programs count in the other map from now on. 0 or -errno. */
 int session_impl__swap_counts(struct session *s);
+
+/* The hook on page faults. Attaching: 0 or -errno, what was attached stays so. */
+int session_impl__attach_faults(struct session *s);
+void session_impl__detach_faults(struct session *s);
+/* Attaches the hook on page faults and measures what it costs. 0 or -errno. */
+int session_impl__begin_faults(struct session *s);
 
 #endif

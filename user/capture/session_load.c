@@ -28,13 +28,19 @@ void session_impl__log_libbpf(void)
 	libbpf_set_print(print_libbpf);
 }
 
+/* 5.14 */
+static bool has_syscall_programs(void)
+{
+	return libbpf_probe_bpf_prog_type(BPF_PROG_TYPE_SYSCALL, NULL) == 1;
+}
+
 /*
  * 5.19; kernels before 6.2 do not need it (bpf/rss.bpf.h). The type is asked for as well, because libbpf takes a helper
  * for supported when a program is refused for any other reason.
  */
 static bool has_percpu_lookup(void)
 {
-	return libbpf_probe_bpf_prog_type(BPF_PROG_TYPE_SYSCALL, NULL) == 1 &&
+	return has_syscall_programs() &&
 	       libbpf_probe_bpf_helper(BPF_PROG_TYPE_SYSCALL, BPF_FUNC_map_lookup_percpu_elem, NULL) == 1;
 }
 
@@ -77,7 +83,7 @@ static void choose_exact(struct pymemscope_bpf *b, bool exact, enum probe_links 
 
 	for (i = 0; i < sizeof(single) / sizeof(single[0]); i++)
 		bpf_program__set_autoload(single[i], exact && !multi);
-	choose_multi(b->progs.exact_entry, exact && multi && !session, true);
+	choose_multi(b->progs.exact_entry, exact && multi, true);
 	choose_multi(b->progs.exact_return, exact && !session, multi);
 	bpf_program__set_autoload(b->progs.exact_session, exact && session);
 	bpf_program__set_expected_attach_type(b->progs.exact_session, UPROBE_SESSION_ATTACH_TYPE);
@@ -99,9 +105,10 @@ static void choose_programs(struct session *s)
 {
 	struct pymemscope_bpf *b = s->bpf;
 	bool resident = s->opts.signals & 1u << SIGNAL_RESIDENT;
-	bool exact = s->opts.signals & 1u << SIGNAL_EXACT, gc = s->opts.signals & 1u << SIGNAL_GC;
+	bool gc = s->opts.signals & 1u << SIGNAL_GC, heap = s->opts.signals & 1u << SIGNAL_HEAP;
 	enum probe_links links = session__links(s);
 	bool multi = links != PROBE_LINKS_SINGLE;
+	bool exact = s->opts.signals & 1u << SIGNAL_EXACT || (heap && multi);
 	struct bpf_program *of_gc[] = {
 		b->progs.gc_entry, b->progs.gc_entry_clone, b->progs.gc_usdt_start, b->progs.gc_usdt_done,
 	};
@@ -111,10 +118,14 @@ static void choose_programs(struct session *s)
 	for (i = 0; i < sizeof(of_gc) / sizeof(of_gc[0]); i++)
 		bpf_program__set_autoload(of_gc[i], gc && !multi);
 	choose_multi(b->progs.code_free_site, multi, true);
+	choose_multi(b->progs.heap_site, heap && multi, true);
 	choose_multi(b->progs.gc_site, gc && multi, true);
 	choose_multi(b->progs.gc_return, gc, multi);
 	choose_large(s);
 	bpf_program__set_autoload(b->progs.fault_fork, resident);
+	bpf_program__set_autoload(b->progs.fault_exit, resident);
+	bpf_program__set_autoload(b->progs.govern, (resident || gc) && has_syscall_programs());
+	bpf_program__set_autoload(b->progs.note_pages, resident && has_syscall_programs());
 	bpf_program__set_autoload(b->progs.find_percpu_offsets, resident && has_percpu_lookup());
 	bpf_program__set_autoload(b->progs.fault_fentry, resident && s->fault_hook == FAULT_HOOK_FENTRY);
 	bpf_program__set_autoload(b->progs.fault_kprobe, resident && s->fault_hook == FAULT_HOOK_KPROBE);
@@ -126,7 +137,15 @@ static void choose_programs(struct session *s)
 /* Maps of signals that are off take no room (hash tables have their buckets from the start). */
 static void size_maps(struct session *s)
 {
-	if (!(s->opts.signals & 1u << SIGNAL_EXACT)) {
+	bool exact = s->opts.signals & 1u << SIGNAL_EXACT, heap = s->opts.signals & 1u << SIGNAL_HEAP;
+
+	if (!exact && heap)
+		bpf_map__set_max_entries(s->bpf->maps.live, MAX_WINDOW_BLOCKS);
+	if (!heap) {
+		bpf_map__set_max_entries(s->bpf->maps.heap_pools, 1);
+		bpf_map__set_max_entries(s->bpf->maps.heap_windows, 1);
+	}
+	if (!exact && !heap) {
 		bpf_map__set_max_entries(s->bpf->maps.live, 1);
 		bpf_map__set_max_entries(s->bpf->maps.pending, 1);
 		bpf_map__set_max_entries(s->bpf->maps.resizing, 1);
@@ -137,10 +156,8 @@ static void size_maps(struct session *s)
 		bpf_map__set_max_entries(s->bpf->maps.large_calls, 1);
 		bpf_map__set_max_entries(s->bpf->maps.large_watches, 1);
 	}
-	if (!(s->opts.signals & 1u << SIGNAL_RESIDENT)) {
+	if (!(s->opts.signals & 1u << SIGNAL_RESIDENT))
 		bpf_map__set_max_entries(s->bpf->maps.pages, 1);
-		bpf_map__set_max_entries(s->bpf->maps.fault_states, 1);
-	}
 	if (!(s->opts.signals & 1u << SIGNAL_GC))
 		bpf_map__set_max_entries(s->bpf->maps.gc_runs, 1);
 }
@@ -167,6 +184,7 @@ int session_impl__load(struct session *s)
 	if (s->cpu_cnt < 0)
 		return s->cpu_cnt;
 	s->bpf->rodata->cgroup_v1 = s->opts.cgroup_v1;
+	s->bpf->rodata->exact_serves_heap = s->opts.exact_serves_heap;
 	s->bpf->rodata->page_bytes = sysconf(_SC_PAGESIZE);
 	s->bpf->rodata->cpu_cnt = s->cpu_cnt;
 	s->bpf->rodata->tell_every_exec = s->opts.tell_every_exec;

@@ -6,6 +6,7 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "capture/session_impl.h"
 
@@ -137,21 +138,43 @@ uint64_t session__counter(const struct session *s, enum counter counter)
 }
 
 struct page_walk {
-	bool (*fn)(const struct page_key *key, const struct page_value *v, void *arg);
+	struct session *s;
+	bool (*fn)(const struct page_key *key, const struct page_value *v, uint32_t *frame, void *arg);
 	void *arg;
 };
+
+static void take_notes(struct session *s)
+{
+	LIBBPF_OPTS(bpf_test_run_opts, opts);
+	int fd = bpf_program__fd(s->bpf->progs.note_pages);
+
+	if (fd >= 0 && s->bpf->bss->page_note_cnt)
+		bpf_prog_test_run_opts(fd, &opts);
+	s->bpf->bss->page_note_cnt = 0;
+}
 
 static bool ask_of_page(const void *key, const void *value, void *arg)
 {
 	const struct page_walk *p = arg;
+	const struct page_value *v = value;
+	uint32_t frame = v->frame, *cnt = &p->s->bpf->bss->page_note_cnt;
 
-	return p->fn(key, value, p->arg);
+	if (p->fn(key, v, &frame, p->arg))
+		return true;
+	if (frame == v->frame)
+		return false;
+	memcpy(&p->s->bpf->bss->page_notes[*cnt],
+	       &(struct page_note){ .key = *(const struct page_key *)key, .stack_id = v->stack_id, .frame = frame },
+	       sizeof(struct page_note));
+	if (++*cnt == PAGE_NOTES)
+		take_notes(p->s);
+	return false;
 }
 
-int session__sweep_pages(struct session *s, bool (*fn)(const struct page_key *, const struct page_value *, void *),
-			 void *arg)
+int session__sweep_pages(struct session *s,
+			 bool (*fn)(const struct page_key *, const struct page_value *, uint32_t *, void *), void *arg)
 {
-	struct page_walk pages = { fn, arg };
+	struct page_walk pages = { s, fn, arg };
 	struct map_walk w = {
 		.fd = bpf_map__fd(s->bpf->maps.pages),
 		.key_bytes = sizeof(struct page_key),
@@ -162,29 +185,50 @@ int session__sweep_pages(struct session *s, bool (*fn)(const struct page_key *, 
 	};
 	int err = walk_map(&w);
 
-	if (!err)
-		s->bpf->bss->page_sampling_epoch++;
+	take_notes(s);
 	return err;
 }
 
-static bool is_block_of(const void *key, const void *value, void *arg)
+void session__choose_pages(struct session *s)
 {
-	const struct block_key *block = key;
-
-	(void)value;
-	return block->proc_id == *(const uint32_t *)arg;
+	s->bpf->bss->page_sampling_epoch++;
 }
 
-int session__forget_blocks(struct session *s, uint32_t proc_id)
+static struct map_walk walk_of_live(struct session *s, bool (*fn)(const void *, const void *, void *), void *arg)
 {
-	struct map_walk w = {
+	return (struct map_walk){
 		.fd = bpf_map__fd(s->bpf->maps.live),
 		.key_bytes = sizeof(struct block_key),
 		.value_bytes = sizeof(struct block_value),
-		.fn = is_block_of,
-		.arg = &proc_id,
+		.fn = fn,
+		.arg = arg,
 		.read = bpf_map_lookup_batch,
 	};
+}
+
+struct block_walk {
+	uint32_t proc_id;
+	void (*fn)(const struct block_key *key, const struct block_value *v, void *arg);
+	void *arg;
+};
+
+static bool take_block(const void *key, const void *value, void *arg)
+{
+	const struct block_key *block = key;
+	struct block_walk *b = arg;
+
+	if (block->proc_id != b->proc_id)
+		return false;
+	if (b->fn)
+		b->fn(block, value, b->arg);
+	return true;
+}
+
+int session__take_blocks(struct session *s, uint32_t proc_id,
+			 void (*fn)(const struct block_key *, const struct block_value *, void *), void *arg)
+{
+	struct block_walk b = { proc_id, fn, arg };
+	struct map_walk w = walk_of_live(s, take_block, &b);
 
 	return walk_map(&w);
 }

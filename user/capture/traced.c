@@ -48,14 +48,6 @@ void traced_table__retry_at(struct traced_table *table, struct traced *tr, uint6
 	tr->retry_at_ns = at_ns;
 }
 
-void traced_table__used_cpu(struct traced_table *table, struct traced *tr, uint64_t cpu_ns)
-{
-	if (cpu_ns <= tr->cpu_ns)
-		return;
-	table->cpu_ns += cpu_ns - tr->cpu_ns;
-	tr->cpu_ns = cpu_ns;
-}
-
 void traced_table__end(struct traced_table *table, struct traced *tr, bool exec)
 {
 	if (tr->ended)
@@ -105,7 +97,7 @@ int traced__tell_kernel(const struct traced *tr, struct session *session, uint32
 		.family = tr->proc_id,
 	};
 
-	return session__add_target(session, tr->tgid, &target);
+	return session__add_target(session, tr->tgid, &target, &tr->budget);
 }
 
 void traced__note(const struct traced *tr, struct profile *profile, const char *note)

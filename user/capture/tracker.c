@@ -18,7 +18,9 @@
 
 #include "base/clock.h"
 #include "capture/accounts.h"
+#include "capture/budget.h"
 #include "capture/container_items.h"
+#include "capture/heap.h"
 #include "capture/held_command.h"
 #include "capture/interpreters.h"
 #include "capture/large_blocks.h"
@@ -37,21 +39,42 @@ struct tracker {
 	struct interpreters *interpreters;
 	struct stack_names *names;
 	struct accounts *accounts;
+	struct heap *heap; /* NULL: not asked for, or the exact signal serves it */
 	struct large_blocks *large; /* NULL: not asked for */
+	struct budget *budget;
 	struct held_command held;
 	uint32_t next_proc_id;
 	uint64_t missed; /* programs of the scope that ended before they could be looked at */
 	char why[512];
 };
 
-static uint64_t ns_of_ticks(uint64_t ticks)
-{
-	return ticks * (1000000000ull / sysconf(_SC_CLK_TCK));
-}
-
 /* ---- processes ---- */
 
-static struct traced *new_traced(struct tracker *t, pid_t tgid, uint32_t proc_id, bool forked, uint64_t cgroup_id)
+/* No more events come. */
+static void end(struct tracker *t, struct traced *tr, bool exec)
+{
+	if (t->heap)
+		heap__forget(t->heap, tr);
+	if (t->large)
+		large_blocks__forget(t->large, tr);
+	traced_table__end(&t->table, tr, exec);
+}
+
+/* Its end was not told, for its number is another process's now. */
+static void end_unnoticed(struct tracker *t, struct traced *tr)
+{
+	if (tr)
+		end(t, tr, false);
+}
+
+/* How a process came to be traced. */
+enum origin {
+	FOUND, /* it was there */
+	STARTED, /* it has just become this program */
+	FORKED,
+};
+
+static struct traced *new_traced(struct tracker *t, pid_t tgid, uint32_t proc_id, enum origin origin, uint64_t cgroup_id)
 {
 	struct profile_process p = { .tgid = tgid, .python = "", .interpreter = "", .note = "" };
 	struct traced *tr = calloc(1, sizeof(*tr));
@@ -71,16 +94,21 @@ static struct traced *new_traced(struct tracker *t, pid_t tgid, uint32_t proc_id
 		free(tr);
 		return NULL;
 	}
-	tr->forked = forked;
+	tr->forked = origin == FORKED;
 	tr->process = i;
 	tr->tgid = tgid;
 	tr->proc_id = proc_id;
-	tr->cpu_ns = forked ? 0 : ns_of_ticks(stat.cpu_ticks);
+	if (origin != FORKED) {
+		proc__cpu_ns(t->deps.proc, tgid, &tr->cpu_ns);
+		tr->faults = stat.faults;
+	}
 	if (p.container != PROFILE_NONE) {
 		tr->cgroup_id = profile__container(t->deps.profile, p.container)->cgroup_id;
 		container_items__refresh(&t->deps, p.container);
 	}
+	end_unnoticed(t, traced_table__find_alive(&t->table, tgid));
 	traced_table__add(&t->table, tr);
+	budget__begin(t->budget, tr, origin != FOUND);
 	return tr;
 }
 
@@ -105,20 +133,13 @@ static void settle_ended(struct tracker *t)
 	if (!(t->signals & 1u << SIGNAL_EXACT))
 		return;
 	for (tr = ended; tr; tr = tr->next_unsettled)
-		session__forget_blocks(t->deps.session, tr->proc_id);
+		session__take_blocks(t->deps.session, tr->proc_id, NULL, NULL);
 }
 
-/* No more events come. */
-static void end(struct tracker *t, struct traced *tr, bool exec)
+/* Takes in a process of the scope. started: it may not have mapped its interpreter yet. 0: taken in, or nothing to do. */
+static int take_in(struct tracker *t, pid_t tgid, bool started)
 {
-	if (t->large)
-		large_blocks__forget(t->large, tr);
-	traced_table__end(&t->table, tr, exec);
-}
-
-/* Takes in a process of the scope. 0: taken in, or nothing to do. */
-static int take_in(struct tracker *t, pid_t tgid, bool retry)
-{
+	enum origin origin = started ? STARTED : FOUND;
 	const char *why = NULL;
 	struct interp *in;
 	struct traced *tr;
@@ -132,11 +153,14 @@ static int take_in(struct tracker *t, pid_t tgid, bool retry)
 	err = interpreters__look(t->interpreters, tgid, in, &why);
 	if (err == -ENOTSUP)
 		snprintf(t->why, sizeof(t->why), "%.200s (Python %s): %s", in->path, in->version_text, why ? why : "");
-	if (err && t->scope.kind == SCOPE_ALL && !(retry && err == -ENOENT))
+	if (err && t->scope.kind == SCOPE_ALL && !(started && err == -ENOENT))
 		goto out;
 	if (err == -ESRCH || err == -EPERM || err == -EACCES)
 		goto out;
-	tr = new_traced(t, tgid, ++t->next_proc_id, false, 0);
+	/* The program that is traced may spend from its start on what one that was found may. */
+	if (started && tgid == t->scope.tgid && !t->table.n_python)
+		origin = FOUND;
+	tr = new_traced(t, tgid, ++t->next_proc_id, origin, 0);
 	if (!tr) {
 		err = -ENOMEM;
 		goto out;
@@ -147,7 +171,7 @@ static int take_in(struct tracker *t, pid_t tgid, bool retry)
 	}
 	if (err == -ENOTSUP)
 		traced__note(tr, t->deps.profile, t->why);
-	else if (retry)
+	else if (started)
 		traced_table__retry_at(&t->table, tr, clock_now_ns() + FIRST_RETRY_NS);
 	if (traced__tell_kernel(tr, t->deps.session, t->signals))
 		end(t, tr, false);
@@ -231,7 +255,7 @@ int tracker__start(struct tracker *t, struct session *session)
 
 int tracker__add_command(struct tracker *t, pid_t tgid)
 {
-	struct traced *tr = new_traced(t, tgid, ++t->next_proc_id, false, 0);
+	struct traced *tr = new_traced(t, tgid, ++t->next_proc_id, FOUND, 0);
 
 	t->scope.tgid = tgid;
 	held_command__begin(&t->held, t->deps.session, tgid);
@@ -263,7 +287,9 @@ static void on_fork(struct tracker *t, const struct rec_proc *rec)
 
 	if (!rec->proc_id || traced_table__find(&t->table, rec->proc_id))
 		return;
-	tr = new_traced(t, rec->hdr.tgid, rec->proc_id, true, rec->cgroup_id);
+	if (parent)
+		parent->has_forked = true;
+	tr = new_traced(t, rec->hdr.tgid, rec->proc_id, FORKED, rec->cgroup_id);
 	if (tr && parent && parent->interp)
 		interpreters__inherit(t->interpreters, &t->table, tr, parent);
 }
@@ -276,9 +302,8 @@ static void on_exec(struct tracker *t, const struct rec_proc *rec)
 	if (take_in(t, rec->hdr.tgid, true) == -ESRCH)
 		t->missed++;
 	tr = traced_table__find_alive(&t->table, rec->hdr.tgid);
-	/* Its CPU time goes on from what the program before it had used. */
 	if (tr && !known)
-		tr->cpu_ns = rec->cpu_ns;
+		budget__go_on(tr, rec);
 	held_command__at_exec(&t->held, tr, tr && tr->python && (!t->large || large_blocks__follows(t->large, tr)));
 }
 
@@ -308,7 +333,7 @@ static void on_proc(const struct rec_proc *rec, void *arg)
 		return;
 	}
 	if (tr && !tr->ended)
-		traced_table__used_cpu(&t->table, tr, rec->cpu_ns);
+		budget__ended(t->budget, tr, rec);
 	if (tr)
 		end(t, tr, rec->hdr.kind == REC_EXEC);
 	if (rec->hdr.kind == REC_EXEC && (tr || in_scope(t, rec->hdr.tgid)))
@@ -320,7 +345,7 @@ static struct traced *traced_of_record(struct tracker *t, uint32_t proc_id, pid_
 {
 	struct traced *tr = traced_table__find(&t->table, proc_id);
 
-	return tr ? tr : new_traced(t, tgid, proc_id, proc_id & PROC_ID_FORKED, 0);
+	return tr ? tr : new_traced(t, tgid, proc_id, proc_id & PROC_ID_FORKED ? FORKED : FOUND, 0);
 }
 
 /* A process that was moved to another cgroup goes on as another item of the profile. */
@@ -334,6 +359,7 @@ static void move_to_cgroup(struct tracker *t, struct traced *tr, uint64_t cgroup
 	if (container == PROFILE_NONE || container == p.container)
 		return;
 	p.container = container;
+	p.cost = (struct profile_cost){};
 	process = profile__add_process(t->deps.profile, &p);
 	if (process >= 0)
 		tr->process = process;
@@ -375,6 +401,15 @@ static void on_count(const struct count_key *key, const struct count_value *delt
 	accounts__count(t->accounts, key, delta);
 }
 
+static void on_heap(const struct rec_heap *rec, void *arg)
+{
+	struct tracker *t = arg;
+	struct traced *tr = traced_table__find(&t->table, rec->proc_id);
+
+	if (tr && t->heap)
+		heap__request(t->heap, tr, rec);
+}
+
 static void on_counted(void *arg)
 {
 	struct tracker *t = arg;
@@ -390,8 +425,10 @@ static void on_gc(const struct rec_gc *rec, void *arg)
 		.time_ns = rec->hdr.time_ns,
 		.tid = rec->tid,
 		.generation = rec->generation,
-		.collected = rec->collected,
-		.pause_ns = rec->pause_ns,
+		.collected = rec->collected < 0 ? -1 : rec->collected * rec->cnt,
+		.pause_ns = rec->pause_ns * rec->cnt,
+		.cnt = rec->cnt,
+		.longest_ns = rec->pause_ns,
 	};
 
 	if (!tr)
@@ -404,7 +441,8 @@ static void on_gc(const struct rec_gc *rec, void *arg)
 struct session_handlers tracker__handlers(struct tracker *t)
 {
 	return (struct session_handlers){
-		.stack = on_stack, .code = on_code, .code_more = on_code_more, .gc = on_gc, .proc = on_proc, .count = on_count, .counted = on_counted, .arg = t
+		.stack = on_stack, .code = on_code, .code_more = on_code_more, .gc = on_gc, .heap = on_heap, .proc = on_proc,
+		.count = on_count, .counted = on_counted, .arg = t
 	};
 }
 
@@ -423,60 +461,71 @@ static void retry_interps(struct tracker *t)
 
 void tracker__upkeep(struct tracker *t)
 {
+	budget__upkeep(t->budget);
 	held_command__upkeep(&t->held, t->deps.proc);
 	retry_interps(t);
 	settle_ended(t);
+	if (t->heap)
+		heap__upkeep(t->heap);
 	if (t->large)
 		large_blocks__upkeep(t->large);
+	budget__upkeep(t->budget);
 }
 
 int tracker__patience_ms(const struct tracker *t, int max_ms)
 {
-	const struct traced *tr = t->table.retrying;
-	uint64_t now, wait;
+	uint64_t now = clock_now_ns(), at;
+	const struct traced *tr;
 
+	if (t->heap)
+		max_ms = heap__patience_ms(t->heap, max_ms);
+	at = now + max_ms * 1000000ull;
 	if (t->large)
-		max_ms = large_blocks__patience_ms(t->large, max_ms);
-	wait = max_ms * 1000000ull;
-	if (!tr)
-		return max_ms;
-	now = clock_now_ns();
-	for (; tr; tr = tr->next_retry)
-		wait = tr->retry_at_ns <= now ? 0 : tr->retry_at_ns - now < wait ? tr->retry_at_ns - now : wait;
-	return (wait + 999999) / 1000000;
+		at = now + large_blocks__patience_ms(t->large, max_ms) * 1000000ull;
+	if (budget__next_ns(t->budget) < at)
+		at = budget__next_ns(t->budget);
+	for (tr = t->table.retrying; tr; tr = tr->next_retry)
+		at = tr->retry_at_ns < at ? tr->retry_at_ns : at;
+	return at > now ? (at - now + 999999) / 1000000 : 0;
 }
 
 void tracker__refresh(struct tracker *t)
 {
-	uint64_t page_bytes = sysconf(_SC_PAGESIZE);
-	struct profile_process p;
-	struct proc_stat stat;
-	struct traced *tr;
+	struct traced *tr, *next;
 	uint32_t i;
 
 	for (i = 0; i < profile__n_containers(t->deps.profile); i++)
 		container_items__refresh(&t->deps, i);
-	for (tr = t->table.alive; tr; tr = tr->hh_tgid.next) {
-		if (proc__stat(t->deps.proc, tr->tgid, &stat))
+	budget__step(t->budget);
+	for (tr = t->table.alive; tr; tr = next) {
+		next = tr->hh_tgid.next;
+		if (tr->gone_steps < 2)
 			continue;
-		traced_table__used_cpu(&t->table, tr, ns_of_ticks(stat.cpu_ticks));
-		p = *profile__process(t->deps.profile, tr->process);
-		p.rss_bytes = stat.rss_pages * page_bytes;
-		profile__update_process(t->deps.profile, tr->process, &p);
+		session__remove_target(t->deps.session, tr->tgid);
+		end_unnoticed(t, tr);
 	}
+	interp_watch__refresh(&t->table, t->deps.profile, false);
 	if (t->large)
 		large_blocks__refresh(t->large);
+	if (t->heap)
+		heap__refresh(t->heap, false);
 }
 
 void tracker__reconcile(struct tracker *t)
 {
-	if (t->signals & 1u << SIGNAL_RESIDENT)
-		accounts__reconcile(t->accounts);
+	if (t->heap)
+		heap__refresh(t->heap, true);
+	interp_watch__refresh(&t->table, t->deps.profile, true);
+	if (!(t->signals & 1u << SIGNAL_RESIDENT))
+		return;
+	budget__end(t->budget);
+	session__read_counts(t->deps.session);
+	accounts__reconcile(t->accounts);
 }
 
-int tracker__sweep(struct tracker *t)
+int tracker__sweep(struct tracker *t, bool now)
 {
-	return t->signals & 1u << SIGNAL_RESIDENT ? accounts__sweep(t->accounts) : 0;
+	return t->signals & 1u << SIGNAL_RESIDENT ? accounts__sweep(t->accounts, now) : 0;
 }
 
 uint32_t tracker__n_python(const struct tracker *t)
@@ -489,9 +538,14 @@ uint32_t tracker__n_alive(const struct tracker *t)
 	return traced_table__n_alive(&t->table);
 }
 
-uint64_t tracker__cpu_ns(const struct tracker *t)
+struct profile_cost tracker__cost(const struct tracker *t)
 {
-	return t->table.cpu_ns;
+	return budget__sums(t->budget);
+}
+
+double tracker__hook_share(const struct tracker *t)
+{
+	return budget__hook_share(t->budget);
 }
 
 struct large_blocks_sums tracker__large_blocks(const struct tracker *t)
@@ -502,6 +556,13 @@ struct large_blocks_sums tracker__large_blocks(const struct tracker *t)
 uint64_t tracker__missed(const struct tracker *t)
 {
 	return t->missed;
+}
+
+void tracker__heap_activity(const struct tracker *t, struct heap_activity *ret)
+{
+	*ret = (struct heap_activity){};
+	if (t->heap)
+		heap__activity(t->heap, ret);
 }
 
 const char *tracker__why(const struct tracker *t)
@@ -525,8 +586,11 @@ int tracker__new(const struct scope *scope, uint32_t signals, double budget, con
 	t->signals = signals;
 	t->deps = *deps;
 	if (stack_names__new(deps->profile, &t->names) || accounts__new(&t->deps, &t->table, t->names, &t->accounts) ||
+	    budget__new(&t->deps, &t->table, budget, &t->budget) ||
 	    (signals & 1u << SIGNAL_HEAP && large_blocks__new(&t->deps, t->accounts, budget, &t->large)) ||
-	    interpreters__new(signals, &t->deps, t->large, &t->interpreters)) {
+	    ((signals & (1u << SIGNAL_HEAP | 1u << SIGNAL_EXACT)) == 1u << SIGNAL_HEAP &&
+	     heap__new(&t->deps, &t->table, t->names, budget, &t->heap)) ||
+	    interpreters__new(signals, &t->deps, t->heap, t->large, &t->interpreters)) {
 		tracker__free(t);
 		return -ENOMEM;
 	}
@@ -539,7 +603,9 @@ void tracker__free(struct tracker *t)
 	if (!t)
 		return;
 	large_blocks__free(t->large);
+	heap__free(t->heap);
 	traced_table__clear(&t->table);
+	budget__free(t->budget);
 	accounts__free(t->accounts);
 	stack_names__free(t->names);
 	interpreters__free(t->interpreters);

@@ -35,7 +35,7 @@ struct tracker_deps {
 
 struct tracker;
 
-/* budget 0.01: what each process may pay for its large blocks being followed, of its CPU time; 0: no limit. */
+/* budget: share of the targets' CPU time that tracing may take; 0: no limit. -ENOMEM. */
 int tracker__new(const struct scope *scope, uint32_t signals, double budget, const struct tracker_deps *deps,
 		 struct tracker **ret);
 void tracker__free(struct tracker *t);
@@ -55,18 +55,21 @@ int tracker__add_command(struct tracker *t, pid_t tgid);
 uint64_t tracker__missed(const struct tracker *t);
 const char *tracker__why(const struct tracker *t);
 
-/* To be called often: looks again where a new program image was not Python yet, settles processes that have ended. */
+/*
+ * To be called often: looks again where a new program image was not Python yet, settles processes that have ended, switches
+ * the hook on page faults.
+ */
 void tracker__upkeep(struct tracker *t);
 /* How long a poll may sleep before upkeep is due: at most max_ms. */
 int tracker__patience_ms(const struct tracker *t, int max_ms);
-/* To be called every second: limits and usage of containers, resident sets of processes. */
+/* To be called every second: limits and usage of containers, resident sets of processes, what each may cost. */
 void tracker__refresh(struct tracker *t);
-/* Looks which followed pages are still resident and takes away those that are not. */
-int tracker__sweep(struct tracker *t);
 /*
- * At the end: brings each account up to the process's resident set as it is now; what fell since its last fault is
- * given back.
+ * To be called every second: looks which followed pages are still resident and takes away those that are not. Does so only
+ * every few seconds, but for now.
  */
+int tracker__sweep(struct tracker *t, bool now);
+/* At the end: looks at all collectors once more, stops the resident signal and brings each account up to the process's resident set as it is now. */
 void tracker__reconcile(struct tracker *t);
 
 uint32_t tracker__n_python(const struct tracker *t); /* Python processes attached so far */
@@ -77,7 +80,18 @@ struct large_blocks_sums {
 	uint64_t followed_ns, all_ns; /* how long processes were followed, of how long they lived since they were to be */
 };
 struct large_blocks_sums tracker__large_blocks(const struct tracker *t);
-/* User and system time that the traced processes used since they were taken in, ns. */
-uint64_t tracker__cpu_ns(const struct tracker *t);
+/* What all traced processes did and what tracing cost them, the exact signal included. */
+struct profile_cost tracker__cost(const struct tracker *t);
+/* The share of the time that the hook on page faults was on. */
+double tracker__hook_share(const struct tracker *t);
+/* What the heap signal did; all 0 where it is not asked for. */
+struct heap_activity {
+	uint64_t watched; /* processes, ever */
+	uint64_t windows, allocations; /* opened; seen in them */
+	uint64_t spent_ns; /* what windows cost the processes, estimated */
+	uint64_t reading_ns; /* what reading heaps cost us, CPU time */
+	uint64_t failed; /* windows that could not be opened, heaps that could not be read */
+};
+void tracker__heap_activity(const struct tracker *t, struct heap_activity *ret);
 
 #endif

@@ -15,7 +15,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "model/collectors.h"
 #include "model/intern.h"
+#include "model/process_facts.h"
 #include "model/usage.h"
 #include "python.h"
 
@@ -58,6 +60,8 @@ struct profile {
 	ARRAY(struct profile_container, containers);
 	ARRAY(struct usage_history, usage); /* by container */
 	ARRAY(struct profile_process, processes);
+	struct collectors collectors;
+	struct process_facts facts;
 	ARRAY(struct profile_frame, frames);
 	ARRAY(struct profile_node, nodes);
 	ARRAY(struct cell, cells);
@@ -66,6 +70,7 @@ struct profile {
 	ARRAY(struct named_value, counters);
 	ARRAY(struct meta, meta);
 	ARRAY(struct profile_gc, gc); /* a ring once n_gc is max_gc */
+	struct deviations deviations; /* by cell */
 	uint32_t gc_oldest;
 	uint32_t gc_second; /* entries made since the last tick */
 	uint64_t gc_dropped;
@@ -111,6 +116,8 @@ void profile__free(struct profile *p)
 	for (uint32_t i = 0; i < p->n_usage; i++)
 		usage_history__free(&p->usage[i]);
 	free(p->usage);
+	collectors__free(&p->collectors);
+	process_facts__free(&p->facts);
 	free(p->containers);
 	free(p->processes);
 	free(p->frames);
@@ -126,6 +133,7 @@ void profile__free(struct profile *p)
 	index_table__free(&p->node_index);
 	index_table__free(&p->cell_index);
 	index_table__free(&p->gc_index);
+	deviations__free(&p->deviations);
 	strings__free(&p->strings);
 	free(p);
 }
@@ -279,6 +287,12 @@ int64_t profile__add_node(struct profile *p, uint32_t parent, uint32_t frame)
 	return p->n_nodes++;
 }
 
+static void sum(uint64_t *to, uint64_t added)
+{
+	if (__builtin_add_overflow(*to, added, to))
+		*to = UINT64_MAX;
+}
+
 static void take_string(const char **to, const char *from)
 {
 	if (from)
@@ -349,6 +363,60 @@ int profile__update_process(struct profile *p, uint32_t process, const struct pr
 	return 0;
 }
 
+int profile__add_cost(struct profile *p, uint32_t process, const struct profile_cost *added)
+{
+	struct profile_cost *c;
+
+	if (process >= p->n_processes)
+		return -EINVAL;
+	c = &p->processes[process].cost;
+	sum(&c->cpu_ns, added->cpu_ns);
+	sum(&c->cost_ns, added->cost_ns);
+	sum(&c->faults, added->faults);
+	sum(&c->faults_seen, added->faults_seen);
+	return 0;
+}
+
+int profile__set_collector(struct profile *p, const struct profile_collector *c)
+{
+	return c->process < p->n_processes ? collectors__set(&p->collectors, c) : -EINVAL;
+}
+
+uint32_t profile__n_collectors(const struct profile *p)
+{
+	return p->collectors.n;
+}
+
+const struct profile_collector *profile__collector(const struct profile *p, uint32_t i)
+{
+	return i < p->collectors.n ? &p->collectors.at[i] : NULL;
+}
+
+const struct profile_collector *profile__collector_of(const struct profile *p, uint32_t process)
+{
+	return collectors__of(&p->collectors, process);
+}
+
+int profile__set_fact(struct profile *p, const struct profile_fact *f)
+{
+	struct profile_fact copy = *f;
+	const char **strings[] = {&copy.name, &copy.text};
+
+	if (f->process >= p->n_processes)
+		return -EINVAL;
+	return intern_all(p, strings, 2) ? -ENOMEM : process_facts__set(&p->facts, &copy);
+}
+
+uint32_t profile__n_facts(const struct profile *p)
+{
+	return p->facts.n;
+}
+
+const struct profile_fact *profile__fact(const struct profile *p, uint32_t i)
+{
+	return i < p->facts.n ? &p->facts.at[i] : NULL;
+}
+
 static bool cell_equal(const void *owner, uint32_t item, const void *key)
 {
 	const struct profile *p = owner;
@@ -396,12 +464,6 @@ static int64_t find_ancestor_cell(struct profile *p, struct profile_cell key)
 	return i != INTERN_NONE ? i : add_cell(p, &key);
 }
 
-static void sum(uint64_t *to, uint64_t added)
-{
-	if (__builtin_add_overflow(*to, added, to))
-		*to = UINT64_MAX;
-}
-
 static void sums_add(struct profile_sums *to, const struct profile_sums *added)
 {
 	sum(&to->alloc_cnt, added->alloc_cnt);
@@ -447,6 +509,20 @@ int profile__add(struct profile *p, uint32_t process, uint32_t tid, uint32_t nod
 	sums_add(&cell->pub.sums, delta);
 	sums_add(&p->pending[cell->pending].sums, delta);
 	return 0;
+}
+
+int profile__set_deviations(struct profile *p, uint32_t process, uint32_t tid, uint32_t node, uint32_t kind,
+			    const int64_t bytes[PROFILE_REPLICATES])
+{
+	const struct profile_cell key = { .process = process, .tid = tid, .node = node, .kind = kind };
+	uint32_t cell = find_cell(p, &key);
+
+	return cell == INTERN_NONE ? -EINVAL : deviations__set(&p->deviations, cell, bytes);
+}
+
+const int64_t *profile__deviations(const struct profile *p, uint32_t cell)
+{
+	return deviations__get(&p->deviations, cell);
 }
 
 static bool gc_equal(const void *owner, uint32_t item, const void *key)

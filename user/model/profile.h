@@ -10,9 +10,11 @@
 #ifndef MODEL_PROFILE_H
 #define MODEL_PROFILE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+#include "model/deviations.h"
 #include "records.h"
 
 struct profile;
@@ -34,6 +36,14 @@ struct profile_usage {
 	uint64_t oom_kills; /* ever */
 };
 
+/* What a process did and what tracing it cost; sums. */
+struct profile_cost {
+	uint64_t cpu_ns; /* CPU time since it was taken in */
+	uint64_t cost_ns; /* CPU time that tracing took of it: programs, traps, the hook on page faults */
+	uint64_t faults; /* page faults since it was taken in */
+	uint64_t faults_seen; /* of those that were looked at */
+};
+
 struct profile_process {
 	uint32_t tgid;
 	uint32_t container; /* index, or PROFILE_NONE */
@@ -43,6 +53,7 @@ struct profile_process {
 	const char *interpreter; /* path of the interpreter's file, "" */
 	const char *note; /* what limits what we can say of it (coverage, reason), "" */
 	uint64_t rss_bytes; /* latest; 0: not known */
+	struct profile_cost cost;
 };
 
 enum frame_kind { FRAME_PYTHON = 0, FRAME_NATIVE = 1, FRAME_REASON = 2 /* "[no python stack: ...]" and the like */ };
@@ -81,6 +92,31 @@ struct profile_gc {
 	uint64_t cnt, longest_ns; /* cnt 0, for profile__add_gc: one, and longest_ns is pause_ns */
 };
 
+#define PROFILE_GENERATIONS 3
+
+/* What the collector of a process's main interpreter said of itself last (python/gc_state.h). */
+struct profile_collector {
+	uint32_t process;
+	bool enabled; /* collects by itself */
+	bool has_counts; /* threshold and count are known */
+	int32_t threshold[PROFILE_GENERATIONS], count[PROFILE_GENERATIONS];
+	/* Since the interpreter began. */
+	int64_t collections[PROFILE_GENERATIONS], collected[PROFILE_GENERATIONS], uncollectable[PROFILE_GENERATIONS];
+	int64_t frozen; /* objects that it leaves alone (gc.freeze); -1: not known */
+};
+
+/*
+ * What is known of a process beside its numbers. Names: "allocator"; "coverage.SIGNAL": part of whole is what the signal sees of
+ * what there is, text says from what that is known.
+ */
+struct profile_fact {
+	uint32_t process;
+	const char *name, *text;
+	uint64_t part, whole; /* whole 0: no share, or not known */
+};
+#define FACT_ALLOCATOR "allocator"
+#define FACT_COVERAGE "coverage."
+
 /* Bounds on growth; 0 in a field: its default. What exceeds them is merged into the parent node and counted. */
 struct profile_limits {
 	uint32_t max_nodes; /* default 1 << 20 */
@@ -106,12 +142,29 @@ int64_t profile__add_node(struct profile *p, uint32_t parent, uint32_t frame);
 int profile__update_container(struct profile *p, uint32_t container, const struct profile_container *c);
 int profile__update_process(struct profile *p, uint32_t process, const struct profile_process *c);
 
+/* Adds to a process's cost. */
+int profile__add_cost(struct profile *p, uint32_t process, const struct profile_cost *added);
+
 /* Keeps what a container uses now; many points are thinned out. For a writer or reader of recordings, who know times. */
 int profile__add_usage(struct profile *p, uint32_t container, const struct profile_usage *u);
+
+/* Keeps what a collector says now. 0, -ENOMEM, -EINVAL. */
+int profile__set_collector(struct profile *p, const struct profile_collector *c);
+
+/* Keeps a fact, instead of what the process's fact of that name was before. 0, -ENOMEM, -EINVAL. */
+int profile__set_fact(struct profile *p, const struct profile_fact *f);
 
 /* Adds sums to a cell. */
 int profile__add(struct profile *p, uint32_t process, uint32_t tid, uint32_t node, uint32_t kind,
 		 const struct profile_sums *delta);
+/*
+ * A cell that has sums is an estimate; by how many bytes it goes astray when a part of the sample is left out. -EINVAL: no
+ * such cell (its sums were merged into another).
+ */
+int profile__set_deviations(struct profile *p, uint32_t process, uint32_t tid, uint32_t node, uint32_t kind,
+			    const int64_t bytes[PROFILE_REPLICATES]);
+/* NULL: the cell was counted, not estimated. */
+const int64_t *profile__deviations(const struct profile *p, uint32_t cell);
 int profile__add_gc(struct profile *p, const struct profile_gc *gc);
 /* Ends a second: updates peaks; later collections are summed with none from before. */
 void profile__tick(struct profile *p);
@@ -137,6 +190,13 @@ const struct profile_frame *profile__frame(const struct profile *p, uint32_t i);
 const struct profile_node *profile__node(const struct profile *p, uint32_t i);
 const struct profile_cell *profile__cell(const struct profile *p, uint32_t i);
 const struct profile_gc *profile__gc(const struct profile *p, uint32_t i);
+/* By number, in order of first sight; by process: NULL where nothing is known. */
+uint32_t profile__n_collectors(const struct profile *p);
+const struct profile_collector *profile__collector(const struct profile *p, uint32_t i);
+const struct profile_collector *profile__collector_of(const struct profile *p, uint32_t process);
+/* In order of first mention. */
+uint32_t profile__n_facts(const struct profile *p);
+const struct profile_fact *profile__fact(const struct profile *p, uint32_t i);
 /* The points where a container's usage changed, oldest first; how many. */
 uint32_t profile__usage(const struct profile *p, uint32_t container, const struct profile_usage **ret);
 void profile__counter(const struct profile *p, uint32_t i, const char **name, uint64_t *value);

@@ -227,9 +227,17 @@ static int layout_told(const struct mem_reader *m, uint64_t runtime, const struc
 			return err;
 	}
 	err = check_untold(&row->layout, ret);
-	if (!err && row->generation0 && ret->gc.enabled != PY_NO_FIELD)
-		err = find_generations(m, runtime, row->generation0, ret);
-	return err;
+	if (err || ret->gc.enabled == PY_NO_FIELD)
+		return err;
+	if (row->generation0)
+		return find_generations(m, runtime, row->generation0, ret);
+	/*
+	 * 3.14.0 to 3.14.4 collect in increments: young and old[2] stand where later releases have
+	 * generations[3], what follows is padded to stand where it stood, and the struct is shorter.
+	 */
+	if (word_at(told, row->told.gc_size) != row->layout.gc.size)
+		ret->gc.generations = PY_NO_FIELD;
+	return 0;
 }
 
 int py_layout__of_runtime(const struct mem_reader *m, uint64_t runtime, uint16_t version,

@@ -32,6 +32,9 @@ static const struct {
 	{PROBE_FREE, "PyObject_Free", 1},
 };
 
+/* Register numbers of the machine's encoding, as decode.h gives them. */
+#define GPR_RDI 7
+
 /* tstate, generation */
 #define COLLECTOR_ARGS 3
 
@@ -371,6 +374,35 @@ out:
 	return ok;
 }
 
+/*
+ * Where a pool is taken into use: the function that does it, at an instruction where its size class is still in its
+ * register; in 3.8 the place in pymalloc's own code that is reached when a class has no usable pool.
+ */
+static bool add_pool_open(const struct elf_file *f, uint16_t version, struct list *l)
+{
+	struct probe_site site = {
+		.signal = SIGNAL_HEAP,
+		.kind = PROBE_POOL_OPEN,
+		.symbol = "allocate_from_new_pool",
+	};
+	struct alloc_table t[ALLOC_DOMAINS];
+	struct decode_pools pools;
+	int class;
+
+	if (find_allocator(f, l->code, version, t, &pools))
+		return false;
+	class = pools.opener ? pools.class_at_opener : pools.class_at_empty;
+	if (class < 0)
+		return false;
+	site.arg.arg_form = SITE_ARG_REGISTER;
+	site.arg.arg_register = pt_regs_word(class);
+	if (pools.opener)
+		return add_function(f, site, pools.opener, class == GPR_RDI ? 1 : 2, l);
+	site.symbol = "pymalloc_alloc";
+	describe(l, pools.empty, &site);
+	return add(f, site, pools.empty, l);
+}
+
 /* All clones or none: one that is left out would hide its share of the runs. */
 static bool add_collector_function(const struct elf_file *f, const char *name, struct list *l)
 {
@@ -437,6 +469,25 @@ static void add_collector(const struct elf_file *f, uint16_t version, struct lis
 	add_decoded_collector(f, l);
 }
 
+uint32_t probe_sites__trap_ns(const struct probe_site *sites, size_t n, enum signal signal)
+{
+	uint32_t ns = 0, hits = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		const struct probe_site *s = &sites[i];
+
+		if (s->signal != signal)
+			continue;
+		/* USDT probes stand on a nop. */
+		ns += s->emulated || s->kind == PROBE_GC_USDT || s->kind == PROBE_GC_USDT_DONE
+			      ? PROBE_COST_EMULATED_NS
+			      : PROBE_COST_STEPPED_NS;
+		ns += s->kind == PROBE_GC ? PROBE_COST_RETURN_NS : 0;
+		hits += s->kind == PROBE_GC ? 2 : 1;
+	}
+	return hits ? ns / hits : 0;
+}
+
 size_t probe_sites__find(const struct elf_file *f, uint16_t version, uint32_t signals, enum probe_links links,
 			 struct probe_site *ret, size_t max, struct probe_sites_info *info)
 {
@@ -451,6 +502,8 @@ size_t probe_sites__find(const struct elf_file *f, uint16_t version, uint32_t si
 		add_allocator(f, &l);
 	if (signals & 1u << SIGNAL_GC)
 		add_collector(f, version, &l);
+	if (signals & 1u << SIGNAL_HEAP)
+		add_pool_open(f, version, &l);
 	machine_code__free(code);
 	return l.n;
 }

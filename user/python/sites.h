@@ -39,6 +39,9 @@ struct probe_site {
 #define PROBE_COST_STEPPED_NS 5300
 #define PROBE_COST_RETURN_NS 250
 
+/* What it takes a traced thread to get to our program at the sites of a signal, on average; a return is a hit of its own. */
+uint32_t probe_sites__trap_ns(const struct probe_site *sites, size_t n, enum signal signal);
+
 /* How the kernel can attach to sites (system/uprobe_multi.h). */
 enum probe_links {
 	PROBE_LINKS_SINGLE, /* one by one */

@@ -334,6 +334,28 @@ int elf_file__symbol(const struct elf_file *f, const char *name, struct elf_symb
 	return elf_file__symbols(f, name, ret, 1) ? 0 : -ENOENT;
 }
 
+static bool name_function(const struct symbols *t, uint64_t addr, char *name, size_t len)
+{
+	for (size_t i = 0; i < t->cnt; i++) {
+		const Elf64_Sym *s = &t->syms[i];
+		size_t n;
+
+		if (!is_definition(t, s) || ELF64_ST_TYPE(s->st_info) != STT_FUNC || addr < s->st_value ||
+		    addr - s->st_value >= s->st_size)
+			continue;
+		n = strnlen(t->names.text + s->st_name, len - 1);
+		memcpy(name, t->names.text + s->st_name, n);
+		name[n] = '\0';
+		return true;
+	}
+	return false;
+}
+
+int elf_file__function_at(const struct elf_file *f, uint64_t addr, char *name, size_t len)
+{
+	return name_function(&f->symtab, addr, name, len) || name_function(&f->dynsym, addr, name, len) ? 0 : -ENOENT;
+}
+
 int elf_file__exported(const struct elf_file *f, const char *name, struct elf_symbol *ret)
 {
 	return find_symbols(&f->dynsym, name, ret, 1) ? 0 : -ENOENT;

@@ -34,6 +34,11 @@ void elf_file__free(struct elf_file *f);
 int elf_file__symbol(const struct elf_file *f, const char *name, struct elf_symbol *ret);
 /* All of them, at most max, each address once: a function may have several clones. Returns how many. */
 size_t elf_file__symbols(const struct elf_file *f, const char *name, struct elf_symbol *ret, size_t max);
+/*
+ * The function that covers an address, from .symtab, else .dynsym; its name is cut to len. -ENOENT: none, or its size is not
+ * told.
+ */
+int elf_file__function_at(const struct elf_file *f, uint64_t addr, char *name, size_t len);
 /* The definition that other files of a process are linked to (.dynsym). -ENOENT. */
 int elf_file__exported(const struct elf_file *f, const char *name, struct elf_symbol *ret);
 /*

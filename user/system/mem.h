@@ -6,13 +6,24 @@
 #ifndef SYSTEM_MEM_H
 #define SYSTEM_MEM_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
+/* One of many reads. */
+struct mem_piece {
+	uint64_t addr;
+	void *buf;
+	uint32_t len;
+	bool ok; /* result: all of it was read; else the contents of buf are undefined */
+};
+
 struct mem_reader {
 	/* Copies len bytes at addr to buf, all or nothing. 0, or -EFAULT (not mapped), -ESRCH (process gone), -EPERM. */
 	int (*read)(const struct mem_reader *m, uint64_t addr, void *buf, size_t len);
+	/* Reads many pieces at once; NULL: one after the other by read. */
+	int (*read_many)(const struct mem_reader *m, struct mem_piece *pieces, size_t n);
 	union {
 		pid_t tgid;
 		const void *ctx;
@@ -28,5 +39,11 @@ static inline int mem__read(const struct mem_reader *m, uint64_t addr, void *buf
 }
 int mem__read_u64(const struct mem_reader *m, uint64_t addr, uint64_t *ret);
 int mem__read_u32(const struct mem_reader *m, uint64_t addr, uint32_t *ret);
+
+/*
+ * Reads n pieces, far cheaper than one by one: a batch is one system call, and each piece that cannot be read costs one
+ * more. 0, also where pieces are not ok; -ESRCH or -EPERM: nothing of this process can be read.
+ */
+int mem__read_many(const struct mem_reader *m, struct mem_piece *pieces, size_t n);
 
 #endif

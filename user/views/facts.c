@@ -96,6 +96,48 @@ struct facts_nobody facts__nobody(const struct selection *s)
 	return ret;
 }
 
+static double meta_number(const struct profile *p, const char *key, double otherwise)
+{
+	const char *text = profile__meta(p, key);
+	char *end;
+	double value = text ? strtod(text, &end) : otherwise;
+
+	return text && end != text && !*end ? value : otherwise;
+}
+
+struct facts_cost facts__cost(const struct selection *s)
+{
+	struct facts_cost ret = {.budget = meta_number(s->p, "budget", -1),
+				 .hook_share = meta_number(s->p, "fault_hook_on", 1),
+				 .dearest = PROFILE_NONE};
+	double most = 0;
+
+	for (uint32_t i = 0; i < profile__n_processes(s->p); i++) {
+		const struct profile_cost *c = &profile__process(s->p, i)->cost;
+
+		if (!s->wanted[select__container(s, i)])
+			continue;
+		ret.sum.cpu_ns += c->cpu_ns;
+		ret.sum.cost_ns += c->cost_ns;
+		ret.sum.faults += c->faults;
+		ret.sum.faults_seen += c->faults_seen;
+		if (c->cpu_ns >= FACTS_LEAST_CPU_NS && (double)c->cost_ns / c->cpu_ns > most) {
+			most = (double)c->cost_ns / c->cpu_ns;
+			ret.dearest = i;
+		}
+	}
+	return ret;
+}
+
+const char *facts__cost_share(const struct profile_cost *c, char *buf, size_t len)
+{
+	if (c->cpu_ns < FACTS_LEAST_CPU_NS)
+		snprintf(buf, len, "-");
+	else
+		snprintf(buf, len, "%.2f %%", 100.0 * c->cost_ns / c->cpu_ns);
+	return buf;
+}
+
 /* Names: counter__name in capture/event.c, and those of cmd_record.c. */
 static const struct {
 	const char *counter, *text;

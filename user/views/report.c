@@ -23,6 +23,8 @@
 #define LEAST_WIDTH 80
 /* Containers above the table; all of them are in the report by container. */
 #define HEADER_CONTAINERS 8
+/* Settings of collectors below it. */
+#define MOST_COLLECTORS 4
 
 static size_t line_width(FILE *out)
 {
@@ -127,11 +129,22 @@ static bool has_several(const struct report *r)
 	return false;
 }
 
+/* Some of the table was estimated from a sample: then a column tells how sure it is. */
+static bool has_estimates(const struct rows *rows)
+{
+	for (size_t i = 0; i < rows->n; i++)
+		if (rows->at[i].estimated)
+			return true;
+	return false;
+}
+
 static void add_columns(const struct report *r, struct table *t)
 {
 	enum report_by by = r->opts->by;
 
 	table__column(t, "BYTES", COLUMN_NUMBER);
+	if (r->has_estimates)
+		table__column(t, "ERROR", COLUMN_NUMBER);
 	table__column(t, "SHARE", COLUMN_NUMBER);
 	if (by_code(r))
 		table__column(t, "TOTAL", COLUMN_NUMBER);
@@ -154,6 +167,8 @@ static void add_columns(const struct report *r, struct table *t)
 		table__column(t, by == REPORT_BY_THREAD ? "TID" : "RSS", COLUMN_NUMBER);
 		if (by == REPORT_BY_PROCESS)
 			table__column(t, "PYTHON", COLUMN_NUMBER);
+		if (by == REPORT_BY_PROCESS && r->cost.sum.cpu_ns)
+			table__column(t, "COST", COLUMN_NUMBER);
 		table__column(t, "COMMAND", COLUMN_NAME);
 		table__column(t, "TOP LINE", COLUMN_PATH);
 	}
@@ -166,6 +181,19 @@ static void add_bytes(struct table *t, uint64_t bytes)
 	char buf[32];
 
 	table__cell(t, bytes ? human__bytes(bytes, buf, sizeof(buf)) : "-");
+}
+
+/* Half of the 95 % interval. */
+static void add_error(struct table *t, const struct row *row)
+{
+	double error = row__error(row);
+	char buf[32] = "-";
+
+	if (!(error <= 1))
+		strcpy(buf, ">100 %");
+	else if (row->estimated)
+		snprintf(buf, sizeof(buf), "%.1f %%", 100 * error);
+	table__cell(t, buf);
 }
 
 static void add_place(const struct report *r, struct table *t, uint32_t frame, bool with_line)
@@ -221,6 +249,8 @@ static void add_process(const struct report *r, struct table *t, const struct ro
 	} else {
 		add_bytes(t, process ? process->rss_bytes : 0);
 		table__cell(t, process && process->python[0] ? process->python : "-");
+		if (r->cost.sum.cpu_ns)
+			table__cell(t, process ? facts__cost_share(&process->cost, buf, sizeof(buf)) : "-");
 	}
 	table__cell(t, process ? process->command : "");
 	add_top_line(r, t, row);
@@ -257,6 +287,8 @@ static void add_row(const struct report *r, struct table *t, const struct row *r
 	char buf[32];
 
 	add_bytes(t, row->bytes);
+	if (r->has_estimates)
+		add_error(t, row);
 	table__cell(t,
 		    row->bytes ? human__percent(row->bytes, r->rows.bytes, buf, sizeof(buf)) : "-");
 	if (by_code(r))
@@ -338,6 +370,63 @@ static void put_gc(const struct report *r, FILE *out)
 			human__count(profile__gc_dropped(r->p), cnt, sizeof(cnt)));
 }
 
+static void put_dearest(const struct report *r, FILE *out)
+{
+	const struct profile_process *p = profile__process(r->p, r->cost.dearest);
+	char share[32];
+
+	if (!p || r->cost.budget <= 0 || p->cost.cost_ns <= 1.1 * r->cost.budget * p->cost.cpu_ns)
+		return;
+	fprintf(out, "; the most %s, of process %" PRIu32,
+		facts__cost_share(&p->cost, share, sizeof(share)), p->tgid);
+}
+
+static void put_cost(const struct report *r, FILE *out)
+{
+	const struct profile_cost *c = &r->cost.sum;
+	char took[32], of[32], share[32], cnt[32];
+
+	if (!c->cpu_ns)
+		return;
+	fprintf(out, "tracing took %s of %s of CPU time", human__duration(c->cost_ns, took, sizeof(took)),
+		human__duration(c->cpu_ns, of, sizeof(of)));
+	if (c->cpu_ns >= FACTS_LEAST_CPU_NS)
+		fprintf(out, ": %s", facts__cost_share(c, share, sizeof(share)));
+	if (r->cost.budget >= 0)
+		fprintf(out, r->cost.budget > 0 ? " (budget %g %%)" : " (no budget)", 100 * r->cost.budget);
+	put_dearest(r, out);
+	if (c->faults_seen && c->faults_seen < c->faults)
+		fprintf(out, "\n%.3g %% of %s page faults were looked at, and stand for the others",
+			100.0 * c->faults_seen / c->faults, human__count(c->faults, cnt, sizeof(cnt)));
+	if (r->cost.hook_share < 0.9995)
+		fprintf(out, "; page faults were watched for %.1f %% of the time", 100 * r->cost.hook_share);
+	putc('\n', out);
+}
+
+static void put_collectors(const struct report *r, FILE *out)
+{
+	char setting[COLLECTOR_SETTING_LEN], cnt[32];
+
+	for (size_t i = 0; i < r->n_collectors; i++) {
+		const struct facts_collector *c = &r->collectors[i];
+
+		if (i == MOST_COLLECTORS) {
+			fprintf(out, "collectors: %zu more settings (--json)\n", r->n_collectors - i);
+			break;
+		}
+		fprintf(out, "collector of %" PRIu32 " process%s: %s", c->processes, c->processes == 1 ? "" : "es",
+			collector__setting(c->like, setting, sizeof(setting)));
+		if (c->frozen)
+			fprintf(out, "; %s objects frozen (gc.freeze)", human__count(c->frozen, cnt, sizeof(cnt)));
+		if (c->frozen_unknown)
+			fprintf(out, "; frozen objects not counted in %" PRIu32, c->frozen_unknown);
+		if (c->uncollectable)
+			fprintf(out, "; %s objects uncollectable since it began",
+				human__count(c->uncollectable, cnt, sizeof(cnt)));
+		putc('\n', out);
+	}
+}
+
 static void put_losses(const struct report *r, FILE *out)
 {
 	uint64_t value, merged = profile__merged(r->p);
@@ -398,6 +487,8 @@ static int put_text(const struct report *r, struct table *t, FILE *out)
 	put_left_out(r, top, n, out);
 	putc('\n', out);
 	put_gc(r, out);
+	put_cost(r, out);
+	put_collectors(r, out);
 	put_losses(r, out);
 	return err;
 }
@@ -413,8 +504,13 @@ static int prepare(struct report *r)
 	if (err)
 		return err;
 	r->top = r->rows.n < top ? r->rows.n : top;
+	r->has_estimates = has_estimates(&r->rows);
 	r->nobody = facts__nobody(&r->selection);
+	r->cost = facts__cost(&r->selection);
 	facts__gc(&r->selection, r->gc);
+	err = facts__collectors(&r->selection, &r->collectors, &r->n_collectors);
+	if (err)
+		return err;
 	return facts__notes(&r->selection, &r->notes, &r->n_notes);
 }
 
@@ -437,6 +533,7 @@ int report__print(const struct profile *p, const struct report_opts *opts, FILE 
 out:
 	table__free(&t);
 	free(r.notes);
+	free(r.collectors);
 	rows__free(&r.containers);
 	rows__free(&r.rows);
 	select__free(&r.selection);

@@ -3,6 +3,7 @@
 #ifndef VIEWS_REPORT_IMPL_H
 #define VIEWS_REPORT_IMPL_H
 
+#include "views/collector_facts.h"
 #include "views/facts.h"
 #include "views/rows.h"
 
@@ -12,11 +13,15 @@ struct report {
 	struct selection selection;
 	struct rows rows; /* what the table shows */
 	struct rows containers;
+	bool has_estimates;
 	size_t top; /* rows to show, at most rows.n */
 	struct facts_gc gc[FACTS_GENERATIONS];
 	struct facts_nobody nobody;
+	struct facts_cost cost;
 	struct facts_note *notes;
 	size_t n_notes;
+	struct facts_collector *collectors;
+	size_t n_collectors;
 };
 
 /* 0 or -ENOMEM. */

@@ -1,0 +1,388 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * Pool by pool: in a full one every block lives, so that its header and the block are read; of another one the whole pool, for
+ * its free list. Headers and blocks of many pools go in one call.
+ *
+ * Drawing: block number r of a class (in order of pools) is in stratum r * n / N of n; one is drawn from each, so each has the
+ * chance n / N, and neighbours, which are alike, are not drawn together.
+ */
+#include "python/pymalloc_look.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "python/pymalloc_impl.h"
+
+#define GROUPS 128
+#define BLOCKS 128
+
+/* Blocks beside each other in the array that are in one pool. */
+struct group {
+	uint64_t base;
+	size_t first, cnt;
+	struct pymalloc_header header;
+};
+
+struct looker {
+	const struct pymalloc *a;
+	struct py_types *types;
+	struct leaf_reader leaf_reader;
+	/* Blocks that live and whose leaves are asked for, with their bytes. */
+	struct pymalloc_block *pending[LEAF_ROOTS];
+	struct pymalloc_root root[LEAF_ROOTS];
+	uint8_t pending_bytes[LEAF_ROOTS][PYMALLOC_MAX_BLOCK_BYTES];
+	size_t pending_cnt;
+	struct group group[GROUPS];
+	/* Blocks of full pools, to be read. */
+	struct pymalloc_block *wanted[BLOCKS];
+	size_t wanted_cnt;
+	struct mem_piece piece[GROUPS > BLOCKS ? GROUPS : BLOCKS];
+	uint8_t bytes[BLOCKS][PYMALLOC_MAX_BLOCK_BYTES];
+	uint8_t pool[PYMALLOC_MAX_POOL_BYTES];
+};
+
+static int looker__new(const struct pymalloc *a, struct looker **ret)
+{
+	struct looker *k = malloc(sizeof(*k));
+	int err;
+
+	if (!k)
+		return -ENOMEM;
+	k->a = a;
+	k->wanted_cnt = k->pending_cnt = 0;
+	err = py_types__new(&a->m, &a->layout, &k->types);
+	if (err) {
+		free(k);
+		return err;
+	}
+	k->leaf_reader = (struct leaf_reader){ .m = &a->m,
+					       .layout = &a->layout,
+					       .types = k->types,
+					       .pool_bytes = a->pool_bytes,
+					       .shared = a->data.range,
+					       .shared_cnt = a->data.cnt };
+	*ret = k;
+	return 0;
+}
+
+static void looker__free(struct looker *k)
+{
+	py_types__free(k->types);
+	free(k);
+}
+
+static void set_same(struct pymalloc_block *b, enum pymalloc_same same)
+{
+	static const uint8_t fates[] = { [BLOCK_REPLACED] = FATE_REPLACED,
+					 [BLOCK_UNSURE] = FATE_UNSURE,
+					 [BLOCK_SAME] = FATE_LIVES };
+
+	b->fate = fates[same];
+}
+
+/* Looks at what pending blocks lead to. Those without a fate get their print, the others are compared. */
+static int read_leaves(struct looker *k)
+{
+	int err;
+
+	for (size_t i = 0; i < k->pending_cnt; i++) {
+		const struct pymalloc_print *p = &k->pending[i]->print;
+
+		k->root[i] = (struct pymalloc_root){ .bytes = k->pending_bytes[i],
+						     .end = p->end,
+						     .object_at = p->object_at,
+						     .typed = p->type };
+	}
+	err = pymalloc__leaves(&k->leaf_reader, k->root, k->pending_cnt);
+	for (size_t i = 0; !err && i < k->pending_cnt; i++) {
+		struct pymalloc_block *b = k->pending[i];
+
+		if (b->fate == FATE_LIVES)
+			pymalloc__add_leaves(&b->print, &k->root[i].leaves);
+		else
+			set_same(b, pymalloc__same_block(&b->print, k->pending_bytes[i], &k->root[i].leaves));
+	}
+	k->pending_cnt = 0;
+	return err;
+}
+
+/* The block lives, and holds these bytes. */
+static int see(struct looker *k, struct pymalloc_block *b, const void *bytes)
+{
+	bool leaves;
+
+	if (b->print.block_bytes) {
+		b->fate = FATE_UNSURE;
+		leaves = b->print.leaf_sum;
+		if (!leaves)
+			set_same(b, pymalloc__same_block(&b->print, bytes, NULL));
+	} else {
+		b->fate = FATE_LIVES;
+		pymalloc__take_print(&k->leaf_reader, bytes, pymalloc__block_bytes(b->szidx), &b->print);
+		leaves = pymalloc__wants_leaves(&b->print);
+	}
+	if (!leaves)
+		return 0;
+	memcpy(k->pending_bytes[k->pending_cnt], bytes, b->print.block_bytes);
+	k->pending[k->pending_cnt++] = b;
+	return k->pending_cnt == LEAF_ROOTS ? read_leaves(k) : 0;
+}
+
+static int read_wanted(struct looker *k)
+{
+	int err;
+
+	for (size_t i = 0; i < k->wanted_cnt; i++)
+		k->piece[i] = (struct mem_piece){ .addr = k->wanted[i]->addr,
+						  .buf = k->bytes[i],
+						  .len = pymalloc__block_bytes(k->wanted[i]->szidx) };
+	err = mem__read_many(&k->a->m, k->piece, k->wanted_cnt);
+	for (size_t i = 0; !err && i < k->wanted_cnt; i++) {
+		if (k->piece[i].ok)
+			err = see(k, k->wanted[i], k->bytes[i]);
+		else
+			k->wanted[i]->fate = FATE_FREED;
+	}
+	k->wanted_cnt = 0;
+	return err;
+}
+
+/* Which block of its pool begins at addr; beyond all where none does. */
+static unsigned int block_number(uint64_t addr, uint64_t base, unsigned int szidx)
+{
+	uint32_t at = addr - base, bytes = pymalloc__block_bytes(szidx);
+
+	if (at < PYMALLOC_HEADER_BYTES || (at - PYMALLOC_HEADER_BYTES) % bytes)
+		return PYMALLOC_MAX_POOL_BLOCKS;
+	return (at - PYMALLOC_HEADER_BYTES) / bytes;
+}
+
+/* A pool that has a free list. */
+static int look_at_list(struct looker *k, const struct group *g, struct pymalloc_block *blocks)
+{
+	enum pymalloc_doubt doubt;
+	struct pymalloc_header h;
+	struct pymalloc_live live;
+	int err = 0;
+
+	doubt = pymalloc__read_pool(k->a, g->base, k->pool, &live);
+	memcpy(&h, k->pool, sizeof(h));
+	for (size_t i = g->first; !err && i < g->first + g->cnt; i++) {
+		struct pymalloc_block *b = &blocks[i];
+
+		if (doubt)
+			b->fate = FATE_UNKNOWN;
+		else if (h.szidx != b->szidx || !pymalloc__is_live(&live, block_number(b->addr, g->base, b->szidx)))
+			b->fate = FATE_FREED;
+		else
+			err = see(k, b, k->pool + (b->addr - g->base));
+	}
+	return err;
+}
+
+static int look_at_full(struct looker *k, const struct group *g, struct pymalloc_block *blocks)
+{
+	unsigned int all = pymalloc__pool_block_cnt(k->a->pool_bytes, g->header.szidx);
+	int err = 0;
+
+	for (size_t i = g->first; !err && i < g->first + g->cnt; i++) {
+		struct pymalloc_block *b = &blocks[i];
+
+		b->fate = FATE_FREED;
+		if (b->szidx != g->header.szidx || block_number(b->addr, g->base, b->szidx) >= all)
+			continue;
+		k->wanted[k->wanted_cnt++] = b;
+		if (k->wanted_cnt == BLOCKS)
+			err = read_wanted(k);
+	}
+	return err;
+}
+
+static void set_fate(const struct group *g, struct pymalloc_block *blocks, enum pymalloc_fate fate)
+{
+	for (size_t i = g->first; i < g->first + g->cnt; i++)
+		blocks[i].fate = fate;
+}
+
+static int look_at_groups(struct looker *k, size_t cnt, struct pymalloc_block *blocks)
+{
+	bool gone[GROUPS];
+	int err;
+
+	for (size_t i = 0; i < cnt; i++)
+		k->piece[i] = (struct mem_piece){ .addr = k->group[i].base,
+						  .buf = &k->group[i].header,
+						  .len = sizeof(k->group[i].header) };
+	err = mem__read_many(&k->a->m, k->piece, cnt);
+	/* Reading blocks uses the pieces again. */
+	for (size_t i = 0; i < cnt; i++)
+		gone[i] = !k->piece[i].ok;
+	for (size_t i = 0; !err && i < cnt; i++) {
+		struct group *g = &k->group[i];
+		enum pymalloc_state state = pymalloc__judge(&g->header, g->base, k->a->pool_bytes);
+
+		if (gone[i] || state == POOL_FREE)
+			set_fate(g, blocks, FATE_FREED);
+		else if (state == POOL_FULL)
+			err = look_at_full(k, g, blocks);
+		else
+			err = look_at_list(k, g, blocks);
+	}
+	if (!err)
+		err = read_wanted(k);
+	return err ? err : read_leaves(k);
+}
+
+int pymalloc__look(struct pymalloc *a, struct pymalloc_block *blocks, size_t n)
+{
+	uint64_t mask = ~(uint64_t)(a->pool_bytes - 1);
+	struct looker *k;
+	size_t cnt = 0;
+	int err = looker__new(a, &k);
+
+	if (err)
+		return err;
+	for (size_t i = 0; !err && i < n; i++) {
+		uint64_t base = blocks[i].addr & mask;
+
+		if (cnt && k->group[cnt - 1].base == base) {
+			k->group[cnt - 1].cnt++;
+			continue;
+		}
+		if (cnt == GROUPS) {
+			err = look_at_groups(k, cnt, blocks);
+			cnt = 0;
+		}
+		k->group[cnt++] = (struct group){ .base = base, .first = i, .cnt = 1 };
+	}
+	if (!err && cnt)
+		err = look_at_groups(k, cnt, blocks);
+	looker__free(k);
+	return err;
+}
+
+/* splitmix64 */
+static uint64_t next_random(uint64_t *state)
+{
+	uint64_t x = *state += 0x9E3779B97F4A7C15ull;
+
+	x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9ull;
+	x = (x ^ x >> 27) * 0x94D049BB133111EBull;
+	return x ^ x >> 31;
+}
+
+/* What is still to be drawn of a class. */
+struct draw {
+	uint64_t live; /* blocks of the class */
+	uint64_t passed; /* of these, in pools before */
+	unsigned int n, drawn;
+	uint64_t next; /* number of the next block; live: no more */
+};
+
+static void draw_next(struct draw *d, uint64_t *random)
+{
+	double u = (next_random(random) >> 11) * 0x1p-53;
+
+	if (d->drawn == d->n) {
+		d->next = d->live;
+		return;
+	}
+	/* All of them: no chance in it. */
+	d->next = d->n == d->live ? d->drawn : (uint64_t)floor((d->drawn + u) * d->live / d->n);
+	d->drawn++;
+}
+
+static size_t begin_draws(const struct pymalloc_pools *pools, unsigned int per_class, uint64_t *random,
+			  struct draw draws[PYMALLOC_CLASSES])
+{
+	size_t total = 0;
+
+	memset(draws, 0, PYMALLOC_CLASSES * sizeof(*draws));
+	for (size_t i = 0; i < pools->cnt; i++)
+		draws[pools->pool[i].szidx].live += pools->pool[i].live;
+	for (int i = 0; i < PYMALLOC_CLASSES; i++) {
+		draws[i].n = draws[i].live < per_class ? draws[i].live : per_class;
+		total += draws[i].n;
+		draw_next(&draws[i], random);
+	}
+	return total;
+}
+
+/* Address of the live block number `rank`, or 0. */
+static uint64_t address_of(const struct pymalloc_live *live, uint64_t base, unsigned int szidx, unsigned int rank)
+{
+	for (unsigned int i = 0; i < PYMALLOC_MAX_POOL_BLOCKS; i++) {
+		if (pymalloc__is_live(live, i) && rank-- == 0)
+			return base + PYMALLOC_HEADER_BYTES + i * pymalloc__block_bytes(szidx);
+	}
+	return 0;
+}
+
+/* Draws from one pool; appends to blocks. */
+static void draw_from(struct looker *k, const struct pymalloc_pool *pool, struct draw *d, uint64_t *random,
+		      struct pymalloc_block *blocks, size_t *cnt)
+{
+	struct pymalloc_live live;
+	bool listed = false;
+
+	for (; d->next < d->passed + pool->live; draw_next(d, random)) {
+		unsigned int rank = d->next - d->passed;
+		uint64_t addr = pool->base + PYMALLOC_HEADER_BYTES + rank * pymalloc__block_bytes(pool->szidx);
+
+		if (!pool->full) {
+			if (!listed && pymalloc__read_pool(k->a, pool->base, k->pool, &live))
+				live = (struct pymalloc_live){0};
+			listed = true;
+			addr = address_of(&live, pool->base, pool->szidx, rank);
+		}
+		/* Two strata may share a block at their border. */
+		if (!addr || (*cnt && blocks[*cnt - 1].addr == addr))
+			continue;
+		blocks[(*cnt)++] = (struct pymalloc_block){
+			.addr = addr, .weight = (double)d->live / d->n, .szidx = pool->szidx };
+	}
+	d->passed += pool->live;
+}
+
+/* Leaves out what no longer lives. */
+static size_t keep_living(struct pymalloc_block *blocks, size_t n)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		if (blocks[i].fate == FATE_LIVES)
+			blocks[kept++] = blocks[i];
+	}
+	return kept;
+}
+
+int pymalloc__sample(struct pymalloc *a, const struct pymalloc_pools *pools, unsigned int per_class, uint64_t seed,
+		     struct pymalloc_block **ret, size_t *ret_cnt)
+{
+	struct draw draws[PYMALLOC_CLASSES];
+	size_t total = begin_draws(pools, per_class, &seed, draws), cnt = 0;
+	struct pymalloc_block *blocks = calloc(total + 1, sizeof(*blocks));
+	struct looker *k;
+	int err;
+
+	if (!blocks)
+		return -ENOMEM;
+	err = looker__new(a, &k);
+	if (err) {
+		free(blocks);
+		return err;
+	}
+	for (size_t i = 0; i < pools->cnt; i++)
+		draw_from(k, &pools->pool[i], &draws[pools->pool[i].szidx], &seed, blocks, &cnt);
+	looker__free(k);
+	err = pymalloc__look(a, blocks, cnt);
+	if (err) {
+		free(blocks);
+		return err;
+	}
+	*ret = blocks;
+	*ret_cnt = keep_living(blocks, cnt);
+	return 0;
+}
