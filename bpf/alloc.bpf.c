@@ -428,14 +428,12 @@ static __always_inline int at_return(struct pt_regs *ctx, union site_cookie c)
 	}
 }
 
-extern bool bpf_session_is_return(void) __ksym __weak;
-
 SEC("uprobe")
 int exact_session(struct pt_regs *ctx)
 {
 	union site_cookie c = { .raw = bpf_get_attach_cookie(ctx) };
 
-	if (bpf_session_is_return()) {
+	if (is_return(ctx)) {
 		at_return(ctx, c);
 		return 0;
 	}
