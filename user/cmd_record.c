@@ -391,6 +391,7 @@ static void save_heap_counters(struct record *r)
 	profile__set_counter(r->deps.profile, "heap.failed", t.failed);
 	profile__set_counter(r->deps.profile, "cost.heap_windows_ns", t.spent_ns);
 	profile__set_counter(r->deps.profile, "cost.heap_reading_ns", t.reading_ns);
+	profile__set_counter(r->deps.profile, "cost.heap_opening_ns", t.opening_ns);
 }
 
 static void save_counters(struct record *r)

@@ -152,7 +152,7 @@ static void use_until_now(struct budget *b, struct traced *tr, const struct cost
 		tr->use.gc_skipped_ns = cost_of(tr, COST_GC_SKIPPED, cost);
 		tr->use.gc_skipped_cnt = cost[COST_GC_SKIPPED].cnt;
 		tr->use.other_ns = cost_of(tr, COST_CODE, cost) + cost_of(tr, COST_LIFE, cost);
-		tr->use.heap_ns = cost_of(tr, COST_HEAP, cost);
+		tr->use.heap_ns = cost_of(tr, COST_HEAP, cost) + tr->windows_ns + tr->large_ns;
 	}
 	gained.cpu_ns = tr->use.cpu_ns - before.cpu_ns;
 	gained.cost_ns = governor__cost_ns(&tr->governor, &tr->use) - governor__cost_ns(&tr->governor, &before);

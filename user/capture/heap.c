@@ -26,20 +26,26 @@
 #define ALLOCATION_COST_NS 2000
 #define WINDOW_COST_NS (2 * MS_NS)
 /* Windows before the budget is looked at: a short program is worth knowing, too. */
-#define BURST_NS (60 * MS_NS)
-/* Share of the budget that windows may have; page faults have the rest. */
-#define BUDGET_SHARE 0.5
+#define BURST_NS (30 * MS_NS)
+/* Share of the budget that windows may have; large blocks have as much, page faults what is left. */
+#define BUDGET_SHARE 0.3
 /* Pools between two windows at first, in mean: 1 MiB of them. */
 #define FIRST_POOLS 64
 /* Windows a second of CPU time at most, in mean: the kernel needs 50 ms for each. */
 #define MAX_RATE 10.0
-/* Heaps are read at most once a second, and for at most this share of the time. */
+/* Each heap is read at most once a second, and all together for at most this share of the time. */
 #define READING_SHARE 0.01
+/* Opening and closing windows takes us at most as much, or what the budget is, if it is more. */
+#define OPENING_SHARE 0.01
+/* The heaps of so many processes are read when they are taken in; of more, once they do something. */
+#define READ_AT_ONCE 8
+#define FIRST_CPU_NS (20 * MS_NS)
 
 struct heap_process {
 	struct traced *tr;
 	struct heap_sites sites;
-	struct heap_samples *samples;
+	struct heap_samples *samples; /* NULL: its heap was not read yet */
+	uint64_t adopted_cpu_ns;
 	struct session_links *window; /* NULL: none is open */
 	bool wanted; /* a window was asked for and can be afforded, or will be */
 	struct heap_moment opened_at;
@@ -70,6 +76,8 @@ struct heap {
 	double budget;
 	uint64_t ticks_ns;
 	struct heap_process *all, *busy;
+	unsigned int read_cnt; /* processes whose heap is being watched */
+	uint64_t may_read_ns, may_open_ns; /* not before then */
 	struct heap_activity totals;
 	struct drand48_data random;
 };
@@ -104,6 +112,7 @@ static void free_process(struct heap *h, struct heap_process *p)
 		HASH_DEL(p->told, t);
 		free(t);
 	}
+	h->read_cnt -= p->samples != NULL;
 	p->tr->heap = NULL;
 	free(p);
 }
@@ -186,6 +195,24 @@ static int look_at(const struct heap *h, const struct heap_process *p, struct he
 	return err;
 }
 
+static uint64_t own_cpu_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
+	return ts.tv_sec * SECOND_NS + ts.tv_nsec;
+}
+
+/* Our time that windows took counts against their share. */
+static void took_for_windows(struct heap *h, uint64_t began_cpu_ns)
+{
+	double share = h->budget > OPENING_SHARE ? h->budget : OPENING_SHARE;
+	uint64_t took = own_cpu_ns() - began_cpu_ns, now = clock_now_ns();
+
+	h->totals.opening_ns += took;
+	h->may_open_ns = (h->may_open_ns > now ? h->may_open_ns : now) + (uint64_t)(took / share);
+}
+
 static void open_window(struct heap *h, struct heap_process *p)
 {
 	int err = look_at(h, p, &p->opened_at);
@@ -227,6 +254,13 @@ static void take_block(const struct block_key *key, const struct block_value *v,
 		};
 }
 
+static void charge(struct heap *h, struct heap_process *p, uint64_t ns)
+{
+	h->totals.spent_ns += ns;
+	p->spent_ns += ns;
+	p->tr->windows_ns += ns;
+}
+
 static void close_window(struct heap *h, struct heap_process *p)
 {
 	struct taken t = { .h = h, .tr = p->tr, .max = 2 * WINDOW_ALLOCATIONS };
@@ -241,13 +275,8 @@ static void close_window(struct heap *h, struct heap_process *p)
 	free(t.blocks);
 	if (err)
 		h->totals.failed++;
-	if (seen > 0) {
-		h->totals.allocations += seen;
-		h->totals.spent_ns += (uint64_t)seen * ALLOCATION_COST_NS;
-		p->spent_ns += (uint64_t)seen * ALLOCATION_COST_NS;
-	}
-	h->totals.spent_ns += WINDOW_COST_NS;
-	p->spent_ns += WINDOW_COST_NS;
+	charge(h, p, WINDOW_COST_NS + (seen > 0 ? (uint64_t)seen * ALLOCATION_COST_NS : 0));
+	h->totals.allocations += seen > 0 ? seen : 0;
 	plan(h, p, p->opened_at.pools.all);
 }
 
@@ -263,15 +292,26 @@ void heap__request(struct heap *h, struct traced *tr, const struct rec_heap *rec
 		p->opened_ns = 0; /* its time is up */
 }
 
+/* A window is due that may be opened now. */
+static bool may_open(const struct heap *h, const struct heap_process *p)
+{
+	return !p->window && clock_now_ns() >= h->may_open_ns && allowance_ns(h, p) > 0;
+}
+
 void heap__upkeep(struct heap *h)
 {
 	struct heap_process *p, *next;
+	uint64_t began;
 
 	DL_FOREACH_SAFE2(h->busy, p, next, next_busy) {
+		began = own_cpu_ns();
 		if (p->window && clock_now_ns() - p->opened_ns >= WINDOW_NS)
 			close_window(h, p);
-		else if (!p->window && allowance_ns(h, p) > 0)
+		else if (may_open(h, p))
 			open_window(h, p);
+		else
+			continue;
+		took_for_windows(h, began);
 	}
 }
 
@@ -286,7 +326,7 @@ int heap__patience_ms(const struct heap *h, int max_ms)
 	now = clock_now_ns();
 	for (p = h->busy; p; p = p->next_busy) {
 		age = now - p->opened_ns;
-		ms = !p->window ? (allowance_ns(h, p) > 0 ? 0 : max_ms) :
+		ms = !p->window ? (may_open(h, p) ? 0 : max_ms) :
 		     age >= WINDOW_NS ? 0 : (int64_t)((WINDOW_NS - age) / MS_NS + 1);
 		max_ms = ms < max_ms ? (int)ms : max_ms;
 	}
@@ -295,10 +335,30 @@ int heap__patience_ms(const struct heap *h, int max_ms)
 
 /* ---- processes ---- */
 
+/* What lives now is the population of before; from now on pools are counted and windows opened. */
+static int begin(struct heap *h, struct heap_process *p)
+{
+	int err;
+
+	err = heap_samples__new(h->deps->proc, p->tr->tgid, p->tr->interp, &p->samples);
+	err = err ? err : session__watch_pools(h->deps->session, p->tr->tgid);
+	if (err) {
+		h->totals.failed++;
+		heap_samples__free(p->samples);
+		p->samples = NULL;
+		return err;
+	}
+	h->read_cnt++;
+	h->totals.watched++;
+	p->refreshed_at.cpu_ns = p->tr->cpu_ns;
+	if (p->sites.n)
+		plan(h, p, 0);
+	return 0;
+}
+
 void heap__adopt(struct heap *h, struct traced *tr, const struct heap_sites *sites)
 {
 	struct heap_process *p;
-	int err;
 
 	if (tr->heap)
 		heap__forget(h, tr);
@@ -307,20 +367,11 @@ void heap__adopt(struct heap *h, struct traced *tr, const struct heap_sites *sit
 		return;
 	p->tr = tr;
 	p->sites = *sites;
-	err = heap_samples__new(h->deps->proc, tr->tgid, tr->interp, &p->samples);
-	err = err ? err : session__watch_pools(h->deps->session, tr->tgid);
-	if (err) {
-		h->totals.failed++;
-		heap_samples__free(p->samples);
-		free(p);
-		return;
-	}
+	p->adopted_cpu_ns = tr->cpu_ns;
 	tr->heap = p;
-	h->totals.watched++;
 	DL_APPEND(h->all, p);
-	p->refreshed_at.cpu_ns = tr->cpu_ns;
-	if (sites->n)
-		plan(h, p, 0);
+	if (h->read_cnt < READ_AT_ONCE)
+		begin(h, p);
 }
 
 void heap__forget(struct heap *h, struct traced *tr)
@@ -397,14 +448,6 @@ static void tell_all(struct heap *h, struct heap_process *p, const struct heap_h
 	}
 }
 
-static uint64_t own_cpu_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
-	return ts.tv_sec * SECOND_NS + ts.tv_nsec;
-}
-
 static void read_heap(struct heap *h, struct heap_process *p)
 {
 	const struct heap_holdings *all;
@@ -419,7 +462,8 @@ static void read_heap(struct heap *h, struct heap_process *p)
 		tell_all(h, p, all);
 	took = own_cpu_ns() - before;
 	h->totals.reading_ns += took;
-	p->read_due_ns = clock_now_ns() + (uint64_t)(took / READING_SHARE);
+	p->read_due_ns = clock_now_ns() + SECOND_NS / 2;
+	h->may_read_ns = clock_now_ns() + (uint64_t)(took / READING_SHARE);
 }
 
 static void refresh(struct heap *h, struct heap_process *p, uint64_t now_ns)
@@ -440,19 +484,35 @@ static void refresh(struct heap *h, struct heap_process *p, uint64_t now_ns)
 		want(h, p);
 }
 
+/* Whether its heap is being watched; one that begins to do something is from now on. */
+static bool has_begun(struct heap *h, struct heap_process *p)
+{
+	if (p->samples)
+		return true;
+	if (p->tr->cpu_ns < p->adopted_cpu_ns + FIRST_CPU_NS || clock_now_ns() < h->may_read_ns)
+		return false;
+	p->adopted_cpu_ns = p->tr->cpu_ns; /* where it cannot be read, not again before it has done as much */
+	return !begin(h, p);
+}
+
 void heap__refresh(struct heap *h, bool last)
 {
-	uint64_t now_ns = clock_now_ns();
-	struct heap_process *p;
+	struct heap_process *p, *next;
 
-	DL_FOREACH(h->all, p) {
-		if (p->tr->ended)
+	DL_FOREACH_SAFE(h->all, p, next) {
+		if (p->tr->ended || !has_begun(h, p))
 			continue;
-		refresh(h, p, now_ns);
+		refresh(h, p, clock_now_ns());
 		if (last && p->window)
 			close_window(h, p);
-		if (last || now_ns >= p->read_due_ns)
+		if (last) {
 			read_heap(h, p);
+		} else if (clock_now_ns() >= p->read_due_ns && clock_now_ns() >= h->may_read_ns) {
+			read_heap(h, p);
+			/* Whoever had no turn is next. */
+			DL_DELETE(h->all, p);
+			DL_APPEND(h->all, p);
+		}
 	}
 }
 

@@ -358,7 +358,8 @@ void large_blocks__forget(struct large_blocks *l, const struct traced *tr)
 /* Whether it is to be followed now. */
 static bool pace(struct followed *f, uint64_t now)
 {
-	return large_pace__step(&f->pace, now, cost_ns(f), f->tr->cpu_ns - f->begin_cpu_ns, (double)random() / RAND_MAX);
+	f->tr->large_ns = cost_ns(f);
+	return large_pace__step(&f->pace, now, f->tr->large_ns, f->tr->cpu_ns - f->begin_cpu_ns, (double)random() / RAND_MAX);
 }
 
 static void look_where_due(struct large_blocks *l, uint64_t now)

@@ -40,6 +40,7 @@ struct traced {
 	struct resident_account resident;
 	struct interp_watch watch;
 	uint64_t cpu_ns; /* CPU time it had used when last seen, since its fork */
+	uint64_t windows_ns, large_ns; /* what windows of the heap signal and probes on malloc have cost it */
 	uint64_t faults; /* page faults, likewise */
 	/* What tracing it costs and may cost (budget.h). */
 	struct governor governor;

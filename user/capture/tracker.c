@@ -31,6 +31,9 @@
 #define MAX_RETRIES 12
 #define FIRST_RETRY_NS 1000000ull
 
+/* Share of the budget that following large blocks may take; the windows of the heap signal have as much (heap.c). */
+#define LARGE_SHARE 0.3
+
 struct tracker {
 	struct scope scope;
 	uint32_t signals;
@@ -612,7 +615,7 @@ int tracker__new(const struct scope *scope, uint32_t signals, double budget, con
 	t->deps = *deps;
 	if (stack_names__new(deps->profile, &t->names) || accounts__new(&t->deps, &t->table, t->names, &t->accounts) ||
 	    budget__new(&t->deps, &t->table, budget, &t->budget) ||
-	    (signals & 1u << SIGNAL_HEAP && large_blocks__new(&t->deps, t->accounts, budget, &t->large)) ||
+	    (signals & 1u << SIGNAL_HEAP && large_blocks__new(&t->deps, t->accounts, budget * LARGE_SHARE, &t->large)) ||
 	    ((signals & (1u << SIGNAL_HEAP | 1u << SIGNAL_EXACT)) == 1u << SIGNAL_HEAP &&
 	     heap__new(&t->deps, &t->table, t->names, budget, &t->heap)) ||
 	    interpreters__new(signals, &t->deps, t->heap, t->large, &t->interpreters)) {

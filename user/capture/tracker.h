@@ -96,6 +96,7 @@ struct heap_activity {
 	uint64_t windows, allocations; /* opened; seen in them */
 	uint64_t spent_ns; /* what windows cost the processes, estimated */
 	uint64_t reading_ns; /* what reading heaps cost us, CPU time */
+	uint64_t opening_ns; /* what opening and closing windows cost us, likewise */
 	uint64_t failed; /* windows that could not be opened, heaps that could not be read */
 };
 void tracker__heap_activity(const struct tracker *t, struct heap_activity *ret);
