@@ -541,7 +541,7 @@ static int run(int argc, char **argv)
 {
 	struct record r = {
 		.output = "out.pms",
-		.signals = 1u << SIGNAL_RESIDENT | 1u << SIGNAL_GC,
+		.signals = 1u << SIGNAL_RESIDENT | 1u << SIGNAL_HEAP | 1u << SIGNAL_GC,
 		.budget = 0.01,
 	};
 	bool help = false;
@@ -573,12 +573,13 @@ const struct cmd cmd_record = {
 		"  -- COMMAND ARG...   run a command and trace it\n\n"
 		"options:\n"
 		"  -o, --output FILE   the recording (default out.pms)\n"
-		"  --signals LIST      resident (what the resident set gains, by line), heap (blocks over 512 bytes, each\n"
-		"                      from malloc to free), exact (each allocation and free; costly), gc (the\n"
-		"                      collector); default resident,gc\n"
+		"  --signals LIST      resident (what the resident set gains, by line), heap (who holds the Python heap),\n"
+		"                      gc (the collector), exact (each allocation and free; costly); default\n"
+		"                      resident,heap,gc\n"
 		"  --duration TIME     30s, 5m, 1h; default: until ^C or the end of the target\n"
-		"  --budget P%         share of the targets' CPU time that tracing may cost (default 1%); page faults\n"
-		"                      are sampled to keep it; exact is not; none: record all\n"
+		"  --budget P%         share of the targets' CPU time that tracing may cost (default 1%): page faults are\n"
+		"                      sampled, small blocks seen in windows, to keep it; exact is not; none: all is\n"
+		"                      counted\n"
 		"  --fault-hook HOOK   fentry, kprobe, tracepoint or perf; default: the best that works\n"
 		"  -v, --verbose       say more\n\n"
 		"example:\n"

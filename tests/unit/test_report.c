@@ -9,6 +9,7 @@
 #include "capture/event.h"
 #include "views/facts.h"
 #include "views/report.h"
+#include "views/select.h"
 #include "views/text.h"
 
 static char *report(const struct profile *p, const struct report_opts *opts)
@@ -164,7 +165,8 @@ static void test_default_kinds(void **state)
 	add(p, 0, 1, 0, KIND_RESIDENT_FILE, 1, 0);
 	assert_int_equal(report__default_kinds(p), 7);
 	add(p, 0, 1, 0, KIND_HEAP_LARGE, 1, 0);
-	assert_int_equal(report__default_kinds(p), 1 << KIND_HEAP_POOL | 1 << KIND_HEAP_LARGE);
+	assert_int_equal(report__default_kinds(p), 7);
+	assert_int_equal(select__recorded(p), 7 | 1 << KIND_HEAP_POOL | 1 << KIND_HEAP_LARGE);
 	add(p, 0, 1, 0, KIND_EXACT, 1, 0);
 	assert_int_equal(report__default_kinds(p), 1 << KIND_EXACT);
 	profile__free(p);

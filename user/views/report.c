@@ -115,6 +115,16 @@ static void put_heading(const struct report *r, FILE *out)
 	putc('\n', out);
 }
 
+/* The other signals of the recording, and how to see them. */
+static void put_also(const struct report *r, FILE *out)
+{
+	uint32_t others = select__recorded(r->p) & ~r->selection.kinds;
+	char signals[64];
+
+	if (others)
+		fprintf(out, "also recorded: %s (--signal)\n", select__signal(others, signals, sizeof(signals)));
+}
+
 static bool by_code(const struct report *r)
 {
 	return r->opts->by == REPORT_BY_FUNCTION || r->opts->by == REPORT_BY_LINE;
@@ -518,6 +528,7 @@ static int put_text(const struct report *r, struct table *t, FILE *out)
 		return t->err;
 	put_containers(r, out);
 	put_heading(r, out);
+	put_also(r, out);
 	putc('\n', out);
 	if (n)
 		err = table__print(t, line_width(out), out);

@@ -18,6 +18,9 @@ struct selection {
 	bool *wanted;	       /* by container, n_containers + 1 of them */
 };
 
+/* All kinds of the signals that anything was recorded of. */
+uint32_t select__recorded(const struct profile *p);
+
 /* kinds 0: report__default_kinds. container: name, id, at least 12 digits of an id, or cgroup path;
  * NULL: all. -ENOENT: no such container; -ENOMEM. The profile must outlive ret and not change. */
 int select__new(const struct profile *p, uint32_t kinds, enum profile_view view,
