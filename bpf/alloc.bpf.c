@@ -2,7 +2,7 @@
 /*
  * Signal exact: each allocation and free of the functions that it is attached to.
  *
- * Which block an allocation takes is mostly known at its site already (guard.bpf.h, next_block). Where it is not, the
+ * Which block an allocation takes is mostly known at its site already (pools.bpf.h, next_block). Where it is not, the
  * allocation waits in `pending` for who tells the address: the function's return, the function that opens a pool, or the
  * raw allocator. The stack is taken at the site, because a return probe's trampoline hides the caller. Blocks are followed
  * in `live` by (process, address). A realloc waits in `resizing` for its return, for it may allocate and free in between;
@@ -18,9 +18,10 @@
  * count then, and each address stands for the newest of its blocks. Without a budget the exact signal's sites serve it all
  * the time (exact_serves_heap), for small blocks; the others are followed from malloc (large.bpf.c).
  */
+#include "direct_find.bpf.h"
 #include "guard.bpf.h"
 #include "heap.bpf.h"
-#include "stack.bpf.h"
+#include "pools.bpf.h"
 
 /*
  * Between a guard and the end of its allocation the stack pointer may move down by what the inlined body pushes and what
@@ -166,7 +167,7 @@ static __always_inline void remember_block(const struct target *t, __u64 addr, c
 /* ---- allocations ---- */
 
 /* An allocation begins. True: it waits for the function's return. */
-static __noinline bool allocate(struct target *t, const struct site_spec *spec, struct pending *p)
+GLOBAL int allocate(struct target *t, const struct site_spec *spec, struct pending *p)
 {
 	__u64 pid_tgid = bpf_get_current_pid_tgid();
 	enum next_block next = NEXT_BLOCK_RAW;
@@ -203,7 +204,7 @@ static __always_inline bool is_end(const struct target *t, const struct pending 
 }
 
 /* An allocation ends that waits for this. */
-static __noinline int allocated(__u64 addr, __u32 wait, __u64 sp)
+GLOBAL int allocated(__u64 addr, __u32 wait, __u64 sp)
 {
 	__u64 pid_tgid = bpf_get_current_pid_tgid(), old;
 	struct pending *p = bpf_map_lookup_elem(&pending, &pid_tgid);
@@ -233,7 +234,7 @@ static __noinline int allocated(__u64 addr, __u32 wait, __u64 sp)
 	return 0;
 }
 
-static __noinline int release(struct target *t, __u64 addr)
+GLOBAL int release(struct target *t, __u64 addr)
 {
 	__u64 pid_tgid = bpf_get_current_pid_tgid();
 	struct pending *p;
@@ -256,7 +257,7 @@ static __noinline int release(struct target *t, __u64 addr)
 }
 
 /* A call of realloc begins: true, for it waits for its return. */
-static __noinline bool resize(struct target *t, __u64 stack_id, __u64 old, __u64 bytes)
+GLOBAL int resize(struct target *t, __u64 stack_id, __u64 old, __u64 bytes)
 {
 	struct resize r = { .stack_id = stack_id, .bytes = bytes, .old = old };
 	__u64 pid_tgid = bpf_get_current_pid_tgid();
@@ -273,7 +274,7 @@ static __noinline bool resize(struct target *t, __u64 stack_id, __u64 old, __u64
  * A call of realloc ends. To move a block of a pool it calls _PyObject_Malloc and _PyObject_Free, whose own probes see
  * that, unless they were inlined.
  */
-static __noinline int resized(__u64 addr)
+GLOBAL int resized(__u64 addr)
 {
 	__u64 pid_tgid = bpf_get_current_pid_tgid();
 	struct resize *r = bpf_map_lookup_elem(&resizing, &pid_tgid), done;
@@ -305,7 +306,7 @@ static __noinline int resized(__u64 addr)
  * _PyObject_Malloc and _PyObject_Free, whose own probes count that. What is not in a pool goes to the raw allocator.
  * p->old is the block, p->bytes its new size.
  */
-static __noinline int resize_inlined(struct target *t, const struct site_spec *spec, struct pending *p)
+GLOBAL int resize_inlined(struct target *t, const struct site_spec *spec, struct pending *p)
 {
 	struct block_value *known, block;
 	__u64 room;
@@ -334,8 +335,20 @@ static __always_inline bool guard_args(struct pt_regs *ctx, const struct site_sp
 
 /* ---- sites ---- */
 
+GLOBAL __u64 stack_directly(struct target *t)
+{
+	struct thread_stack s;
+
+	if (!t)
+		return STACK_LOST;
+	if (!direct_stack(t, &s))
+		return stack_of_current(t);
+	tell_stack(t, &s);
+	return s.r.id;
+}
+
 /* A small block is made a large one, which is not looked at here: it is gone, unless that fails. */
-static __noinline bool outgrown(struct target *t, __u64 old)
+GLOBAL int outgrown(struct target *t, __u64 old)
 {
 	if (t && old && is_exact(t))
 		forget_block(t, old);
@@ -358,7 +371,7 @@ static __always_inline bool called(struct target *t, const struct site_spec *spe
 	if (!takes(t, p.bytes))
 		return function == PROBE_REALLOC && outgrown(t, first);
 	counter_add(CTR_EVENTS, 1);
-	p.stack_id = stack_of_current(t);
+	p.stack_id = spec ? stack_directly(t) : stack_of_current(t);
 	if (function != PROBE_REALLOC)
 		return allocate(t, spec, &p);
 	if (!spec || spec->returns)
@@ -415,14 +428,12 @@ static __always_inline int at_return(struct pt_regs *ctx, union site_cookie c)
 	}
 }
 
-extern bool bpf_session_is_return(void) __ksym __weak;
-
 SEC("uprobe")
 int exact_session(struct pt_regs *ctx)
 {
 	union site_cookie c = { .raw = bpf_get_attach_cookie(ctx) };
 
-	if (bpf_session_is_return()) {
+	if (is_return(ctx)) {
 		at_return(ctx, c);
 		return 0;
 	}

@@ -269,15 +269,10 @@ static __always_inline int at_return(struct pt_regs *ctx)
 	return leave(returned, sp);
 }
 
-/*
- * Both in one. bpf_get_func_ip is the probed address both times (kernel/trace/bpf_trace.c,
- * uprobe_multi_link_ret_handler); the instruction pointer is there at entry, and at return where the function was
- * called from.
- */
 SEC("uprobe")
 int large_session(struct pt_regs *ctx)
 {
-	if (PT_REGS_IP(ctx) == bpf_get_func_ip(ctx))
+	if (!is_return(ctx))
 		return enter(ctx) ? 0 : 1;
 	at_return(ctx);
 	return 0;

@@ -104,15 +104,14 @@ static __always_inline __u32 current_tstate(const struct py_walk *w, struct targ
 	return STACK_COMPLETE;
 }
 
-/* First (leaf) frame of the current thread; enum stack_status says why there is none. */
-static __always_inline __u32 first_frame(const struct py_walk *w, struct target *t, __u64 *frame)
+/* First (leaf) frame of the current thread, and its thread state; enum stack_status says why there is none. */
+static __always_inline __u32 first_frame(const struct py_walk *w, struct target *t, __u64 *tstate, __u64 *frame)
 {
-	__u64 tstate = 0;
-	__u32 status = current_tstate(w, t, &tstate);
+	__u32 status = current_tstate(w, t, tstate);
 
 	if (status != STACK_COMPLETE)
 		return status;
-	if (!read_user(frame, sizeof(*frame), tstate + w->tstate_frame))
+	if (!read_user(frame, sizeof(*frame), *tstate + w->tstate_frame))
 		return STACK_UNREADABLE_THREAD;
 	if (w->frame_kind == PY_FRAME_CFRAME) {
 		if (!*frame)
@@ -521,47 +520,83 @@ static __noinline bool send_stack_empty(const struct target *t, __u64 cgroup_id,
 	return true;
 }
 
-static __noinline __u64 stack_of_current(struct target *t)
+/* Where the current thread stands: what a walk found, and how to find it again. */
+struct thread_stack {
+	const struct py_walk *w; /* NULL: no Python that we know of */
+	__u64 tstate; /* 0: not found */
+	__u64 first; /* the leaf frame */
+	__u64 cgroup_id;
+	struct walk_result r;
+};
+
+static __always_inline void begin_stack(const struct target *t, struct thread_stack *s)
 {
-	struct walk k = { .r.status = STACK_NOT_PYTHON };
-	__u64 cgroup_id, first = 0;
-	struct walk_result *r = &k.r;
-	__u32 interp;
+	__u32 interp = t->interp;
+
+	s->cgroup_id = current_cgroup_id();
+	s->tstate = s->first = 0;
+	s->r.id = stack_seed(t, (__u32)bpf_get_current_pid_tgid(), s->cgroup_id);
+	s->r.depth = 0;
+	s->r.status = STACK_NOT_PYTHON;
+	s->w = interp != INTERP_NONE ? bpf_map_lookup_elem(&interpreters, &interp) : NULL;
+}
+
+/* The last part of a stack's id is how it ends. */
+static __always_inline void end_stack(struct thread_stack *s)
+{
+	s->r.id = PY_HASH_STEP(s->r.id, s->r.status);
+	if (s->r.id < STACK_STATUS_MAX)
+		s->r.id = STACK_STATUS_MAX;
+}
+
+static __always_inline void walk_stack(struct target *t, struct thread_stack *s)
+{
+	struct walk k = { .check = checks(t) };
+
+	begin_stack(t, s);
+	if (s->w) {
+		s->r.status = first_frame(s->w, t, &s->tstate, &s->first);
+		k.w = s->w;
+		k.frame = s->first;
+		k.r = s->r;
+		if (s->r.status == STACK_COMPLETE)
+			walk_frames(&k, false);
+		s->r = k.r;
+	}
+	end_stack(s);
+}
+
+/* User space is told of a stack that it has not seen. */
+static __noinline void tell_stack(struct target *t, struct thread_stack *s)
+{
 	bool sent;
 	__u8 one = 1;
 
-	if (!t)
-		return STACK_LOST;
-	interp = t->interp;
-	cgroup_id = current_cgroup_id();
-	r->id = stack_seed(t, (__u32)bpf_get_current_pid_tgid(), cgroup_id);
-	if (interp != INTERP_NONE)
-		k.w = bpf_map_lookup_elem(&interpreters, &interp);
-	if (k.w)
-		r->status = first_frame(k.w, t, &first);
-	k.frame = first;
-	k.check = checks(t);
-	if (k.w && r->status == STACK_COMPLETE)
-		walk_frames(&k, false);
-	r->id = PY_HASH_STEP(r->id, r->status);
-	if (r->id < STACK_STATUS_MAX)
-		r->id = STACK_STATUS_MAX;
-	if (r->status != STACK_COMPLETE)
-		counter_add(CTR_STACK_STATUS + (r->status & 15), 1);
-	if (bpf_map_lookup_elem(&stacks, &r->id))
-		return r->id;
-
-	if (!k.w || !r->depth) {
-		sent = send_stack_empty(t, cgroup_id, r);
+	if (!t || !s || bpf_map_lookup_elem(&stacks, &s->r.id))
+		return;
+	if (!s->w || !s->r.depth) {
+		sent = send_stack_empty(t, s->cgroup_id, &s->r);
 	} else {
-		send_codes(k.w, t, first);
-		sent = send_stack(k.w, t, first, cgroup_id, r);
+		send_codes(s->w, t, s->first);
+		sent = send_stack(s->w, t, s->first, s->cgroup_id, &s->r);
 	}
 	if (sent)
-		bpf_map_update_elem(&stacks, &r->id, &one, BPF_ANY);
+		bpf_map_update_elem(&stacks, &s->r.id, &one, BPF_ANY);
 	else
 		counter_add(CTR_RING_FULL_STACK, 1);
-	return r->id;
+}
+
+static __noinline __u64 stack_of_current(struct target *t)
+{
+	struct thread_stack s;
+
+	if (!t)
+		return STACK_LOST;
+	walk_stack(t, &s);
+	if (s.r.status != STACK_COMPLETE)
+		counter_add(CTR_STACK_STATUS + (s.r.status & 15), 1);
+	tell_stack(t, &s);
+	return s.r.id;
 }
 
 #endif

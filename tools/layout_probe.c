@@ -122,9 +122,22 @@ static void print_walk_of_gc(void)
 #endif
 #if PY_VERSION_HEX >= 0x03090000
 	AT(walk.tstate_interp, PyThreadState, interp);
+#define GC_OWNER PyInterpreterState
+#define FINALIZING _finalizing
 #else
 	NONE(walk.tstate_interp);
+#define GC_OWNER _PyRuntimeState
+#define FINALIZING finalizing
 #endif
+	AT(walk.gc_enabled, GC_OWNER, gc.enabled);
+	AT(walk.gc_generation0, GC_OWNER, gc.generation0);
+	AT(walk.gc_garbage, GC_OWNER, gc.garbage);
+	AT(walk.finalizing, _PyRuntimeState, FINALIZING);
+	/* include/python.h */
+	_Static_assert(sizeof(struct gc_generation) == 24, "gc_generation");
+	_Static_assert(offsetof(struct gc_generation, threshold) == 16, "gc_generation");
+	_Static_assert(offsetof(struct gc_generation, count) == 20, "gc_generation");
+	_Static_assert(offsetof(PyVarObject, ob_size) == 16, "PyVarObject");
 #if PY_VERSION_HEX < 0x030f0000
 	/* bpf/gc.bpf.c, struct gc_stats */
 	_Static_assert(sizeof(struct gc_generation_stats) == 24, "gc_generation_stats");
@@ -230,21 +243,17 @@ static void print_gc_stats(void)
 static void print_gc(void)
 {
 	AT(gc.enabled, struct _gc_runtime_state, enabled);
-#if PY_VERSION_HEX >= 0x030d0000 && PY_VERSION_HEX < 0x030e0000
 	/*
-	 * PyGC_Head lost alignment between 3.13.0 and 3.13.5: the array moved from 24 to 20,
-	 * nothing else did. The pointer generation0 leads to it in both.
+	 * A pointer to generations[0].head. PyGC_Head lost alignment between 3.13.0 and 3.13.5: the array moved from 24 to 20,
+	 * nothing else did.
 	 */
-	NONE(gc.generations);
-	printf("\t.generation0 = %zu,\n", offsetof(struct _gc_runtime_state, generation0));
-#else
-	AT(gc.generations, struct _gc_runtime_state, generations);
-#endif
+	AT(gc.generation0, struct _gc_runtime_state, generation0);
 	SIZE(gc.generation_size, struct gc_generation);
 	AT(gc.generation_threshold, struct gc_generation, threshold);
 	AT(gc.generation_count, struct gc_generation, count);
 	AT(gc.permanent, struct _gc_runtime_state, permanent_generation);
 	print_gc_stats();
+	AT(gc.garbage, struct _gc_runtime_state, garbage);
 	AT(gc.collecting, struct _gc_runtime_state, collecting);
 	SIZE(gc.size, struct _gc_runtime_state);
 }

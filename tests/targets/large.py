@@ -250,7 +250,7 @@ def main():
             calls.resize()
             calls.fail()
             calls.many(300)
-        truth.tell({"file": __file__, "lines": TRUTH})
+        truth.tell({"file": __file__, "labels": LINES, "lines": TRUTH})
 
 
 main()

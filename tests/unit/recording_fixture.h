@@ -83,6 +83,7 @@ static inline struct profile *fixture__profile(void)
 		profile__add_container(p, &containers[i]);
 	for (int i = 0; i < 3; i++)
 		profile__add_process(p, &processes[i]);
+	profile__reuse_process(p, 2, &processes[2]);
 	profile__set_meta(p, "host", "h");
 	return p;
 }
@@ -179,7 +180,7 @@ static inline void fixture__assert_equal_items(const struct profile *a, const st
 
 		assert_true(x->tgid == y->tgid && x->container == y->container &&
 			    x->start_time_ticks == y->start_time_ticks &&
-			    x->rss_bytes == y->rss_bytes);
+			    x->rss_bytes == y->rss_bytes && x->earlier == y->earlier);
 		assert_memory_equal(&x->cost, &y->cost, sizeof(x->cost));
 		assert_string_equal(x->command, y->command);
 		assert_string_equal(x->python, y->python);

@@ -112,6 +112,8 @@ static void live(void **state)
 #define OBJECTS 0x40000u /* PyGC_Heads, 64 bytes apart */
 #define OBJECT_BYTES 64u
 #define MAX_OBJECTS 1024u
+#define GENERATIONS_AT 24u /* of 3.12; its struct has 240 bytes */
+#define GENERATIONS_BEFORE_END (240u - GENERATIONS_AT)
 #define MEMORY_BYTES (OBJECTS + MAX_OBJECTS * OBJECT_BYTES)
 
 struct fake {
@@ -162,6 +164,7 @@ static struct fake *fake__new(unsigned int n)
 	before = f->gc + f->l->gc.permanent;
 	put64(f, RUNTIME + f->l->runtime.interpreters_head + 8, INTERP);
 	put32(f, f->gc + f->l->gc.enabled, 1);
+	put64(f, f->gc + f->l->gc.generation0, f->gc + GENERATIONS_AT);
 	for (unsigned int i = 0; i < n; i++) {
 		put64(f, before, object(i * 7 % n));
 		before = object(i * 7 % n);
@@ -197,8 +200,11 @@ static void absurd(void **state)
 		{GC(enabled), 0, 2, -EBADMSG},
 		{GC(enabled), 0, 0xffffffff, -EBADMSG},
 		{GC(collecting), 0, 7, -EBADMSG},
-		{GC(generations), 20, 0x80000000, -EBADMSG}, /* a count below 0 */
-		{GC(generations), 16, 0x80000000, 0}, /* any threshold may be asked for */
+		{GC(generation0), 0, 0, -EBADMSG}, /* a pointer out of the struct */
+		{GC(generation0), 0, INTERP - 8, -EBADMSG},
+		{GC(generation0), 4, 1, -EBADMSG},
+		{GC(size), -GENERATIONS_BEFORE_END + 20, 0x80000000, -EBADMSG}, /* a count below 0 */
+		{GC(size), -GENERATIONS_BEFORE_END + 16, 0x80000000, 0}, /* any threshold may be asked for */
 		{GC(stats), 4, 0x80000000, -EBADMSG},
 		{GC(stats), 24 * 2 + 16 + 4, 0xffffffff, -EBADMSG},
 	};
@@ -213,7 +219,8 @@ static void absurd(void **state)
 		memset(&s, 0x5a, sizeof(s));
 		before = s;
 		memcpy(&at, (const char *)f->l + rows[i].field, sizeof(at));
-		put32(f, f->gc + at + rows[i].extra, rows[i].value);
+		at += rows[i].extra;
+		put32(f, f->gc + at, rows[i].value);
 		err = read_it(f, &s);
 		if (err != rows[i].err)
 			fail_msg("row %zu: %d, want %d", i, err, rows[i].err);
@@ -253,7 +260,7 @@ static void no_counts(void **state)
 	uint64_t n;
 
 	(void)state;
-	other.gc.generations = PY_NO_FIELD;
+	other.gc.generation0 = PY_NO_FIELD;
 	f->l = &other;
 	assert_int_equal(read_it(f, &s), 0);
 	assert_false(s.has_counts);

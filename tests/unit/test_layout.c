@@ -151,7 +151,8 @@ static void told(void **state)
 	/* 3.14.0 to 3.14.4: a shorter struct, whose generations are not those of the table. */
 	words[81] = 240;
 	assert_int_equal(layout_of(words, PY_VERSION(3, 14), &l), 0);
-	assert_int_equal(l.gc.generations, PY_NO_FIELD);
+	assert_int_equal(l.gc.generation0, PY_NO_FIELD);
+	assert_int_equal(l.walk.gc_generation0, PY_WALK_NONE);
 	assert_int_equal(l.gc.enabled, 12);
 	assert_int_equal(l.walk.gc_stats, 8000 + l.gc.stats);
 

@@ -14,7 +14,7 @@ import tempfile
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 
-from lib import host, tool  # noqa: E402
+from lib import host, measure, tool  # noqa: E402
 from lib.containers import Container  # noqa: E402
 from lib.tap import cleanup, has, is_, main, near, note, ok, once, test  # noqa: E402
 
@@ -130,11 +130,7 @@ def large_blocks_whatever_way_probes_are_attached():
             service.ask("grow")
             truth = service.ask("drop")
             recorder.stop().succeeded()
-    lives, allocated = tool.lines(file), tool.lines(file, "--view", "alloc")
-    for name, line in truth["lines"].items():
-        row = tool.at(allocated, truth["file"], line["line"])
-        is_([row["count"], row["bytes"]], [line["alloc_cnt"], line["alloc_bytes"]], f"{name}: allocated")
-        is_(tool.at(lives, truth["file"], line["line"])["bytes"], line["alloc_bytes"] - line["free_bytes"], f"{name}: lives")
+    measure.LargeBlocks(file).check(truth)
 
 
 @test

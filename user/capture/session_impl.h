@@ -5,6 +5,7 @@
  *
  * session.c: life, records. session_load.c: which programs and maps. session_hooks.c: hooks of the whole host.
  * session_probes.c: targets and probes of one process. session_maps.c: what the kernel side counts and follows.
+ * session_direct.c: how it may read user memory.
  * session_large.c: probes on a process's malloc.
  * session_budget.c: what tracing costs.
  * session_heap.c: pools and windows of the heap signal.
@@ -48,6 +49,8 @@ void session_impl__log_libbpf(void);
 bool session_impl__has_fault_hook(enum fault_hook hook);
 /* Opens the skeleton and loads what the options ask for. 0 or -errno; what is half done is left to session__free. */
 int session_impl__load(struct session *s);
+/* Programs read user memory faster from now on, where that works. */
+void session_impl__find_direct_map(struct session *s);
 /* Makes the attacher, where the kernel takes many sites in one link. 0 or -errno. */
 int session_impl__new_attacher(struct session *s);
 /* The best links to be had that meet one process only. */

@@ -85,6 +85,7 @@ static void choose_exact(struct pymemscope_bpf *b, bool exact, enum probe_links 
 		bpf_program__set_autoload(single[i], exact && !multi);
 	choose_multi(b->progs.exact_entry, exact && multi, true);
 	choose_multi(b->progs.exact_return, exact && !session, multi);
+	bpf_program__set_autoload(b->progs.find_direct_map, exact && multi);
 	bpf_program__set_autoload(b->progs.exact_session, exact && session);
 	bpf_program__set_expected_attach_type(b->progs.exact_session, UPROBE_SESSION_ATTACH_TYPE);
 }
@@ -195,5 +196,6 @@ int session_impl__load(struct session *s)
 	s->counts_fd[0] = bpf_map__fd(s->bpf->maps.counts_a);
 	s->counts_fd[1] = bpf_map__fd(s->bpf->maps.counts_b);
 	find_percpu_offsets(s);
+	session_impl__find_direct_map(s);
 	return 0;
 }

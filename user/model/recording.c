@@ -60,7 +60,7 @@ static const char *const statements[] = {
 		"INSERT OR REPLACE INTO container VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
 	[PUT_USAGE] = "INSERT OR REPLACE INTO usage VALUES(?, ?, ?, ?, ?)",
 	[PUT_PROCESS] =
-		"INSERT OR REPLACE INTO process VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+		"INSERT OR REPLACE INTO process VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
 	[PUT_TEXT] = "INSERT INTO text VALUES(?, ?)",
 	[PUT_PLACE] = "INSERT INTO place VALUES(?, ?, ?, ?, ?)",
 	[PUT_NODE] = "INSERT INTO node VALUES(?, ?, ?)",
@@ -335,6 +335,7 @@ static int put_processes(struct recording *r, const struct profile *p)
 		row__text(&row, c->interpreter);
 		row__text(&row, c->note);
 		row__int(&row, c->rss_bytes);
+		row__sum(&row, c->earlier);
 		row__sum(&row, c->cost.cpu_ns);
 		row__sum(&row, c->cost.cost_ns);
 		row__sum(&row, c->cost.faults);

@@ -238,6 +238,7 @@ static int on_process(struct load *l, struct row *row)
 	c.interpreter = row__text(row);
 	c.note = row__text(row);
 	c.rss_bytes = (uint64_t)row__i64(row);
+	c.earlier = row__max(row, INT64_MAX);
 	c.cost.cpu_ns = row__max(row, INT64_MAX);
 	c.cost.cost_ns = row__max(row, INT64_MAX);
 	c.cost.faults = row__max(row, INT64_MAX);
@@ -439,7 +440,7 @@ static int load_items(struct load *l)
 		 " usage_bytes, peak_bytes, oom_kills FROM container ORDER BY id",
 		 on_container},
 		{"SELECT id, tgid, container, start_time_ticks, command, python, interpreter,"
-		 " note, rss_bytes, cpu_ns, cost_ns, faults, faults_seen FROM process ORDER BY id",
+		 " note, rss_bytes, earlier, cpu_ns, cost_ns, faults, faults_seen FROM process ORDER BY id",
 		 on_process},
 		{"SELECT id, text FROM text ORDER BY id", on_text},
 		{"SELECT id, kind, line, function, file FROM place ORDER BY id", on_place},
@@ -512,7 +513,15 @@ static int ignore_change(uint32_t cell, const struct profile_sums *sums, void *a
 static int load_all(struct load *l)
 {
 	/* What was recorded within its own limits fits; the size of the file bounds the rest. */
-	const struct profile_limits limits = {UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX};
+	const struct profile_limits limits = {
+		.max_nodes = UINT32_MAX,
+		.max_frames = UINT32_MAX,
+		.max_cells = UINT32_MAX,
+		.max_cells_process = UINT32_MAX,
+		.max_text_bytes = UINT64_MAX,
+		.max_gc = UINT32_MAX,
+		.max_gc_second = UINT32_MAX,
+	};
 	int err = profile__new(&limits, &l->p);
 
 	if (!err)

@@ -46,7 +46,7 @@ const char *const recording_tables[] = {"meta",	 "counter", "kind", "text",  "co
 	"CREATE TABLE process(id INTEGER PRIMARY KEY, tgid INTEGER NOT NULL, container INTEGER,"   \
 	" start_time_ticks INTEGER NOT NULL, command TEXT NOT NULL, python TEXT NOT NULL,"         \
 	" interpreter TEXT NOT NULL, note TEXT NOT NULL, rss_bytes INTEGER NOT NULL,"              \
-	" cpu_ns INTEGER NOT NULL, cost_ns INTEGER NOT NULL, faults INTEGER NOT NULL,"             \
+	" earlier INTEGER NOT NULL, cpu_ns INTEGER NOT NULL, cost_ns INTEGER NOT NULL, faults INTEGER NOT NULL,"             \
 	" faults_seen INTEGER NOT NULL);"
 
 /* kind of frame: 0 Python, 1 native, 2 a reason instead of a frame (enum frame_kind). */

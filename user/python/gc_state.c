@@ -60,12 +60,19 @@ static int find_state(const struct mem_reader *m, uint64_t runtime, const struct
 	return 0;
 }
 
-static void take_generations(struct image *i, const struct py_layout *l, struct gc_state *s)
+/* state: address of the struct. */
+static void take_generations(struct image *i, uint64_t state, const struct py_layout *l, struct gc_state *s)
 {
-	uint32_t g, at = l->gc.generations;
+	uint64_t youngest;
+	uint32_t g, at;
 
-	s->has_counts = at != PY_NO_FIELD;
-	for (g = 0; g < GC_GENERATIONS && s->has_counts; g++, at += l->gc.generation_size) {
+	s->has_counts = l->gc.generation0 != PY_NO_FIELD;
+	if (!s->has_counts)
+		return;
+	youngest = image__u64(i, l->gc.generation0);
+	i->bad |= youngest < state || youngest - state > MAX_STATE_BYTES;
+	at = (uint32_t)(youngest - state);
+	for (g = 0; g < GC_GENERATIONS && !i->bad; g++, at += l->gc.generation_size) {
 		s->threshold[g] = image__i32(i, at + l->gc.generation_threshold);
 		s->count[g] = image__i32(i, at + l->gc.generation_count);
 		i->bad |= s->count[g] < 0;
@@ -134,7 +141,6 @@ int gc_state__read(const struct mem_reader *m, uint64_t runtime, const struct py
 		return err;
 	enabled = image__i32(&i, l->gc.enabled);
 	collecting = image__i32(&i, l->gc.collecting);
-	take_generations(&i, l, &s);
 	/* PyGC_Head {_gc_next, _gc_prev}, whose low bits are flags (Include/internal/pycore_gc.h) */
 	s.frozen_head = at + l->gc.permanent;
 	s.frozen_first = image__u64(&i, l->gc.permanent) & ~3ull;
@@ -146,6 +152,7 @@ int gc_state__read(const struct mem_reader *m, uint64_t runtime, const struct py
 		return -EAGAIN;
 	if (err)
 		return err;
+	take_generations(&i, at, l, &s);
 	if (i.bad || enabled >> 1 || collecting >> 1)
 		return -EBADMSG;
 	s.enabled = enabled;

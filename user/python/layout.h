@@ -66,8 +66,7 @@ struct py_layout {
 	} bytes;
 	struct {
 		uint32_t enabled;
-		/* array of struct gc_generation; 3.13: known of a running interpreter only, else PY_NO_FIELD */
-		uint32_t generations;
+		uint32_t generation0; /* pointer to an array of struct gc_generation; 3.14.0 to 3.14.4: PY_NO_FIELD */
 		uint32_t generation_size;
 		uint32_t generation_threshold;
 		uint32_t generation_count;
@@ -80,6 +79,7 @@ struct py_layout {
 		struct {
 			uint32_t items, index, cnt; /* index: one byte, which item is the latest */
 		} ring[3];
+		uint32_t garbage; /* PyObject * */
 		uint32_t collecting;
 		uint32_t size; /* of struct _gc_runtime_state */
 	} gc;
