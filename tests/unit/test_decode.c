@@ -146,23 +146,31 @@ static void check_pools(const struct elf_file *f, const struct machine_code *c, 
 								 : USED_POOLS_BEHIND_INTERP);
 }
 
-/* The same in a stripped build as the symbol says; 3.8's clones have lost the argument that it is
- * known by. */
-static void check_collector(const struct elf_file *f, const struct machine_code *c,
-			    uint16_t version, uint64_t *ret)
-{
-	struct elf_symbol s;
-	unsigned int callers = 0;
+#define MAX_CLONES 4
 
-	*ret = 0;
+/* The same in a stripped build as the symbols say. 3.8's clones have lost the argument that later ones are known by. */
+static void check_collector(const struct elf_file *f, const struct machine_code *c, uint16_t version,
+			    uint64_t ret[MAX_CLONES])
+{
+	struct elf_symbol s[MAX_CLONES];
+	unsigned int callers = 0;
+	size_t want;
+	int n;
+
 	if (version == PY_VERSION(3, 8)) {
 		assert_int_equal(decode__collector(f, c, ret, &callers), -ENOENT);
+		n = decode__collector_clones(f, c, ret, MAX_CLONES);
+		assert_in_range(n, 2, MAX_CLONES);
+		want = elf_file__symbols(f, "collect*", s, MAX_CLONES);
+		assert_true(!want || want == (size_t)n);
+		for (size_t i = 0; i < want; i++)
+			assert_true(ret[0] == s[i].addr || ret[1] == s[i].addr);
 		return;
 	}
 	assert_int_equal(decode__collector(f, c, ret, &callers), 0);
 	assert_in_range(callers, 3, 100);
-	if (!elf_file__symbol(f, version < PY_VERSION(3, 10) ? "collect" : "gc_collect_main", &s))
-		assert_int_equal(*ret, s.addr);
+	if (!elf_file__symbol(f, version < PY_VERSION(3, 10) ? "collect" : "gc_collect_main", s))
+		assert_int_equal(ret[0], s[0].addr);
 }
 
 /* pyenv's, and those built as the official image. */
@@ -233,7 +241,7 @@ static void test_interpreter(void **state)
 	struct alloc_table t[2][ALLOC_DOMAINS] = {0};
 	struct decode_pools pools[2] = {0};
 	struct guard *guards = NULL;
-	uint64_t collector[2];
+	uint64_t collector[2][MAX_CLONES] = {0};
 	unsigned int undecoded;
 	int n;
 	const struct python *p = *state;
@@ -256,7 +264,7 @@ static void test_interpreter(void **state)
 					       &pools[stripped]),
 				 0);
 		check_pools(f, c, version, &pools[stripped]);
-		check_collector(f, c, version, &collector[stripped]);
+		check_collector(f, c, version, collector[stripped]);
 		check_thread_state(f, c, p->name, version);
 		n = guards__find(c, t[stripped][DOMAIN_OBJ].function, &guards, &undecoded);
 		assert_true(n >= 0);
@@ -273,7 +281,7 @@ static void test_interpreter(void **state)
 		unlink(path);
 	}
 	assert_memory_equal(t[0], t[1], sizeof(t[0]));
-	assert_int_equal(collector[0], collector[1]);
+	assert_memory_equal(collector[0], collector[1], sizeof(collector[0]));
 	assert_memory_equal(&pools[0], &pools[1], sizeof(pools[0]));
 }
 

@@ -117,6 +117,12 @@ int decode__pools(const struct machine_code *c, uint16_t version, uint64_t mallo
 int decode__collector(const struct elf_file *f, const struct machine_code *c, uint64_t *ret, unsigned int *callers);
 
 /*
+ * All clones of the collector of CPython 3.8, in order of addresses; their arguments are not known. Returns how many, at
+ * most max, or -ENOENT.
+ */
+int decode__collector_clones(const struct elf_file *f, const struct machine_code *c, uint64_t *ret, size_t max);
+
+/*
  * Where the thread state's variable stands, from the thread pointer; below 0. -ENOENT: not an
  * executable, or before 3.13.
  */

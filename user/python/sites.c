@@ -464,15 +464,32 @@ static bool add_usdt(const struct elf_file *f, enum probe_kind kind, const char 
 
 /* At least gc.collect() and the automatic runs must come by. */
 #define MIN_COLLECTOR_CALLERS 3
+#define MAX_COLLECTOR_CLONES 4
 
-static void add_decoded_collector(const struct elf_file *f, struct list *l)
+static void add_decoded_collector(const struct elf_file *f, uint16_t version, struct list *l)
 {
 	struct probe_site site = {.signal = SIGNAL_GC, .kind = PROBE_GC, .returns = true, .symbol = "gc_collect_main"};
+	uint64_t addr, clones[MAX_COLLECTOR_CLONES];
+	const size_t before = l->n;
 	unsigned int callers;
-	uint64_t addr;
+	int n;
 
-	if (l->code && !decode__collector(f, l->code, &addr, &callers) && callers >= MIN_COLLECTOR_CALLERS)
-		add_function(f, site, addr, COLLECTOR_ARGS, l);
+	if (!l->code)
+		return;
+	if (version > PY_VERSION(3, 8)) {
+		if (!decode__collector(f, l->code, &addr, &callers) && callers >= MIN_COLLECTOR_CALLERS)
+			add_function(f, site, addr, COLLECTOR_ARGS, l);
+		return;
+	}
+	site.symbol = "collect";
+	site.args_unknown = true;
+	n = decode__collector_clones(f, l->code, clones, MAX_COLLECTOR_CLONES);
+	for (int i = 0; i < n; i++) {
+		if (add_function(f, site, clones[i], COLLECTOR_ARGS, l))
+			continue;
+		l->n = before;
+		return;
+	}
 }
 
 static void add_collector(const struct elf_file *f, uint16_t version, struct list *l)
@@ -486,7 +503,7 @@ static void add_collector(const struct elf_file *f, uint16_t version, struct lis
 	if (add_usdt(f, PROBE_GC_USDT, "gc__start", l) && add_usdt(f, PROBE_GC_USDT_DONE, "gc__done", l))
 		return;
 	l->n = before;
-	add_decoded_collector(f, l);
+	add_decoded_collector(f, version, l);
 }
 
 uint32_t probe_sites__trap_ns(const struct probe_site *sites, size_t n, enum signal signal)
