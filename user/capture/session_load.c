@@ -109,7 +109,8 @@ static void choose_programs(struct session *s)
 	enum probe_links links = session__links(s);
 	bool multi = links != PROBE_LINKS_SINGLE;
 	struct bpf_program *of_gc[] = {
-		b->progs.gc_entry, b->progs.gc_entry_clone, b->progs.gc_usdt_start, b->progs.gc_usdt_done,
+		b->progs.gc_entry, b->progs.gc_entry_clone, b->progs.gc_return, b->progs.gc_collect_entry, b->progs.gc_api_entry,
+		b->progs.gc_call_return, b->progs.gc_usdt_start, b->progs.gc_usdt_done,
 	};
 	size_t i;
 
@@ -118,7 +119,7 @@ static void choose_programs(struct session *s)
 		bpf_program__set_autoload(of_gc[i], gc && !multi);
 	choose_multi(b->progs.code_free_site, multi, true);
 	choose_multi(b->progs.gc_site, gc && multi, true);
-	choose_multi(b->progs.gc_return, gc, multi);
+	choose_multi(b->progs.gc_site_return, gc && multi, true);
 	choose_large(s);
 	bpf_program__set_autoload(b->progs.fault_fork, resident);
 	bpf_program__set_autoload(b->progs.fault_exit, resident);

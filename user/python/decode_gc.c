@@ -15,6 +15,8 @@
 #include <errno.h>
 
 #define OLDEST_GENERATION 2
+#define REASON_MANUAL 2 /* _PyGC_Reason */
+#define RDX 2
 #define RDI 7
 #define RSI 6
 #define MAX_INSNS 200
@@ -22,6 +24,7 @@
 struct search {
 	const struct machine_code *c;
 	bool passes_oldest;
+	bool passes_manual;
 	bool passes_constant; /* first, where the collector is given a thread state */
 	uint64_t found;
 	unsigned int callers;
@@ -40,7 +43,11 @@ static int look_for_call(const struct insn *insn, void *arg)
 			s->found = target;
 			return 1;
 		}
-		s->passes_oldest = s->passes_constant = false;
+		s->passes_oldest = s->passes_constant = s->passes_manual = false;
+	} else if (insn__writes(insn, RDX)) {
+		s->passes_manual = insn->i.mnemonic == ZYDIS_MNEMONIC_MOV &&
+				   insn->op[1].type == ZYDIS_OPERAND_TYPE_IMMEDIATE &&
+				   insn->op[1].imm.value.u == REASON_MANUAL;
 	} else if (insn__writes(insn, RSI)) {
 		s->passes_oldest = insn->i.mnemonic == ZYDIS_MNEMONIC_MOV &&
 				   insn->op[1].type == ZYDIS_OPERAND_TYPE_IMMEDIATE &&
@@ -72,7 +79,7 @@ static int look_at_user(const struct elf_symbol *function, void *arg)
 }
 
 int decode__collector(const struct elf_file *f, const struct machine_code *c, uint64_t *ret,
-		      unsigned int *callers)
+		      unsigned int *callers, bool *reason)
 {
 	struct elf_symbol symbol, function;
 	struct search s = {.c = c};
@@ -85,5 +92,6 @@ int decode__collector(const struct elf_file *f, const struct machine_code *c, ui
 	machine_code__for_each_user(c, &s.found, 1, look_at_user, &s);
 	*ret = s.found;
 	*callers = s.callers;
+	*reason = s.passes_manual;
 	return 0;
 }
