@@ -2,20 +2,26 @@
 /*
  * Signal exact: each allocation and free of the functions that it is attached to.
  *
- * Which block an allocation takes is mostly known at its site already (guard.bpf.h, next_block). Where it is not, the
+ * Which block an allocation takes is mostly known at its site already (pools.bpf.h, next_block). Where it is not, the
  * allocation waits in `pending` for who tells the address: the function's return, the function that opens a pool, or the
  * raw allocator. The stack is taken at the site, because a return probe's trampoline hides the caller. Blocks are followed
  * in `live` by (process, address). A realloc waits in `resizing` for its return, for it may allocate and free in between;
  * one that fails leaves its old block as it was.
  *
- * One program, `exact_session`, is all sites and returns, where one link takes both (6.13); it asks for a return only where
- * it needs one. Where one link holds many sites (6.6), `exact_entry` is all of them in one, told by the site's cookie, and
- * `exact_return` the returns. Before, one `exact_*` each is for a public function (PyObject_Malloc(size), ...).
+ * Where one link holds many sites (6.6), `exact_entry` is all of them in one, told by the site's cookie, and `exact_return`
+ * the returns. Where one link takes both (6.13), `exact_session` is the sites whose returns may be needed; it asks for a
+ * return only where it is. Before, one `exact_*` each is for a public function (PyObject_Malloc(size), ...).
  *
  * Sites of kind PROBE_GUARD see what is allocated in bodies that were inlined (guard.bpf.h).
+ *
+ * The heap signal uses the same programs while one of its windows is open for the process (heap.bpf.h): only small blocks
+ * count then, and each address stands for the newest of its blocks. Without a budget the exact signal's sites serve it all
+ * the time (exact_serves_heap), for small blocks; the others are followed from malloc (large.bpf.c).
  */
+#include "direct_find.bpf.h"
 #include "guard.bpf.h"
-#include "stack.bpf.h"
+#include "heap.bpf.h"
+#include "pools.bpf.h"
 
 /*
  * Between a guard and the end of its allocation the stack pointer may move down by what the inlined body pushes and what
@@ -77,6 +83,49 @@ struct {
 	__type(value, struct site_spec);
 } site_specs SEC(".maps");
 
+/* ---- who counts ---- */
+
+static __always_inline bool is_exact(const struct target *t)
+{
+	return t->signals & 1u << SIGNAL_EXACT;
+}
+
+/* The target, when hits of this attachment count; 0: whichever. */
+static __always_inline struct target *allocating_target(__u32 attach_id)
+{
+	struct target *t = current_target();
+	struct window_state *w;
+
+	if (!t)
+		return NULL;
+	if (is_exact(t))
+		return !attach_id || t->attach_id[SIGNAL_EXACT] == attach_id ? t : NULL;
+	w = t->signals & 1u << SIGNAL_HEAP ? current_window() : NULL;
+	return w && w->attach_id && (!attach_id || w->attach_id == attach_id) ? t : NULL;
+}
+
+/* Whether this allocation is to be looked at; counts down an open window. */
+static __always_inline bool takes(const struct target *t, __u64 bytes)
+{
+	struct window_state *w;
+
+	if (is_exact(t))
+		return !exact_serves_heap || bytes <= PYMALLOC_MAX_BYTES;
+	w = current_window();
+	if (!w || w->left <= 0 || bytes > PYMALLOC_MAX_BYTES)
+		return false;
+	if (--w->left == 0)
+		ask_once(w, t, HEAP_CLOSE_WINDOW);
+	return true;
+}
+
+static __always_inline __u32 kind_of(const struct target *t)
+{
+	if (!is_exact(t))
+		return KIND_HEAP_POOL | COUNT_WINDOW;
+	return exact_serves_heap ? KIND_HEAP_POOL : KIND_EXACT;
+}
+
 /* ---- blocks ---- */
 
 static __always_inline struct block_value *find_block(const struct target *t, __u64 addr)
@@ -97,7 +146,8 @@ static __always_inline bool forget_block(const struct target *t, __u64 addr)
 		return false;
 	found = *b;
 	bpf_map_delete_elem(&live, &key);
-	count_free(found.stack_id, t->proc_id, KIND_EXACT, 1, found.bytes);
+	if (is_exact(t))
+		count_free(found.stack_id, t->proc_id, kind_of(t), 1, found.bytes);
 	return true;
 }
 
@@ -105,10 +155,11 @@ static __always_inline void remember_block(const struct target *t, __u64 addr, c
 {
 	struct block_key key = { .addr = addr, .proc_id = t->proc_id };
 
-	if (forget_block(t, addr))
+	if (forget_block(t, addr) && is_exact(t))
 		counter_add(CTR_ADDRESS_REUSED, 1);
-	count_alloc(block->stack_id, t->proc_id, KIND_EXACT, 1, block->bytes);
-	counter_add(CTR_EXACT_BYTES, block->bytes);
+	count_alloc(block->stack_id, t->proc_id, kind_of(t), 1, block->bytes);
+	if (is_exact(t))
+		counter_add(CTR_EXACT_BYTES, block->bytes);
 	if (bpf_map_update_elem(&live, &key, block, BPF_ANY))
 		counter_add(CTR_LIVE_FULL, 1);
 }
@@ -116,7 +167,7 @@ static __always_inline void remember_block(const struct target *t, __u64 addr, c
 /* ---- allocations ---- */
 
 /* An allocation begins. True: it waits for the function's return. */
-static __noinline bool allocate(struct target *t, const struct site_spec *spec, struct pending *p)
+GLOBAL int allocate(struct target *t, const struct site_spec *spec, struct pending *p)
 {
 	__u64 pid_tgid = bpf_get_current_pid_tgid();
 	enum next_block next = NEXT_BLOCK_RAW;
@@ -153,7 +204,7 @@ static __always_inline bool is_end(const struct target *t, const struct pending 
 }
 
 /* An allocation ends that waits for this. */
-static __noinline int allocated(__u64 addr, __u32 wait, __u64 sp)
+GLOBAL int allocated(__u64 addr, __u32 wait, __u64 sp)
 {
 	__u64 pid_tgid = bpf_get_current_pid_tgid(), old;
 	struct pending *p = bpf_map_lookup_elem(&pending, &pid_tgid);
@@ -162,7 +213,7 @@ static __noinline int allocated(__u64 addr, __u32 wait, __u64 sp)
 
 	if (!p || p->wait != wait)
 		return 0;
-	t = target_for(SIGNAL_EXACT);
+	t = allocating_target(0);
 	if (!t || (wait != WAIT_RETURN && !is_end(t, p, sp)))
 		return 0;
 	if (wait == WAIT_POOL && !addr) {
@@ -177,13 +228,13 @@ static __noinline int allocated(__u64 addr, __u32 wait, __u64 sp)
 		counter_add(CTR_ALLOC_FAILED, 1);
 		return 0;
 	}
-	if (old && !forget_block(t, old))
+	if (old && !forget_block(t, old) && is_exact(t))
 		counter_add(CTR_FREE_UNKNOWN, 1);
 	remember_block(t, addr, &block);
 	return 0;
 }
 
-static __noinline int release(struct target *t, __u64 addr)
+GLOBAL int release(struct target *t, __u64 addr)
 {
 	__u64 pid_tgid = bpf_get_current_pid_tgid();
 	struct pending *p;
@@ -206,7 +257,7 @@ static __noinline int release(struct target *t, __u64 addr)
 }
 
 /* A call of realloc begins: true, for it waits for its return. */
-static __noinline bool resize(struct target *t, __u64 stack_id, __u64 old, __u64 bytes)
+GLOBAL int resize(struct target *t, __u64 stack_id, __u64 old, __u64 bytes)
 {
 	struct resize r = { .stack_id = stack_id, .bytes = bytes, .old = old };
 	__u64 pid_tgid = bpf_get_current_pid_tgid();
@@ -223,11 +274,11 @@ static __noinline bool resize(struct target *t, __u64 stack_id, __u64 old, __u64
  * A call of realloc ends. To move a block of a pool it calls _PyObject_Malloc and _PyObject_Free, whose own probes see
  * that, unless they were inlined.
  */
-static __noinline int resized(__u64 addr)
+GLOBAL int resized(__u64 addr)
 {
 	__u64 pid_tgid = bpf_get_current_pid_tgid();
 	struct resize *r = bpf_map_lookup_elem(&resizing, &pid_tgid), done;
-	struct target *t = target_for(SIGNAL_EXACT);
+	struct target *t = allocating_target(0);
 	struct block_value *found, block;
 
 	if (!t || !r)
@@ -241,7 +292,7 @@ static __noinline int resized(__u64 addr)
 	block.stack_id = done.stack_id;
 	block.bytes = done.bytes;
 	found = addr == done.old ? NULL : find_block(t, addr);
-	if (done.old && !forget_block(t, done.old) && !done.old_known)
+	if (done.old && !forget_block(t, done.old) && !done.old_known && is_exact(t))
 		counter_add(CTR_FREE_UNKNOWN, 1);
 	if (!found || found->stack_id != block.stack_id || found->bytes != block.bytes)
 		remember_block(t, addr, &block);
@@ -255,7 +306,7 @@ static __noinline int resized(__u64 addr)
  * _PyObject_Malloc and _PyObject_Free, whose own probes count that. What is not in a pool goes to the raw allocator.
  * p->old is the block, p->bytes its new size.
  */
-static __noinline int resize_inlined(struct target *t, const struct site_spec *spec, struct pending *p)
+GLOBAL int resize_inlined(struct target *t, const struct site_spec *spec, struct pending *p)
 {
 	struct block_value *known, block;
 	__u64 room;
@@ -284,6 +335,26 @@ static __always_inline bool guard_args(struct pt_regs *ctx, const struct site_sp
 
 /* ---- sites ---- */
 
+GLOBAL __u64 stack_directly(struct target *t)
+{
+	struct thread_stack s;
+
+	if (!t)
+		return STACK_LOST;
+	if (!direct_stack(t, &s))
+		return stack_of_current(t);
+	tell_stack(t, &s);
+	return s.r.id;
+}
+
+/* A small block is made a large one, which is not looked at here: it is gone, unless that fails. */
+GLOBAL int outgrown(struct target *t, __u64 old)
+{
+	if (t && old && is_exact(t))
+		forget_block(t, old);
+	return false;
+}
+
 /*
  * A call of the allocator begins: malloc(first), calloc(first, second), realloc(first, second), free(first). True: its
  * return is asked for. The stack is walked before anything else is kept on our own stack: all functions on the way share
@@ -296,16 +367,15 @@ static __always_inline bool called(struct target *t, const struct site_spec *spe
 
 	if (function == PROBE_FREE)
 		return release(t, first);
+	p.bytes = function == PROBE_CALLOC ? first * second : function == PROBE_REALLOC ? second : first;
+	if (!takes(t, p.bytes))
+		return function == PROBE_REALLOC && outgrown(t, first);
 	counter_add(CTR_EVENTS, 1);
-	p.stack_id = stack_of_current(t);
-	p.bytes = first;
-	if (function == PROBE_CALLOC)
-		p.bytes = first * second;
+	p.stack_id = spec ? stack_directly(t) : stack_of_current(t);
 	if (function != PROBE_REALLOC)
 		return allocate(t, spec, &p);
 	if (!spec || spec->returns)
 		return resize(t, p.stack_id, first, second);
-	p.bytes = second;
 	p.old = first;
 	return resize_inlined(t, spec, &p);
 }
@@ -327,7 +397,7 @@ static __always_inline bool at_site(struct pt_regs *ctx, union site_cookie c)
 		return allocated(PT_REGS_RC(ctx), WAIT_RAW, PT_REGS_SP(ctx));
 	if (c.kind == PROBE_POOL_OPENER || c.kind == PROBE_RAW_TAIL)
 		return true;
-	t = target_at(SIGNAL_EXACT, c.attach_id);
+	t = allocating_target(c.attach_id);
 	spec = bpf_map_lookup_elem(&site_specs, &n);
 	if (!t || !spec)
 		return false;
@@ -358,14 +428,12 @@ static __always_inline int at_return(struct pt_regs *ctx, union site_cookie c)
 	}
 }
 
-extern bool bpf_session_is_return(void) __ksym __weak;
-
 SEC("uprobe")
 int exact_session(struct pt_regs *ctx)
 {
 	union site_cookie c = { .raw = bpf_get_attach_cookie(ctx) };
 
-	if (bpf_session_is_return()) {
+	if (is_return(ctx)) {
 		at_return(ctx, c);
 		return 0;
 	}
@@ -403,7 +471,7 @@ int exact_realloc_return(struct pt_regs *ctx)
 
 static __always_inline int enter(__u32 function, __u64 first, __u64 second)
 {
-	struct target *t = target_for(SIGNAL_EXACT);
+	struct target *t = allocating_target(0);
 
 	if (t)
 		called(t, NULL, function, first, second, 0);

@@ -24,6 +24,17 @@ static __always_inline __u64 wake_when_full(void)
 	return bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) > RING_BYTES / 4 ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
 }
 
+/*
+ * In a session program, which runs at a site and at the return of the function it is in. bpf_get_func_ip tells the site both
+ * times (kernel/trace/bpf_trace.c, uprobe_multi_link_ret_handler), the instruction pointer is there, or where the function
+ * was called from. The kernel's own bpf_session_is_return has other arguments in 7.x than before, and one program cannot be
+ * linked with both.
+ */
+static __always_inline bool is_return(struct pt_regs *ctx)
+{
+	return PT_REGS_IP(ctx) != bpf_get_func_ip(ctx);
+}
+
 static __always_inline struct target *current_target(void)
 {
 	__u32 tgid = bpf_get_current_pid_tgid() >> 32;

@@ -95,12 +95,12 @@ static __noinline __u64 gc_home(struct target *t)
 static __noinline __u64 gc_frame(struct target *t)
 {
 	const struct py_walk *w;
-	__u64 frame;
+	__u64 tstate, frame;
 
 	if (!t)
 		return 0;
 	w = gc_walk(t);
-	return w && first_frame(w, t, &frame) == STACK_COMPLETE ? frame : 0;
+	return w && first_frame(w, t, &tstate, &frame) == STACK_COMPLETE ? frame : 0;
 }
 
 /* GC_DUE or GC_NOT_DUE; 0: cannot be told. generation -1: any. */

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
 /*
- * Signal heap, blocks over 512 bytes: each is followed from malloc, or one of its kin, to free. Most calls are for less, and
- * only pay for the trap: they end at the comparison.
+ * Signal heap, blocks over 512 bytes: each is followed from malloc, or one of its kin, to free. Most calls are for
+ * less, and only pay for the trap: they end at the comparison.
  *
- * A block that realloc is given leaves the map at the entry, before another thread can be given its address, and comes back
- * when the call fails; a block that is freed leaves it at the entry, a new one enters it at the return. So no order of
- * threads makes a wrong pair.
+ * A block that realloc is given leaves the map at the entry, before another thread can be given its address, and
+ * comes back when the call fails; a block that is freed leaves it at the entry, a new one enters it at the return. So
+ * no order of threads makes a wrong pair.
  *
- * The functions may call each other: reallocarray ends in a jump to realloc, others call malloc inside. A call counts once,
- * and as the outermost one said: what is called inside of it (deeper stack, same thread) is passed over; a jump from one
- * function to the next (same depth) takes the place of the first.
+ * The functions may call each other: reallocarray ends in a jump to realloc, others call malloc inside. A call counts
+ * once, and as the outermost one said: what is called inside of it (deeper stack, same thread) is passed over; a jump
+ * from one function to the next (same depth) takes the place of the first.
  *
- * Session programs (6.13) are called at entry and return, and at return only where the entry asked for it: 1 is no. Older
- * kernels have two programs, and pay for each return.
+ * Session programs (6.13) are called at entry and return, and at return only where the entry asked for it: 1 is no.
+ * Older kernels have two programs, and pay for each return.
  */
 #include "stack.bpf.h"
 
@@ -82,7 +82,8 @@ static __always_inline bool take_block(__u32 watch, __u64 addr, struct large_blo
 }
 
 /* A block that there is no room for is told apart: nobody would see it freed. */
-static __always_inline void follow_block(const struct large_watch *w, __u32 watch, __u64 addr, const struct large_block *b)
+static __always_inline void follow_block(const struct large_watch *w, __u32 watch, __u64 addr,
+					 const struct large_block *b)
 {
 	struct large_key key = { .addr = addr, .watch = watch };
 	struct large_block lost;
@@ -268,14 +269,10 @@ static __always_inline int at_return(struct pt_regs *ctx)
 	return leave(returned, sp);
 }
 
-/*
- * Both in one. bpf_get_func_ip is the probed address both times (kernel/trace/bpf_trace.c, uprobe_multi_link_ret_handler);
- * the instruction pointer is there at entry, and at return where the function was called from.
- */
 SEC("uprobe")
 int large_session(struct pt_regs *ctx)
 {
-	if (PT_REGS_IP(ctx) == bpf_get_func_ip(ctx))
+	if (!is_return(ctx))
 		return enter(ctx) ? 0 : 1;
 	at_return(ctx);
 	return 0;

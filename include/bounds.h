@@ -28,6 +28,8 @@
 #define MAX_LARGE_BLOCKS 262144
 /* Threads whose calls of malloc and its kin are kept until they return. */
 #define MAX_LARGE_CALLS 4096
+/* Blocks that the heap signal follows from its windows in the kernel, until each window is closed. */
+#define MAX_WINDOW_BLOCKS 65536
 /* Allocations between entry and return, one per thread. */
 #define MAX_PENDING 16384
 /* Places of inlined allocations, all interpreters together: about 300 a build. */

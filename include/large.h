@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * Blocks over 512 bytes, which CPython has from the process's malloc (Objects/obmalloc.c: SMALL_REQUEST_THRESHOLD), and so
- * has every extension: what both sides share of the probes on malloc and its kin (bpf/large.bpf.c).
+ * Blocks over 512 bytes, which CPython has from the process's malloc (Objects/obmalloc.c: SMALL_REQUEST_THRESHOLD),
+ * and so has every extension: what both sides share of the probes on malloc and its kin (bpf/large.bpf.c).
  */
 #ifndef PYMEMSCOPE_LARGE_H
 #define PYMEMSCOPE_LARGE_H

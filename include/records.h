@@ -44,6 +44,8 @@ enum stack_status {
 	STACK_GIVEN_BACK = 10, /* memory that left the resident set */
 	STACK_NOT_FOLLOWED = 11, /* blocks whose end would not be seen: they lived when that began */
 	STACK_PASSED_OVER = 12, /* of a process that ended before one of its page faults was looked at */
+	STACK_NOT_SAMPLED = 13, /* heap: live blocks of a size class that no window has seen allocated */
+	STACK_ROUNDED_UP = 14, /* heap: what blocks are larger than was asked for */
 	STACK_STATUS_MAX,
 };
 
@@ -56,6 +58,7 @@ enum record_kind {
 	REC_ENTRY = 6, /* a held program has reached its first own instruction */
 	REC_CODE = 7,
 	REC_CODE_MORE = 8,
+	REC_HEAP = 9,
 	REC_KIND_MAX,
 };
 
@@ -180,6 +183,17 @@ struct cost {
 	__u64 ns;
 	__u64 cnt;
 };
+/* What the heap signal asks of user space. */
+enum heap_request {
+	HEAP_OPEN_WINDOW = 1, /* as many pools were taken into use as user space had set */
+	HEAP_CLOSE_WINDOW = 2, /* the window has seen as many allocations as it may */
+};
+struct rec_heap {
+	struct rec_hdr hdr;
+	__u32 proc_id;
+	__u32 request; /* enum heap_request */
+};
+_Static_assert(sizeof(struct rec_heap) == 24, "rec_heap");
 
 /* Process life cycle. REC_FORK: hdr.tgid is the child, already traced as proc_id when its parent was. */
 struct rec_proc {
@@ -208,6 +222,8 @@ struct count_key {
  * moved elsewhere (mremap), user space tells by what the resident set lost.
  */
 #define COUNT_REFAULT 0x100u
+/* Added to KIND_HEAP_POOL: seen in a window of the heap signal. */
+#define COUNT_WINDOW 0x200u
 struct count_value {
 	__u64 alloc_cnt;
 	__u64 alloc_bytes;
@@ -216,7 +232,10 @@ struct count_value {
 };
 /* Stack ids below STACK_STATUS_MAX are no hashes but the reason itself (enum stack_status). */
 
-/* Map `live`: blocks of the exact signal between allocation and free. */
+/*
+ * Map `live`: blocks of the exact signal between allocation and free; of the heap signal, what was allocated in an open
+ * window, the newest at each address (frees are not probed then).
+ */
 struct block_key {
 	__u64 addr;
 	__u32 proc_id;
@@ -226,6 +245,25 @@ struct block_value {
 	__u64 stack_id;
 	__u64 bytes;
 };
+
+/*
+ * Map `heap_pools`, by tgid: pools taken into use (pymalloc, allocate_from_new_pool) by size class. Made by user space,
+ * counted up by the kernel side.
+ */
+#define HEAP_CLASSES 32 /* Objects/obmalloc.c: blocks of 16, 32, ... 512 bytes */
+struct heap_pools {
+	__u64 opened[HEAP_CLASSES];
+	__u64 all;
+};
+
+/* Map `heap_windows`, by tgid: written by user space; what the kernel side changes is said. */
+struct window_state {
+	__u32 attach_id; /* whose hits count (union site_cookie); 0: no window is open */
+	__u32 told; /* the request of this window was sent; kernel side */
+	__s64 left; /* allocations until the window is full; kernel side */
+	__u64 pools_goal; /* with as many pools taken into use (heap_pools.all) a window is asked for; 0: not */
+};
+_Static_assert(sizeof(struct window_state) == 24, "window_state");
 
 /*
  * Map `pages`: who brought a page into the resident set, until user space finds it gone (pagemap) or it faults again.

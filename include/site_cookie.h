@@ -21,6 +21,7 @@ enum probe_kind {
 	PROBE_GUARD, /* where an allocation or a free was inlined; arg_value is the number of its struct site_spec */
 	PROBE_POOL_OPENER, /* return of allocate_from_new_pool */
 	PROBE_RAW_RETURN, /* behind a call of the raw allocator */
+	PROBE_POOL_OPEN, /* entry of allocate_from_new_pool: the size class (arg_register) */
 	PROBE_CODE_FREE, /* a code object's deallocator: the object */
 	PROBE_RAW_TAIL, /* return of a function that ends in a jump to the raw allocator */
 	PROBE_GC_COLLECT, /* the C function of gc.collect(): entry and return */

@@ -1,8 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
 # Lists the Python interpreters (3.8 and later) that tests can run here, one a line: NAME, a tab, the words of the
-# command. Debian's own, pyenv's, and those of other Debian suites, which are unpacked below build/pythons and run
-# with their own libc through its loader. OFFLINE=1: no download, only what is there. Beside each lies greenlet, for tests.
+# command. Debian's own, pyenv's, what tools/image-python built as the official image does, and those of other Debian
+# suites, which are unpacked below build/pythons and run with their own libc through its loader. OFFLINE=1: no download,
+# only what is there. Beside each lies greenlet, for tests.
 set -u
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -45,6 +46,15 @@ for python in "${root:-/nonexistent}"/versions/3.*/bin/python3; do
 	3.[0-7].*) continue ;;
 	esac
 	[ -x "$python" ] && printf '%s pyenv\t%s\n' "$version" "$python"
+done
+for python in "$here"/../build/image-python/3.*/usr/local/bin/python3.*[0-9]; do
+	[ -x "$python" ] || continue
+	python=$(realpath "$python")
+	case $python in
+	*-O3/*) kind=image-O3 ;;
+	*) kind=image ;;
+	esac
+	printf '%s %s\t%s\n' "${python##*python}" $kind "$python"
 done
 unpack host-greenlet "$(. /etc/os-release && echo "$VERSION_CODENAME")" python3-greenlet
 fetch bullseye 3.9 libffi7

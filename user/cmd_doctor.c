@@ -205,8 +205,8 @@ static void show_malloc_site(const struct malloc_site *s)
 {
 	unsigned int ns = s->emulated ? PROBE_COST_EMULATED_NS : PROBE_COST_STEPPED_NS;
 
-	say("", "heap  %s+%u (file offset 0x%llx) %s%sabout %u.%02u us a hit", s->symbol, s->into, (unsigned long long)s->offset,
-	    s->insn, !s->insn[0] ? "" : s->emulated ? ": emulated, " : ": single-stepped, ", ns / 1000, ns % 1000 / 10);
+	say("", "heap  %s+%u (file offset 0x%llx) %s%sabout %u.%02u us a hit", s->symbol, s->into,
+	    (unsigned long long)s->offset, s->insn, !s->insn[0] ? "" : s->emulated ? ": emulated, " : ": single-stepped, ", ns / 1000, ns % 1000 / 10);
 }
 
 /* Of functions that C code seldom calls nothing is said. */

@@ -258,10 +258,23 @@ static enum probe_links max_links(void)
 	return strcmp(links, "single") ? PROBE_LINKS_MANY : PROBE_LINKS_SINGLE;
 }
 
+/*
+ * Without a budget the heap signal needs no estimates: the exact signal's probes see all small blocks. Asked for both, the
+ * exact signal says it.
+ */
+static uint32_t signals_traced(const struct record *r, bool *exact_serves_heap)
+{
+	bool heap = r->signals & 1u << SIGNAL_HEAP, exact = r->signals & 1u << SIGNAL_EXACT;
+
+	*exact_serves_heap = heap && !exact && !r->budget;
+	if (*exact_serves_heap)
+		return r->signals | 1u << SIGNAL_EXACT;
+	return heap && exact ? r->signals & ~(1u << SIGNAL_HEAP) : r->signals;
+}
+
 static int start_tracing(struct record *r)
 {
 	struct session_opts opts = {
-		.signals = r->signals,
 		.fault_hook = r->fault_hook,
 		.cgroup_v1 = cgroups__is_v1(r->deps.cgroups),
 		.every_process = r->scope.kind == SCOPE_ALL,
@@ -270,7 +283,8 @@ static int start_tracing(struct record *r)
 	struct session_handlers handlers;
 	int err;
 
-	err = tracker__new(&r->scope, r->signals, r->budget, &r->deps, &r->tracker);
+	opts.signals = signals_traced(r, &opts.exact_serves_heap);
+	err = tracker__new(&r->scope, opts.signals, r->budget, &r->deps, &r->tracker);
 	if (err)
 		return fail_tracker(err, r);
 	opts.tell_every_exec = tracker__wants_every_exec(r->tracker);
@@ -319,7 +333,8 @@ static void describe(struct record *r)
 	struct utsname u;
 
 	snprintf(signals, sizeof(signals), "%s%s%s%s", r->signals & 1u << SIGNAL_RESIDENT ? " resident" : "",
-		 r->signals & 1u << SIGNAL_HEAP ? " heap" : "", r->signals & 1u << SIGNAL_EXACT ? " exact" : "", r->signals & 1u << SIGNAL_GC ? " gc" : "");
+		 r->signals & 1u << SIGNAL_HEAP ? " heap" : "",
+		 r->signals & 1u << SIGNAL_EXACT ? " exact" : "", r->signals & 1u << SIGNAL_GC ? " gc" : "");
 	uname(&u);
 	strftime(started, sizeof(started), "%Y-%m-%dT%H:%M:%SZ", gmtime(&now));
 	profile__set_meta(r->deps.profile, "signals", signals + 1);
@@ -364,6 +379,20 @@ static void save_large_blocks(struct record *r)
 	profile__set_counter(r->deps.profile, "large.all_ns", sums.all_ns);
 }
 
+static void save_heap_counters(struct record *r)
+{
+	struct heap_activity t;
+
+	tracker__heap_activity(r->tracker, &t);
+	if (!t.watched)
+		return;
+	profile__set_counter(r->deps.profile, "heap.windows", t.windows);
+	profile__set_counter(r->deps.profile, "heap.allocations_seen", t.allocations);
+	profile__set_counter(r->deps.profile, "heap.failed", t.failed);
+	profile__set_counter(r->deps.profile, "cost.heap_windows_ns", t.spent_ns);
+	profile__set_counter(r->deps.profile, "cost.heap_reading_ns", t.reading_ns);
+}
+
 static void save_counters(struct record *r)
 {
 	char text[32];
@@ -373,6 +402,7 @@ static void save_counters(struct record *r)
 		profile__set_counter(r->deps.profile, counter__name(i), session__counter(r->session, i));
 	profile__set_counter(r->deps.profile, "dropped.programs_ended_at_once", tracker__missed(r->tracker));
 	profile__set_counter(r->deps.profile, "dropped.bad_records", session__bad_records(r->session));
+	save_heap_counters(r);
 	save_large_blocks(r);
 	profile__set_counter(r->deps.profile, "cost.all_ns", r->cost.cost_ns);
 	profile__set_counter(r->deps.profile, "cost.target_cpu_ns", r->cost.cpu_ns);
@@ -406,7 +436,7 @@ static int settle(struct record *r, bool last)
 	if (err)
 		log_warn("counts cannot be read: %s", strerror(-err));
 	tracker__sweep(r->tracker, last);
-	tracker__refresh(r->tracker);
+	tracker__refresh(r->tracker, last);
 	r->cost = tracker__cost(r->tracker);
 	save_counters(r);
 	show_progress(r, now);

@@ -19,19 +19,6 @@ EVERYTHING = ["--signals", "heap", "--budget", "none"]
 LIBRARIES = "usr/lib/x86_64-linux-gnu"
 
 
-def of_line(rows, truth, line):
-    row = tool.at(rows, truth["file"], line)
-    return [row["count"], row["bytes"]]
-
-
-def check_lines(file, truth):
-    lives, allocated = tool.lines(file), tool.lines(file, "--view", "alloc")
-    for name, line in truth["lines"].items():
-        is_(of_line(allocated, truth, line["line"]), [line["alloc_cnt"], line["alloc_bytes"]], f"{name}: allocated")
-        is_(of_line(lives, truth, line["line"]),
-            [line["alloc_cnt"] - line["free_cnt"], line["alloc_bytes"] - line["free_bytes"]], f"{name}: lives")
-
-
 def check_all(environment=None, recorder_environment=None):
     """large.py knows what each of its lines does."""
     host.need_bpf()
@@ -43,7 +30,7 @@ def check_all(environment=None, recorder_environment=None):
             for order in ["grow", "drop", "threads", "calls"]:
                 truth = target.ask(order)
             recorder.stop().succeeded()
-        check_lines(file, truth)
+        measure.LargeBlocks(file).check(truth)
 
 
 def preloaded(package, library):
@@ -96,12 +83,11 @@ def threads_that_hand_blocks_to_each_other():
         with measure.recording(Process, "malloc_threads.py", "heap", "--budget", "none", args=[library]) as (target, recorder):
             truth = target.ask("go 6 30000")
             recorder.stop().succeeded()
-            # What the threads did is of no Python line; what Python did meanwhile is.
-            lives, allocated = [[row for row in tool.lines(recorder.file, *view) if row["frame"]["kind"] == "reason"]
-                                for view in ([], ["--view", "alloc"])]
+            seen = measure.LargeBlocks(recorder.file)
             counters = dict(measure.rows(recorder.file, "SELECT name, value FROM counter"))
-    is_([[row["count"], row["bytes"]] for row in allocated], [[truth["alloc_cnt"], truth["alloc_bytes"]]], "allocated")
-    is_([[row["count"], row["bytes"]] for row in lives], [[truth["live_cnt"], truth["live_bytes"]]], "left")
+    # What the threads did is of no Python line; what Python did meanwhile is.
+    is_(seen.at("", 0)[0], [truth["alloc_cnt"], truth["alloc_bytes"]], "allocated")
+    is_(seen.lives("", 0), [truth["live_cnt"], truth["live_bytes"]], "left")
     is_(counters["block_reused_without_free"], 0, "blocks whose free was missed")
 
 
@@ -118,10 +104,10 @@ def numpy():
     with measure.recording(start, "numpy_arrays.py", "heap", "--budget", "none") as (target, recorder):
         truth = target.ask("go")
         recorder.stop().succeeded()
-        lives, allocated = tool.lines(recorder.file), tool.lines(recorder.file, "--view", "alloc")
+        seen = measure.LargeBlocks(recorder.file)
     for name, line in truth["lines"].items():
-        near(of_line(allocated, truth, line["line"])[1], line["alloc_bytes"], 1, f"{name}: allocated")
-        near(of_line(lives, truth, line["line"])[1], line["live_bytes"], 1, f"{name}: lives")
+        near(seen.at(truth["file"], line["line"])[0][1], line["alloc_bytes"], 1, f"{name}: allocated")
+        near(seen.lives(truth["file"], line["line"])[1], line["live_bytes"], 1, f"{name}: lives")
 
 
 @test
@@ -134,8 +120,7 @@ def a_command_from_its_first_instruction():
                 source.write("import sys\nkept = []\n"
                              "for i in range(60):\n    kept.append(bytes(7000 - sys.getsizeof(b'')))\n")
             tool.run("record", *EVERYTHING, "-o", file, "--", python, script).succeeded()
-            is_(of_line(tool.lines(file, "--view", "alloc"), {"file": script}, 4)[0], 60, f"{python}: blocks")
-            is_(of_line(tool.lines(file), {"file": script}, 4), [0, 0], f"{python}: freed at its end")
+            is_(measure.LargeBlocks(file).at(script, 4), ([60, 60 * 7000], [60, 60 * 7000]), f"{python}: all, and freed at the end")
             is_(measure.notes(file), [], "notes")
 
 
@@ -150,12 +135,10 @@ def blocks_from_before_are_not_counted():
         with tool.record("--pid", target.pid, *EVERYTHING, file=file) as recorder:
             truth = target.ask("drop")
             recorder.stop().succeeded()
-        rows, labels = tool.lines(file), {name: line["line"] for name, line in before.items()}
+        seen = measure.LargeBlocks(file)
         for name in ("strings", "buffers", "arrays"):
-            is_(of_line(rows, truth, labels[name]), [0, 0], name)
-        is_(tool.report(file)["unmatched_free_bytes"], 0, "frees of what was not followed")
-        shrunk = [row for row in rows if row["frame"]["file"] == truth["file"] and row["bytes"]]
-        ok(any(row["frame"]["function"] == "drop" for row in shrunk), "the list that was shrunk:", tool.show_rows(rows))
+            is_(seen.at(truth["file"], before[name]["line"]), ([0, 0], [0, 0]), name)
+        is_(seen.lives(truth["file"], truth["labels"]["shrunk_list"])[0], 1, "the list that was shrunk")
 
 
 @test
@@ -169,9 +152,9 @@ def forked_workers():
             tool.wait_until(lambda: recorder.links_of_type("uprobe_multi") == of_one * (1 + len(workers)), "workers attached")
         truth = target.ask("go 200 5000")
         recorder.stop().succeeded()
-        rows = tool.lines(recorder.file)
+        seen = measure.LargeBlocks(recorder.file)
     for worker in truth["workers"]:
-        near(of_line(rows, truth, worker["line"])[1], worker["bytes"], 1, worker["function"])
+        near(seen.lives(truth["file"], worker["line"])[1], worker["bytes"], 1, worker["function"])
 
 
 def opcode_at(pid, path, offset):
@@ -211,6 +194,25 @@ def nobody_else_traps():
 
 
 @test
+def more_blocks_than_there_is_room_for():
+    """Blocks that are too many to follow are counted, and are told apart from those that live"""
+    host.need_bpf()
+    room, count = 262144, 270000  # include/bounds.h: MAX_LARGE_BLOCKS
+    with measure.recording(Process, "hot_malloc.py", "heap", "--budget", "none") as (target, recorder):
+        truth = target.ask(f"keep {count} 600")
+        recorder.stop().succeeded()
+        told = tool.report(recorder.file)
+        seen = measure.LargeBlocks(recorder.file)
+        live = seen.lives(truth["file"], truth["lines"]["keep"])
+        allocated = seen.at(truth["file"], truth["lines"]["keep"])[0]
+        counters = dict(measure.rows(recorder.file, "SELECT name, value FROM counter"))
+    ok(allocated[0] >= count, "allocated", allocated)
+    ok(room - 100 < live[0] <= room, "blocks that live, and room for a list's", live)
+    ok(count - live[0] <= counters["dropped.large_blocks_not_followed"] < count - live[0] + 100, "dropped", counters)
+    near(told["not_followed_bytes"], (count - room) * 600, 5, "bytes not followed")
+
+
+@test
 def a_hot_program_is_paused():
     """Following stops where it costs more than the budget; what is not followed any more is of no line"""
     host.need_bpf()
@@ -220,18 +222,18 @@ def a_hot_program_is_paused():
         truth = target.ask("drop")
         recorder.stop().succeeded()
         told = tool.report(recorder.file)
-        lives, allocated = tool.lines(recorder.file), tool.lines(recorder.file, "--view", "alloc")
+        seen = measure.LargeBlocks(recorder.file)
         counters = dict(measure.rows(recorder.file, "SELECT name, value FROM counter"))
-    kept, made = truth["lines"]["keep"], truth["lines"]["spin"]
+    kept, made = [seen.at(truth["file"], truth["lines"][name]) for name in ("keep", "spin")]
     ok(0 < counters["large.followed_ns"] < counters["large.all_ns"], "not paused:", counters)
     has(str(told["notes"]), "large blocks were followed", "notes")
-    is_(of_line(lives, truth, kept), [0, 0], "blocks that may be freed since")
-    ok(of_line(allocated, truth, kept)[0] >= 500, "allocated")
-    ok(of_line(allocated, truth, made)[0] < spun["made"], "more than were made")
-    ok(of_line(lives, truth, made)[0] <= 1, "dropped at once:", tool.show_rows(lives))
+    ok(kept[0][0] >= 500, "allocated", kept)
+    is_(kept[1], kept[0], "blocks that may be freed since, taken from their line")
+    ok(made[0][0] < spun["made"], "seen, and made", made, spun)
+    is_(made[1], made[0], "dropped at once")
     ok(told["not_followed_bytes"] >= 500 * 2000, "not followed any more", told["not_followed_bytes"])
     note(f"followed {100 * counters['large.followed_ns'] / counters['large.all_ns']:.1f} % of the time, "
-         f"{of_line(allocated, truth, made)[0]:,} of {spun['made']:,} blocks seen")
+         f"{made[0][0]:,} of {spun['made']:,} blocks seen")
 
 
 main()

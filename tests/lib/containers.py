@@ -28,7 +28,7 @@ def _libraries(files):
     """The shared libraries, and the loader, that the files need: what ldd says."""
     listing = subprocess.run(["ldd", *files], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
                              check=False).stdout
-    return sorted({file or name for name, file in re.findall(r"^\s+(\S+)(?: => (\S+))? \(0x", listing, re.M)
+    return sorted({os.path.normpath(file or name) for name, file in re.findall(r"^\s+(\S+)(?: => (\S+))? \(0x", listing, re.M)
                    if (file or name).startswith("/")})
 
 

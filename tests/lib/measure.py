@@ -10,7 +10,7 @@ import statistics
 import tempfile
 from collections import Counter
 
-from . import tool
+from . import tap, tool
 
 
 @contextlib.contextmanager
@@ -26,6 +26,31 @@ def recording(start, script, signals, *options, args=()):
 def rows(file, query):
     with contextlib.closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as db:
         return db.execute(query).fetchall()
+
+
+class LargeBlocks:
+    """Blocks over 512 bytes in a recording, by line."""
+
+    def __init__(self, file):
+        self._lines = {(path, line): sums for path, line, *sums in rows(
+            file, "SELECT frame.file, frame.line, sum(alloc_cnt), sum(alloc_bytes), sum(free_cnt), sum(free_bytes) "
+                  "FROM total JOIN node ON node.id = total.node JOIN frame ON frame.id = node.frame "
+                  "WHERE total.kind = 'heap_large' GROUP BY 1, 2")}
+
+    def at(self, path, line):
+        """[blocks, bytes] allocated, [blocks, bytes] freed; what is of no line is at ("", 0)."""
+        sums = self._lines.get((path, line), [0] * 4)
+        return sums[:2], sums[2:]
+
+    def lives(self, path, line):
+        allocated, freed = self.at(path, line)
+        return [allocated[0] - freed[0], allocated[1] - freed[1]]
+
+    def check(self, truth):
+        """Each line of a target that tells alloc_cnt, alloc_bytes, free_cnt and free_bytes of it."""
+        for name, line in truth["lines"].items():
+            want = [line["alloc_cnt"], line["alloc_bytes"]], [line["free_cnt"], line["free_bytes"]]
+            tap.is_(self.at(truth["file"], line["line"]), want, f"{name}: blocks and bytes allocated, freed")
 
 
 def notes(file):

@@ -46,6 +46,10 @@ class Target:
     def ask(self, order, limit_s=60):
         """Sends an order, returns the truth."""
         self.send(order)
+        return self.answer(limit_s)
+
+    def answer(self, limit_s=60):
+        """The truth about the oldest order that was sent and not answered yet."""
         return json.loads(self.line(limit_s))
 
     def close(self):

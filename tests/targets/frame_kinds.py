@@ -675,9 +675,8 @@ def executed(rest):
 
 @kind
 def executed_line(rest):
-    exec("enter(rest)()")
-    eval("enter(rest)()")
-    eval("[\n\nenter(rest)()]")
+    for source, mode in (("enter(rest)()", "exec"), ("enter(rest)()", "eval"), ("[\n\nenter(rest)()]", "eval")):
+        eval(compile(source, "<executed line>", mode))
 
 
 @kind
@@ -857,9 +856,10 @@ def manager_class(rest):
 
 @kind
 def handler_of_a_signal(rest):
-    if threading.current_thread() is not threading.main_thread():
+    try:
+        before = signal.signal(signal.SIGUSR1, lambda *_: enter(rest)())
+    except ValueError:  # not in the interpreter's main thread
         return enter(rest)()
-    before = signal.signal(signal.SIGUSR1, lambda *_: enter(rest)())
     signal.raise_signal(signal.SIGUSR1)
     signal.signal(signal.SIGUSR1, before or signal.SIG_DFL)
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
 """Allocates large blocks hotly: so much that following each would cost more than it is worth.
 
-    keep COUNT    keeps COUNT blocks
-    spin SECONDS  makes and drops blocks until so much CPU time is used
-    drop          frees what was kept
+    keep COUNT [BYTES]   keeps COUNT blocks
+    spin SECONDS         makes and drops blocks until so much CPU time is used
+    drop                 frees what was kept
 """
 import sys
 import time
@@ -15,9 +15,10 @@ TOLD = {"file": __file__, "lines": LINES, "kept": 0, "made": 0}
 KEPT = []
 
 
-def keep(count):
+def keep(count, size=2000):
+    size -= sys.getsizeof(b"")
     for _ in range(count):
-        KEPT.append(bytes(SIZE))  # line: keep
+        KEPT.append(bytes(size))  # line: keep
     TOLD["kept"] += count
 
 
@@ -37,7 +38,7 @@ def drop():
 def main():
     for order in truth.orders():
         if order[0] == "keep":
-            keep(int(order[1]))
+            keep(*map(int, order[1:]))
         elif order[0] == "spin":
             spin(float(order[1]))
         elif order[0] == "drop":

@@ -110,9 +110,9 @@ def grow():
     arrays(50)
     dropped_at_once(5000)
     grow_list(200000)
-    grow_dict(100000)
+    grow_dict(20000)
     grow_bytearray(20000)
-    grow_set(50000)
+    grow_set(10000)
 
 
 def drop():
@@ -141,7 +141,7 @@ def other_thread(count):
     KEPT["threads"] = kept
 
 
-def threads(count=20000):
+def threads(count=5000):
     both = [threading.Thread(target=function, args=(count,)) for function in (one_thread, other_thread)]
     for one in both:
         one.start()
@@ -250,7 +250,7 @@ def main():
             calls.resize()
             calls.fail()
             calls.many(300)
-        truth.tell({"file": __file__, "lines": TRUTH})
+        truth.tell({"file": __file__, "labels": LINES, "lines": TRUTH})
 
 
 main()

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * Threads that allocate, resize and free blocks around 512 bytes, and hand them to each other through shared slots. They know
- * how many blocks over 512 bytes came about and how many are left. For malloc_threads.py.
+ * Threads that allocate, resize and free blocks around 512 bytes, and hand them to each other through shared slots.
+ * They know how many blocks over 512 bytes came about and how many are left. For malloc_threads.py.
  */
 #include <pthread.h>
 #include <stdatomic.h>

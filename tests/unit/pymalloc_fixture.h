@@ -20,9 +20,9 @@
 #define DATA_BASE 0x600000ull
 #define DATA_BYTES 65536u
 #define HEAP_BASE 0x7f0000001000ull /* not aligned to a pool, as mmap's need not be */
-#define USED_AT 0x2008u /* usedpools, in the data */
-#define ARENAS_AT_OLD 0x4010u /* the pointer `arenas` up to 3.11; from 3.12 on it is behind usedpools */
-#define ARRAY_AT 0x40u /* array of arena_objects, in the heap's first page */
+#define USED_AT 0x2008u		    /* usedpools, in the data */
+#define ARENAS_AT_OLD 0x4010u	    /* the pointer `arenas` up to 3.11; from 3.12 on it is behind usedpools */
+#define ARRAY_AT 0x40u		    /* array of arena_objects, in the heap's first page */
 #define ARENAS 6
 
 struct heap {

@@ -83,6 +83,7 @@ static inline struct profile *fixture__profile(void)
 		profile__add_container(p, &containers[i]);
 	for (int i = 0; i < 3; i++)
 		profile__add_process(p, &processes[i]);
+	profile__reuse_process(p, 2, &processes[2]);
 	profile__set_meta(p, "host", "h");
 	return p;
 }
@@ -94,7 +95,10 @@ static inline void fixture__second(struct profile *p, unsigned int i)
 	const struct profile_container usage = {
 		.usage_bytes = (1 + i / 2) << 20, .peak_bytes = (2 + i) << 20, .oom_kills = i / 20};
 	const struct profile_process rss = {.rss_bytes = (1 + i) << 12};
+	const struct profile_cost cost = {1000 + i, i, 7, i % 3};
 	char text[16];
+
+	profile__add_cost(p, i % 3, &cost);
 
 	for (unsigned int j = 0; j < 50; j++) {
 		const struct profile_frame frames[] = {
@@ -178,7 +182,8 @@ static inline void fixture__assert_equal_items(const struct profile *a, const st
 
 		assert_true(x->tgid == y->tgid && x->container == y->container &&
 			    x->start_time_ticks == y->start_time_ticks &&
-			    x->rss_bytes == y->rss_bytes);
+			    x->rss_bytes == y->rss_bytes && x->earlier == y->earlier);
+		assert_memory_equal(&x->cost, &y->cost, sizeof(x->cost));
 		assert_string_equal(x->command, y->command);
 		assert_string_equal(x->python, y->python);
 		assert_string_equal(x->interpreter, y->interpreter);

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
-/* When a process's large blocks are followed: what it costs stays within the budget, and nobody is left out for good. */
+/*
+ * When a process's large blocks are followed: what it costs stays within the budget, and nobody is left out for good.
+ */
 #include "capture/large_pace.h"
 
 #include <stdarg.h>
@@ -17,8 +19,8 @@ struct run {
 };
 
 /*
- * A program that is always busy, looked at ten times a second; followed, it pays `rate` of its time, from second `from` on
- * until `to`, and else nothing.
+ * A program that is always busy, looked at ten times a second; followed, it pays `rate` of its time, from second
+ * `from` on until `to`, and else nothing.
  */
 static struct run run(double budget, double rate, uint64_t from, uint64_t to, uint64_t seconds)
 {

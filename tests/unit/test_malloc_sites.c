@@ -27,7 +27,8 @@ static bool is_c_library(const char *path)
 
 static bool is_often_called(const char *symbol)
 {
-	return !strcmp(symbol, "malloc") || !strcmp(symbol, "calloc") || !strcmp(symbol, "realloc") || !strcmp(symbol, "free");
+	return !strcmp(symbol, "malloc") || !strcmp(symbol, "calloc") || !strcmp(symbol, "realloc") ||
+	       !strcmp(symbol, "free");
 }
 
 /* Each function, those that are called often on an emulated instruction, no two at one place. */

@@ -6,7 +6,7 @@
 #include "pymalloc_fixture.h"
 
 /* Types, in the interpreter's data. */
-#define TYPE_AT(i) (DATA_BASE + 0x8000 + (i) * 0x200u)
+#define TYPE_AT(i) (DATA_BASE + 0x8000 + (i)*0x200u)
 #define NAME_AT (DATA_BASE + 0xf000)
 #define READY (1u << 12)
 #define HEAPTYPE (1u << 9)
@@ -111,7 +111,7 @@ static void strings(struct heap *h)
 	assert_int_equal(b.print.object_at, 0);
 	heap__put(h, at, 77); /* more references */
 	assert_int_equal(again(h, &b), FATE_LIVES);
-	heap__put(h, at + 24, 0x123456789); /* its hash */
+	heap__put(h, at + 24, 0x123456789);					      /* its hash */
 	heap__put(h, at + h->layout->unicode.state, 1u << 2 | 1u << 5 | 1u << 6 | 1); /* interned */
 	assert_int_equal(again(h, &b), FATE_LIVES);
 	b = look_at_first(h, at, data + 13);
@@ -310,7 +310,8 @@ static void memory(struct heap *h)
 
 static void objects(void **state)
 {
-	static const uint16_t versions[] = { PY_VERSION(3, 8), PY_VERSION(3, 11), PY_VERSION(3, 12), PY_VERSION(3, 14) };
+	static const uint16_t versions[] = { PY_VERSION(3, 8), PY_VERSION(3, 11), PY_VERSION(3, 12),
+					     PY_VERSION(3, 14) };
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(versions) / sizeof(versions[0]); i++) {
@@ -366,7 +367,7 @@ static void nonsense(void **state)
 
 	(void)state;
 	for (int round = 0; round < 60; round++) {
-		struct pymalloc_block blocks[N] = {0};
+		struct pymalloc_block blocks[N] = { 0 };
 		struct heap h;
 
 		heap__new(&h, PY_VERSION(3, 8 + round % 8));

@@ -457,6 +457,55 @@ static void test_width(void **state)
 	profile__free(p);
 }
 
+struct cost_row {
+	struct profile_cost cost[2]; /* of two processes */
+	const char *budget, *hook_on; /* NULL: not in the recording */
+	const char *text; /* what the report says; NULL: nothing */
+};
+
+static void test_cost(void **state)
+{
+	static const struct cost_row rows[] = {
+		{{{0}, {0}}, "0.01", NULL, NULL},
+		{{{5000000, 90000, 10, 10}, {0}}, "0.01", "1.0000",
+		 "tracing took 90.0 µs of 5.0 ms of CPU time (budget 1 %)\n"},
+		{{{2000000000, 16000000, 4000, 4000}, {0}}, "0.01", "1.0000",
+		 "tracing took 16.0 ms of 2.0 s of CPU time: 0.80 % (budget 1 %)\n"},
+		{{{2000000000, 16000000, 4000, 4000}, {0}}, "0", NULL,
+		 "tracing took 16.0 ms of 2.0 s of CPU time: 0.80 % (no budget)\n"},
+		{{{2000000000, 16000000, 4000, 4000}, {0}}, NULL, NULL,
+		 "tracing took 16.0 ms of 2.0 s of CPU time: 0.80 %\n"},
+		{{{9000000000, 8000000, 1000000, 400}, {1000000000, 32000000, 200000, 5600}}, "0.005", "0.1379",
+		 "tracing took 40.0 ms of 10.0 s of CPU time: 0.40 % (budget 0.5 %); the most 3.20 %, of process 12\n"
+		 "0.5 % of 1,200,000 page faults were looked at, and stand for the others; page faults were watched for "
+		 "13.8 % of the time\n"},
+	};
+	struct report_opts opts = {.by = REPORT_BY_LINE};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct profile *p;
+		char *text;
+
+		assert_int_equal(profile__new(NULL, &p), 0);
+		for (uint32_t k = 0; k < 2; k++) {
+			struct profile_process process = {.tgid = 11 + k, .container = PROFILE_NONE};
+
+			assert_int_equal(profile__add_process(p, &process), k);
+			assert_int_equal(profile__add_cost(p, k, &rows[i].cost[k]), 0);
+		}
+		if (rows[i].budget)
+			profile__set_meta(p, "budget", rows[i].budget);
+		if (rows[i].hook_on)
+			profile__set_meta(p, "fault_hook_on", rows[i].hook_on);
+		text = report(p, &opts);
+		if (rows[i].text ? !strstr(text, rows[i].text) : !!strstr(text, "tracing took"))
+			fail_msg("row %zu:\n%s", i, text);
+		free(text);
+		profile__free(p);
+	}
+}
+
 static void test_empty(void **state)
 {
 	struct report_opts opts = {.by = REPORT_BY_LINE};
@@ -551,6 +600,7 @@ int main(void)
 		cmocka_unit_test(test_long_history),
 		cmocka_unit_test(test_hostile),
 		cmocka_unit_test(test_width),
+		cmocka_unit_test(test_cost),
 		cmocka_unit_test(test_empty),
 		cmocka_unit_test(test_write_errors),
 		cmocka_unit_test(test_cut),

@@ -100,6 +100,16 @@ static void check_collector(const struct interp *in, const struct probe_site *s,
 	assert_true(n > 1 || plain == 1);
 }
 
+/* A stripped build without USDT. */
+static void check_decoded_collector(const struct probe_site *s, size_t n)
+{
+	assert_int_equal(n, 1);
+	assert_int_equal(s->signal, SIGNAL_GC);
+	assert_int_equal(s->kind, PROBE_GC);
+	assert_false(s->args_unknown);
+	assert_true(s->emulated);
+}
+
 /* sys/sdt.h leaves a nop at a probe. */
 static void check_usdt(const struct interp *in, const struct probe_site *s, size_t n)
 {
@@ -169,6 +179,12 @@ static void check_everything(const char *name, const struct probe_site *s, size_
 		assert_int_equal(n, 4);
 		return;
 	}
+	/* With GCC's -O2 nothing is inlined. A cheap place behind which the stack has moved may need the inner ends. */
+	if (strstr(name, "image") && !strstr(name, "-O3")) {
+		assert_int_equal(kinds[PROBE_GUARD], 0);
+		assert_int_equal(kinds[PROBE_POOL_OPENER], n > 4);
+		return;
+	}
 	assert_true(kinds[PROBE_GUARD] > 200);
 	assert_int_equal(kinds[PROBE_POOL_OPENER], 1);
 	assert_true(kinds[PROBE_RAW_RETURN] > 50);
@@ -200,7 +216,7 @@ static void test_interpreter(void **state)
 	else if (!elf_file__usdt(f, "python", "gc__start", &u))
 		check_usdt(&in, sites + 6, n - 6);
 	else
-		assert_int_equal(sites[n - 1].kind, PROBE_GC);
+		check_decoded_collector(sites + 6, n - 6);
 
 	assert_int_equal(probe_sites__find(f, in.version, gc, PROBE_LINKS_SESSION, sites, MAX_PROBE_SITES, &info),
 			 n - 4);

@@ -121,8 +121,7 @@ def summary(runs):
         out["ns_per_event"] = 1e9 * extra / out["events"] if out["events"] >= 1000 else None
         out["dropped"] = sum(sum(one["dropped"].values()) for one in records)
         out["programs"] = [one["programs"] for one in records]
-        hits = [sum(p["run_ns"] for p in one["programs"].values()) for one in records]
-        out["program_ns"] = measure.median(hits)
+        out["cost_ns"] = measure.median([one["counters"].get("cost.all_ns", 0) for one in records])
     return out
 
 

@@ -95,7 +95,7 @@ void accounts__count(struct accounts *a, const struct count_key *key, const stru
 
 	if (tr && key->kind & COUNT_REFAULT)
 		keep_refault(a, key, delta);
-	else if (tr && key->kind < KIND_MAX)
+	else if (tr && !(key->kind & COUNT_WINDOW) && key->kind < KIND_MAX)
 		add_to(a, tr, key->stack_id, key->kind, &sums);
 	if (tr && key->kind == KIND_EXACT)
 		tr->exact_cnt += sums.alloc_cnt + sums.free_cnt;

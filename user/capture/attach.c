@@ -89,15 +89,22 @@ static bool has_spec(const struct probe_site *site)
 	return site->kind <= PROBE_FREE || site->kind == PROBE_GUARD;
 }
 
-static bool is_met(const struct probe_site *site, enum uprobe_multi_when when)
+/*
+ * Only sites whose return may be asked for are in a session link: the kernel asks for the return also in other processes
+ * that have a probe of their own at the site, before it looks whose link it is (6.18, kernel/trace/bpf_trace.c,
+ * uprobe_prog_run: 0 for a foreign process). Where the top of the stack is no return address, that would crash them.
+ */
+static bool is_met(const struct probe_site *site, enum uprobe_multi_when when, bool has_session)
 {
 	bool only_returns = site->kind == PROBE_POOL_OPENER || site->kind == PROBE_RAW_TAIL;
 
-	return when == UPROBE_MULTI_SESSION || (when == UPROBE_MULTI_AT_RETURN ? site->returns : !only_returns);
+	if (when != UPROBE_MULTI_AT_SITE)
+		return site->returns;
+	return !only_returns && !(has_session && site->returns);
 }
 
 static size_t select_sites(const struct file *f, enum signal signal, uint32_t id, enum uprobe_multi_when when,
-			   struct uprobe_multi_site ret[MAX_PROBE_SITES])
+			   bool has_session, struct uprobe_multi_site ret[MAX_PROBE_SITES])
 {
 	uint32_t spec = f->first_spec;
 	size_t i, n = 0;
@@ -108,7 +115,7 @@ static size_t select_sites(const struct file *f, enum signal signal, uint32_t id
 
 		if (has_spec(site))
 			c.arg_value = spec++;
-		if (site->signal != signal || !is_met(site, when))
+		if (site->signal != signal || !is_met(site, when, has_session))
 			continue;
 		c.attach_id = id;
 		c.kind = site->kind;
@@ -124,10 +131,10 @@ static size_t select_sites(const struct file *f, enum signal signal, uint32_t id
 }
 
 static int link_program(const struct file *f, const char *path, pid_t tgid, enum signal signal, int prog,
-			enum uprobe_multi_when when, struct links *l)
+			enum uprobe_multi_when when, bool has_session, struct links *l)
 {
 	struct uprobe_multi_site sites[MAX_PROBE_SITES];
-	size_t n = select_sites(f, signal, l->id, when, sites);
+	size_t n = select_sites(f, signal, l->id, when, has_session, sites);
 	int fd;
 
 	if (!n)
@@ -144,12 +151,14 @@ static int link_signal(const struct attacher *a, const struct file *f, const cha
 		       struct links *l)
 {
 	const struct attach_programs *p = &a->programs;
+	bool has_session = p->session[signal] >= 0;
 	int err;
 
-	if (p->session[signal] >= 0)
-		return link_program(f, path, tgid, signal, p->session[signal], UPROBE_MULTI_SESSION, l);
-	err = link_program(f, path, tgid, signal, p->at_return[signal], UPROBE_MULTI_AT_RETURN, l);
-	return err ? err : link_program(f, path, tgid, signal, p->at_site[signal], UPROBE_MULTI_AT_SITE, l);
+	if (has_session)
+		err = link_program(f, path, tgid, signal, p->session[signal], UPROBE_MULTI_SESSION, true, l);
+	else
+		err = link_program(f, path, tgid, signal, p->at_return[signal], UPROBE_MULTI_AT_RETURN, false, l);
+	return err ? err : link_program(f, path, tgid, signal, p->at_site[signal], UPROBE_MULTI_AT_SITE, has_session, l);
 }
 
 /* tgid 0: for every process. */
@@ -365,8 +374,8 @@ static int attach(struct attacher *a, struct attachment *at, const char *path)
 	return err ? err : make_count(a, at->tgid, f, f->shared.n ? f->shared.id : at->own.id);
 }
 
-int attacher__attach(struct attacher *a, pid_t tgid, const char *path, const struct probe_site *sites, size_t n,
-		     struct attachment **ret)
+static int new_attachment(struct attacher *a, pid_t tgid, const char *path, const struct probe_site *sites, size_t n,
+			  bool window, struct attachment **ret)
 {
 	struct attachment *at = calloc(1, sizeof(*at));
 	int err;
@@ -380,7 +389,7 @@ int attacher__attach(struct attacher *a, pid_t tgid, const char *path, const str
 		free(at);
 		return err;
 	}
-	err = attach(a, at, path);
+	err = window ? link_sites(a, at->file, path, tgid, &at->own) : attach(a, at, path);
 	if (err) {
 		links__close(&at->own, a->closer);
 		drop_unused(a, at->file);
@@ -391,6 +400,22 @@ int attacher__attach(struct attacher *a, pid_t tgid, const char *path, const str
 	at->file->n_attachments++;
 	*ret = at;
 	return 0;
+}
+
+int attacher__attach(struct attacher *a, pid_t tgid, const char *path, const struct probe_site *sites, size_t n,
+		     struct attachment **ret)
+{
+	return new_attachment(a, tgid, path, sites, n, false, ret);
+}
+
+int attacher__attach_window(struct attacher *a, pid_t tgid, const char *path, const struct probe_site *sites, size_t n,
+			    struct attachment **ret, uint32_t *ret_id)
+{
+	int err = new_attachment(a, tgid, path, sites, n, true, ret);
+
+	if (!err)
+		*ret_id = (*ret)->own.id;
+	return err;
 }
 
 void attachment__free(struct attachment *at)

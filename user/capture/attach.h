@@ -20,7 +20,7 @@
 
 /*
  * Descriptors of the programs by signal: at a site, and at the return of its function, or one for both
- * (UPROBE_MULTI_SESSION); -1: none.
+ * (UPROBE_MULTI_SESSION) at sites that return; -1: none.
  */
 struct attach_programs {
 	int at_site[SIGNAL_MAX];
@@ -40,6 +40,12 @@ void attacher__free(struct attacher *a);
 /* The caller owns *ret. -ESRCH: the process has ended or is no target; -ENOENT, -EACCES, ... */
 int attacher__attach(struct attacher *a, pid_t tgid, const char *path, const struct probe_site *sites, size_t n,
 		     struct attachment **ret);
+/*
+ * The same for a short while and always with links of its own; they count for nobody until the caller tells the kernel
+ * side whose the number in *ret_id is.
+ */
+int attacher__attach_window(struct attacher *a, pid_t tgid, const char *path, const struct probe_site *sites, size_t n,
+			    struct attachment **ret, uint32_t *ret_id);
 /* Returns at once; what is detached is detached soon after. Takes NULL. */
 void attachment__free(struct attachment *at);
 

@@ -38,6 +38,8 @@ int record__check(const void *data, size_t len)
 		return check_code_more(data, hdr->len);
 	case REC_GC:
 		return hdr->len == sizeof(struct rec_gc) && ((const struct rec_gc *)data)->cnt ? 0 : -EBADMSG;
+	case REC_HEAP:
+		return hdr->len == sizeof(struct rec_heap) ? 0 : -EBADMSG;
 	case REC_EXEC:
 	case REC_FORK:
 	case REC_EXIT:
@@ -81,6 +83,8 @@ const char *counter__name(unsigned int counter)
 		[CTR_STACK_STATUS + STACK_GIVEN_BACK] = "stack.given_back",
 		[CTR_STACK_STATUS + STACK_NOT_FOLLOWED] = "stack.not_followed",
 		[CTR_STACK_STATUS + STACK_PASSED_OVER] = "stack.passed_over",
+		[CTR_STACK_STATUS + STACK_NOT_SAMPLED] = "stack.not_sampled",
+		[CTR_STACK_STATUS + STACK_ROUNDED_UP] = "stack.rounded_up",
 	};
 	_Static_assert(sizeof(names) / sizeof(names[0]) == CTR_MAX, "every counter has a name");
 
@@ -103,6 +107,8 @@ const char *stack_status__text(unsigned int status)
 		[STACK_GIVEN_BACK] = "given back",
 		[STACK_NOT_FOLLOWED] = "not followed any more",
 		[STACK_PASSED_OVER] = "process ended before it was looked at",
+		[STACK_NOT_SAMPLED] = "no window saw its size class",
+		[STACK_ROUNDED_UP] = "rounded up to size classes",
 	};
 	_Static_assert(sizeof(texts) / sizeof(texts[0]) == STACK_STATUS_MAX, "every reason has a text");
 

@@ -15,7 +15,8 @@
 /* Probe sites of one interpreter file, found once. */
 struct site_set {
 	char key[128]; /* build id, or path and inode where there is none */
-	size_t n;
+	size_t n; /* of site */
+	struct heap_sites window; /* behind those in site: only while a window of the heap signal is open */
 	struct probe_sites_info info;
 	struct interp_file_facts facts;
 	struct probe_site site[MAX_PROBE_SITES];
@@ -26,13 +27,14 @@ struct interpreters {
 	const struct tracker_deps *deps;
 	struct large_blocks *large; /* NULL: not asked for */
 	uint32_t signals;
+	struct heap *heap; /* NULL: not asked for */
 	struct interp_cache *cache;
 	struct site_set *sites;
 	struct py_walk walks[MAX_INTERPRETERS]; /* as the kernel side has them */
 	uint32_t n_walks;
 };
 
-int interpreters__new(uint32_t signals, const struct tracker_deps *deps, struct large_blocks *large,
+int interpreters__new(uint32_t signals, const struct tracker_deps *deps, struct heap *heap, struct large_blocks *large,
 		      struct interpreters **ret)
 {
 	struct interpreters *i = calloc(1, sizeof(*i));
@@ -44,6 +46,7 @@ int interpreters__new(uint32_t signals, const struct tracker_deps *deps, struct 
 	i->signals = signals;
 	i->deps = deps;
 	i->large = large;
+	i->heap = heap;
 	*ret = i;
 	return 0;
 }
@@ -82,6 +85,40 @@ static int code_free_site(const struct elf_file *f, pid_t tgid, const struct int
 	return err ? err : probe_sites__code_free(f, dealloc - in->load_bias, ret);
 }
 
+/* What a window of the heap signal need not see: frees, and blocks that are no pool's. */
+static bool is_for_window(const struct probe_site *site)
+{
+	if (site->kind == PROBE_GUARD)
+		return site->spec.function != PROBE_FREE;
+	return site->kind != PROBE_FREE && site->kind != PROBE_RAW_RETURN && site->kind != PROBE_RAW_TAIL;
+}
+
+static void swap_sites(struct probe_site *a, struct probe_site *b)
+{
+	struct probe_site was = *a;
+
+	*a = *b;
+	*b = was;
+}
+
+/* The exact signal's sites serve the heap signal's windows: they go to the end of the list. */
+static void set_windows_apart(struct site_set *set)
+{
+	size_t stay = 0, windows;
+
+	for (size_t i = 0; i < set->n; i++) {
+		if (set->site[i].signal != SIGNAL_EXACT)
+			swap_sites(&set->site[stay++], &set->site[i]);
+	}
+	windows = stay;
+	for (size_t i = stay; i < set->n && set->info.inlined; i++) {
+		if (is_for_window(&set->site[i]))
+			swap_sites(&set->site[windows++], &set->site[i]);
+	}
+	set->window = (struct heap_sites){ set->site + stay, windows - stay };
+	set->n = stay;
+}
+
 static void derive_facts(const struct elf_file *f, uint16_t version, uint32_t signals, struct site_set *set)
 {
 	static const enum signal known[] = { SIGNAL_RESIDENT, SIGNAL_EXACT, SIGNAL_GC };
@@ -99,6 +136,7 @@ static void derive_facts(const struct elf_file *f, uint16_t version, uint32_t si
 
 static const struct site_set *sites_of(struct interpreters *i, pid_t tgid, const struct interp *in)
 {
+	const bool windows = i->heap && session__takes_windows(i->deps->session);
 	struct elf_file *f = NULL;
 	struct site_set *set;
 	char key[128];
@@ -112,11 +150,13 @@ static const struct site_set *sites_of(struct interpreters *i, pid_t tgid, const
 	set = calloc(1, sizeof(*set));
 	if (set) {
 		memcpy(set->key, key, sizeof(set->key));
-		set->n = probe_sites__find(f, in->version, i->signals, session__links(i->deps->session), set->site,
-					   MAX_PROBE_SITES, &set->info);
+		set->n = probe_sites__find(f, in->version, windows ? i->signals | 1u << SIGNAL_EXACT : i->signals,
+					   session__links(i->deps->session), set->site, MAX_PROBE_SITES, &set->info);
 		derive_facts(f, in->version, i->signals, set);
 		if (set->n < MAX_PROBE_SITES && !code_free_site(f, tgid, in, &set->site[set->n]))
 			set->n++;
+		if (windows)
+			set_windows_apart(set);
 		HASH_ADD_STR(i->sites, key, set);
 	}
 	elf_file__free(f);
@@ -178,7 +218,11 @@ static void attach_to_interpreter(struct interpreters *i, struct traced *tr)
 	char note[256];
 	int err;
 
-	if (!set || !set->n)
+	if (!set)
+		return;
+	if (i->heap)
+		heap__adopt(i->heap, tr, &set->window);
+	if (!set->n)
 		return;
 	expect_traps(tr, set);
 	err = session__attach(i->deps->session, tr->tgid, tr->interp->host_path, set->site, set->n, &tr->links);

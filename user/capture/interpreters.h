@@ -6,14 +6,15 @@
 #ifndef CAPTURE_INTERPRETERS_H
 #define CAPTURE_INTERPRETERS_H
 
+#include "capture/heap.h"
 #include "capture/traced.h"
 #include "capture/tracker.h"
 
 struct interpreters;
 struct large_blocks;
 
-/* deps and large (may be NULL) outlive *ret; the session may be set later. -ENOMEM. */
-int interpreters__new(uint32_t signals, const struct tracker_deps *deps, struct large_blocks *large,
+/* deps, heap and large (NULL: no such signal) outlive *ret; the session may be set later. -ENOMEM. */
+int interpreters__new(uint32_t signals, const struct tracker_deps *deps, struct heap *heap, struct large_blocks *large,
 		      struct interpreters **ret);
 void interpreters__free(struct interpreters *i);
 

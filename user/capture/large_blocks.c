@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * See large_blocks.h. Whose malloc is in the same file share its sites: each hit walks the links of all of them, so only a few
- * are followed at once, first come, first served.
+ * See large_blocks.h. Whose malloc is in the same file share its sites: each hit walks the links of all of them, so
+ * only a few are followed at once, first come, first served.
  */
 #include "capture/large_blocks.h"
 
@@ -16,17 +16,25 @@
 #include "python/sites.h"
 #include "system/same_file.h"
 
-/* Processes of one file that are followed at once. On 6.18 each other link costs a hit 28 ns (of 420). */
-#define MAX_FOLLOWED_OF_FILE 32
-#define OTHER_LINK_NS 28
+/*
+ * Processes of one file that are followed at once. On 6.18 any other has each allocation pay for a return (session_large.c),
+ * and adds to each hit: 16 to free, 45 to malloc.
+ */
+#define MAX_FOLLOWED_OF_FILE 16
+#define OTHER_LINK_NS 30
 /* What a hit and a followed block cost beyond the trap: tools/bench --only large. */
-#define FILTER_NS 50
-#define BLOCK_NS 700
+#define FILTER_NS 60
+#define BLOCK_NS 1000
 /* How often costs are looked at. */
 #define UPKEEP_NS 100000000ull
 /* How long a program that has just begun is given to map its C library: 12 looks, 1 ms apart at first, doubling. */
 #define MAX_LOOKS 12
 #define FIRST_LOOK_NS 1000000ull
+/*
+ * Attaching and detaching hold up every fork of the host for a while (dup_mmap_sem, kernel/events/uprobes.c): a
+ * forked child is not worth it that ends at once.
+ */
+#define FORKED_LOOK_NS 20000000ull
 /* What runs in the kernel while a process is paused has ended then. */
 #define GRACE_NS 10000000ull
 
@@ -68,7 +76,8 @@ struct large_blocks {
 	struct large_blocks_sums ended; /* of processes that are gone */
 };
 
-int large_blocks__new(const struct tracker_deps *deps, struct accounts *accounts, double budget, struct large_blocks **ret)
+int large_blocks__new(const struct tracker_deps *deps, struct accounts *accounts, double budget,
+		      struct large_blocks **ret)
 {
 	struct large_blocks *l = calloc(1, sizeof(*l));
 	int err = l ? malloc_finder__new(&l->finder) : -ENOMEM;
@@ -139,6 +148,9 @@ static void note_why_not(struct large_blocks *l, struct traced *tr, int err)
 
 	if (err == -ENOENT)
 		snprintf(text, sizeof(text), "large blocks are not followed: its malloc was not found");
+	else if (err == -EAGAIN)
+		snprintf(text, sizeof(text), "large blocks are not followed: %d processes of the same C library are",
+			 MAX_FOLLOWED_OF_FILE);
 	else
 		snprintf(text, sizeof(text), "large blocks are not followed: %s", strerror(-err));
 	note(l, tr, text);
@@ -149,11 +161,10 @@ static void note_share(struct large_blocks *l, const struct followed *f, uint64_
 	uint64_t all = now - f->begin_ns, followed = f->followed_ns + (f->probes ? now - f->since_ns : 0);
 	char text[128];
 
-	if (all && followed < all)
-		snprintf(text, sizeof(text), "large blocks were followed %.0f %% of the time: the budget allows no more",
-			 100.0 * followed / all);
-	else
+	if (!all || followed >= all)
 		return;
+	snprintf(text, sizeof(text), "large blocks were followed %.0f %% of the time: %s", 100.0 * followed / all,
+		 f->pace.need_ns > 0 ? "the budget allows no more" : "there was no room for it at first");
 	note(l, f->tr, text);
 }
 
@@ -171,22 +182,29 @@ static struct large_watch counts_of(const struct followed *f)
 static uint64_t cost_ns(const struct followed *f)
 {
 	struct large_watch w = counts_of(f);
-	uint64_t others = f->shared->n_followed ? f->shared->n_followed - 1 : 0;
+	uint64_t others = f->shared->n_followed > 1 ? f->shared->n_followed - 1 : 0;
+	uint64_t hit_ns = f->trap_ns + FILTER_NS + others * OTHER_LINK_NS + (others ? PROBE_COST_RETURN_NS / 2 : 0);
 
-	return w.hits * (f->trap_ns + FILTER_NS + others * OTHER_LINK_NS) + w.blocks * (PROBE_COST_RETURN_NS + BLOCK_NS);
+	return w.hits * hit_ns + w.blocks * (PROBE_COST_RETURN_NS + BLOCK_NS);
 }
 
 static uint32_t trap_ns_of(const struct malloc_file *file)
 {
-	size_t i;
+	static const char *const often[] = { "malloc", "calloc", "realloc", "free" };
+	size_t i, k;
 
 	for (i = 0; i < file->n; i++) {
-		if (file->site[i].function <= LARGE_REALLOC && !file->site[i].emulated)
-			return PROBE_COST_STEPPED_NS;
-		if (file->site[i].function == LARGE_FREE && !strcmp(file->site[i].symbol, "free") && !file->site[i].emulated)
-			return PROBE_COST_STEPPED_NS;
+		for (k = 0; k < sizeof(often) / sizeof(often[0]); k++) {
+			if (!file->site[i].emulated && !strcmp(file->site[i].symbol, often[k]))
+				return PROBE_COST_STEPPED_NS;
+		}
 	}
 	return PROBE_COST_EMULATED_NS;
+}
+
+static bool has_room(const struct followed *f)
+{
+	return f->shared->n_followed < MAX_FOLLOWED_OF_FILE;
 }
 
 /* 0, or why it is not followed; -EAGAIN: there is no room now. */
@@ -194,10 +212,8 @@ static int start(struct large_blocks *l, struct followed *f, uint64_t now)
 {
 	int err;
 
-	if (f->shared->n_followed >= MAX_FOLLOWED_OF_FILE) {
-		note(l, f->tr, "large blocks are not followed: many processes have the same C library");
+	if (!has_room(f))
 		return -EAGAIN;
-	}
 	err = session__follow_large(l->deps->session, f->tr->tgid, f->proc_id, &f->file, &f->probes);
 	if (err)
 		return err;
@@ -275,7 +291,7 @@ static void look(struct large_blocks *l, struct followed *f)
 		return;
 	}
 	look_at(l, f, 0);
-	if (err && err != -EAGAIN && err != -ESRCH)
+	if (err && err != -ESRCH)
 		note_why_not(l, f->tr, err);
 }
 
@@ -299,7 +315,10 @@ void large_blocks__follow(struct large_blocks *l, struct traced *tr)
 	f->begin_cpu_ns = tr->cpu_ns;
 	large_pace__begin(&f->pace, f->begin_ns, l->budget);
 	HASH_ADD(hh, l->all, proc_id, sizeof(f->proc_id), f);
-	look(l, f);
+	if (tr->forked)
+		look_at(l, f, f->begin_ns + FORKED_LOOK_NS);
+	else
+		look(l, f);
 }
 
 bool large_blocks__follows(const struct large_blocks *l, const struct traced *tr)
@@ -336,9 +355,10 @@ void large_blocks__forget(struct large_blocks *l, const struct traced *tr)
 
 /* ---- all ---- */
 
-static double random_share(void)
+/* Whether it is to be followed now. */
+static bool pace(struct followed *f, uint64_t now)
 {
-	return (double)random() / RAND_MAX;
+	return large_pace__step(&f->pace, now, cost_ns(f), f->tr->cpu_ns - f->begin_cpu_ns, (double)random() / RAND_MAX);
 }
 
 static void look_where_due(struct large_blocks *l, uint64_t now)
@@ -376,7 +396,7 @@ void large_blocks__upkeep(struct large_blocks *l)
 		return;
 	l->upkeep_ns = now;
 	for (f = l->all; f; f = f->hh.next) {
-		if (f->probes && !large_pace__step(&f->pace, now, cost_ns(f), f->tr->cpu_ns - f->begin_cpu_ns, random_share()))
+		if (f->probes && !pace(f, now))
 			stop(f, now);
 	}
 }
@@ -452,15 +472,13 @@ void large_blocks__refresh(struct large_blocks *l)
 {
 	uint64_t now = clock_now_ns();
 	struct followed *f;
-	bool on;
 
 	sweep_stopped(l, now);
 	drop_ended(l);
 	for (f = l->all; f; f = f->hh.next) {
-		if (f->probes || f->stopped || f->ended || !f->file.n)
+		if (f->probes || f->stopped || f->ended || !f->file.n || !has_room(f))
 			continue;
-		on = large_pace__step(&f->pace, now, cost_ns(f), f->tr->cpu_ns - f->begin_cpu_ns, random_share());
-		if (!on || !start(l, f, now))
+		if (!pace(f, now) || !start(l, f, now))
 			note_share(l, f, now);
 	}
 }

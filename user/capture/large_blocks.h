@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * Which processes' large blocks (include/large.h) are followed, and for how long: all that fit, as long as the budget allows.
+ * Which processes' large blocks (include/large.h) are followed, and for how long: all that fit, as long as the budget
+ * allows.
  *
- * Following costs a process a trap at each malloc and free, however small. One that allocates too hotly is paused when what it
- * paid is more than the budget's share of its CPU time and a burst, and goes on when it has earned another while. Blocks that
- * lived when it was paused may be freed unseen: they leave their lines for "[not followed any more]", and the share of time in
- * which it was followed is noted. Only the tracker's files include this.
+ * Following costs a process a trap at each malloc and free, however small. One that allocates too hotly is paused
+ * when what it paid is more than the budget's share of its CPU time and a burst, and goes on when it has earned
+ * another while. Blocks that lived when it was paused may be freed unseen: they leave their lines for "[not followed
+ * any more]", and the share of time in which it was followed is noted. Only the tracker's files include this.
  */
 #ifndef CAPTURE_LARGE_BLOCKS_H
 #define CAPTURE_LARGE_BLOCKS_H
@@ -16,13 +17,17 @@
 
 struct large_blocks;
 
-/* deps (whose session may be set later) and accounts outlive *ret. budget 0.01: 1 % of each process's CPU time; 0: no limit. */
-int large_blocks__new(const struct tracker_deps *deps, struct accounts *accounts, double budget, struct large_blocks **ret);
+/*
+ * deps (whose session may be set later) and accounts outlive *ret. budget 0.01: 1 % of each process's CPU time; 0: no
+ * limit.
+ */
+int large_blocks__new(const struct tracker_deps *deps, struct accounts *accounts, double budget,
+		      struct large_blocks **ret);
 void large_blocks__free(struct large_blocks *l);
 
 /*
- * Follows a process from now on, whose interpreter is known; a program that has just begun, once its C library is mapped. What
- * stands in the way is noted in the profile.
+ * Follows a process from now on, whose interpreter is known; a program that has just begun, once its C library is
+ * mapped. What stands in the way is noted in the profile.
  */
 void large_blocks__follow(struct large_blocks *l, struct traced *tr);
 /* Whether its malloc was found. */

@@ -31,6 +31,9 @@ static int on_record(void *arg, void *data, size_t len)
 	case REC_CODE_MORE:
 		s->handlers.code_more(data, s->handlers.arg);
 		break;
+	case REC_HEAP:
+		s->handlers.heap(data, s->handlers.arg);
+		break;
 	case REC_GC:
 		s->handlers.gc(data, s->handlers.arg);
 		break;

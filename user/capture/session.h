@@ -28,6 +28,7 @@ struct session_opts {
 	bool cgroup_v1;
 	bool tell_every_exec;
 	bool every_process; /* no process of the host is left out: probes need not be confined */
+	bool exact_serves_heap; /* what the exact signal sees is counted for the heap signal */
 	enum probe_links max_links; /* no better ones than these, to test what older kernels have */
 };
 
@@ -37,6 +38,7 @@ struct session_handlers {
 	void (*code)(const struct rec_code *rec, void *arg);
 	void (*code_more)(const struct rec_code_more *rec, void *arg);
 	void (*gc)(const struct rec_gc *rec, void *arg);
+	void (*heap)(const struct rec_heap *rec, void *arg);
 	void (*proc)(const struct rec_proc *rec, void *arg);
 	void (*count)(const struct count_key *key, const struct count_value *delta, void *arg);
 	void (*counted)(void *arg); /* all counts of one reading were handed out */
@@ -108,12 +110,30 @@ int session__sweep_pages(struct session *s,
 			 void *arg);
 /* Begins a new choice of the pages whose faults are looked at. */
 void session__choose_pages(struct session *s);
-/* Forgets the blocks of a process that has ended. */
-int session__forget_blocks(struct session *s, uint32_t proc_id);
 
 /*
- * Blocks over 512 bytes of one process (include/large.h): its malloc and kin are probed from here until it is stopped, with
- * probes that no other process meets.
+ * The heap signal. Pools that a process takes into use are counted by size class from session__watch_pools on, where a
+ * probe of kind PROBE_POOL_OPEN is attached. In a window all allocations of small blocks are seen, at the sites given.
+ */
+/* Whether windows can be opened: the kernel can confine many probes to a process. */
+bool session__takes_windows(const struct session *s);
+int session__watch_pools(struct session *s, pid_t tgid);
+void session__unwatch_pools(struct session *s, pid_t tgid);
+int session__read_pools(const struct session *s, pid_t tgid, struct heap_pools *ret);
+/* Has a window asked for (rec_heap) when as many pools were taken into use; 0: never. No window may be open. */
+int session__ask_for_window(struct session *s, pid_t tgid, uint64_t pools_goal);
+/* The window sees at most `allocations`. *ret is the caller's, for session__close_window. */
+int session__open_window(struct session *s, pid_t tgid, const char *path, const struct probe_site *sites, size_t n,
+			 uint32_t allocations, struct session_links **ret);
+/* Returns how many allocations it saw, or -errno (-ENOENT: the process has ended). */
+int session__close_window(struct session *s, pid_t tgid, uint32_t allocations, struct session_links *l);
+/* Hands out (fn may be NULL) the blocks that are followed of a process, and forgets them. */
+int session__take_blocks(struct session *s, uint32_t proc_id,
+			 void (*fn)(const struct block_key *key, const struct block_value *v, void *arg), void *arg);
+
+/*
+ * Blocks over 512 bytes of one process (include/large.h): its malloc and kin are probed from here until it is
+ * stopped, with probes that no other process meets.
  */
 struct session_large;
 /* The caller owns *ret. -ESRCH: the process has ended; -ENOSPC: too many processes; -ENOENT, ... */
@@ -128,8 +148,8 @@ uint32_t session_large__number(const struct session_large *l);
 /* How often its probes hit, and for how many of them a block was followed to the return. 0 or -errno. */
 int session_large__hits(const struct session_large *l, struct large_watch *ret);
 /* Calls fn for each followed block; those for which it returns true are forgotten. */
-int session__sweep_large(struct session *s, bool (*fn)(const struct large_key *key, const struct large_block *b, void *arg),
-			 void *arg);
+int session__sweep_large(struct session *s,
+			 bool (*fn)(const struct large_key *key, const struct large_block *b, void *arg), void *arg);
 
 /* Time spent in the programs of the exact signal, without the traps that lead to them, ns. */
 uint64_t session__exact_ns(const struct session *s);

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * What the session's files share: the loaded programs and maps, and the hooks that are attached. Only session*.c include
- * this, and with it the skeleton.
+ * What the session's files share: the loaded programs and maps, and the hooks that are attached. Only session*.c
+ * include this, and with it the skeleton.
  *
  * session.c: life, records. session_load.c: which programs and maps. session_hooks.c: hooks of the whole host.
  * session_probes.c: targets and probes of one process. session_maps.c: what the kernel side counts and follows.
+ * session_direct.c: how it may read user memory.
  * session_large.c: probes on a process's malloc.
  * session_budget.c: what tracing costs.
+ * session_heap.c: pools and windows of the heap signal.
  */
 #ifndef CAPTURE_SESSION_IMPL_H
 #define CAPTURE_SESSION_IMPL_H
@@ -47,10 +49,15 @@ void session_impl__log_libbpf(void);
 bool session_impl__has_fault_hook(enum fault_hook hook);
 /* Opens the skeleton and loads what the options ask for. 0 or -errno; what is half done is left to session__free. */
 int session_impl__load(struct session *s);
+/* Programs read user memory faster from now on, where that works. */
+void session_impl__find_direct_map(struct session *s);
 /* Makes the attacher, where the kernel takes many sites in one link. 0 or -errno. */
 int session_impl__new_attacher(struct session *s);
 /* The best links to be had that meet one process only. */
 enum probe_links session_impl__confined_links(const struct session *s);
+/* Attaches sites for a while; hits count once the map heap_windows names *ret_id. The caller owns *ret. 0 or -errno. */
+int session_impl__attach_window(struct session *s, pid_t tgid, const char *path, const struct probe_site *sites, size_t n,
+				struct session_links **ret, uint32_t *ret_id);
 /* Programs count in the other map from now on. 0 or -errno. */
 int session_impl__swap_counts(struct session *s);
 

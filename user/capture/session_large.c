@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * Probes on the malloc of one process. They always are its own: its C library is mapped by everybody, and a probe for all
- * would have each process of the host trap at each malloc.
+ * Probes on the malloc of one process. They always are its own: its C library is mapped by everybody, and a probe for
+ * all would have each process of the host trap at each malloc.
  */
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -14,7 +14,7 @@ struct session_large {
 	struct session *session;
 	uint32_t number;
 	uint32_t proc_id;
-	int fd[2]; /* of links that hold many sites */
+	int fd[3]; /* of links that hold many sites */
 	size_t n_fds;
 	size_t n; /* perf events */
 	struct bpf_link *link[];
@@ -42,7 +42,9 @@ static int put_watch(const struct session_large *l, bool on)
 	if (!on && session_large__hits(l, &w))
 		return -errno;
 	w.on = on;
-	return bpf_map_update_elem(bpf_map__fd(l->session->bpf->maps.large_watches), &l->number, &w, BPF_ANY) ? -errno : 0;
+	if (bpf_map_update_elem(bpf_map__fd(l->session->bpf->maps.large_watches), &l->number, &w, BPF_ANY))
+		return -errno;
+	return 0;
 }
 
 static uint64_t cookie_of(const struct session_large *l, const struct malloc_site *site)
@@ -50,43 +52,47 @@ static uint64_t cookie_of(const struct session_large *l, const struct malloc_sit
 	return (union large_cookie){ .watch = l->number, .function = site->function }.raw;
 }
 
-static int add_multi(struct session_large *l, int fd)
+/* Links the sites that free, or those that allocate. */
+static int link_sites(struct session_large *l, pid_t tgid, const struct malloc_file *file, bool frees,
+		      const struct bpf_program *prog, enum uprobe_multi_when when)
 {
+	struct uprobe_multi_site sites[MAX_MALLOC_SITES] = {};
+	size_t i, n = 0;
+	int fd;
+
+	for (i = 0; i < file->n; i++) {
+		if ((file->site[i].function == LARGE_FREE) != frees)
+			continue;
+		sites[n].offset = file->site[i].offset;
+		sites[n++].cookie = cookie_of(l, &file->site[i]);
+	}
+	if (!n)
+		return 0;
+	fd = uprobe_multi__attach(bpf_program__fd(prog), file->host_path, tgid, when, sites, n);
 	if (fd < 0)
 		return fd;
 	l->fd[l->n_fds++] = fd;
 	return 0;
 }
 
-/* Sites that return before those that do not: an entry seen without its return would leave a call waiting. */
+/*
+ * What frees comes before what allocates, returns before entries: nothing is seen to begin whose end is not.
+ *
+ * Frees have no session link: for a hit of another process such a link says, like a program that wants it, 0, and has its
+ * return probed (6.18, kernel/trace/bpf_trace.c, uprobe_prog_run and uprobe_multi_link_handler). So where several
+ * processes of one file are followed, each allocation pays for a return, but no free does.
+ */
 static int attach_multi(struct session_large *l, pid_t tgid, const struct malloc_file *file)
 {
-	struct pymemscope_bpf *b = l->session->bpf;
-	bool session = session_impl__confined_links(l->session) == PROBE_LINKS_SESSION;
-	struct uprobe_multi_site sites[MAX_MALLOC_SITES] = {};
-	size_t i, n = 0;
-	int err = 0;
+	const struct pymemscope_bpf *b = l->session->bpf;
+	int err = link_sites(l, tgid, file, true, b->progs.large_entry, UPROBE_MULTI_AT_SITE);
 
-	for (i = 0; i < file->n; i++) {
-		if (file->site[i].function == LARGE_FREE)
-			continue;
-		sites[n].offset = file->site[i].offset;
-		sites[n++].cookie = cookie_of(l, &file->site[i]);
-	}
-	if (!session && n)
-		err = add_multi(l, uprobe_multi__attach(bpf_program__fd(b->progs.large_return), file->host_path, tgid,
-							UPROBE_MULTI_AT_RETURN, sites, n));
-	for (i = 0; i < file->n; i++) {
-		if (file->site[i].function != LARGE_FREE)
-			continue;
-		sites[n].offset = file->site[i].offset;
-		sites[n++].cookie = cookie_of(l, &file->site[i]);
-	}
-	if (err || !n)
+	if (err)
 		return err;
-	return add_multi(l, uprobe_multi__attach(bpf_program__fd(session ? b->progs.large_session : b->progs.large_entry),
-						 file->host_path, tgid,
-						 session ? UPROBE_MULTI_SESSION : UPROBE_MULTI_AT_SITE, sites, n));
+	if (session_impl__confined_links(l->session) == PROBE_LINKS_SESSION)
+		return link_sites(l, tgid, file, false, b->progs.large_session, UPROBE_MULTI_SESSION);
+	err = link_sites(l, tgid, file, false, b->progs.large_return, UPROBE_MULTI_AT_RETURN);
+	return err ? err : link_sites(l, tgid, file, false, b->progs.large_entry, UPROBE_MULTI_AT_SITE);
 }
 
 static int attach_perf(struct session_large *l, pid_t tgid, const struct malloc_file *file)
@@ -106,7 +112,8 @@ static int attach_perf(struct session_large *l, pid_t tgid, const struct malloc_
 			l->n++;
 		}
 		opts.retprobe = false;
-		l->link[l->n] = bpf_program__attach_uprobe_opts(b->progs.large_entry, tgid, file->host_path, site->offset, &opts);
+		l->link[l->n] = bpf_program__attach_uprobe_opts(b->progs.large_entry, tgid, file->host_path,
+								site->offset, &opts);
 		if (!l->link[l->n])
 			return -errno;
 		l->n++;

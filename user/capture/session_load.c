@@ -83,8 +83,9 @@ static void choose_exact(struct pymemscope_bpf *b, bool exact, enum probe_links 
 
 	for (i = 0; i < sizeof(single) / sizeof(single[0]); i++)
 		bpf_program__set_autoload(single[i], exact && !multi);
-	choose_multi(b->progs.exact_entry, exact && multi && !session, true);
+	choose_multi(b->progs.exact_entry, exact && multi, true);
 	choose_multi(b->progs.exact_return, exact && !session, multi);
+	bpf_program__set_autoload(b->progs.find_direct_map, exact && multi);
 	bpf_program__set_autoload(b->progs.exact_session, exact && session);
 	bpf_program__set_expected_attach_type(b->progs.exact_session, UPROBE_SESSION_ATTACH_TYPE);
 }
@@ -97,7 +98,7 @@ static void choose_large(const struct session *s)
 
 	bpf_program__set_autoload(b->progs.large_session, large && session);
 	bpf_program__set_expected_attach_type(b->progs.large_session, UPROBE_SESSION_ATTACH_TYPE);
-	choose_multi(b->progs.large_entry, large && !session, links == PROBE_LINKS_MANY);
+	choose_multi(b->progs.large_entry, large, links != PROBE_LINKS_SINGLE);
 	choose_multi(b->progs.large_return, large && !session, links == PROBE_LINKS_MANY);
 }
 
@@ -105,9 +106,10 @@ static void choose_programs(struct session *s)
 {
 	struct pymemscope_bpf *b = s->bpf;
 	bool resident = s->opts.signals & 1u << SIGNAL_RESIDENT;
-	bool exact = s->opts.signals & 1u << SIGNAL_EXACT, gc = s->opts.signals & 1u << SIGNAL_GC;
+	bool gc = s->opts.signals & 1u << SIGNAL_GC, heap = s->opts.signals & 1u << SIGNAL_HEAP;
 	enum probe_links links = session__links(s);
 	bool multi = links != PROBE_LINKS_SINGLE;
+	bool exact = s->opts.signals & 1u << SIGNAL_EXACT || (heap && multi);
 	struct bpf_program *of_gc[] = {
 		b->progs.gc_entry, b->progs.gc_entry_clone, b->progs.gc_return, b->progs.gc_collect_entry, b->progs.gc_api_entry,
 		b->progs.gc_call_return, b->progs.gc_usdt_start, b->progs.gc_usdt_done,
@@ -118,6 +120,7 @@ static void choose_programs(struct session *s)
 	for (i = 0; i < sizeof(of_gc) / sizeof(of_gc[0]); i++)
 		bpf_program__set_autoload(of_gc[i], gc && !multi);
 	choose_multi(b->progs.code_free_site, multi, true);
+	choose_multi(b->progs.heap_site, heap && multi, true);
 	choose_multi(b->progs.gc_site, gc && multi, true);
 	choose_multi(b->progs.gc_site_return, gc && multi, true);
 	choose_large(s);
@@ -136,7 +139,15 @@ static void choose_programs(struct session *s)
 /* Maps of signals that are off take no room (hash tables have their buckets from the start). */
 static void size_maps(struct session *s)
 {
-	if (!(s->opts.signals & 1u << SIGNAL_EXACT)) {
+	bool exact = s->opts.signals & 1u << SIGNAL_EXACT, heap = s->opts.signals & 1u << SIGNAL_HEAP;
+
+	if (!exact && heap)
+		bpf_map__set_max_entries(s->bpf->maps.live, MAX_WINDOW_BLOCKS);
+	if (!heap) {
+		bpf_map__set_max_entries(s->bpf->maps.heap_pools, 1);
+		bpf_map__set_max_entries(s->bpf->maps.heap_windows, 1);
+	}
+	if (!exact && !heap) {
 		bpf_map__set_max_entries(s->bpf->maps.live, 1);
 		bpf_map__set_max_entries(s->bpf->maps.pending, 1);
 		bpf_map__set_max_entries(s->bpf->maps.resizing, 1);
@@ -175,6 +186,7 @@ int session_impl__load(struct session *s)
 	if (s->cpu_cnt < 0)
 		return s->cpu_cnt;
 	s->bpf->rodata->cgroup_v1 = s->opts.cgroup_v1;
+	s->bpf->rodata->exact_serves_heap = s->opts.exact_serves_heap;
 	s->bpf->rodata->page_bytes = sysconf(_SC_PAGESIZE);
 	s->bpf->rodata->cpu_cnt = s->cpu_cnt;
 	s->bpf->rodata->tell_every_exec = s->opts.tell_every_exec;
@@ -185,5 +197,6 @@ int session_impl__load(struct session *s)
 	s->counts_fd[0] = bpf_map__fd(s->bpf->maps.counts_a);
 	s->counts_fd[1] = bpf_map__fd(s->bpf->maps.counts_b);
 	find_percpu_offsets(s);
+	session_impl__find_direct_map(s);
 	return 0;
 }

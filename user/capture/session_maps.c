@@ -194,24 +194,41 @@ void session__choose_pages(struct session *s)
 	s->bpf->bss->page_sampling_epoch++;
 }
 
-static bool is_block_of(const void *key, const void *value, void *arg)
+static struct map_walk walk_of_live(struct session *s, bool (*fn)(const void *, const void *, void *), void *arg)
 {
-	const struct block_key *block = key;
-
-	(void)value;
-	return block->proc_id == *(const uint32_t *)arg;
-}
-
-int session__forget_blocks(struct session *s, uint32_t proc_id)
-{
-	struct map_walk w = {
+	return (struct map_walk){
 		.fd = bpf_map__fd(s->bpf->maps.live),
 		.key_bytes = sizeof(struct block_key),
 		.value_bytes = sizeof(struct block_value),
-		.fn = is_block_of,
-		.arg = &proc_id,
+		.fn = fn,
+		.arg = arg,
 		.read = bpf_map_lookup_batch,
 	};
+}
+
+struct block_walk {
+	uint32_t proc_id;
+	void (*fn)(const struct block_key *key, const struct block_value *v, void *arg);
+	void *arg;
+};
+
+static bool take_block(const void *key, const void *value, void *arg)
+{
+	const struct block_key *block = key;
+	struct block_walk *b = arg;
+
+	if (block->proc_id != b->proc_id)
+		return false;
+	if (b->fn)
+		b->fn(block, value, b->arg);
+	return true;
+}
+
+int session__take_blocks(struct session *s, uint32_t proc_id,
+			 void (*fn)(const struct block_key *, const struct block_value *, void *), void *arg)
+{
+	struct block_walk b = { proc_id, fn, arg };
+	struct map_walk w = walk_of_live(s, take_block, &b);
 
 	return walk_map(&w);
 }

@@ -55,14 +55,14 @@ int session_impl__new_attacher(struct session *s)
 {
 	struct pymemscope_bpf *b = s->bpf;
 	struct attach_programs p = {
-		.at_site = { -1, -1, bpf_program__fd(b->progs.exact_entry), bpf_program__fd(b->progs.gc_site),
+		.at_site = { -1, bpf_program__fd(b->progs.heap_site), bpf_program__fd(b->progs.exact_entry), bpf_program__fd(b->progs.gc_site),
 			     bpf_program__fd(b->progs.code_free_site) },
 		.at_return = { -1, -1, bpf_program__fd(b->progs.exact_return), bpf_program__fd(b->progs.gc_site_return), -1 },
 		.session = { -1, -1, bpf_program__fd(b->progs.exact_session), -1, -1 },
 		.site_specs = bpf_map__fd(b->maps.site_specs),
 	};
 
-	_Static_assert(SIGNAL_EXACT == 2 && SIGNAL_GC == 3 && SIGNAL_CODE == 4 && SIGNAL_MAX == 5, "at_site, at_return");
+	_Static_assert(SIGNAL_HEAP == 1 && SIGNAL_EXACT == 2 && SIGNAL_GC == 3 && SIGNAL_CODE == 4 && SIGNAL_MAX == 5, "at_site, at_return");
 	if (session__links(s) == PROBE_LINKS_SINGLE)
 		return 0;
 	return attacher__new(&p, bpf_map__fd(b->maps.targets), s->opts.every_process, &s->attacher);
@@ -113,7 +113,7 @@ static int attach_site(struct session *s, pid_t tgid, const char *path, const st
 	LIBBPF_OPTS(bpf_uprobe_opts, at_return, .retprobe = true);
 	int err;
 
-	if (site->kind == PROBE_CODE_FREE)
+	if (site->kind == PROBE_CODE_FREE || site->kind == PROBE_POOL_OPEN)
 		return 0;
 	if (site->kind == PROBE_GC_USDT || site->kind == PROBE_GC_USDT_DONE)
 		return add_link(l, bpf_program__attach_usdt(site->kind == PROBE_GC_USDT ? s->bpf->progs.gc_usdt_start
@@ -154,6 +154,22 @@ int session__attach(struct session *s, pid_t tgid, const char *path, const struc
 	}
 	*ret = l;
 	return 0;
+}
+
+int session_impl__attach_window(struct session *s, pid_t tgid, const char *path, const struct probe_site *sites, size_t n,
+				struct session_links **ret, uint32_t *ret_id)
+{
+	struct session_links *l = calloc(1, sizeof(*l));
+	int err;
+
+	if (!l)
+		return -ENOMEM;
+	err = attacher__attach_window(s->attacher, tgid, path, sites, n, &l->attachment, ret_id);
+	if (err)
+		free(l);
+	else
+		*ret = l;
+	return err;
 }
 
 void session_links__free(struct session_links *l)

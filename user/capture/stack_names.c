@@ -127,6 +127,8 @@ struct stack_name stack_names__look_up(struct stack_names *n, const struct trace
 	case STACK_BEFORE_ATTACH:
 	case STACK_GIVEN_BACK:
 	case STACK_NOT_FOLLOWED:
+	case STACK_NOT_SAMPLED:
+	case STACK_ROUNDED_UP:
 		node = reason_node(n, "[%s]", stack_id);
 		break;
 	case STACK_PASSED_OVER:

@@ -35,6 +35,7 @@ struct traced {
 	uint32_t interp_slot;
 	struct session_links *links;
 	struct session_links *entry; /* of a held command */
+	struct heap_process *heap; /* the heap signal's; NULL: not watched */
 	struct pagemap *pagemap; /* during a sweep */
 	struct resident_account resident;
 	struct interp_watch watch;

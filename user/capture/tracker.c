@@ -21,6 +21,7 @@
 #include "capture/budget.h"
 #include "capture/container_items.h"
 #include "capture/gc_trigger.h"
+#include "capture/heap.h"
 #include "capture/held_command.h"
 #include "capture/interpreters.h"
 #include "capture/large_blocks.h"
@@ -39,21 +40,33 @@ struct tracker {
 	struct interpreters *interpreters;
 	struct stack_names *names;
 	struct accounts *accounts;
+	struct heap *heap; /* NULL: not asked for, or the exact signal serves it */
 	struct large_blocks *large; /* NULL: not asked for */
 	struct budget *budget;
 	struct held_command held;
 	uint32_t next_proc_id;
+	uint32_t seconds;
 	uint64_t missed; /* programs of the scope that ended before they could be looked at */
 	char why[512];
 };
 
 /* ---- processes ---- */
 
+/* No more events come. */
+static void end(struct tracker *t, struct traced *tr, bool exec)
+{
+	if (t->heap)
+		heap__forget(t->heap, tr);
+	if (t->large)
+		large_blocks__forget(t->large, tr);
+	traced_table__end(&t->table, tr, exec);
+}
+
 /* Its end was not told, for its number is another process's now. */
 static void end_unnoticed(struct tracker *t, struct traced *tr)
 {
 	if (tr)
-		traced_table__end(&t->table, tr, false);
+		end(t, tr, false);
 }
 
 /* How a process came to be traced. */
@@ -124,15 +137,7 @@ static void settle_ended(struct tracker *t)
 	if (!(t->signals & 1u << SIGNAL_EXACT))
 		return;
 	for (tr = ended; tr; tr = tr->next_unsettled)
-		session__forget_blocks(t->deps.session, tr->proc_id);
-}
-
-/* No more events come. */
-static void end(struct tracker *t, struct traced *tr, bool exec)
-{
-	if (t->large)
-		large_blocks__forget(t->large, tr);
-	traced_table__end(&t->table, tr, exec);
+		session__take_blocks(t->deps.session, tr->proc_id, NULL, NULL);
 }
 
 /* Takes in a process of the scope. started: it may not have mapped its interpreter yet. 0: taken in, or nothing to do. */
@@ -400,6 +405,15 @@ static void on_count(const struct count_key *key, const struct count_value *delt
 	accounts__count(t->accounts, key, delta);
 }
 
+static void on_heap(const struct rec_heap *rec, void *arg)
+{
+	struct tracker *t = arg;
+	struct traced *tr = traced_table__find(&t->table, rec->proc_id);
+
+	if (tr && t->heap)
+		heap__request(t->heap, tr, rec);
+}
+
 static void on_counted(void *arg)
 {
 	struct tracker *t = arg;
@@ -434,7 +448,8 @@ static void on_gc(const struct rec_gc *rec, void *arg)
 struct session_handlers tracker__handlers(struct tracker *t)
 {
 	return (struct session_handlers){
-		.stack = on_stack, .code = on_code, .code_more = on_code_more, .gc = on_gc, .proc = on_proc, .count = on_count, .counted = on_counted, .arg = t
+		.stack = on_stack, .code = on_code, .code_more = on_code_more, .gc = on_gc, .heap = on_heap, .proc = on_proc,
+		.count = on_count, .counted = on_counted, .arg = t
 	};
 }
 
@@ -457,6 +472,8 @@ void tracker__upkeep(struct tracker *t)
 	held_command__upkeep(&t->held, t->deps.proc);
 	retry_interps(t);
 	settle_ended(t);
+	if (t->heap)
+		heap__upkeep(t->heap);
 	if (t->large)
 		large_blocks__upkeep(t->large);
 	budget__upkeep(t->budget);
@@ -464,9 +481,12 @@ void tracker__upkeep(struct tracker *t)
 
 int tracker__patience_ms(const struct tracker *t, int max_ms)
 {
-	uint64_t now = clock_now_ns(), at = now + max_ms * 1000000ull;
+	uint64_t now = clock_now_ns(), at;
 	const struct traced *tr;
 
+	if (t->heap)
+		max_ms = heap__patience_ms(t->heap, max_ms);
+	at = now + max_ms * 1000000ull;
 	if (t->large)
 		at = now + large_blocks__patience_ms(t->large, max_ms) * 1000000ull;
 	if (budget__next_ns(t->budget) < at)
@@ -476,14 +496,35 @@ int tracker__patience_ms(const struct tracker *t, int max_ms)
 	return at > now ? (at - now + 999999) / 1000000 : 0;
 }
 
-void tracker__refresh(struct tracker *t)
+/* A container in which nothing happens is looked at in every tenth second, another tenth of them in each. */
+#define IDLE_SECONDS 10
+
+static void refresh_containers(struct tracker *t, bool all)
+{
+	uint32_t i, n = profile__n_containers(t->deps.profile);
+	bool *busy = calloc(n + 1, sizeof(*busy));
+	const struct traced *tr;
+
+	t->seconds++;
+	for (tr = t->table.alive; tr && busy; tr = tr->hh_tgid.next) {
+		uint32_t container = profile__process(t->deps.profile, tr->process)->container;
+
+		if (tr->busy && container != PROFILE_NONE)
+			busy[container] = true;
+	}
+	for (i = 0; i < n; i++) {
+		if (all || !busy || busy[i] || (t->seconds + i) % IDLE_SECONDS == 0)
+			container_items__refresh(&t->deps, i);
+	}
+	free(busy);
+}
+
+void tracker__refresh(struct tracker *t, bool all)
 {
 	struct traced *tr, *next;
-	uint32_t i;
 
-	for (i = 0; i < profile__n_containers(t->deps.profile); i++)
-		container_items__refresh(&t->deps, i);
 	budget__step(t->budget);
+	refresh_containers(t, all);
 	for (tr = t->table.alive; tr; tr = next) {
 		next = tr->hh_tgid.next;
 		if (tr->gone_steps < 2)
@@ -494,10 +535,14 @@ void tracker__refresh(struct tracker *t)
 	interp_watch__refresh(&t->table, t->deps.proc, t->deps.profile, false);
 	if (t->large)
 		large_blocks__refresh(t->large);
+	if (t->heap)
+		heap__refresh(t->heap, false);
 }
 
 void tracker__reconcile(struct tracker *t)
 {
+	if (t->heap)
+		heap__refresh(t->heap, true);
 	interp_watch__refresh(&t->table, t->deps.proc, t->deps.profile, true);
 	if (!(t->signals & 1u << SIGNAL_RESIDENT))
 		return;
@@ -541,6 +586,13 @@ uint64_t tracker__missed(const struct tracker *t)
 	return t->missed;
 }
 
+void tracker__heap_activity(const struct tracker *t, struct heap_activity *ret)
+{
+	*ret = (struct heap_activity){};
+	if (t->heap)
+		heap__activity(t->heap, ret);
+}
+
 const char *tracker__why(const struct tracker *t)
 {
 	return t->why;
@@ -564,7 +616,9 @@ int tracker__new(const struct scope *scope, uint32_t signals, double budget, con
 	if (stack_names__new(deps->profile, &t->names) || accounts__new(&t->deps, &t->table, t->names, &t->accounts) ||
 	    budget__new(&t->deps, &t->table, budget, &t->budget) ||
 	    (signals & 1u << SIGNAL_HEAP && large_blocks__new(&t->deps, t->accounts, budget, &t->large)) ||
-	    interpreters__new(signals, &t->deps, t->large, &t->interpreters)) {
+	    ((signals & (1u << SIGNAL_HEAP | 1u << SIGNAL_EXACT)) == 1u << SIGNAL_HEAP &&
+	     heap__new(&t->deps, &t->table, t->names, budget, &t->heap)) ||
+	    interpreters__new(signals, &t->deps, t->heap, t->large, &t->interpreters)) {
 		tracker__free(t);
 		return -ENOMEM;
 	}
@@ -577,6 +631,7 @@ void tracker__free(struct tracker *t)
 	if (!t)
 		return;
 	large_blocks__free(t->large);
+	heap__free(t->heap);
 	traced_table__clear(&t->table);
 	budget__free(t->budget);
 	accounts__free(t->accounts);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * Which processes are traced, what they are, and where their events go in the profile. Takes what the session hands out,
- * finds interpreters, attaches their probes, follows fork, exec and exit.
+ * Which processes are traced, what they are, and where their events go in the profile. Takes what the session hands
+ * out, finds interpreters, attaches their probes, follows fork, exec and exit.
  */
 #ifndef CAPTURE_TRACKER_H
 #define CAPTURE_TRACKER_H
@@ -62,14 +62,20 @@ const char *tracker__why(const struct tracker *t);
 void tracker__upkeep(struct tracker *t);
 /* How long a poll may sleep before upkeep is due: at most max_ms. */
 int tracker__patience_ms(const struct tracker *t, int max_ms);
-/* To be called every second: limits and usage of containers, resident sets of processes, what each may cost. */
-void tracker__refresh(struct tracker *t);
+/*
+ * To be called every second: limits and usage of containers, resident sets of processes, what each may cost. Those in which
+ * nothing happens are looked at less often, but for all.
+ */
+void tracker__refresh(struct tracker *t, bool all);
 /*
  * To be called every second: looks which followed pages are still resident and takes away those that are not. Does so only
  * every few seconds, but for now.
  */
 int tracker__sweep(struct tracker *t, bool now);
-/* At the end: looks at all collectors once more, stops the resident signal and brings each account up to the process's resident set as it is now. */
+/*
+ * At the end: looks at all collectors and heaps once more, stops the resident signal, and brings each account up to the process's
+ * resident set as it is now.
+ */
 void tracker__reconcile(struct tracker *t);
 
 uint32_t tracker__n_python(const struct tracker *t); /* Python processes attached so far */
@@ -84,5 +90,14 @@ struct large_blocks_sums tracker__large_blocks(const struct tracker *t);
 struct profile_cost tracker__cost(const struct tracker *t);
 /* The share of the time that the hook on page faults was on. */
 double tracker__hook_share(const struct tracker *t);
+/* What the heap signal did; all 0 where it is not asked for. */
+struct heap_activity {
+	uint64_t watched; /* processes, ever */
+	uint64_t windows, allocations; /* opened; seen in them */
+	uint64_t spent_ns; /* what windows cost the processes, estimated */
+	uint64_t reading_ns; /* what reading heaps cost us, CPU time */
+	uint64_t failed; /* windows that could not be opened, heaps that could not be read */
+};
+void tracker__heap_activity(const struct tracker *t, struct heap_activity *ret);
 
 #endif

@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "model/deviations.h"
 #include "records.h"
 
 struct profile;
@@ -53,6 +54,7 @@ struct profile_process {
 	const char *note; /* what limits what we can say of it (coverage, reason), "" */
 	uint64_t rss_bytes; /* latest; 0: not known */
 	struct profile_cost cost;
+	uint64_t earlier; /* processes that had this item before it (profile__reuse_process); their sums are in its own */
 };
 
 enum frame_kind { FRAME_PYTHON = 0, FRAME_NATIVE = 1, FRAME_REASON = 2 /* "[no python stack: ...]" and the like */ };
@@ -128,10 +130,16 @@ struct profile_fact {
 #define FACT_ALLOCATOR "allocator"
 #define FACT_COVERAGE "coverage."
 
-/* Bounds on growth; 0 in a field: its default. What exceeds them is merged into the parent node and counted. */
+/*
+ * Bounds on growth; 0 in a field: its default. What exceeds them is merged into the parent node (the calling function) and
+ * counted (profile__merged).
+ */
 struct profile_limits {
-	uint32_t max_nodes; /* default 1 << 20 */
-	uint32_t max_cells; /* default 1 << 20 */
+	uint32_t max_nodes; /* default 1 << 18 */
+	uint32_t max_frames; /* default 1 << 16, or max_nodes where that is less */
+	uint32_t max_cells; /* default 1 << 17 */
+	uint32_t max_cells_process; /* of one process; default max_cells / 2, so that one cannot crowd out the others */
+	uint64_t max_text_bytes; /* names of functions and files, and the like; default 8 MiB */
 	uint32_t max_gc; /* default 1 << 16; older ones are summed and dropped */
 	uint32_t max_gc_second; /* default 256; between two ticks, what exceeds it is summed */
 };
@@ -140,13 +148,20 @@ int profile__new(const struct profile_limits *limits, struct profile **ret);
 void profile__free(struct profile *p);
 
 /* Adders: >= 0 is the index of the new or existing item, < 0 is -ENOMEM, or -EINVAL for an index that is not there.
- * Containers are told apart by cgroup id, processes always make a new item, frames and nodes are interned. After max_nodes
- * frames all new ones are one frame "[more]". */
+ * Containers are told apart by cgroup id, processes always make a new item, frames and nodes are interned. After max_frames
+ * frames, or max_text_bytes, all new ones are one frame "[more]". */
 int64_t profile__add_container(struct profile *p, const struct profile_container *c);
 int64_t profile__add_process(struct profile *p, const struct profile_process *c);
 int64_t profile__add_frame(struct profile *p, const struct profile_frame *f);
 /* parent: a node index. At max_nodes, returns parent itself and counts it. */
 int64_t profile__add_node(struct profile *p, uint32_t parent, uint32_t frame);
+/* The same for who may make only *left more new nodes, which counts down. */
+int64_t profile__add_node_within(struct profile *p, uint32_t parent, uint32_t frame, uint32_t *left);
+/*
+ * Gives the item of a process that has ended to another one of the same container: whose it is (tgid, start time, command)
+ * becomes the new one's, sums go on. So the items of a service that forks a worker a second do not grow without end.
+ */
+int profile__reuse_process(struct profile *p, uint32_t process, const struct profile_process *c);
 
 /* Changes what may change of an item (usage, limit, name; rss, note). What is not known (NULL, 0) keeps the old; whose it
  * is (cgroup id, tgid, start time, container) never changes. */
@@ -168,6 +183,14 @@ int profile__set_fact(struct profile *p, const struct profile_fact *f);
 /* Adds sums to a cell. */
 int profile__add(struct profile *p, uint32_t process, uint32_t tid, uint32_t node, uint32_t kind,
 		 const struct profile_sums *delta);
+/*
+ * A cell that has sums is an estimate; by how many bytes it goes astray when a part of the sample is left out. -EINVAL: no
+ * such cell (its sums were merged into another).
+ */
+int profile__set_deviations(struct profile *p, uint32_t process, uint32_t tid, uint32_t node, uint32_t kind,
+			    const int64_t bytes[PROFILE_REPLICATES]);
+/* NULL: the cell was counted, not estimated. */
+const int64_t *profile__deviations(const struct profile *p, uint32_t cell);
 int profile__add_gc(struct profile *p, const struct profile_gc *gc);
 /* Ends a second: updates peaks; later collections are summed with none from before. */
 void profile__tick(struct profile *p);
@@ -193,6 +216,9 @@ const struct profile_frame *profile__frame(const struct profile *p, uint32_t i);
 const struct profile_node *profile__node(const struct profile *p, uint32_t i);
 const struct profile_cell *profile__cell(const struct profile *p, uint32_t i);
 const struct profile_gc *profile__gc(const struct profile *p, uint32_t i);
+/* A process's cells, in no order: its first, and the next one; PROFILE_NONE: no more. */
+uint32_t profile__first_cell_of(const struct profile *p, uint32_t process);
+uint32_t profile__next_cell_of(const struct profile *p, uint32_t cell);
 /* By number, in order of first sight; by process: NULL where nothing is known. */
 uint32_t profile__n_collectors(const struct profile *p);
 const struct profile_collector *profile__collector(const struct profile *p, uint32_t i);

@@ -15,6 +15,7 @@
 #include "model/recording.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -45,6 +46,7 @@ enum statement {
 	PUT_GC,
 	PUT_COLLECTOR,
 	PUT_FACT,
+	PUT_ESTIMATE,
 	N_STATEMENTS,
 };
 
@@ -58,13 +60,14 @@ static const char *const statements[] = {
 		"INSERT OR REPLACE INTO container VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
 	[PUT_USAGE] = "INSERT OR REPLACE INTO usage VALUES(?, ?, ?, ?, ?)",
 	[PUT_PROCESS] =
-		"INSERT OR REPLACE INTO process VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+		"INSERT OR REPLACE INTO process VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
 	[PUT_TEXT] = "INSERT INTO text VALUES(?, ?)",
 	[PUT_PLACE] = "INSERT INTO place VALUES(?, ?, ?, ?, ?)",
 	[PUT_NODE] = "INSERT INTO node VALUES(?, ?, ?)",
 	[PUT_CELL] = "INSERT INTO cell VALUES(?, ?, ?, ?, ?)",
 	[PUT_FLUSH] = "INSERT INTO flush VALUES(?, ?)",
 	[PUT_DELTA] = "INSERT INTO delta VALUES(?, ?, ?, ?, ?, ?)",
+	[PUT_ESTIMATE] = "INSERT OR REPLACE INTO estimate VALUES(?, ?, ?)",
 	[PUT_GC] = "INSERT INTO gc VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
 	[PUT_FACT] = "INSERT OR REPLACE INTO fact VALUES(?, ?, ?, ?, ?)",
 	[PUT_COLLECTOR] = "INSERT OR REPLACE INTO collector VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -98,7 +101,7 @@ struct recording {
 	struct progress done;
 	uint64_t begin_ns;
 	struct texts texts;
-	struct digests meta, own_meta, counters, containers, usage, processes, collectors, facts;
+	struct digests meta, own_meta, counters, containers, usage, processes, collectors, facts, estimates;
 };
 
 /* A row being bound; its digest grows with each value. */
@@ -130,6 +133,14 @@ static void row__text(struct row *row, const char *s)
 	for (size_t i = 0; i == 0 || s[i - 1]; i++)
 		row->digest = PY_HASH_STEP(row->digest, (unsigned char)s[i]);
 	sqlite3_bind_text(row->statement, ++row->column, s, -1, SQLITE_STATIC);
+}
+
+/* Bytes as they stand in memory. */
+static void row__blob(struct row *row, const void *bytes, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		row->digest = PY_HASH_STEP(row->digest, ((const unsigned char *)bytes)[i]);
+	sqlite3_bind_blob(row->statement, ++row->column, bytes, (int)len, SQLITE_STATIC);
 }
 
 static void row__null(struct row *row)
@@ -324,6 +335,7 @@ static int put_processes(struct recording *r, const struct profile *p)
 		row__text(&row, c->interpreter);
 		row__text(&row, c->note);
 		row__int(&row, c->rss_bytes);
+		row__sum(&row, c->earlier);
 		row__sum(&row, c->cost.cpu_ns);
 		row__sum(&row, c->cost.cost_ns);
 		row__sum(&row, c->cost.faults);
@@ -494,6 +506,31 @@ static int put_cells(struct recording *r, const struct profile *p, struct progre
 	return 0;
 }
 
+/* Of each cell that is an estimate: half of its 95 % interval, and what it takes to find that of a sum. */
+static int put_estimates(struct recording *r, const struct profile *p)
+{
+	int err = 0;
+
+	for (uint32_t i = 0; i < profile__n_cells(p) && !err; i++) {
+		const int64_t *deviations = profile__deviations(p, i);
+		struct row row;
+		double error;
+
+		if (!deviations)
+			continue;
+		row = row__start(r, PUT_ESTIMATE);
+		row__int(&row, i);
+		error = deviations__error(deviations);
+		if (isfinite(error))
+			row__sum(&row, (uint64_t)error);
+		else
+			row__null(&row);
+		row__blob(&row, deviations, PROFILE_REPLICATES * sizeof(*deviations));
+		err = row__write_changed(&row, &r->estimates, i);
+	}
+	return err;
+}
+
 static int put_gc(struct recording *r, const struct profile *p, struct progress *now)
 {
 	uint64_t dropped = profile__gc_dropped(p), end = dropped + profile__n_gc(p);
@@ -568,6 +605,8 @@ static int put_all(struct recording *r, struct profile *p, struct progress *now)
 	if (!err)
 		err = put_cells(r, p, now);
 	if (!err)
+		err = put_estimates(r, p);
+	if (!err)
 		err = put_gc(r, p, now);
 	if (!err)
 		err = put_flush(r, now);
@@ -577,7 +616,7 @@ static int put_all(struct recording *r, struct profile *p, struct progress *now)
 static void forget_digests(struct recording *r)
 {
 	struct digests *all[] = {&r->meta,	 &r->own_meta, &r->counters,
-				 &r->containers, &r->usage,    &r->processes, &r->collectors, &r->facts};
+				 &r->containers, &r->usage,    &r->processes, &r->collectors, &r->facts, &r->estimates};
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++)
 		all[i]->n = 0;
@@ -636,6 +675,7 @@ int recording__close(struct recording *r)
 	free(r->processes.items);
 	free(r->collectors.items);
 	free(r->facts.items);
+	free(r->estimates.items);
 	free(r);
 	return err == -EBUSY ? 0 : err;
 }

@@ -103,6 +103,22 @@ static const char *row__text(struct row *row)
 	return "";
 }
 
+static void row__skip(struct row *row)
+{
+	row->column++;
+}
+
+static void row__blob(struct row *row, void *ret, int len)
+{
+	const void *blob = sqlite3_column_blob(row->statement, row->column);
+
+	if (blob && sqlite3_column_bytes(row->statement, row->column) == len)
+		memcpy(ret, blob, len);
+	else
+		row->bad = true;
+	row->column++;
+}
+
 /* An adder's answer: the row must have become item number `index`. */
 static int added(const struct row *row, int64_t ret, uint32_t index)
 {
@@ -222,6 +238,7 @@ static int on_process(struct load *l, struct row *row)
 	c.interpreter = row__text(row);
 	c.note = row__text(row);
 	c.rss_bytes = (uint64_t)row__i64(row);
+	c.earlier = row__max(row, INT64_MAX);
 	c.cost.cpu_ns = row__max(row, INT64_MAX);
 	c.cost.cost_ns = row__max(row, INT64_MAX);
 	c.cost.faults = row__max(row, INT64_MAX);
@@ -319,6 +336,22 @@ static int on_delta(struct load *l, struct row *row)
 	return err == -EINVAL ? -EBADMSG : err;
 }
 
+static int on_estimate(struct load *l, struct row *row)
+{
+	uint32_t cell = row__index(row, l->n_cells);
+	int64_t deviations[PROFILE_REPLICATES];
+	const struct cell_key *key;
+	int err;
+
+	row__skip(row);
+	row__blob(row, deviations, sizeof(deviations));
+	if (row->bad)
+		return -EBADMSG;
+	key = &l->cells[cell];
+	err = profile__set_deviations(l->p, key->process, key->tid, key->node, key->kind, deviations);
+	return err == -EINVAL ? 0 : err; /* nothing of the cell lies in the span of time */
+}
+
 static int on_gc(struct load *l, struct row *row)
 {
 	int64_t id = row__i64(row);
@@ -409,7 +442,7 @@ static int load_items(struct load *l)
 		 " usage_bytes, peak_bytes, oom_kills FROM container ORDER BY id",
 		 on_container},
 		{"SELECT id, tgid, container, start_time_ticks, command, python, interpreter,"
-		 " note, rss_bytes, cpu_ns, cost_ns, faults, faults_seen FROM process ORDER BY id",
+		 " note, rss_bytes, earlier, cpu_ns, cost_ns, faults, faults_seen FROM process ORDER BY id",
 		 on_process},
 		{"SELECT id, text FROM text ORDER BY id", on_text},
 		{"SELECT id, kind, line, function, file FROM place ORDER BY id", on_place},
@@ -444,6 +477,7 @@ static int load_times(struct load *l)
 		 (long long)from_ms, (long long)to_ms);
 	err = each_row(l, sql, on_delta);
 	profile__tick(l->p);
+	err = err ? err : each_row(l, "SELECT cell, error_bytes, deviations FROM estimate ORDER BY cell", on_estimate);
 	if (err)
 		return err;
 	snprintf(sql, sizeof(sql),
@@ -481,7 +515,15 @@ static int ignore_change(uint32_t cell, const struct profile_sums *sums, void *a
 static int load_all(struct load *l)
 {
 	/* What was recorded within its own limits fits; the size of the file bounds the rest. */
-	const struct profile_limits limits = {UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX};
+	const struct profile_limits limits = {
+		.max_nodes = UINT32_MAX,
+		.max_frames = UINT32_MAX,
+		.max_cells = UINT32_MAX,
+		.max_cells_process = UINT32_MAX,
+		.max_text_bytes = UINT64_MAX,
+		.max_gc = UINT32_MAX,
+		.max_gc_second = UINT32_MAX,
+	};
 	int err = profile__new(&limits, &l->p);
 
 	if (!err)

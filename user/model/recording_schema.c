@@ -13,6 +13,10 @@
  * A text (function, file) is in table `text` once; view `frame` puts a place in the code together
  * again. A row of `gc` is one collection, or, of a second with very many, the sum of `cnt` of them.
  *
+ * What was estimated from a sample (kind heap_pool) has a row in `estimate`: half of its 95 %
+ * interval (NULL: too few samples to tell), and 16 little-endian 64-bit numbers of bytes by which it
+ * goes astray when a part of the sample is left out (model/heap_weights.h).
+ *
  * A sum of one second is a row of `delta`: (flush, cell) is its key, and the cell holds what never
  * changes, so a row costs about 18 bytes. Integers are 64 bits, signed; unsigned ones keep their
  * bits. Of limit_bytes -1 is no limit and 0 not known. Times are milliseconds since the first
@@ -26,7 +30,7 @@
 
 const char *const recording_tables[] = {"meta",	 "counter", "kind", "text",  "container",
 					"process", "place",   "node", "cell",  "flush",
-					"delta",	 "gc",	    "usage", "collector", "fact", NULL};
+					"delta",	 "gc",	    "usage", "collector", "fact", "estimate", NULL};
 
 #define BASE_TABLES                                                                                \
 	"CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;"              \
@@ -42,7 +46,7 @@ const char *const recording_tables[] = {"meta",	 "counter", "kind", "text",  "co
 	"CREATE TABLE process(id INTEGER PRIMARY KEY, tgid INTEGER NOT NULL, container INTEGER,"   \
 	" start_time_ticks INTEGER NOT NULL, command TEXT NOT NULL, python TEXT NOT NULL,"         \
 	" interpreter TEXT NOT NULL, note TEXT NOT NULL, rss_bytes INTEGER NOT NULL,"              \
-	" cpu_ns INTEGER NOT NULL, cost_ns INTEGER NOT NULL, faults INTEGER NOT NULL,"             \
+	" earlier INTEGER NOT NULL, cpu_ns INTEGER NOT NULL, cost_ns INTEGER NOT NULL, faults INTEGER NOT NULL,"             \
 	" faults_seen INTEGER NOT NULL);"
 
 /* kind of frame: 0 Python, 1 native, 2 a reason instead of a frame (enum frame_kind). */
@@ -69,6 +73,8 @@ const char *const recording_tables[] = {"meta",	 "counter", "kind", "text",  "co
 	" generation INTEGER NOT NULL, collected INTEGER NOT NULL, pause_ns INTEGER NOT NULL,"     \
 	" cnt INTEGER NOT NULL, longest_ns INTEGER NOT NULL, trigger INTEGER NOT NULL,"           \
 	" uncollectable INTEGER NOT NULL);"                                     \
+	"CREATE TABLE estimate(cell INTEGER PRIMARY KEY, error_bytes INTEGER," \
+	" deviations BLOB NOT NULL);" \
 	"CREATE TABLE usage(time_ms INTEGER, container INTEGER, usage_bytes INTEGER NOT NULL,"     \
 	" limit_bytes INTEGER NOT NULL, oom_kills INTEGER NOT NULL,"                               \
 	" PRIMARY KEY(time_ms, container)) WITHOUT ROWID;"

@@ -80,7 +80,7 @@ static bool read_table(const struct elf_file *f, const struct machine_code *c, u
 		if (!is_function_start(c, words[1 + i]))
 			return false;
 	}
-	ret->addr = addr;
+	ret->addr = ret->within = addr;
 	return true;
 }
 
@@ -166,6 +166,8 @@ int decode__allocators(const struct elf_file *f, const struct machine_code *c, u
 			found = find_table(f, c, i, &t[i]);
 		if (!found)
 			return -ENOENT;
+		if (in_runtime)
+			t[i].within = runtime.addr;
 	}
 	memcpy(ret, t, sizeof(t));
 	return 0;

@@ -17,7 +17,7 @@
 
 enum guard_kind {
 	GUARD_INLINED, /* a probe at addr sees what no function's entry sees */
-	GUARD_CALLS,   /* both sides call: the function's own probe sees it */
+	GUARD_CALLS,   /* both sides call: the probe on the function, or on its body (decode__body), sees it */
 	GUARD_UNCLEAR, /* compares, but what follows is not understood: its allocations are not seen
 			*/
 };

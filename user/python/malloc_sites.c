@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * The dynamic linker has written the address of malloc into a word of the interpreter's file: it tells the file. Where that
- * word was not filled in yet (lazy linking, a program held at its first instruction), or leads elsewhere (a hook), the files
- * that define malloc are gone through in the order in which symbols are looked up: the program, what was preloaded or linked,
- * the C library. A program that has its own malloc linked in statically has no such word.
+ * The dynamic linker has written the address of malloc into a word of the interpreter's file: it tells the file.
+ * Where that word was not filled in yet (lazy linking, a program held at its first instruction), or leads elsewhere
+ * (a hook), the files that define malloc are gone through in the order in which symbols are looked up: the program,
+ * what was preloaded or linked, the C library. A program that has its own malloc linked in statically has no such
+ * word.
  *
- * The functions: malloc(3), posix_memalign(3), C23's free_sized, and C++'s operators new and delete, which call malloc in
- * libstdc++ and are only looked for in the file that has malloc (jemalloc, tcmalloc and mimalloc bring their own).
+ * The functions: malloc(3), posix_memalign(3), C23's free_sized, and C++'s operators new and delete, which call
+ * malloc in libstdc++ and are only looked for in the file that has malloc (jemalloc, tcmalloc and mimalloc bring
+ * their own).
  */
 #include "python/malloc_sites.h"
 
@@ -288,7 +290,9 @@ static int find_file(struct malloc_finder *f, pid_t tgid, const struct interp *i
 	if (err)
 		return err;
 	for (i = 0; i < c->n; i++) {
-		if (!mem__read_u64(&m, in->load_bias + c->slot[i], &addr) && addr && !search_maps(f, tgid, in, addr, ret))
+		if (mem__read_u64(&m, in->load_bias + c->slot[i], &addr) || !addr)
+			continue;
+		if (!search_maps(f, tgid, in, addr, ret))
 			return 0;
 	}
 	if (c->n)

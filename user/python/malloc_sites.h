@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * Which file serves malloc in a process (its C library, or jemalloc, tcmalloc and the like that was linked or preloaded), and
- * where to put probes on malloc and its kin there. Reads /proc and ELF files; attaches nothing.
+ * Which file serves malloc in a process (its C library, or jemalloc, tcmalloc and the like that was linked or
+ * preloaded), and where to put probes on malloc and its kin there. Reads /proc and ELF files; attaches nothing.
  */
 #ifndef PYTHON_MALLOC_SITES_H
 #define PYTHON_MALLOC_SITES_H
@@ -35,8 +35,8 @@ struct malloc_finder;
 int malloc_finder__new(struct malloc_finder **ret);
 void malloc_finder__free(struct malloc_finder *f);
 /*
- * The file whose malloc the interpreter calls. What a file says is kept by build id. 0; -ENOENT: none was found; -ESRCH: the
- * process has ended; -EACCES, -ENOMEM, ...
+ * The file whose malloc the interpreter calls. What a file says is kept by build id. 0; -ENOENT: none was found;
+ * -ESRCH: the process has ended; -EACCES, -ENOMEM, ...
  */
 int malloc_finder__find(struct malloc_finder *f, pid_t tgid, const struct interp *in, struct malloc_file *ret);
 

@@ -127,7 +127,8 @@ static uint32_t object_end(const struct pymalloc_print *p, const struct py_type 
 	uint64_t end = p->object_at + type->basic_bytes;
 
 	if (type->flags & PY_TYPE_IS_TUPLE)
-		end += word_at(object, OB_SIZE) < PYMALLOC_MAX_BLOCK_BYTES ? word_at(object, OB_SIZE) * 8 : p->block_bytes;
+		end += word_at(object, OB_SIZE) < PYMALLOC_MAX_BLOCK_BYTES ? word_at(object, OB_SIZE) * 8
+									   : p->block_bytes;
 	else if (type->flags & INLINE_VALUES || type->item_bytes)
 		end = p->block_bytes;
 	return end < p->block_bytes ? end : p->block_bytes;
@@ -152,7 +153,8 @@ static void print_str(struct pymalloc_print *p, const struct py_layout *l, const
 	if (!(state & STATE_COMPACT))
 		fix(p, 1, l->unicode.compact_data, 8);
 	else if (length < PYMALLOC_MAX_BLOCK_BYTES)
-		fix(p, 1, state & STATE_ASCII ? l->unicode.ascii_data : l->unicode.compact_data, length * STATE_KIND(state));
+		fix(p, 1, state & STATE_ASCII ? l->unicode.ascii_data : l->unicode.compact_data,
+		    length * STATE_KIND(state));
 	p->once_at = p->object_at + VAR_HEADER_BYTES;
 }
 
@@ -191,8 +193,8 @@ static bool print_immutable(struct pymalloc_print *p, const struct py_layout *l,
 }
 
 /*
- * Small numbers and pointers that everybody has tell nothing, and larger numbers neither in memory without an object or with
- * attributes in it: they may be sizes, packed.
+ * Small numbers and pointers that everybody has tell nothing, and larger numbers neither in memory without an object or
+ * with attributes in it: they may be sizes, packed.
  */
 static bool tells(const struct pymalloc_print *p, uint64_t word, const struct leaf_reader *r)
 {
@@ -229,7 +231,8 @@ static void print_words(struct pymalloc_print *p, const uint8_t *bytes, const st
 }
 
 /* Words that may change, of an object or of memory without one. */
-static void print_mutable(struct pymalloc_print *p, const struct py_type *type, const uint8_t *bytes, const struct leaf_reader *r)
+static void print_mutable(struct pymalloc_print *p, const struct py_type *type, const uint8_t *bytes,
+			  const struct leaf_reader *r)
 {
 	p->head_cnt = PYMALLOC_PRINT_WORDS;
 	p->numbers_tell = type && !(type->flags & INLINE_VALUES);
@@ -255,7 +258,8 @@ static uint16_t link(const struct pymalloc_print *p, const uint8_t *bytes, int i
 	return fold(word_at(bytes, p->object_at - GC_HEAD_BYTES + i * 8) & ~GC_FLAGS);
 }
 
-void pymalloc__take_print(const struct leaf_reader *r, const void *block, uint32_t block_bytes, struct pymalloc_print *ret)
+void pymalloc__take_print(const struct leaf_reader *r, const void *block, uint32_t block_bytes,
+			  struct pymalloc_print *ret)
 {
 	struct pymalloc_print p = { .block_bytes = block_bytes };
 	const uint8_t *bytes = block;
@@ -350,7 +354,8 @@ static enum pymalloc_same same_words(const struct pymalloc_print *p, const uint8
 	unsigned int telling = 0, equal = 0, other = 0;
 
 	for (int i = 0; i < p->word_cnt; i++) {
-		bool tells_something = p->telling >> i & 1, is_equal = fold(word_at(now, word_place(p, i))) == p->word[i];
+		bool tells_something = p->telling >> i & 1,
+		     is_equal = fold(word_at(now, word_place(p, i))) == p->word[i];
 
 		telling += tells_something;
 		equal += tells_something && is_equal;

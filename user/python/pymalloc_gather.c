@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * Reads pool headers in batches and adds them up. One that makes no sense is read again at once: the process was within the
- * allocator, which takes nanoseconds.
+ * Reads pool headers in batches and adds them up. One that makes no sense is read again at once: the process was within
+ * the allocator, which takes nanoseconds.
  *
- * Searched pools are believed only together: pools of one arenaindex lie within one arena. A copy of an arena (a buffer that
- * was read from somebody's heap) is recognised by its free lists, which lead into the original; a full pool has none, and is
- * as believable as the others of its arena. Each sub-interpreter's allocator has an arena 0 of its own.
+ * Searched pools are believed only together: pools of one arenaindex lie within one arena. A copy of an arena (a buffer
+ * that was read from somebody's heap) is recognised by its free lists, which lead into the original; a full pool has
+ * none, and is as believable as the others of its arena. Each sub-interpreter's allocator has an arena 0 of its own.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -36,8 +36,8 @@ struct pymalloc_gather {
 	size_t found_cnt, found_room;
 };
 
-int pymalloc_gather__new(const struct pymalloc *a, bool search, struct pymalloc_pools *pools, struct pymalloc_totals *totals,
-			 struct pymalloc_gather **ret)
+int pymalloc_gather__new(const struct pymalloc *a, bool search, struct pymalloc_pools *pools,
+			 struct pymalloc_totals *totals, struct pymalloc_gather **ret)
 {
 	struct pymalloc_gather *g = malloc(sizeof(*g));
 
@@ -103,7 +103,8 @@ static int count(struct pymalloc_gather *g, const struct pymalloc_header *h, uin
 	return list_pool(g, base, h->live, h->szidx, full);
 }
 
-static int keep_found(struct pymalloc_gather *g, const struct pymalloc_header *h, uint64_t base, enum pymalloc_state state)
+static int keep_found(struct pymalloc_gather *g, const struct pymalloc_header *h, uint64_t base,
+		      enum pymalloc_state state)
 {
 	if (g->found_cnt == MAX_POOLS) {
 		g->t->left_out++;
@@ -173,8 +174,8 @@ static int flush(struct pymalloc_gather *g)
 
 int pymalloc_gather__add(struct pymalloc_gather *g, uint64_t base)
 {
-	g->piece[g->cnt] = (struct mem_piece){
-		.addr = base, .buf = &g->header[g->cnt], .len = sizeof(g->header[g->cnt]) };
+	g->piece[g->cnt] =
+		(struct mem_piece){ .addr = base, .buf = &g->header[g->cnt], .len = sizeof(g->header[g->cnt]) };
 	return ++g->cnt == BATCH ? flush(g) : 0;
 }
 

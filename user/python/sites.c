@@ -33,6 +33,9 @@ static const struct {
 	{PROBE_FREE, "PyObject_Free", 1},
 };
 
+/* Register numbers of the machine's encoding, as decode.h gives them. */
+#define GPR_RDI 7
+
 /* tstate, generation; and the third or the fifth (enum gc_reason_arg) */
 #define COLLECTOR_ARGS 3
 
@@ -55,9 +58,10 @@ static bool add_function(const struct elf_file *f, struct probe_site site, uint6
 			 unsigned int args, struct list *l)
 {
 	struct decode_place place;
-	int err = l->code ? decode__place(l->code, addr, args, site.returns, &place) : -ENOENT;
+	int err = l->code ? decode__place(l->code, addr, args, site.returns, &place) : -EILSEQ;
 
-	if (err == -EPERM)
+	/* A symbol that leads into a function is no proof that an instruction begins there. */
+	if (err == -ENOENT || err == -EPERM)
 		return false;
 	if (!err) {
 		site.emulated = place.emulated;
@@ -290,15 +294,16 @@ static bool add_functions(const struct elf_file *f, const struct site_spec *spec
 					  .returns = i != ALLOC_FREE,
 					  .spec = *spec,
 					  .symbol = behind[i].symbol};
+		uint64_t body = decode__body(l->code, t->function, i);
 		struct decode_place place;
 
-		if ((i == ALLOC_MALLOC || i == ALLOC_CALLOC) && ends_in_probes(l->code, t->function[i], uses, opener) &&
+		if ((i == ALLOC_MALLOC || i == ALLOC_CALLOC) && ends_in_probes(l->code, body, uses, opener) &&
 		    (links != PROBE_LINKS_SESSION ||
-		     decode__place(l->code, t->function[i], behind[i].args, true, &place) || !place.emulated))
+		     decode__place(l->code, body, behind[i].args, true, &place) || !place.emulated))
 			site.returns = false;
 		site.spec.function = site.kind;
 		site.spec.returns = site.returns;
-		if (!add_function(f, site, t->function[i], behind[i].args, l))
+		if (!add_function(f, site, body, behind[i].args, l))
 			return false;
 	}
 	return true;
@@ -384,6 +389,35 @@ static unsigned int collector_args(const struct probe_site *site)
 	return COLLECTOR_ARGS | reason[site->arg.arg_value];
 }
 
+/*
+ * Where a pool is taken into use: the function that does it, at an instruction where its size class is still in its
+ * register; in 3.8 the place in pymalloc's own code that is reached when a class has no usable pool.
+ */
+static bool add_pool_open(const struct elf_file *f, uint16_t version, struct list *l)
+{
+	struct probe_site site = {
+		.signal = SIGNAL_HEAP,
+		.kind = PROBE_POOL_OPEN,
+		.symbol = "allocate_from_new_pool",
+	};
+	struct alloc_table t[ALLOC_DOMAINS];
+	struct decode_pools pools;
+	int class;
+
+	if (find_allocator(f, l->code, version, t, &pools))
+		return false;
+	class = pools.opener ? pools.class_at_opener : pools.class_at_empty;
+	if (class < 0)
+		return false;
+	site.arg.arg_form = SITE_ARG_REGISTER;
+	site.arg.arg_register = pt_regs_word(class);
+	if (pools.opener)
+		return add_function(f, site, pools.opener, class == GPR_RDI ? 1 : 2, l);
+	site.symbol = "pymalloc_alloc";
+	describe(l, pools.empty, &site);
+	return add(f, site, pools.empty, l);
+}
+
 /* All clones or none: one that is left out would hide its share of the runs. */
 static bool add_collector_function(const struct elf_file *f, uint16_t version, const char *name, struct list *l)
 {
@@ -409,13 +443,31 @@ static bool add_collector_function(const struct elf_file *f, uint16_t version, c
 	return n > 0;
 }
 
+static int look_for_nop(const struct insn *insn, void *arg)
+{
+	const uint64_t *addr = arg;
+
+	if (insn->addr < *addr)
+		return 0;
+	return insn->addr == *addr && insn->i.mnemonic == ZYDIS_MNEMONIC_NOP ? 1 : -ENOENT;
+}
+
+/* What a note says is no proof either: a USDT probe is a nop, to which its function's code leads. */
+static bool is_nop(const struct machine_code *c, uint64_t addr)
+{
+	struct elf_symbol function;
+
+	return c && !machine_code__function(c, addr, &function) &&
+	       machine_code__walk(c, &function, look_for_nop, &addr) == 1;
+}
+
 static bool add_usdt(const struct elf_file *f, enum probe_kind kind, const char *name,
 		     struct list *l)
 {
 	struct probe_site site = {.signal = SIGNAL_GC, .kind = kind, .symbol = name};
 	struct elf_usdt u;
 
-	if (elf_file__usdt(f, "python", name, &u))
+	if (elf_file__usdt(f, "python", name, &u) || !is_nop(l->code, u.addr))
 		return false;
 	if (u.semaphore && elf_file__file_offset(f, u.semaphore, &site.semaphore))
 		return false;
@@ -512,6 +564,8 @@ size_t probe_sites__find(const struct elf_file *f, uint16_t version, uint32_t si
 		add_allocator(f, &l);
 	if (signals & 1u << SIGNAL_GC)
 		add_collector(f, version, &l);
+	if (signals & 1u << SIGNAL_HEAP)
+		add_pool_open(f, version, &l);
 	machine_code__free(code);
 	return l.n;
 }

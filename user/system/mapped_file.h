@@ -14,9 +14,10 @@
 #define MAPPED_FILE_PATH_BYTES 256
 
 /*
- * Fills path, and st with what it leads to. exe: the mapping is one of the executable's. 0; -ENOENT, -EACCES, -EPERM: none was
- * found; -ESRCH. Valid while the process lives and has the mapping.
+ * Fills path, and st with what it leads to. exe: the mapping is one of the executable's. 0; -ENOENT, -EACCES, -EPERM:
+ * none was found; -ESRCH. Valid while the process lives and has the mapping.
  */
-int mapped_file__path(pid_t tgid, const struct proc_map *m, bool exe, char path[MAPPED_FILE_PATH_BYTES], struct stat *st);
+int mapped_file__path(pid_t tgid, const struct proc_map *m, bool exe, char path[MAPPED_FILE_PATH_BYTES],
+		      struct stat *st);
 
 #endif

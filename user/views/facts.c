@@ -150,7 +150,7 @@ static const struct {
 	{"dropped.blocks_not_followed", "blocks were too many to follow until they are freed"},
 	{"dropped.large_blocks_not_followed", "blocks over 512 bytes were too many to follow until they are freed"},
 	{"dropped.allocations_pending_full", "allocations were too many to be under way at once"},
-	{"dropped.allocations_pool_unreadable", "allocations were not counted: their pool could not be read"},
+	{"dropped.allocations_pool_unreadable", "allocations came from memory that was swapped out: they are not counted"},
 	{"dropped.forked_processes", "forked processes were too many to follow"},
 	{"dropped.pages_not_followed", "pages were too many to follow until they are given back"},
 	{"dropped.programs_ended_at_once", "programs ended before they could be attached to"},

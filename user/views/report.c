@@ -129,11 +129,22 @@ static bool has_several(const struct report *r)
 	return false;
 }
 
+/* Some of the table was estimated from a sample: then a column tells how sure it is. */
+static bool has_estimates(const struct rows *rows)
+{
+	for (size_t i = 0; i < rows->n; i++)
+		if (rows->at[i].estimated)
+			return true;
+	return false;
+}
+
 static void add_columns(const struct report *r, struct table *t)
 {
 	enum report_by by = r->opts->by;
 
 	table__column(t, "BYTES", COLUMN_NUMBER);
+	if (r->has_estimates)
+		table__column(t, "ERROR", COLUMN_NUMBER);
 	table__column(t, "SHARE", COLUMN_NUMBER);
 	if (by_code(r))
 		table__column(t, "TOTAL", COLUMN_NUMBER);
@@ -170,6 +181,19 @@ static void add_bytes(struct table *t, uint64_t bytes)
 	char buf[32];
 
 	table__cell(t, bytes ? human__bytes(bytes, buf, sizeof(buf)) : "-");
+}
+
+/* Half of the 95 % interval. */
+static void add_error(struct table *t, const struct row *row)
+{
+	double error = row__error(row);
+	char buf[32] = "-";
+
+	if (!(error <= 1))
+		strcpy(buf, ">100 %");
+	else if (row->estimated)
+		snprintf(buf, sizeof(buf), "%.1f %%", 100 * error);
+	table__cell(t, buf);
 }
 
 static void add_place(const struct report *r, struct table *t, uint32_t frame, bool with_line)
@@ -263,6 +287,8 @@ static void add_row(const struct report *r, struct table *t, const struct row *r
 	char buf[32];
 
 	add_bytes(t, row->bytes);
+	if (r->has_estimates)
+		add_error(t, row);
 	table__cell(t,
 		    row->bytes ? human__percent(row->bytes, r->rows.bytes, buf, sizeof(buf)) : "-");
 	if (by_code(r))
@@ -518,6 +544,7 @@ static int prepare(struct report *r)
 	if (err)
 		return err;
 	r->top = r->rows.n < top ? r->rows.n : top;
+	r->has_estimates = has_estimates(&r->rows);
 	r->nobody = facts__nobody(&r->selection);
 	r->cost = facts__cost(&r->selection);
 	facts__gc(&r->selection, r->gc);

@@ -14,6 +14,7 @@ struct report {
 	struct selection selection;
 	struct rows rows; /* what the table shows */
 	struct rows containers;
+	bool has_estimates;
 	size_t top; /* rows to show, at most rows.n */
 	struct facts_gc gc[FACTS_GENERATIONS];
 	struct facts_nobody nobody;

@@ -13,7 +13,7 @@
  * the last: freed where less was allocated (before tracing, elsewhere), so taken away from no row
  *   "containers": [{"name", "id", "runtime", "image", "cgroup", "cgroup_id", "bytes",
  * "growth_bytes", "usage_bytes", "limited": true|false|null, "limit_bytes", "peak_bytes",
- * "oom_kills", "time_to_limit_ns"}], "rows": [{"bytes", "count", "allocated_bytes", "container",
+ * "oom_kills", "time_to_limit_ns"}], "rows": [{"bytes", "error_bytes" (half of the 95 % interval; 0: counted, null: not known), "count", "allocated_bytes", "container",
  * "cgroup_id", by function and line: "total_bytes"; by process and thread: "tgid", "command",
  * "python", "interpreter", "rss_bytes", "note", "cost": {"cpu_ns", "cost_ns", "faults",
  * "faults_seen"}; by thread: "tid"; "frame": {"kind":
@@ -33,6 +33,7 @@
  */
 #include <errno.h>
 #include <json-c/json.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -197,11 +198,23 @@ static void put_costs(const struct report *r, struct json_object *root, int *err
 	put(cost, "faults_watched", json_object_new_double(r->cost.hook_share), err);
 }
 
+/* Half of the 95 % interval; 0: counted, not estimated. */
+static void put_error(struct json_object *to, const struct row *row, int *err)
+{
+	double error = row__error(row) * row->bytes;
+
+	if (isfinite(error))
+		put_number(to, "error_bytes", (uint64_t)error, err);
+	else
+		put(to, "error_bytes", NULL, err);
+}
+
 static void put_row(const struct report *r, struct json_object *to, const struct row *row, int *err)
 {
 	bool has_container = row->container < r->selection.n_containers;
 
 	put_number(to, "bytes", row->bytes, err);
+	put_error(to, row, err);
 	put_number(to, "count", row->cnt, err);
 	put_number(to, "allocated_bytes", row->alloc_bytes, err);
 	put_number(to, "unmatched_free_bytes", row->unmatched_bytes, err);

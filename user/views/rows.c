@@ -155,6 +155,20 @@ static struct row *add_row(struct maker *m)
 	return at;
 }
 
+static void add_deviations(struct row *row, const int64_t *deviations)
+{
+	if (!deviations)
+		return;
+	row->estimated = true;
+	for (int i = 0; i < PROFILE_REPLICATES; i++)
+		row->deviations[i] += deviations[i];
+}
+
+double row__error(const struct row *row)
+{
+	return row->estimated && row->bytes ? deviations__error(row->deviations) / row->bytes : 0;
+}
+
 /* Whether they live nobody knows, and their line has counted their allocation: they only are a row of nobody. */
 static bool counts_for_nothing(const struct maker *m, enum nobody nobody)
 {
@@ -179,6 +193,7 @@ static void add_cell(struct maker *m, struct row *row, const struct item *item)
 		row->cnt += select__count(m->s, cell);
 		row->alloc_bytes += sums->alloc_bytes;
 	}
+	add_deviations(row, profile__deviations(p, item->cell));
 	if (sums->free_bytes > sums->alloc_bytes)
 		row->unmatched_bytes += sums->free_bytes - sums->alloc_bytes;
 	if (!is_reason || sums->free_bytes > sums->alloc_bytes)

@@ -28,6 +28,9 @@ struct row {
 	/* What the row gained for certain: frees taken away, memory without a Python frame (it may
 	 * have been there before tracing began) not counted. */
 	int64_t growth_bytes;
+	/* Bytes by which the row goes astray when a part of the sample is left out (model/deviations.h). */
+	bool estimated;
+	int64_t deviations[PROFILE_REPLICATES];
 	uint64_t total_bytes; /* by function and line: with callees, once per stack however deep it
 				 recurses */
 };
@@ -38,6 +41,9 @@ struct rows {
 	size_t n_other; /* by function and line: rows of nobody, at[n] and on, not in the sums */
 	uint64_t bytes, cnt, alloc_bytes, unmatched_bytes; /* sums over all rows */
 };
+
+/* Half of the 95 % interval of row->bytes, as part of them; 0: counted; INFINITY: cannot be told. */
+double row__error(const struct row *row);
 
 int rows__new(const struct selection *s, enum report_by by, struct rows *ret);
 void rows__free(struct rows *r);

@@ -28,8 +28,8 @@ bool select__has(const struct selection *s, const struct profile_cell *cell);
 /* Container of a process, n_containers where it has none. */
 uint32_t select__container(const struct selection *s, uint32_t process);
 /*
- * Bytes that are of no line of anybody: they were there before tracing began, nobody knows who gave them back, or nobody knows
- * whether they are still there.
+ * Bytes that are of no line of anybody: they were there before tracing began, nobody knows who gave them back, or
+ * nobody knows whether they are still there.
  */
 enum nobody { SOMEBODY, NOBODY_BEFORE, NOBODY_GIVEN_BACK, NOBODY_NOT_FOLLOWED };
 enum nobody select__nobody(const struct profile *p, uint32_t frame);

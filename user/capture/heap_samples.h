@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * One process's Python heap: a sample of its small blocks, each with the stack that allocated it and the number of live
+ * blocks that it stands for (model/heap_weights.h). Reads the process's memory, never stops it.
+ *
+ * A sampled block lives until it is found on its pool's free list, in a pool that is gone, or holding another object
+ * (python/pymalloc_look.h tells how well that can be told). Objects that a type keeps on a free list of its own (tuples,
+ * floats, ...) never pass the allocator when they are used again: where windows have seen nothing of a size class born, but its
+ * blocks hold something else, they are taken for such and stay their first allocator's, as tracemalloc had it before 3.12.
+ */
+#ifndef CAPTURE_HEAP_SAMPLES_H
+#define CAPTURE_HEAP_SAMPLES_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "capture/stack_names.h"
+#include "model/heap_weights.h"
+#include "system/proc.h"
+
+struct heap_samples;
+
+/* A block allocated in a window. */
+struct heap_block {
+	uint64_t addr;
+	uint32_t bytes; /* as requested */
+	struct stack_name stack;
+};
+
+/* The process at a time. */
+struct heap_moment {
+	struct heap_pools pools; /* taken into use since tracing began */
+	uint64_t cpu_ns; /* CPU time used */
+};
+
+/* Reads the heap as it is. p outlives *ret. -ESRCH, -EPERM: the process's memory cannot be read; -ENOMEM. */
+int heap_samples__new(const struct proc *p, pid_t tgid, const struct interp *in, struct heap_samples **ret);
+void heap_samples__free(struct heap_samples *s);
+
+/*
+ * Takes what a window saw that opened at that moment: `events` allocations, and the last block at each address. To be called
+ * as soon as it is closed: blocks that have been freed meanwhile do not count as born. 0 or -errno.
+ */
+int heap_samples__add_window(struct heap_samples *s, const struct heap_moment *at, uint64_t events,
+			     const struct heap_block *blocks, size_t n);
+
+/* An estimate in blocks and bytes, and its replicates' deviations. */
+struct heap_sum {
+	double blocks, bytes;
+	double deviation[HEAP_REPLICATES]; /* bytes */
+};
+/* What the heap holds now, by stack. */
+struct heap_holder {
+	struct stack_name stack;
+	struct heap_sum sum; /* bytes as requested */
+};
+struct heap_holdings {
+	struct heap_holder *holders; /* by stack */
+	size_t n;
+	struct heap_sum before; /* lived when tracing began; bytes of whole blocks */
+	struct heap_sum unknown; /* new, of size classes that no window has seen born; bytes of whole blocks */
+	double rounded_bytes; /* what the holders' blocks are larger than was asked for */
+	uint64_t block_bytes; /* all live blocks: about the sum of the above */
+};
+/* Looks at the heap and the sample. *ret belongs to s and holds until the next call. 0 or -errno. */
+int heap_samples__read(struct heap_samples *s, const struct heap_moment *now, const struct heap_holdings **ret);
+
+#endif

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * Pools and windows of the heap signal, by process.
+ */
+#include <bpf/bpf.h>
+#include <errno.h>
+
+#include "capture/session_impl.h"
+
+bool session__takes_windows(const struct session *s)
+{
+	return s->attacher && session_impl__confined_links(s) != PROBE_LINKS_SINGLE;
+}
+
+static int put_window(struct session *s, pid_t tgid, const struct window_state *w, uint64_t flags)
+{
+	uint32_t key = tgid;
+
+	return bpf_map_update_elem(bpf_map__fd(s->bpf->maps.heap_windows), &key, w, flags) ? -errno : 0;
+}
+
+int session__watch_pools(struct session *s, pid_t tgid)
+{
+	const struct window_state none = {};
+	const struct heap_pools zero = {};
+	uint32_t key = tgid;
+
+	if (bpf_map_update_elem(bpf_map__fd(s->bpf->maps.heap_pools), &key, &zero, BPF_ANY))
+		return -errno;
+	return put_window(s, tgid, &none, BPF_ANY);
+}
+
+void session__unwatch_pools(struct session *s, pid_t tgid)
+{
+	uint32_t key = tgid;
+
+	bpf_map_delete_elem(bpf_map__fd(s->bpf->maps.heap_windows), &key);
+	bpf_map_delete_elem(bpf_map__fd(s->bpf->maps.heap_pools), &key);
+}
+
+int session__read_pools(const struct session *s, pid_t tgid, struct heap_pools *ret)
+{
+	uint32_t key = tgid;
+
+	return bpf_map_lookup_elem(bpf_map__fd(s->bpf->maps.heap_pools), &key, ret) ? -errno : 0;
+}
+
+int session__ask_for_window(struct session *s, pid_t tgid, uint64_t pools_goal)
+{
+	const struct window_state w = { .pools_goal = pools_goal };
+
+	return put_window(s, tgid, &w, BPF_EXIST);
+}
+
+int session__open_window(struct session *s, pid_t tgid, const char *path, const struct probe_site *sites, size_t n,
+			 uint32_t allocations, struct session_links **ret)
+{
+	struct window_state w = { .left = allocations };
+	int err;
+
+	err = session_impl__attach_window(s, tgid, path, sites, n, ret, &w.attach_id);
+	if (err)
+		return err;
+	err = put_window(s, tgid, &w, BPF_EXIST);
+	if (err) {
+		session_links__free(*ret);
+		*ret = NULL;
+	}
+	return err;
+}
+
+int session__close_window(struct session *s, pid_t tgid, uint32_t allocations, struct session_links *l)
+{
+	const struct window_state closed = {};
+	struct window_state w = {};
+	uint32_t key = tgid;
+	int err;
+
+	err = bpf_map_lookup_elem(bpf_map__fd(s->bpf->maps.heap_windows), &key, &w) ? -errno : 0;
+	if (!err)
+		err = put_window(s, tgid, &closed, BPF_EXIST);
+	session_links__free(l);
+	if (err)
+		return err;
+	return w.left > 0 ? allocations - w.left : allocations;
+}
