@@ -139,6 +139,19 @@ struct rec_code_more {
 };
 _Static_assert(sizeof(struct rec_code_more) == 40 + CODE_MORE_BYTES, "rec_code_more");
 
+/* What was found when a collection began, from which user space tells what triggered it (capture/gc_trigger.h). */
+enum gc_evidence {
+	GC_SAYS_HEAP = 1 << 0, /* the collector's argument `reason`, 3.13+: _PyGC_Reason, Include/internal/pycore_gc.h */
+	GC_SAYS_SHUTDOWN = 1 << 1, /* likewise, or its argument `nofail`, before */
+	GC_SAYS_MANUAL = 1 << 2,
+	GC_IN_COLLECT = 1 << 3, /* called, by the frame that runs, from the C function of gc.collect() */
+	GC_IN_API = 1 << 4, /* likewise from PyGC_Collect() */
+	GC_FINALIZING = 1 << 5, /* the interpreter is being finalised */
+	GC_DUE = 1 << 6, /* enabled, and more objects than the generation's threshold */
+	GC_NOT_DUE = 1 << 7,
+	GC_IN_FRAME = 1 << 8, /* the thread runs Python code */
+};
+
 /* One run of the collector; sent when it returns. */
 struct rec_gc {
 	struct rec_hdr hdr; /* time of the return */
@@ -149,8 +162,11 @@ struct rec_gc {
 	__u32 tid;
 	__s32 generation; /* -1 where the hook does not tell */
 	__u32 cnt; /* collections that this one stands for: those that were passed over are like it, on average */
+	__s64 uncollectable; /* objects; -1 where the hook does not tell */
+	__u32 evidence; /* bits of enum gc_evidence */
+	__u32 pad;
 };
-_Static_assert(sizeof(struct rec_gc) == 56, "rec_gc");
+_Static_assert(sizeof(struct rec_gc) == 72, "rec_gc");
 
 /* What our programs cost a process, by what they serve. */
 enum cost_part {

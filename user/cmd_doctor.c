@@ -56,6 +56,8 @@ static const char *const kind_names[] = {
 	[PROBE_MALLOC] = "allocate",	    [PROBE_CALLOC] = "allocate zeroed", [PROBE_REALLOC] = "resize",
 	[PROBE_FREE] = "free",		    [PROBE_GC] = "collector",		[PROBE_GC_USDT] = "collector (USDT)",
 	[PROBE_GC_USDT_DONE] = "collector (USDT)",
+	[PROBE_GC_COLLECT] = "call of gc.collect",
+	[PROBE_GC_API] = "call from C",
 	[PROBE_GUARD] = "inlined",
 	[PROBE_POOL_OPENER] = "pool taken",
 	[PROBE_RAW_TAIL] = "resize large",

@@ -137,19 +137,29 @@ def leak(start, count, block_bytes):
     return {"truth": truth["bytes"], "seen": seen}
 
 
-COLLECTIONS = ["auto 20000", "nested 10", "collect 0 7", "collect 1 5", "collect 2 3"]
+TRIGGERS = ["unknown", "automatic", "gc.collect", "native", "shutdown"]
+COLLECTIONS = ["auto 20000", "nested 10", "collect 0 7", "collect 1 5", "collect 2 3", "index 2", "native 3", "uncollectable 2"]
 
 
 def collections(start, orders):
-    """{"truth", "seen": [{"generation", "collected", "pause_ns"}], "notes"}, in order of time."""
+    """{"truth", "seen": [{"generation", "collected", "pause_ns", ...}], "at_end": [likewise], "coverage", "notes"}, in order of
+    time; at_end: those after the last order, when the target ends."""
     with recording(start, "gc_loop.py", "gc") as (target, recorder):
-        truth = [one for order in orders for one in target.ask(order)["collections"]]
-        recorder.stop().succeeded()
-        seen = rows(recorder.file, "SELECT generation, collected, pause_ns FROM gc ORDER BY time_ns")
+        told = [target.ask(order) for order in orders]
+        truth = [one for order in told for one in order["collections"]]
+        target.ask("enable")
+        # Told a second after the interpreter's own count was looked at.
+        tool.wait_until(lambda: rows(recorder.file, "SELECT count(*) FROM facts WHERE name = 'coverage.gc' AND text LIKE "
+                                                    "'measured%' AND percent > 0") == [(1,)], "coverage that was measured")
+        target.close()
+        recorder.wait().succeeded()
+        names = ("generation", "collected", "pause_ns", "trigger", "uncollectable", "line")
+        seen = [dict(zip(names, one), trigger=TRIGGERS[one[3]]) for one in rows(
+            recorder.file, "SELECT generation, collected, pause_ns, trigger, uncollectable, line FROM gc "
+                           "LEFT JOIN node ON node.id = gc.node LEFT JOIN frame ON frame.id = node.frame ORDER BY time_ns")]
         said = notes(recorder.file)
         coverage = [one for one in tool.report(recorder.file)["coverage"] if one["signal"] == "gc"]
-    return {"truth": truth, "notes": said, "coverage": coverage,
-            "seen": [dict(zip(("generation", "collected", "pause_ns"), one)) for one in seen]}
+    return {"truth": truth, "lines": told[0]["lines"], "notes": said, "coverage": coverage, "seen": seen[:len(truth)], "at_end": seen[len(truth):]}
 
 
 def pause_errors_ns(result):

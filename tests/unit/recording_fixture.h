@@ -127,7 +127,9 @@ static inline void fixture__second(struct profile *p, unsigned int i)
 						.node = 1,
 						.generation = (int32_t)(i % 4) - 1,
 						.collected = (int64_t)i - 1,
-						.pause_ns = i * 1000});
+						.pause_ns = i * 1000,
+						.trigger = i % GC_TRIGGER_MAX,
+						.uncollectable = (int64_t)i % 3 - 1});
 	/* Not of process 2; what is not known of the one is known of the other. */
 	profile__set_collector(p, &(struct profile_collector){.process = i % 2,
 							      .enabled = i / 2 % 2,
@@ -262,7 +264,8 @@ static inline void fixture__assert_equal(const struct profile *a, const struct p
 			    x->tid == y->tid && x->node == y->node &&
 			    x->generation == y->generation && x->collected == y->collected &&
 			    x->pause_ns == y->pause_ns && x->cnt == y->cnt &&
-			    x->longest_ns == y->longest_ns);
+			    x->longest_ns == y->longest_ns && x->trigger == y->trigger &&
+			    x->uncollectable == y->uncollectable);
 	}
 }
 

@@ -154,11 +154,12 @@ static void check_collector(const struct elf_file *f, const struct machine_code 
 {
 	struct elf_symbol s[MAX_CLONES];
 	unsigned int callers = 0;
+	bool reason = false;
 	size_t want;
 	int n;
 
 	if (version == PY_VERSION(3, 8)) {
-		assert_int_equal(decode__collector(f, c, ret, &callers), -ENOENT);
+		assert_int_equal(decode__collector(f, c, ret, &callers, &reason), -ENOENT);
 		n = decode__collector_clones(f, c, ret, MAX_CLONES);
 		assert_in_range(n, 2, MAX_CLONES);
 		want = elf_file__symbols(f, "collect*", s, MAX_CLONES);
@@ -167,8 +168,9 @@ static void check_collector(const struct elf_file *f, const struct machine_code 
 			assert_true(ret[0] == s[i].addr || ret[1] == s[i].addr);
 		return;
 	}
-	assert_int_equal(decode__collector(f, c, ret, &callers), 0);
+	assert_int_equal(decode__collector(f, c, ret, &callers, &reason), 0);
 	assert_in_range(callers, 3, 100);
+	assert_int_equal(reason, version >= PY_VERSION(3, 13));
 	if (!elf_file__symbol(f, version < PY_VERSION(3, 10) ? "collect" : "gc_collect_main", s))
 		assert_int_equal(ret[0], s[0].addr);
 }
@@ -357,7 +359,7 @@ static bool decode_all(const char *path, uint16_t version)
 	struct elf_file *f;
 	unsigned int undecoded;
 	uint64_t collector;
-	bool found = false;
+	bool found = false, reason;
 
 	assert_int_equal(elf_file__open(path, &f), 0);
 	if (!machine_code__open(f, &c)) {
@@ -369,7 +371,7 @@ static bool decode_all(const char *path, uint16_t version)
 			assert_true(!err || err == -EILSEQ);
 		}
 		if (found) {
-			decode__collector(f, c, &collector, &undecoded);
+			decode__collector(f, c, &collector, &undecoded, &reason);
 			decode__pools(c, version, t[DOMAIN_OBJ].function[ALLOC_MALLOC], &pools);
 			assert_true(guards__find(c, t[DOMAIN_OBJ].function, &guards, &undecoded) >=
 				    0);

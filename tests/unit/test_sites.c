@@ -60,6 +60,26 @@ static void check_allocator(const struct elf_file *f, const struct probe_site *s
 	}
 }
 
+/* Who calls the collector on purpose. */
+static void check_callers(const struct elf_file *f, const struct interp *in, const struct probe_site *s)
+{
+	const char *const symbols[] = {"gc_collect", "PyGC_Collect"};
+
+	for (int i = 0; i < 2; i++) {
+		struct elf_symbol symbol;
+		uint64_t offset;
+
+		assert_int_equal(s[i].signal, SIGNAL_GC);
+		assert_int_equal(s[i].kind, i ? PROBE_GC_API : PROBE_GC_COLLECT);
+		assert_true(s[i].returns && s[i].insn[0]);
+		if (in->stripped && !i)
+			continue;
+		assert_int_equal(elf_file__symbol(f, symbols[i], &symbol), 0);
+		assert_int_equal(elf_file__file_offset(f, symbol.addr, &offset), 0);
+		assert_int_equal(s[i].offset, offset + s[i].into);
+	}
+}
+
 static void check_collector(const struct interp *in, const struct probe_site *s, size_t n)
 {
 	const char *names = in->version < PY_VERSION(3, 10) ? "collect" : "gc_collect_main";
@@ -72,6 +92,9 @@ static void check_collector(const struct interp *in, const struct probe_site *s,
 		assert_int_equal(s[i].signal, SIGNAL_GC);
 		assert_int_equal(s[i].kind, PROBE_GC);
 		plain += !s[i].args_unknown;
+		assert_int_equal(s[i].arg.arg_value, s[i].args_unknown		       ? GC_REASON_NONE
+						     : in->version >= PY_VERSION(3, 13) ? GC_REASON_THIRD
+											: GC_REASON_FIFTH);
 	}
 	assert_true(plain <= 1);
 	assert_true(n > 1 || plain == 1);
@@ -187,12 +210,13 @@ static void test_interpreter(void **state)
 	n = probe_sites__find(f, in.version, exact | gc, PROBE_LINKS_SINGLE, sites, MAX_PROBE_SITES, &info);
 	assert_true(n >= 4);
 	check_allocator(f, sites);
+	check_callers(f, &in, sites + 4);
 	if (!in.stripped)
-		check_collector(&in, sites + 4, n - 4);
+		check_collector(&in, sites + 6, n - 6);
 	else if (!elf_file__usdt(f, "python", "gc__start", &u))
-		check_usdt(&in, sites + 4, n - 4);
+		check_usdt(&in, sites + 6, n - 6);
 	else
-		check_decoded_collector(sites + 4, n - 4);
+		check_decoded_collector(sites + 6, n - 6);
 
 	assert_int_equal(probe_sites__find(f, in.version, gc, PROBE_LINKS_SESSION, sites, MAX_PROBE_SITES, &info),
 			 n - 4);

@@ -18,6 +18,7 @@
 struct interp_file_facts {
 	uint32_t signals; /* bit per enum signal: those with a coverage */
 	struct coverage coverage[SIGNAL_MAX];
+	bool knows_gc_callers; /* gc.collect() and PyGC_Collect() are probed */
 	bool has_allocators;
 	struct allocator_file allocators;
 };

@@ -129,6 +129,8 @@ static void derive_facts(const struct elf_file *f, uint16_t version, uint32_t si
 		coverage__derive(known[k], set->site, set->n, &set->info, &set->facts.coverage[known[k]]);
 		set->facts.signals |= 1u << known[k];
 	}
+	for (size_t k = 0; k < set->n; k++)
+		set->facts.knows_gc_callers |= set->site[k].kind == PROBE_GC_COLLECT;
 	set->facts.has_allocators = !allocator_file__examine(f, version, &set->facts.allocators);
 }
 

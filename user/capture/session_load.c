@@ -111,7 +111,8 @@ static void choose_programs(struct session *s)
 	bool multi = links != PROBE_LINKS_SINGLE;
 	bool exact = s->opts.signals & 1u << SIGNAL_EXACT || (heap && multi);
 	struct bpf_program *of_gc[] = {
-		b->progs.gc_entry, b->progs.gc_entry_clone, b->progs.gc_usdt_start, b->progs.gc_usdt_done,
+		b->progs.gc_entry, b->progs.gc_entry_clone, b->progs.gc_return, b->progs.gc_collect_entry, b->progs.gc_api_entry,
+		b->progs.gc_call_return, b->progs.gc_usdt_start, b->progs.gc_usdt_done,
 	};
 	size_t i;
 
@@ -121,7 +122,7 @@ static void choose_programs(struct session *s)
 	choose_multi(b->progs.code_free_site, multi, true);
 	choose_multi(b->progs.heap_site, heap && multi, true);
 	choose_multi(b->progs.gc_site, gc && multi, true);
-	choose_multi(b->progs.gc_return, gc, multi);
+	choose_multi(b->progs.gc_site_return, gc && multi, true);
 	choose_large(s);
 	bpf_program__set_autoload(b->progs.fault_fork, resident);
 	bpf_program__set_autoload(b->progs.fault_exit, resident);

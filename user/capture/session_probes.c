@@ -57,7 +57,7 @@ int session_impl__new_attacher(struct session *s)
 	struct attach_programs p = {
 		.at_site = { -1, bpf_program__fd(b->progs.heap_site), bpf_program__fd(b->progs.exact_entry), bpf_program__fd(b->progs.gc_site),
 			     bpf_program__fd(b->progs.code_free_site) },
-		.at_return = { -1, -1, bpf_program__fd(b->progs.exact_return), bpf_program__fd(b->progs.gc_return), -1 },
+		.at_return = { -1, -1, bpf_program__fd(b->progs.exact_return), bpf_program__fd(b->progs.gc_site_return), -1 },
 		.session = { -1, -1, bpf_program__fd(b->progs.exact_session), -1, -1 },
 		.site_specs = bpf_map__fd(b->maps.site_specs),
 	};
@@ -80,6 +80,10 @@ static struct bpf_program *entry_program(struct session *s, const struct probe_s
 		return s->bpf->progs.exact_realloc;
 	case PROBE_FREE:
 		return s->bpf->progs.exact_free;
+	case PROBE_GC_COLLECT:
+		return s->bpf->progs.gc_collect_entry;
+	case PROBE_GC_API:
+		return s->bpf->progs.gc_api_entry;
 	case PROBE_GC:
 		return site->args_unknown ? s->bpf->progs.gc_entry_clone : s->bpf->progs.gc_entry;
 	default:
@@ -92,6 +96,9 @@ static struct bpf_program *return_program(struct session *s, const struct probe_
 	switch (site->kind) {
 	case PROBE_GC:
 		return s->bpf->progs.gc_return;
+	case PROBE_GC_COLLECT:
+	case PROBE_GC_API:
+		return s->bpf->progs.gc_call_return;
 	case PROBE_REALLOC:
 		return s->bpf->progs.exact_realloc_return;
 	default:

@@ -20,6 +20,7 @@
 #include "capture/accounts.h"
 #include "capture/budget.h"
 #include "capture/container_items.h"
+#include "capture/gc_trigger.h"
 #include "capture/heap.h"
 #include "capture/held_command.h"
 #include "capture/interpreters.h"
@@ -435,10 +436,12 @@ static void on_gc(const struct rec_gc *rec, void *arg)
 		.pause_ns = rec->pause_ns * rec->cnt,
 		.cnt = rec->cnt,
 		.longest_ns = rec->pause_ns,
+		.uncollectable = rec->uncollectable < 0 ? -1 : rec->uncollectable * rec->cnt,
 	};
 
 	if (!tr)
 		return;
+	gc.trigger = gc_trigger__of(rec->evidence, tr->watch.file && tr->watch.file->knows_gc_callers);
 	interp_watch__collected(tr, gc.time_ns, gc.cnt);
 	gc.process = tr->process;
 	gc.node = stack_names__look_up(t->names, tr, rec->stack_id).node;

@@ -83,6 +83,16 @@ struct profile_cell {
 	uint64_t peak_live_bytes; /* greatest alloc_bytes - free_bytes seen at the end of a second */
 };
 
+/* What made the collector run. Recordings hold these numbers: append only. */
+enum gc_trigger {
+	GC_TRIGGER_UNKNOWN = 0,
+	GC_TRIGGER_AUTOMATIC = 1, /* objects were made */
+	GC_TRIGGER_COLLECT = 2, /* gc.collect(): the leaf of the stack calls it */
+	GC_TRIGGER_NATIVE = 3, /* PyGC_Collect(), called by C code */
+	GC_TRIGGER_SHUTDOWN = 4, /* the interpreter is being finalised */
+	GC_TRIGGER_MAX,
+};
+
 /* One collection; beyond max_gc_second several of one thread, place and generation, with their sums. */
 struct profile_gc {
 	uint64_t time_ns; /* of the first */
@@ -90,6 +100,8 @@ struct profile_gc {
 	int32_t generation; /* -1: not known */
 	int64_t collected; /* -1: not known */
 	uint64_t pause_ns;
+	uint32_t trigger; /* enum gc_trigger */
+	int64_t uncollectable; /* -1: not known */
 	uint64_t cnt, longest_ns; /* cnt 0, for profile__add_gc: one, and longest_ns is pause_ns */
 };
 

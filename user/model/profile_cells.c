@@ -144,14 +144,16 @@ static bool gc_equal(const void *owner, uint32_t item, const void *key)
 	const struct profile_gc *a = &p->gc[item], *b = key;
 
 	return a->process == b->process && a->tid == b->tid && a->node == b->node &&
-	       a->generation == b->generation && (a->collected < 0) == (b->collected < 0);
+	       a->generation == b->generation && a->trigger == b->trigger &&
+	       (a->collected < 0) == (b->collected < 0) && (a->uncollectable < 0) == (b->uncollectable < 0);
 }
 
 static uint64_t gc_hash(const struct profile_gc *gc)
 {
 	return hash_words((uint64_t[]){(uint64_t)gc->process << 32 | gc->tid,
 				       (uint64_t)gc->node << 32 | (uint32_t)gc->generation,
-				       gc->collected < 0},
+				       (uint64_t)gc->trigger << 2 | (gc->collected < 0) << 1 |
+					       (gc->uncollectable < 0)},
 			  3);
 }
 
@@ -163,6 +165,9 @@ static void gc_merge(struct profile_gc *to, const struct profile_gc *gc)
 		to->longest_ns = gc->longest_ns;
 	if (gc->collected >= 0 && __builtin_add_overflow(to->collected, gc->collected, &to->collected))
 		to->collected = INT64_MAX;
+	if (gc->uncollectable >= 0 &&
+	    __builtin_add_overflow(to->uncollectable, gc->uncollectable, &to->uncollectable))
+		to->uncollectable = INT64_MAX;
 }
 
 /* Where the next entry goes: a new place, or the oldest one's. */
@@ -184,7 +189,7 @@ int profile__add_gc(struct profile *p, const struct profile_gc *gc)
 	uint32_t known;
 	int64_t i;
 
-	if (gc->process >= p->n_processes || gc->node >= p->n_nodes)
+	if (gc->process >= p->n_processes || gc->node >= p->n_nodes || gc->trigger >= GC_TRIGGER_MAX)
 		return -EINVAL;
 	if (!copy.cnt) {
 		copy.cnt = 1;

@@ -68,7 +68,7 @@ static const char *const statements[] = {
 	[PUT_FLUSH] = "INSERT INTO flush VALUES(?, ?)",
 	[PUT_DELTA] = "INSERT INTO delta VALUES(?, ?, ?, ?, ?, ?)",
 	[PUT_ESTIMATE] = "INSERT OR REPLACE INTO estimate VALUES(?, ?, ?)",
-	[PUT_GC] = "INSERT INTO gc VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+	[PUT_GC] = "INSERT INTO gc VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
 	[PUT_FACT] = "INSERT OR REPLACE INTO fact VALUES(?, ?, ?, ?, ?)",
 	[PUT_COLLECTOR] = "INSERT OR REPLACE INTO collector VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
 };
@@ -552,6 +552,8 @@ static int put_gc(struct recording *r, const struct profile *p, struct progress 
 		row__sum(&row, gc->pause_ns);
 		row__sum(&row, gc->cnt);
 		row__sum(&row, gc->longest_ns);
+		row__int(&row, gc->trigger);
+		row__int(&row, (uint64_t)gc->uncollectable);
 		err = row__write(&row);
 		if (err)
 			return err;

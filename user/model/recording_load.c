@@ -366,6 +366,8 @@ static int on_gc(struct load *l, struct row *row)
 	gc.pause_ns = row__max(row, INT64_MAX);
 	gc.cnt = row__max(row, INT64_MAX);
 	gc.longest_ns = row__max(row, INT64_MAX);
+	gc.trigger = row__index(row, GC_TRIGGER_MAX);
+	gc.uncollectable = row__i64(row);
 	if (row->bad || !gc.cnt || (l->n_rows && id <= l->last_gc))
 		return -EBADMSG;
 	l->last_gc = id;
@@ -480,7 +482,7 @@ static int load_times(struct load *l)
 		return err;
 	snprintf(sql, sizeof(sql),
 		 "SELECT id, time_ns, process, tid, node, generation, collected, pause_ns,"
-		 " cnt, longest_ns FROM gc"
+		 " cnt, longest_ns, trigger, uncollectable FROM gc"
 		 " WHERE time_ns > %lld AND time_ns <= %lld ORDER BY id",
 		 (long long)from_ns, (long long)to_ns);
 	err = each_row(l, sql, on_gc);

@@ -71,7 +71,8 @@ const char *const recording_tables[] = {"meta",	 "counter", "kind", "text",  "co
 	"CREATE TABLE gc(id INTEGER PRIMARY KEY, time_ns INTEGER NOT NULL,"                        \
 	" process INTEGER NOT NULL, tid INTEGER NOT NULL, node INTEGER NOT NULL,"                  \
 	" generation INTEGER NOT NULL, collected INTEGER NOT NULL, pause_ns INTEGER NOT NULL,"     \
-	" cnt INTEGER NOT NULL, longest_ns INTEGER NOT NULL);"                                     \
+	" cnt INTEGER NOT NULL, longest_ns INTEGER NOT NULL, trigger INTEGER NOT NULL,"           \
+	" uncollectable INTEGER NOT NULL);"                                     \
 	"CREATE TABLE estimate(cell INTEGER PRIMARY KEY, error_bytes INTEGER," \
 	" deviations BLOB NOT NULL);" \
 	"CREATE TABLE usage(time_ms INTEGER, container INTEGER, usage_bytes INTEGER NOT NULL,"     \
@@ -138,7 +139,9 @@ const char *const recording_tables[] = {"meta",	 "counter", "kind", "text",  "co
 	"CREATE VIEW collections AS SELECT time_ns / 1000000 AS time_ms,"                          \
 	" container.name AS container, process.tgid, gc.tid, generation, collected,"               \
 	" pause_ns / 1000.0 AS pause_us, frame.function, frame.file, frame.line,"                  \
-	" gc.cnt AS runs, longest_ns / 1000.0 AS longest_us"                                       \
+	" gc.cnt AS runs, longest_ns / 1000.0 AS longest_us, CASE gc.trigger"                      \
+	" WHEN 1 THEN 'automatic' WHEN 2 THEN 'gc.collect' WHEN 3 THEN 'native' WHEN 4 THEN"       \
+	" 'shutdown' END AS trigger, nullif(uncollectable, -1) AS uncollectable"                                       \
 	" FROM gc JOIN process ON process.id = gc.process"                                         \
 	" LEFT JOIN container ON container.id = process.container"                                 \
 	" LEFT JOIN node ON node.id = gc.node LEFT JOIN frame ON frame.id = node.frame;"           \

@@ -63,7 +63,7 @@ void coverage__derive(enum signal signal, const struct probe_site *sites, size_t
 	size_t of_signal = 0;
 
 	for (size_t i = 0; i < n; i++) {
-		if (sites[i].signal != signal)
+		if (sites[i].signal != signal || sites[i].kind == PROBE_GC_COLLECT || sites[i].kind == PROBE_GC_API)
 			continue;
 		first = first ? first : &sites[i];
 		of_signal++;

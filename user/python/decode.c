@@ -173,12 +173,12 @@ int decode__allocators(const struct elf_file *f, const struct machine_code *c, u
 	return 0;
 }
 
-/* rdi, rsi, rdx, rcx: System V ABI, AMD64, 3.2.3 */
+/* rdi, rsi, rdx, rcx, r8, r9: System V ABI, AMD64, 3.2.3 */
 static bool spoils_argument(const struct insn *insn, unsigned int args)
 {
-	static const int registers[] = {7, 6, 2, 1};
+	static const int registers[] = {7, 6, 2, 1, 8, 9};
 
-	for (unsigned int i = 0; i < 4; i++) {
+	for (unsigned int i = 0; i < 6; i++) {
 		if (args & 1u << i && insn__writes(insn, registers[i]))
 			return true;
 	}

@@ -112,9 +112,10 @@ int decode__pools(const struct machine_code *c, uint16_t version, uint64_t mallo
 /*
  * The collector's function, which PyGC_Collect calls with the generation as second argument, as others do. *callers: how
  * many places in the file call it, or what calls it for others; each way to a collection is one (gc.collect(), automatic, at
- * the end). -ENOENT.
+ * the end). *reason: it gets a third argument, as from 3.13 on. -ENOENT.
  */
-int decode__collector(const struct elf_file *f, const struct machine_code *c, uint64_t *ret, unsigned int *callers);
+int decode__collector(const struct elf_file *f, const struct machine_code *c, uint64_t *ret, unsigned int *callers,
+		      bool *reason);
 
 /*
  * All clones of the collector of CPython 3.8, in order of addresses; their arguments are not known. Returns how many, at

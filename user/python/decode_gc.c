@@ -18,6 +18,8 @@
 #include "system/machine_state.h"
 
 #define OLDEST_GENERATION 2
+#define REASON_MANUAL 2 /* _PyGC_Reason */
+#define RDX 2
 #define RDI 7
 #define RSI 6
 #define MAX_INSNS 200
@@ -26,6 +28,7 @@
 struct search {
 	const struct machine_code *c;
 	bool passes_oldest;
+	bool passes_manual;
 	bool passes_constant; /* first, where the collector is given a thread state */
 	uint64_t found;
 	unsigned int callers;
@@ -44,7 +47,11 @@ static int look_for_call(const struct insn *insn, void *arg)
 			s->found = target;
 			return 1;
 		}
-		s->passes_oldest = s->passes_constant = false;
+		s->passes_oldest = s->passes_constant = s->passes_manual = false;
+	} else if (insn__writes(insn, RDX)) {
+		s->passes_manual = insn->i.mnemonic == ZYDIS_MNEMONIC_MOV &&
+				   insn->op[1].type == ZYDIS_OPERAND_TYPE_IMMEDIATE &&
+				   insn->op[1].imm.value.u == REASON_MANUAL;
 	} else if (insn__writes(insn, RSI)) {
 		s->passes_oldest = insn->i.mnemonic == ZYDIS_MNEMONIC_MOV &&
 				   insn->op[1].type == ZYDIS_OPERAND_TYPE_IMMEDIATE &&
@@ -117,7 +124,7 @@ static unsigned int count_callers(struct search *s, uint64_t function)
 }
 
 int decode__collector(const struct elf_file *f, const struct machine_code *c, uint64_t *ret,
-		      unsigned int *callers)
+		      unsigned int *callers, bool *reason)
 {
 	struct elf_symbol symbol, function;
 	struct search s = {.c = c};
@@ -129,10 +136,12 @@ int decode__collector(const struct elf_file *f, const struct machine_code *c, ui
 	    machine_code__walk(c, &function, look_for_call, &s) != 1 || !s.found)
 		return -ENOENT;
 	*ret = s.found;
+	*reason = s.passes_manual;
 	inner = handed_on_to(c, *ret);
 	*callers = count_callers(&s, *ret);
 	if (inner) {
 		*ret = inner;
+		*reason = false; /* what else it is given is not known */
 		*callers += count_callers(&s, inner) - 1;
 	}
 	return 0;

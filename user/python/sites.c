@@ -19,6 +19,7 @@
 #include "python/decode.h"
 #include "python/guards.h"
 #include "python/layout.h"
+#include "python/method_table.h"
 #include "python/usdt_arg.h"
 
 static const struct {
@@ -35,7 +36,7 @@ static const struct {
 /* Register numbers of the machine's encoding, as decode.h gives them. */
 #define GPR_RDI 7
 
-/* tstate, generation */
+/* tstate, generation; and the third or the fifth (enum gc_reason_arg) */
 #define COLLECTOR_ARGS 3
 
 struct list {
@@ -376,6 +377,18 @@ out:
 	return ok;
 }
 
+static enum gc_reason_arg reason_arg(uint16_t version)
+{
+	return version >= PY_VERSION(3, 13) ? GC_REASON_THIRD : GC_REASON_FIFTH;
+}
+
+static unsigned int collector_args(const struct probe_site *site)
+{
+	static const unsigned int reason[] = {[GC_REASON_THIRD] = 1 << 2, [GC_REASON_FIFTH] = 1 << 4};
+
+	return COLLECTOR_ARGS | reason[site->arg.arg_value];
+}
+
 /*
  * Where a pool is taken into use: the function that does it, at an instruction where its size class is still in its
  * register; in 3.8 the place in pymalloc's own code that is reached when a class has no usable pool.
@@ -406,7 +419,7 @@ static bool add_pool_open(const struct elf_file *f, uint16_t version, struct lis
 }
 
 /* All clones or none: one that is left out would hide its share of the runs. */
-static bool add_collector_function(const struct elf_file *f, const char *name, struct list *l)
+static bool add_collector_function(const struct elf_file *f, uint16_t version, const char *name, struct list *l)
 {
 	struct probe_site site = {.signal = SIGNAL_GC, .kind = PROBE_GC, .returns = true, .symbol = name};
 	struct elf_symbol s[8], plain;
@@ -421,7 +434,8 @@ static bool add_collector_function(const struct elf_file *f, const char *name, s
 		plain.addr = 0;
 	for (size_t i = 0; i < n; i++) {
 		site.args_unknown = s[i].addr != plain.addr;
-		if (!add_function(f, site, s[i].addr, COLLECTOR_ARGS, l)) {
+		site.arg.arg_value = site.args_unknown ? GC_REASON_NONE : reason_arg(version);
+		if (!add_function(f, site, s[i].addr, collector_args(&site), l)) {
 			l->n = before;
 			return false;
 		}
@@ -472,38 +486,65 @@ static void add_decoded_collector(const struct elf_file *f, uint16_t version, st
 	uint64_t addr, clones[MAX_COLLECTOR_CLONES];
 	const size_t before = l->n;
 	unsigned int callers;
+	bool reason;
 	int n;
 
 	if (!l->code)
 		return;
 	if (version > PY_VERSION(3, 8)) {
-		if (!decode__collector(f, l->code, &addr, &callers) && callers >= MIN_COLLECTOR_CALLERS)
-			add_function(f, site, addr, COLLECTOR_ARGS, l);
+		if (decode__collector(f, l->code, &addr, &callers, &reason) || callers < MIN_COLLECTOR_CALLERS)
+			return;
+		/* Before 3.13 it may be what calls the collector. */
+		site.arg.arg_value = reason && reason_arg(version) == GC_REASON_THIRD ? GC_REASON_THIRD : GC_REASON_NONE;
+		add_function(f, site, addr, collector_args(&site), l);
 		return;
 	}
 	site.symbol = "collect";
 	site.args_unknown = true;
 	n = decode__collector_clones(f, l->code, clones, MAX_COLLECTOR_CLONES);
 	for (int i = 0; i < n; i++) {
-		if (add_function(f, site, clones[i], COLLECTOR_ARGS, l))
+		if (add_function(f, site, clones[i], collector_args(&site), l))
 			continue;
 		l->n = before;
 		return;
 	}
 }
 
+/*
+ * Who calls the collector on purpose: the function of gc.collect() and PyGC_Collect(). Both or none: then what neither called
+ * is known to be automatic, or the end.
+ */
+static void add_collector_callers(const struct elf_file *f, struct list *l)
+{
+	struct probe_site collect = {
+		.signal = SIGNAL_GC, .kind = PROBE_GC_COLLECT, .returns = true, .symbol = "gc.collect"};
+	struct probe_site api = {.signal = SIGNAL_GC, .kind = PROBE_GC_API, .returns = true, .symbol = "PyGC_Collect"};
+	const size_t before = l->n;
+	struct elf_symbol s;
+	uint64_t addr;
+
+	if (method_table__function(f, "get_threshold", "collect", &addr) || elf_file__symbol(f, api.symbol, &s) ||
+	    !add_function(f, collect, addr, 0, l) || !add_function(f, api, s.addr, 0, l))
+		l->n = before;
+}
+
 static void add_collector(const struct elf_file *f, uint16_t version, struct list *l)
 {
-	const size_t before = l->n;
+	const size_t begin = l->n;
+	size_t before;
 
-	if (add_collector_function(f, version < PY_VERSION(3, 10) ? "collect" : "gc_collect_main", l))
+	add_collector_callers(f, l);
+	before = l->n;
+	if (add_collector_function(f, version, version < PY_VERSION(3, 10) ? "collect" : "gc_collect_main", l))
 		return;
-	if (version == PY_VERSION(3, 14) && add_collector_function(f, "_PyGC_Collect", l))
+	if (version == PY_VERSION(3, 14) && add_collector_function(f, version, "_PyGC_Collect", l))
 		return;
 	if (add_usdt(f, PROBE_GC_USDT, "gc__start", l) && add_usdt(f, PROBE_GC_USDT_DONE, "gc__done", l))
 		return;
 	l->n = before;
 	add_decoded_collector(f, version, l);
+	if (l->n == before)
+		l->n = begin;
 }
 
 uint32_t probe_sites__trap_ns(const struct probe_site *sites, size_t n, enum signal signal)
@@ -513,7 +554,8 @@ uint32_t probe_sites__trap_ns(const struct probe_site *sites, size_t n, enum sig
 	for (size_t i = 0; i < n; i++) {
 		const struct probe_site *s = &sites[i];
 
-		if (s->signal != signal)
+		/* Those who call the collector on purpose are few. */
+		if (s->signal != signal || s->kind == PROBE_GC_COLLECT || s->kind == PROBE_GC_API)
 			continue;
 		/* USDT probes stand on a nop. */
 		ns += s->emulated || s->kind == PROBE_GC_USDT || s->kind == PROBE_GC_USDT_DONE
