@@ -47,10 +47,6 @@ struct {
 } stacks SEC(".maps") __weak;
 
 /* Code objects that user space has. Taken out when the object is freed. */
-struct code_id {
-	__u64 code;
-	__u64 family; /* struct target */
-};
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, MAX_KNOWN_CODES);

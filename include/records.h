@@ -211,6 +211,12 @@ struct rec_proc {
 };
 _Static_assert(sizeof(struct rec_proc) == 64 + COST_PART_MAX * sizeof(struct cost), "rec_proc");
 
+/* Map `codes`: code objects that user space has. */
+struct code_id {
+	__u64 code;
+	__u64 family; /* struct target */
+};
+
 /* Map `counts`: what happened under one stack since user space read it last. */
 struct count_key {
 	__u64 stack_id;

@@ -214,7 +214,7 @@ static int open_host(struct record *r)
 		return cmd_fail("no cgroup file system is mounted on this host (%s)", strerror(-err));
 	err = container_names__new(NULL, &r->deps.names);
 	err = err ? err : proc__open(NULL, &r->deps.proc);
-	err = err ? err : profile__new(NULL, &r->deps.profile);
+	err = err ? err : profile__new(&r->deps.limits.profile, &r->deps.profile);
 	return err ? cmd_fail("cannot begin: %s", strerror(-err)) : 0;
 }
 
@@ -396,12 +396,17 @@ static void save_heap_counters(struct record *r)
 
 static void save_counters(struct record *r)
 {
+	const struct tracker_losses lost = tracker__losses(r->tracker);
 	char text[32];
 	unsigned int i;
 
 	for (i = 0; i < CTR_MAX; i++)
 		profile__set_counter(r->deps.profile, counter__name(i), session__counter(r->session, i));
-	profile__set_counter(r->deps.profile, "dropped.programs_ended_at_once", tracker__missed(r->tracker));
+	profile__set_counter(r->deps.profile, "dropped.programs_ended_at_once", lost.missed);
+	profile__set_counter(r->deps.profile, "dropped.forked_processes_not_attached", lost.unattached);
+	profile__set_counter(r->deps.profile, "dropped.counts_of_unknown_processes", lost.unknown);
+	profile__set_counter(r->deps.profile, "merged.processes", lost.shared_items);
+	profile__set_counter(r->deps.profile, "merged.names_forgotten", lost.forgotten);
 	profile__set_counter(r->deps.profile, "dropped.bad_records", session__bad_records(r->session));
 	save_heap_counters(r);
 	save_large_blocks(r);
@@ -543,6 +548,7 @@ static int run(int argc, char **argv)
 		.output = "out.pms",
 		.signals = 1u << SIGNAL_RESIDENT | 1u << SIGNAL_HEAP | 1u << SIGNAL_GC,
 		.budget = 0.01,
+		.deps = { .limits = CAPTURE_LIMITS_DEFAULT },
 	};
 	bool help = false;
 	int ret;

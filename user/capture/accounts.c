@@ -18,6 +18,7 @@ struct accounts {
 	struct traced_table *table;
 	struct stack_names *names;
 	uint64_t page_bytes;
+	uint64_t unknown;
 	uint64_t swept_ns, sweep_took_ns, chosen_ns;
 	struct refault *refaults; /* of the counts being read */
 	size_t n_refaults, max_refaults;
@@ -99,6 +100,12 @@ void accounts__count(struct accounts *a, const struct count_key *key, const stru
 		add_to(a, tr, key->stack_id, key->kind, &sums);
 	if (tr && key->kind == KIND_EXACT)
 		tr->exact_cnt += sums.alloc_cnt + sums.free_cnt;
+	a->unknown += !tr;
+}
+
+uint64_t accounts__unknown(const struct accounts *a)
+{
+	return a->unknown;
 }
 
 void accounts__counted(struct accounts *a)
@@ -246,22 +253,15 @@ static struct profile_sums left_of(const struct profile_sums *s)
 	return back;
 }
 
-int accounts__give_all_back(struct accounts *a, const struct traced *ended, bool only_replaced)
+void accounts__give_all_back(struct accounts *a, const struct traced *tr)
 {
-	uint32_t i, n = profile__n_cells(a->deps->profile);
-	bool *gone = calloc(profile__n_processes(a->deps->profile) + 1, sizeof(*gone));
+	struct profile *p = a->deps->profile;
+	uint32_t i;
 
-	if (!gone)
-		return -ENOMEM;
-	for (; ended; ended = ended->next_unsettled)
-		gone[ended->process] = ended->replaced || !only_replaced;
-	for (i = 0; i < n; i++) {
-		const struct profile_cell c = *profile__cell(a->deps->profile, i);
+	for (i = profile__first_cell_of(p, tr->process); i != PROFILE_NONE; i = profile__next_cell_of(p, i)) {
+		const struct profile_cell c = *profile__cell(p, i);
 		struct profile_sums back = left_of(&c.sums);
 
-		if (gone[c.process])
-			profile__add(a->deps->profile, c.process, c.tid, c.node, c.kind, &back);
+		profile__add(p, c.process, c.tid, c.node, c.kind, &back);
 	}
-	free(gone);
-	return 0;
 }

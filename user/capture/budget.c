@@ -119,10 +119,10 @@ void budget__begin(struct budget *b, struct traced *tr, bool newborn)
 	};
 }
 
-void budget__go_on(struct traced *tr, const struct rec_proc *rec)
+void budget__go_on(struct traced *tr, uint64_t cpu_ns, uint64_t faults)
 {
-	tr->cpu_ns = tr->use.cpu_ns = tr->governor.last.cpu_ns = rec->cpu_ns;
-	tr->faults = rec->faults;
+	tr->cpu_ns = tr->use.cpu_ns = tr->governor.last.cpu_ns = cpu_ns;
+	tr->faults = faults;
 }
 
 /* ---- what it does ---- */
@@ -197,7 +197,7 @@ void budget__ended(struct budget *b, struct traced *tr, const struct rec_proc *r
 }
 
 /* The exact signal is not governed. What it cost is told by process, too: by how many events were whose. */
-static void share_out_exact(struct budget *b)
+void budget__share_out_exact(struct budget *b)
 {
 	uint64_t now_ns = session__exact_ns(b->deps->session), ns = now_ns - b->exact_ns, all = 0;
 	struct traced *tr;
@@ -323,7 +323,7 @@ void budget__step(struct budget *b)
 	b->hook_was_on = hook_turns__was_on(&b->turns, clock_now_ns());
 	for (tr = b->table->alive; tr; tr = tr->hh_tgid.next)
 		tr->busy = look_at(b, tr);
-	share_out_exact(b);
+	budget__share_out_exact(b);
 	if (!b->share)
 		return;
 	hook_turns__set_share(&b->turns, choose_hook_share(b));

@@ -26,10 +26,12 @@ void budget__free(struct budget *b);
 /* What a process begins with; before the kernel side is told of it. newborn: it has just been started. */
 void budget__begin(struct budget *b, struct traced *tr, bool newborn);
 /* It was begun by an exec: it goes on from what the program before it had used. */
-void budget__go_on(struct traced *tr, const struct rec_proc *rec);
+void budget__go_on(struct traced *tr, uint64_t cpu_ns, uint64_t faults);
 /* Its sums as they stand at its end. */
 void budget__ended(struct budget *b, struct traced *tr, const struct rec_proc *rec);
 
+/* What the exact signal cost since it was asked last, to the processes that had its events. Each step does it, too. */
+void budget__share_out_exact(struct budget *b);
 /* Takes the hook away for good: what the kernel side knows of the last fault of each process stays as it is. */
 void budget__end(struct budget *b);
 

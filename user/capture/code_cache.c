@@ -10,9 +10,6 @@
 
 #include "python/code.h"
 
-/* Beyond this many code objects (a program that compiles without end) all are forgotten and read again as needed. */
-#define MAX_CODES 65536
-
 struct code_key {
 	uint64_t addr;
 	uint64_t family;
@@ -33,30 +30,49 @@ struct piece {
 };
 
 struct code_cache {
-	struct code_entry *entries;
+	struct code_entry *entries; /* in order of age */
+	size_t bytes, max_bytes;
+	uint64_t forgotten;
 	struct piece *pieces;
 	unsigned int n_pieces;
 };
 
-int code_cache__new(struct code_cache **ret)
+int code_cache__new(size_t max_bytes, struct code_cache **ret)
 {
 	struct code_cache *c = calloc(1, sizeof(*c));
 
 	if (!c)
 		return -ENOMEM;
+	c->max_bytes = max_bytes;
 	*ret = c;
 	return 0;
 }
 
-static void forget_all(struct code_cache *c)
+static size_t bytes_of(const struct code_entry *e)
 {
-	struct code_entry *e, *next;
+	return sizeof(*e) + strlen(e->code.function) + strlen(e->code.filename) + e->code.linetable_bytes;
+}
 
-	HASH_ITER(hh, c->entries, e, next) {
-		HASH_DEL(c->entries, e);
-		py_code__free(&e->code);
-		free(e);
+static void forget(struct code_cache *c, struct code_entry *e)
+{
+	HASH_DEL(c->entries, e);
+	c->bytes -= bytes_of(e);
+	py_code__free(&e->code);
+	free(e);
+}
+
+/* Half of them, lest it begins anew with each that comes. */
+static void forget_oldest(struct code_cache *c)
+{
+	while (c->entries && c->bytes > c->max_bytes / 2) {
+		forget(c, c->entries);
+		c->forgotten++;
 	}
+}
+
+uint64_t code_cache__forgotten(const struct code_cache *c)
+{
+	return c->forgotten;
 }
 
 static void drop_piece(struct code_cache *c, struct piece *p)
@@ -70,17 +86,11 @@ void code_cache__free(struct code_cache *c)
 {
 	if (!c)
 		return;
-	forget_all(c);
+	while (c->entries)
+		forget(c, c->entries);
 	while (c->pieces)
 		drop_piece(c, c->pieces);
 	free(c);
-}
-
-static void forget(struct code_cache *c, struct code_entry *e)
-{
-	HASH_DEL(c->entries, e);
-	py_code__free(&e->code);
-	free(e);
 }
 
 static bool belongs(const struct rec_code_more *more, const struct rec_code *rec)
@@ -106,9 +116,10 @@ static int read_entry(struct code_cache *c, const struct mem_reader *m, const st
 		free(e);
 		return err;
 	}
-	if (HASH_COUNT(c->entries) >= MAX_CODES)
-		forget_all(c);
+	if (c->bytes > c->max_bytes)
+		forget_oldest(c);
 	HASH_ADD(hh, c->entries, key, sizeof(e->key), e);
+	c->bytes += bytes_of(e);
 	*ret = e;
 	return 0;
 }

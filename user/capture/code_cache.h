@@ -12,8 +12,11 @@
 
 struct code_cache;
 
-int code_cache__new(struct code_cache **ret);
+/* Beyond max_bytes of names and tables the oldest are forgotten. */
+int code_cache__new(size_t max_bytes, struct code_cache **ret);
 void code_cache__free(struct code_cache *c);
+/* How many were forgotten for that. */
+uint64_t code_cache__forgotten(const struct code_cache *c);
 
 /* Takes a part of a code object that code_cache__learn will be given next. */
 void code_cache__learn_more(struct code_cache *c, const struct rec_code_more *rec);

@@ -13,6 +13,11 @@ void held_command__begin(struct held_command *h, struct session *session, pid_t 
 	session__hold_execs(session, tgid);
 }
 
+bool held_command__holds(const struct held_command *h, pid_t tgid)
+{
+	return h->tgid && h->tgid == tgid;
+}
+
 static void end_holding(struct held_command *h)
 {
 	h->tgid = 0;

@@ -17,6 +17,8 @@ struct held_command {
 	struct traced *stopped; /* whom we stopped; not owned */
 };
 
+/* Whether the process is the one that is held at its execs. */
+bool held_command__holds(const struct held_command *h, pid_t tgid);
 void held_command__begin(struct held_command *h, struct session *session, pid_t tgid);
 /*
  * After its exec was looked at. all_found: nothing is left to look for. tr is of another process or none: does

@@ -282,6 +282,8 @@ int interpreters__adopt(struct interpreters *i, struct traced_table *table, stru
 int interpreters__inherit(struct interpreters *i, struct traced_table *table, struct traced *tr,
 			  const struct traced *parent)
 {
+	struct profile_process p = *profile__process(i->deps->profile, tr->process);
+
 	tr->interp = malloc(sizeof(*tr->interp));
 	if (!tr->interp)
 		return -ENOMEM;
@@ -289,7 +291,12 @@ int interpreters__inherit(struct interpreters *i, struct traced_table *table, st
 	tr->interp_slot = parent->interp_slot;
 	tr->watch = parent->watch;
 	traced_table__is_python(table, tr);
-	name_interp(i, tr);
+	p.python = tr->interp->version_text;
+	p.interpreter = tr->interp->path;
+	return profile__update_process(i->deps->profile, tr->process, &p);
+}
+
+void interpreters__attach(struct interpreters *i, struct traced *tr)
+{
 	attach_probes(i, tr);
-	return 0;
 }

@@ -94,6 +94,7 @@ void session__free(struct session *s)
 		bpf_link__destroy(s->host_links[i]);
 	session_impl__detach_faults(s);
 	free(s->fault_links);
+	free(s->dead_families);
 	attacher__free(s->attacher);
 	closer__free(s->closer);
 	ring_buffer__free(s->ring);

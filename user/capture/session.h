@@ -89,6 +89,16 @@ int session__read_counts(struct session *s);
 uint64_t session__counter(const struct session *s, enum counter counter);
 uint64_t session__bad_records(const struct session *s);
 
+/* Forgets the blocks of all processes that is_gone says yes to, in one walk. */
+int session__forget_blocks(struct session *s, bool (*is_gone)(uint32_t proc_id, void *arg), void *arg);
+/* The kernel side will send that stack again when it comes to it. */
+void session__forget_stack(struct session *s, uint64_t stack_id);
+/*
+ * To be called every half minute or so where processes come and go: makes room among the code objects that the kernel side
+ * remembers, whose processes have all ended. It must remember those of living ones (bpf/code.bpf.c).
+ */
+int session__forget_codes(struct session *s);
+
 /* What the kernel side keeps of a target. -ENOENT: it has ended. */
 int session__read_state(const struct session *s, pid_t tgid, struct target_state *ret);
 /* Sets the budget of a target. -ENOENT: it has ended; -ENOTSUP: before Linux 5.14. */

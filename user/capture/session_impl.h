@@ -7,11 +7,13 @@
  * session_probes.c: targets and probes of one process. session_maps.c: what the kernel side counts and follows.
  * session_direct.c: how it may read user memory.
  * session_large.c: probes on a process's malloc.
- * session_budget.c: what tracing costs.
+ * session_budget.c: what tracing costs. session_gone.c: what of processes that have ended is forgotten.
  * session_heap.c: pools and windows of the heap signal.
  */
 #ifndef CAPTURE_SESSION_IMPL_H
 #define CAPTURE_SESSION_IMPL_H
+
+#include <bpf/bpf.h>
 
 #include "capture/attach.h"
 #include "base/closer.h"
@@ -36,12 +38,25 @@ struct session {
 	struct bpf_link **fault_links; /* perf events: one a CPU; else one or two; none while paused */
 	size_t n_fault_links;
 	uint64_t hook_ns;
+	uint32_t *dead_families; /* session__forget_codes: none of their processes lived in the last pass */
+	uint32_t n_dead_families;
 	int stats_fd; /* keeps the kernel's run-time statistics on */
 	int counts_fd[2];
 	int active; /* which of counts_fd programs count in */
 	int cpu_cnt;
 	uint64_t bad_records;
 };
+
+/* A map to go through, and what is done with each entry: true takes it out. Keys up to 16 bytes, values up to 64. */
+struct map_walk {
+	int fd;
+	size_t key_bytes, value_bytes;
+	bool (*fn)(const void *key, const void *value, void *arg);
+	void *arg;
+	/* bpf_map_lookup_batch, or bpf_map_lookup_and_delete_batch, after which fn takes out nothing any more */
+	int (*read)(int fd, void *in, void *out, void *keys, void *values, __u32 *n, const struct bpf_map_batch_opts *opts);
+};
+int session_impl__walk_map(const struct map_walk *w);
 
 /* Has libbpf write to our log. */
 void session_impl__log_libbpf(void);

@@ -15,17 +15,7 @@
 #define MAX_KEY_BYTES 16
 #define MAX_VALUE_BYTES 64
 
-/* A map to go through, and what is done with each entry: true takes it out. */
-struct map_walk {
-	int fd;
-	size_t key_bytes, value_bytes;
-	bool (*fn)(const void *key, const void *value, void *arg);
-	void *arg;
-	int (*read)(int fd, void *in, void *out, void *keys, void *values, __u32 *n, const struct bpf_map_batch_opts *opts);
-};
-
-/* bpf_map_lookup_batch, or bpf_map_lookup_and_delete_batch, after which fn takes out nothing any more. */
-static int walk_map(const struct map_walk *w)
+int session_impl__walk_map(const struct map_walk *w)
 {
 	_Alignas(8) char keys[BATCH * MAX_KEY_BYTES], values[BATCH * MAX_VALUE_BYTES];
 	uint64_t out = 0;
@@ -85,7 +75,7 @@ static int read_and_empty(struct session *s, int fd)
 		.read = bpf_map_lookup_and_delete_batch,
 	};
 
-	return walk_map(&w);
+	return session_impl__walk_map(&w);
 }
 
 /* The overflow sums stay in the kernel and only grow; what was there before is remembered by taking it out. */
@@ -183,7 +173,7 @@ int session__sweep_pages(struct session *s,
 		.arg = &pages,
 		.read = bpf_map_lookup_batch,
 	};
-	int err = walk_map(&w);
+	int err = session_impl__walk_map(&w);
 
 	take_notes(s);
 	return err;
@@ -230,7 +220,7 @@ int session__take_blocks(struct session *s, uint32_t proc_id,
 	struct block_walk b = { proc_id, fn, arg };
 	struct map_walk w = walk_of_live(s, take_block, &b);
 
-	return walk_map(&w);
+	return session_impl__walk_map(&w);
 }
 
 struct large_walk {
@@ -268,7 +258,7 @@ int session__sweep_large(struct session *s, bool (*fn)(const struct large_key *,
 		.arg = &large,
 		.read = bpf_map_lookup_batch,
 	};
-	int err = walk_map(&w);
+	int err = session_impl__walk_map(&w);
 
 	if (err)
 		return err;
@@ -276,5 +266,5 @@ int session__sweep_large(struct session *s, bool (*fn)(const struct large_key *,
 	w.key_bytes = sizeof(uint64_t);
 	w.value_bytes = sizeof(struct large_call);
 	w.fn = ask_of_call;
-	return walk_map(&w);
+	return session_impl__walk_map(&w);
 }

@@ -63,19 +63,25 @@ void traced_table__end(struct traced_table *table, struct traced *tr, bool exec)
 	tr->links = tr->entry = NULL;
 }
 
+void traced_table__forget(struct traced_table *table, struct traced *tr)
+{
+	HASH_DEL(table->by_id, tr);
+	session_links__free(tr->links);
+	session_links__free(tr->entry);
+	pagemap__free(tr->pagemap);
+	free(tr->tids);
+	free(tr->interp);
+	free(tr);
+}
+
 void traced_table__clear(struct traced_table *table)
 {
 	struct traced *tr, *next;
 
 	HASH_CLEAR(hh_tgid, table->alive);
 	HASH_ITER(hh, table->by_id, tr, next) {
-		HASH_DEL(table->by_id, tr);
-		session_links__free(tr->links);
-		session_links__free(tr->entry);
 		traced__let_go(tr);
-		pagemap__free(tr->pagemap);
-		free(tr->interp);
-		free(tr);
+		traced_table__forget(table, tr);
 	}
 	*table = (struct traced_table){};
 }

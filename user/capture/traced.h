@@ -4,8 +4,8 @@
  * What is asked for often (how many are alive, who waits for something) is kept, not looked for. Only the tracker's files
  * include this.
  *
- * The table owns the processes, a process its interpreter, links and pagemap. Processes that have ended stay, for
- * records of theirs may still come.
+ * The table owns the processes, a process its interpreter, links and pagemap. Processes that have ended stay
+ * until what was counted for them is settled.
  */
 #ifndef CAPTURE_TRACED_H
 #define CAPTURE_TRACED_H
@@ -25,10 +25,15 @@ struct traced {
 	uint32_t proc_id; /* key */
 	pid_t tgid;
 	uint32_t process; /* index in the profile */
+	bool shares_item; /* which another process had before it */
+	uint32_t nodes_left; /* that it may add to the profile */
+	uint32_t *tids; /* threads that are told apart */
+	uint32_t n_tids;
 	uint64_t cgroup_id;
 	bool python;
 	bool ended; /* no more events come */
 	bool replaced; /* ended by exec */
+	bool settled; /* and nothing more is counted for it */
 	bool forked; /* begins with what it inherited, which is not counted */
 	bool held; /* was stopped by us: to be let go */
 	struct interp *interp; /* NULL: not Python (yet) */
@@ -84,6 +89,8 @@ void traced_table__is_python(struct traced_table *table, struct traced *tr);
 void traced_table__retry_at(struct traced_table *table, struct traced *tr, uint64_t at_ns);
 /* No more events come: takes its probes away; unsettled from now on. Once only, later calls do nothing. */
 void traced_table__end(struct traced_table *table, struct traced *tr, bool exec);
+/* Frees a process that has ended and is settled: nothing more is known of it. */
+void traced_table__forget(struct traced_table *table, struct traced *tr);
 /* Frees all processes, lets go who is held. */
 void traced_table__clear(struct traced_table *table);
 

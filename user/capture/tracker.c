@@ -18,6 +18,7 @@
 
 #include "base/clock.h"
 #include "capture/accounts.h"
+#include "capture/arrivals.h"
 #include "capture/budget.h"
 #include "capture/container_items.h"
 #include "capture/gc_trigger.h"
@@ -25,6 +26,7 @@
 #include "capture/held_command.h"
 #include "capture/interpreters.h"
 #include "capture/large_blocks.h"
+#include "capture/process_items.h"
 #include "capture/stack_names.h"
 #include "capture/traced.h"
 
@@ -48,8 +50,13 @@ struct tracker {
 	struct budget *budget;
 	struct held_command held;
 	uint32_t next_proc_id;
+	struct process_items *items;
+	struct arrivals arrivals;
+	struct traced *kept; /* Python processes that have ended, the last of their time: what they held is still told */
 	uint32_t seconds;
-	uint64_t missed; /* programs of the scope that ended before they could be looked at */
+	uint64_t settled_ns; /* when ended processes were settled last */
+	uint32_t settled_cnt; /* since code objects were forgotten last */
+	uint64_t missed, unattached;
 	char why[512];
 };
 
@@ -94,11 +101,12 @@ static struct traced *new_traced(struct tracker *t, pid_t tgid, uint32_t proc_id
 	p.container = container_items__of_process(&t->deps, tgid, cgroup_id);
 	p.start_time_ticks = stat.start_time_ticks;
 	p.command = command;
-	i = profile__add_process(t->deps.profile, &p);
+	i = process_items__take(t->items, &p, &tr->shares_item);
 	if (i < 0) {
 		free(tr);
 		return NULL;
 	}
+	tr->nodes_left = t->deps.limits.nodes_process;
 	tr->forked = origin == FORKED;
 	tr->process = i;
 	tr->tgid = tgid;
@@ -109,7 +117,8 @@ static struct traced *new_traced(struct tracker *t, pid_t tgid, uint32_t proc_id
 	}
 	if (p.container != PROFILE_NONE) {
 		tr->cgroup_id = profile__container(t->deps.profile, p.container)->cgroup_id;
-		container_items__refresh(&t->deps, p.container);
+		if (!profile__container(t->deps.profile, p.container)->usage_bytes)
+			container_items__refresh(&t->deps, p.container);
 	}
 	end_unnoticed(t, traced_table__find_alive(&t->table, tgid));
 	traced_table__add(&t->table, tr);
@@ -117,30 +126,69 @@ static struct traced *new_traced(struct tracker *t, pid_t tgid, uint32_t proc_id
 	return tr;
 }
 
+static bool is_settled(uint32_t proc_id, void *arg)
+{
+	const struct tracker *t = arg;
+	const struct traced *tr = traced_table__find(&t->table, proc_id);
+
+	return !tr || tr->settled;
+}
+
+/* So often code objects of ended processes are forgotten, where so many have ended. */
+#define FORGET_CODES_SECONDS 30
+#define SETTLED_MANY 64
+
+static void forget_settled(struct tracker *t, struct traced *settled)
+{
+	struct traced *tr, *next;
+
+	if (t->signals & 1u << SIGNAL_EXACT) {
+		budget__share_out_exact(t->budget);
+		session__forget_blocks(t->deps.session, is_settled, t);
+	}
+	LL_FOREACH_SAFE2(settled, tr, next, next_unsettled) {
+		t->settled_cnt++;
+		process_items__give_back(t->items, tr->process);
+		if (!tr->held)
+			traced_table__forget(&t->table, tr);
+	}
+}
+
 /*
  * Closes the accounts of processes that have ended, after what they did to their last breath was read. What they held is
  * taken away, but for the last Python process of all: what a program held when it ended, or was killed, is what one
- * wants to see of it.
+ * wants to see of it, until the next one is there.
  */
-static void settle_ended(struct tracker *t)
+static void settle_ended(struct tracker *t, bool now)
 {
-	/* Only those that had ended before: reading may tell of more, whose last counts come with the next reading. */
-	struct traced *tr, *ended = t->table.unsettled;
+	struct traced *tr, *next, *ended, *settled = NULL;
+	uint64_t now_ns;
 
-	if (!ended)
+	if (!t->table.unsettled)
 		return;
+	now_ns = clock_now_ns();
+	if (!now && now_ns - t->settled_ns < t->deps.limits.settle_ns)
+		return;
+	t->settled_ns = now_ns;
+	/* Only those that had ended before: reading may tell of more, whose last counts come with the next reading. */
+	ended = t->table.unsettled;
 	t->table.unsettled = NULL;
-	if (session__read_counts(t->deps.session) ||
-	    accounts__give_all_back(t->accounts, ended, !t->table.n_python_alive)) {
+	if (session__read_counts(t->deps.session)) {
 		LL_CONCAT2(t->table.unsettled, ended, next_unsettled);
 		return;
 	}
-	for (tr = ended; tr; tr = tr->next_unsettled)
-		interp_watch__measure(tr, t->deps.profile);
-	if (!(t->signals & 1u << SIGNAL_EXACT))
-		return;
-	for (tr = ended; tr; tr = tr->next_unsettled)
-		session__take_blocks(t->deps.session, tr->proc_id, NULL, NULL);
+	LL_CONCAT2(ended, t->kept, next_unsettled);
+	t->kept = NULL;
+	LL_FOREACH_SAFE2(ended, tr, next, next_unsettled) {
+		if (!t->table.n_python_alive && !tr->replaced) {
+			LL_PREPEND2(t->kept, tr, next_unsettled);
+			continue;
+		}
+		accounts__give_all_back(t->accounts, tr);
+		tr->settled = true;
+		LL_PREPEND2(settled, tr, next_unsettled);
+	}
+	forget_settled(t, settled);
 }
 
 /* Takes in a process of the scope. started: it may not have mapped its interpreter yet. 0: taken in, or nothing to do. */
@@ -287,6 +335,17 @@ static void look_again(struct tracker *t, struct traced *tr)
 	free(in);
 }
 
+/* Its turn will come (arrivals.h). */
+static void arrive(struct tracker *t, const struct arrival *a)
+{
+	if (!arrivals__add(&t->arrivals, a))
+		return;
+	if (a->proc_id)
+		t->unattached++;
+	else
+		t->missed++;
+}
+
 static void on_fork(struct tracker *t, const struct rec_proc *rec)
 {
 	struct traced *parent = traced_table__find(&t->table, rec->parent_proc_id);
@@ -297,20 +356,36 @@ static void on_fork(struct tracker *t, const struct rec_proc *rec)
 	if (parent)
 		parent->has_forked = true;
 	tr = new_traced(t, rec->hdr.tgid, rec->proc_id, FORKED, rec->cgroup_id);
-	if (tr && parent && parent->interp)
-		interpreters__inherit(t->interpreters, &t->table, tr, parent);
+	if (!tr || !parent || !parent->interp)
+		return;
+	tr->nodes_left = parent->nodes_left;
+	if (!interpreters__inherit(t->interpreters, &t->table, tr, parent))
+		arrive(t, &(struct arrival){ .proc_id = tr->proc_id, .tgid = tr->tgid });
+}
+
+static void look_at_program(struct tracker *t, const struct arrival *a)
+{
+	bool known = traced_table__find_alive(&t->table, a->tgid);
+	struct traced *tr;
+
+	if (take_in(t, a->tgid, true) == -ESRCH)
+		t->missed++;
+	tr = traced_table__find_alive(&t->table, a->tgid);
+	if (tr && !known)
+		budget__go_on(tr, a->cpu_ns, a->faults);
 }
 
 static void on_exec(struct tracker *t, const struct rec_proc *rec)
 {
-	bool known = traced_table__find_alive(&t->table, rec->hdr.tgid);
+	const struct arrival a = { .tgid = rec->hdr.tgid, .cpu_ns = rec->cpu_ns, .faults = rec->faults };
 	struct traced *tr;
 
-	if (take_in(t, rec->hdr.tgid, true) == -ESRCH)
-		t->missed++;
-	tr = traced_table__find_alive(&t->table, rec->hdr.tgid);
-	if (tr && !known)
-		budget__go_on(tr, rec);
+	if (!held_command__holds(&t->held, a.tgid)) {
+		arrive(t, &a);
+		return;
+	}
+	look_at_program(t, &a);
+	tr = traced_table__find_alive(&t->table, a.tgid);
 	held_command__at_exec(&t->held, tr, tr && tr->python && (!t->large || large_blocks__follows(t->large, tr)));
 }
 
@@ -351,8 +426,11 @@ static void on_proc(const struct rec_proc *rec, void *arg)
 static struct traced *traced_of_record(struct tracker *t, uint32_t proc_id, pid_t tgid)
 {
 	struct traced *tr = traced_table__find(&t->table, proc_id);
+	struct proc_stat stat;
 
-	return tr ? tr : new_traced(t, tgid, proc_id, proc_id & PROC_ID_FORKED ? FORKED : FOUND, 0);
+	if (tr || proc__stat(t->deps.proc, tgid, &stat))
+		return tr;
+	return new_traced(t, tgid, proc_id, proc_id & PROC_ID_FORKED ? FORKED : FOUND, 0);
 }
 
 /* A process that was moved to another cgroup goes on as another item of the profile. */
@@ -367,7 +445,8 @@ static void move_to_cgroup(struct tracker *t, struct traced *tr, uint64_t cgroup
 		return;
 	p.container = container;
 	p.cost = (struct profile_cost){};
-	process = profile__add_process(t->deps.profile, &p);
+	p.earlier = 0;
+	process = process_items__take(t->items, &p, &tr->shares_item);
 	if (process >= 0)
 		tr->process = process;
 	container_items__refresh(&t->deps, container);
@@ -458,6 +537,33 @@ struct session_handlers tracker__handlers(struct tracker *t)
 
 /* ---- upkeep ---- */
 
+/* Those whose turn it is, for a while: others wait until the next records were read. */
+static void take_in_arrivals(struct tracker *t)
+{
+	uint64_t begin = clock_now_ns();
+	struct arrival a;
+	struct traced *tr;
+
+	while (clock_now_ns() - begin < t->deps.limits.attach_ns && arrivals__take(&t->arrivals, &a)) {
+		if (!a.proc_id) {
+			look_at_program(t, &a);
+			continue;
+		}
+		tr = traced_table__find(&t->table, a.proc_id);
+		if (tr && !tr->ended)
+			interpreters__attach(t->interpreters, tr);
+	}
+}
+
+/* What was forgotten here must be forgotten there, too, or it will never be sent again. */
+static void ask_again(struct tracker *t)
+{
+	uint64_t stack_id;
+
+	while ((stack_id = stack_names__take_missing(t->names)))
+		session__forget_stack(t->deps.session, stack_id);
+}
+
 static void retry_interps(struct tracker *t)
 {
 	uint64_t now = t->table.retrying ? clock_now_ns() : 0;
@@ -466,6 +572,8 @@ static void retry_interps(struct tracker *t)
 	DL_FOREACH_SAFE2(t->table.retrying, tr, next, next_retry) {
 		if (now >= tr->retry_at_ns)
 			look_again(t, tr);
+		if (clock_now_ns() - now >= t->deps.limits.attach_ns)
+			break;
 	}
 }
 
@@ -474,7 +582,8 @@ void tracker__upkeep(struct tracker *t)
 	budget__upkeep(t->budget);
 	held_command__upkeep(&t->held, t->deps.proc);
 	retry_interps(t);
-	settle_ended(t);
+	take_in_arrivals(t);
+	settle_ended(t, false);
 	if (t->heap)
 		heap__upkeep(t->heap);
 	if (t->large)
@@ -496,6 +605,8 @@ int tracker__patience_ms(const struct tracker *t, int max_ms)
 		at = budget__next_ns(t->budget);
 	for (tr = t->table.retrying; tr; tr = tr->next_retry)
 		at = tr->retry_at_ns < at ? tr->retry_at_ns : at;
+	if (t->arrivals.n)
+		return 0;
 	return at > now ? (at - now + 999999) / 1000000 : 0;
 }
 
@@ -528,6 +639,11 @@ void tracker__refresh(struct tracker *t, bool all)
 
 	budget__step(t->budget);
 	refresh_containers(t, all);
+	ask_again(t);
+	if (t->seconds % FORGET_CODES_SECONDS == 0 && t->settled_cnt >= SETTLED_MANY) {
+		t->settled_cnt = 0;
+		session__forget_codes(t->deps.session);
+	}
 	for (tr = t->table.alive; tr; tr = next) {
 		next = tr->hh_tgid.next;
 		if (tr->gone_steps < 2)
@@ -544,6 +660,9 @@ void tracker__refresh(struct tracker *t, bool all)
 
 void tracker__reconcile(struct tracker *t)
 {
+	/* What lies in the ring tells who has ended. */
+	session__read_counts(t->deps.session);
+	settle_ended(t, true);
 	if (t->heap)
 		heap__refresh(t->heap, true);
 	interp_watch__refresh(&t->table, t->deps.proc, t->deps.profile, true);
@@ -566,7 +685,7 @@ uint32_t tracker__n_python(const struct tracker *t)
 
 uint32_t tracker__n_alive(const struct tracker *t)
 {
-	return traced_table__n_alive(&t->table);
+	return traced_table__n_alive(&t->table) + t->arrivals.n;
 }
 
 struct profile_cost tracker__cost(const struct tracker *t)
@@ -584,9 +703,15 @@ struct large_blocks_sums tracker__large_blocks(const struct tracker *t)
 	return t->large ? large_blocks__sums(t->large) : (struct large_blocks_sums){};
 }
 
-uint64_t tracker__missed(const struct tracker *t)
+struct tracker_losses tracker__losses(const struct tracker *t)
 {
-	return t->missed;
+	return (struct tracker_losses){
+		.missed = t->missed,
+		.unattached = t->unattached,
+		.unknown = accounts__unknown(t->accounts),
+		.shared_items = process_items__shared(t->items),
+		.forgotten = stack_names__forgotten(t->names),
+	};
 }
 
 void tracker__heap_activity(const struct tracker *t, struct heap_activity *ret)
@@ -616,7 +741,9 @@ int tracker__new(const struct scope *scope, uint32_t signals, double budget, con
 	t->scope = *scope;
 	t->signals = signals;
 	t->deps = *deps;
-	if (stack_names__new(deps->profile, &t->names) || accounts__new(&t->deps, &t->table, t->names, &t->accounts) ||
+	if (process_items__new(deps->profile, &t->deps.limits, &t->items) ||
+	    stack_names__new(deps->profile, &t->deps.limits, &t->names) ||
+	    accounts__new(&t->deps, &t->table, t->names, &t->accounts) ||
 	    budget__new(&t->deps, &t->table, budget, &t->budget) ||
 	    (signals & 1u << SIGNAL_HEAP && large_blocks__new(&t->deps, t->accounts, budget * LARGE_SHARE, &t->large)) ||
 	    ((signals & (1u << SIGNAL_HEAP | 1u << SIGNAL_EXACT)) == 1u << SIGNAL_HEAP &&
@@ -639,6 +766,8 @@ void tracker__free(struct tracker *t)
 	budget__free(t->budget);
 	accounts__free(t->accounts);
 	stack_names__free(t->names);
+	process_items__free(t->items);
+	arrivals__free(&t->arrivals);
 	interpreters__free(t->interpreters);
 	free(t);
 }

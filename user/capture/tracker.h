@@ -6,6 +6,7 @@
 #ifndef CAPTURE_TRACKER_H
 #define CAPTURE_TRACKER_H
 
+#include "capture/limits.h"
 #include "capture/session.h"
 #include "containers/cgroup.h"
 #include "containers/container.h"
@@ -31,6 +32,7 @@ struct tracker_deps {
 	struct cgroups *cgroups;
 	struct container_names *names;
 	struct proc *proc;
+	struct capture_limits limits;
 };
 
 struct tracker;
@@ -51,8 +53,15 @@ bool tracker__wants_every_exec(const struct tracker *t);
 int tracker__start(struct tracker *t, struct session *session);
 /* Adds a process about to exec (record -- COMMAND), before it has become Python. */
 int tracker__add_command(struct tracker *t, pid_t tgid);
-/* Programs of the scope that ended before they could be looked at: nothing of theirs was recorded. */
-uint64_t tracker__missed(const struct tracker *t);
+/* What was lost, and what was merged or forgotten to bound memory. */
+struct tracker_losses {
+	uint64_t missed; /* programs of the scope that ended before they could be looked at: nothing of theirs was recorded */
+	uint64_t unattached; /* forked processes that came in a storm, and were not attached to */
+	uint64_t unknown; /* counts of processes that are not known (any more) */
+	uint64_t shared_items; /* processes told together with an earlier one (process_items.h) */
+	uint64_t forgotten; /* names of stacks and code objects, to be sent again */
+};
+struct tracker_losses tracker__losses(const struct tracker *t);
 const char *tracker__why(const struct tracker *t);
 
 /*
@@ -79,7 +88,7 @@ int tracker__sweep(struct tracker *t, bool now);
 void tracker__reconcile(struct tracker *t);
 
 uint32_t tracker__n_python(const struct tracker *t); /* Python processes attached so far */
-uint32_t tracker__n_alive(const struct tracker *t); /* traced processes that have not ended */
+uint32_t tracker__n_alive(const struct tracker *t); /* traced processes that have not ended, and programs yet to be looked at */
 /* How far large blocks were followed; sums over processes. */
 struct large_blocks_sums {
 	uint64_t hits, blocks; /* struct large_watch */

@@ -154,11 +154,29 @@ static const struct {
 	{"dropped.forked_processes", "forked processes were too many to follow"},
 	{"dropped.pages_not_followed", "pages were too many to follow until they are given back"},
 	{"dropped.programs_ended_at_once", "programs ended before they could be attached to"},
+	{"dropped.forked_processes_not_attached",
+	 "forked processes came in a storm, and were followed without probes in their interpreter"},
+	{"dropped.counts_of_unknown_processes", "sums came for processes that are not known"},
 	{"dropped.bad_records", "records from the kernel were malformed"},
 	{"code_objects_ring_full",
 	 "code objects came without their names at first sight: the ring buffer was full"},
 };
 #define N_LOSSES (sizeof(losses) / sizeof(losses[0]))
+
+static const struct {
+	const char *counter, *text;
+} merges[] = {
+	{"merged.processes", "processes that have ended are told together with others of their container and command"},
+	{"merged.names_forgotten", "names of stacks and code objects, forgotten to be asked for again"},
+};
+
+const char *facts__merge(const char *counter)
+{
+	for (size_t i = 0; i < sizeof(merges) / sizeof(merges[0]); i++)
+		if (strcmp(counter, merges[i].counter) == 0)
+			return merges[i].text;
+	return NULL;
+}
 
 const char *facts__loss(const char *counter)
 {

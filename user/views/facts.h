@@ -46,6 +46,8 @@ const char *facts__cost_share(const struct profile_cost *c, char *buf, size_t le
 
 /* What a counter of losses counts, for a person: "... stacks without their frames: ..."; unknown ones as they are. */
 const char *facts__loss(const char *counter);
+/* What a counter of things merged to bound memory counts; NULL: it is none. */
+const char *facts__merge(const char *counter);
 /* Whether a counter tells of something lost. */
 bool facts__is_loss(const char *counter, uint64_t value);
 

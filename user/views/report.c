@@ -244,6 +244,19 @@ static void add_code(const struct report *r, struct table *t, const struct row *
 	table__cell(t, f && f->file[0] ? f->function : "");
 }
 
+static void add_command(struct table *t, const struct profile_process *p)
+{
+	char *text = NULL;
+
+	if (!p || !p->earlier)
+		table__cell(t, p ? p->command : "");
+	else if (asprintf(&text, "%s (and %" PRIu64 " before it)", p->command, p->earlier) < 0)
+		t->err = -ENOMEM;
+	else
+		table__cell(t, text);
+	free(text);
+}
+
 static void add_process(const struct report *r, struct table *t, const struct row *row)
 {
 	const struct profile_process *process = row->process < profile__n_processes(r->p)
@@ -262,7 +275,7 @@ static void add_process(const struct report *r, struct table *t, const struct ro
 		if (r->cost.sum.cpu_ns)
 			table__cell(t, process ? facts__cost_share(&process->cost, buf, sizeof(buf)) : "-");
 	}
-	table__cell(t, process ? process->command : "");
+	add_command(t, process);
 	add_top_line(r, t, row);
 }
 
@@ -493,6 +506,12 @@ static void put_losses(const struct report *r, FILE *out)
 	if (merged)
 		fprintf(out, "merged into their callers to bound memory: %s\n",
 			human__count(merged, buf, sizeof(buf)));
+	for (uint32_t i = 0; i < profile__n_counters(r->p); i++) {
+		profile__counter(r->p, i, &name, &value);
+		if (value && facts__merge(name))
+			fprintf(out, "merged to bound memory: %s %s\n", human__count(value, buf, sizeof(buf)),
+				facts__merge(name));
+	}
 	for (size_t i = 0; i < r->n_notes; i++) {
 		fprintf(out, "note, %" PRIu32 " process%s: ", r->notes[i].processes,
 			r->notes[i].processes == 1 ? "" : "es");

@@ -15,7 +15,7 @@
  * "growth_bytes", "usage_bytes", "limited": true|false|null, "limit_bytes", "peak_bytes",
  * "oom_kills", "time_to_limit_ns"}], "rows": [{"bytes", "error_bytes" (half of the 95 % interval; 0: counted, null: not known), "count", "allocated_bytes", "container",
  * "cgroup_id", by function and line: "total_bytes"; by process and thread: "tgid", "command",
- * "python", "interpreter", "rss_bytes", "note", "cost": {"cpu_ns", "cost_ns", "faults",
+ * "python", "interpreter", "rss_bytes", "note", "earlier" (processes whose sums are in it, too), "cost": {"cpu_ns", "cost_ns", "faults",
  * "faults_seen"}; by thread: "tid"; "frame": {"kind":
  * "python|native|reason", "function", "file", "line"}}], by function and line the row itself (by
  * function without "line"), else its line with the most bytes "rows_left_out": n, "gc":
@@ -238,6 +238,7 @@ static void put_row(const struct report *r, struct json_object *to, const struct
 		put_string(to, "interpreter", process->interpreter, err);
 		put_known(to, "rss_bytes", process->rss_bytes, err);
 		put_string(to, "note", process->note, err);
+		put_number(to, "earlier", process->earlier, err);
 		put_cost(to, &process->cost, err);
 	}
 	if (r->opts->by == REPORT_BY_THREAD)
