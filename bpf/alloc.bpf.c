@@ -5,7 +5,7 @@
  * Which block an allocation takes is mostly known at its site already (pools.bpf.h, next_block). Where it is not, the
  * allocation waits in `pending` for who tells the address: the function's return, the function that opens a pool, or the
  * raw allocator. The stack is taken at the site, because a return probe's trampoline hides the caller. Blocks are followed
- * in `live` by (process, address). A realloc waits in `resizing` for its return, for it may allocate and free in between;
+ * by (process, address) (blocks.bpf.h). A realloc waits in `resizing` for its return, for it may allocate and free in between;
  * one that fails leaves its old block as it was.
  *
  * Where one link holds many sites (6.6), `exact_entry` is all of them in one, told by the site's cookie, and `exact_return`
@@ -18,6 +18,7 @@
  * count then, and each address stands for the newest of its blocks. Without a budget the exact signal's sites serve it all
  * the time (exact_serves_heap), for small blocks; the others are followed from malloc (large.bpf.c).
  */
+#include "blocks.bpf.h"
 #include "direct_find.bpf.h"
 #include "guard.bpf.h"
 #include "heap.bpf.h"
@@ -66,15 +67,6 @@ struct {
 	__type(key, __u64); /* tgid << 32 | tid */
 	__type(value, struct resize);
 } resizing SEC(".maps");
-
-/* Grows as needed: up to MAX_LIVE_BLOCKS blocks only while so many live. */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, MAX_LIVE_BLOCKS);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, struct block_key);
-	__type(value, struct block_value);
-} live SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -128,40 +120,29 @@ static __always_inline __u32 kind_of(const struct target *t)
 
 /* ---- blocks ---- */
 
-static __always_inline struct block_value *find_block(const struct target *t, __u64 addr)
-{
-	struct block_key key = { .addr = addr, .proc_id = t->proc_id };
-
-	return bpf_map_lookup_elem(&live, &key);
-}
-
-/* Takes a block out of `live`. False: it was not there. */
+/* False: it was not known. */
 static __always_inline bool forget_block(const struct target *t, __u64 addr)
 {
-	struct block_key key = { .addr = addr, .proc_id = t->proc_id };
-	struct block_value *b, found;
+	struct block_value b = {};
 
-	b = bpf_map_lookup_elem(&live, &key);
-	if (!b)
+	if (!take_block(t, addr, &b))
 		return false;
-	found = *b;
-	bpf_map_delete_elem(&live, &key);
 	if (is_exact(t))
-		count_free(found.stack_id, t->proc_id, kind_of(t), 1, found.bytes);
+		count_freed_block(b.stack_id, t->proc_id, kind_of(t), b.bytes);
 	return true;
 }
 
 static __always_inline void remember_block(const struct target *t, __u64 addr, const struct block_value *block)
 {
-	struct block_key key = { .addr = addr, .proc_id = t->proc_id };
+	struct block_value before = {};
 
-	if (forget_block(t, addr) && is_exact(t))
+	if (put_block(t, addr, block, &before) && is_exact(t)) {
+		count_freed_block(before.stack_id, t->proc_id, kind_of(t), before.bytes);
 		counter_add(CTR_ADDRESS_REUSED, 1);
-	count_alloc(block->stack_id, t->proc_id, kind_of(t), 1, block->bytes);
+	}
+	count_block(block->stack_id, t->proc_id, kind_of(t), block->bytes);
 	if (is_exact(t))
 		counter_add(CTR_EXACT_BYTES, block->bytes);
-	if (bpf_map_update_elem(&live, &key, block, BPF_ANY))
-		counter_add(CTR_LIVE_FULL, 1);
 }
 
 /* ---- allocations ---- */
@@ -260,11 +241,12 @@ GLOBAL int release(struct target *t, __u64 addr)
 GLOBAL int resize(struct target *t, __u64 stack_id, __u64 old, __u64 bytes)
 {
 	struct resize r = { .stack_id = stack_id, .bytes = bytes, .old = old };
+	struct block_value known = {};
 	__u64 pid_tgid = bpf_get_current_pid_tgid();
 
 	if (!t)
 		return false;
-	r.old_known = find_block(t, old) != NULL;
+	r.old_known = find_block(t, old, &known);
 	if (bpf_map_update_elem(&resizing, &pid_tgid, &r, BPF_ANY))
 		counter_add(CTR_PENDING_FULL, 1);
 	return true;
@@ -279,7 +261,8 @@ GLOBAL int resized(__u64 addr)
 	__u64 pid_tgid = bpf_get_current_pid_tgid();
 	struct resize *r = bpf_map_lookup_elem(&resizing, &pid_tgid), done;
 	struct target *t = allocating_target(0);
-	struct block_value *found, block;
+	struct block_value found = {}, block;
+	bool seen;
 
 	if (!t || !r)
 		return 0;
@@ -291,10 +274,11 @@ GLOBAL int resized(__u64 addr)
 	}
 	block.stack_id = done.stack_id;
 	block.bytes = done.bytes;
-	found = addr == done.old ? NULL : find_block(t, addr);
+	seen = addr != done.old && find_block(t, addr, &found) && found.stack_id == block.stack_id &&
+	       found.bytes == block.bytes;
 	if (done.old && !forget_block(t, done.old) && !done.old_known && is_exact(t))
 		counter_add(CTR_FREE_UNKNOWN, 1);
-	if (!found || found->stack_id != block.stack_id || found->bytes != block.bytes)
+	if (!seen)
 		remember_block(t, addr, &block);
 	return 0;
 }
@@ -308,15 +292,14 @@ GLOBAL int resized(__u64 addr)
  */
 GLOBAL int resize_inlined(struct target *t, const struct site_spec *spec, struct pending *p)
 {
-	struct block_value *known, block;
+	struct block_value known = {}, block;
 	__u64 room;
 
 	if (!t || !p || !p->old)
 		return 0;
-	known = find_block(t, p->old);
-	if (!known || !known->bytes || known->bytes > PYMALLOC_MAX_BYTES)
+	if (!find_block(t, p->old, &known) || !known.bytes || known.bytes > PYMALLOC_MAX_BYTES)
 		return allocate(t, spec, p);
-	room = (known->bytes + 15) & ~15ull;
+	room = (known.bytes + 15) & ~15ull;
 	if (p->bytes > room || 4 * p->bytes <= 3 * room)
 		return 0;
 	block.stack_id = p->stack_id;
@@ -338,12 +321,19 @@ static __always_inline bool guard_args(struct pt_regs *ctx, const struct site_sp
 GLOBAL __u64 stack_directly(struct target *t)
 {
 	struct thread_stack s;
+	struct quick_count *q;
+	bool told;
 
 	if (!t)
 		return STACK_LOST;
 	if (!direct_stack(t, &s))
 		return stack_of_current(t);
-	tell_stack(t, &s);
+	q = quick_count_of(s.r.id, t->proc_id, kind_of(t), true);
+	if (!q || !q->told) {
+		told = tell_stack(t, &s);
+		if (q && told)
+			q->told = 1;
+	}
 	return s.r.id;
 }
 

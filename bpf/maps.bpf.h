@@ -75,6 +75,9 @@ struct {
 	__array(values, struct counts_map);
 } counts SEC(".maps") __weak;
 
+/* Which of them programs count in, and which half of quick_counts; user space changes it before it swaps the maps. */
+__u32 counts_turn __weak = 0;
+
 /* Where a count goes when `counts` is full: one sum a process and kind, stack_id STACK_LOST. Never emptied. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

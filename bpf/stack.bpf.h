@@ -566,14 +566,16 @@ static __always_inline void walk_stack(struct target *t, struct thread_stack *s)
 	end_stack(s);
 }
 
-/* User space is told of a stack that it has not seen. */
-static __noinline void tell_stack(struct target *t, struct thread_stack *s)
+/* User space is told of a stack that it has not seen. False: it could not be. */
+static __noinline bool tell_stack(struct target *t, struct thread_stack *s)
 {
 	bool sent;
 	__u8 one = 1;
 
-	if (!t || !s || bpf_map_lookup_elem(&stacks, &s->r.id))
-		return;
+	if (!t || !s)
+		return false;
+	if (bpf_map_lookup_elem(&stacks, &s->r.id))
+		return true;
 	if (!s->w || !s->r.depth) {
 		sent = send_stack_empty(t, s->cgroup_id, &s->r);
 	} else {
@@ -584,6 +586,7 @@ static __noinline void tell_stack(struct target *t, struct thread_stack *s)
 		bpf_map_update_elem(&stacks, &s->r.id, &one, BPF_ANY);
 	else
 		counter_add(CTR_RING_FULL_STACK, 1);
+	return sent;
 }
 
 static __noinline __u64 stack_of_current(struct target *t)

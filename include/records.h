@@ -239,6 +239,16 @@ struct count_value {
 /* Stack ids below STACK_STATUS_MAX are no hashes but the reason itself (enum stack_status). */
 
 /*
+ * Map `quick_counts`: the same for stacks that allocate all the time, without a hash table: each in the slot that its id
+ * names, if no other had it before. Two halves by turns, as `counts` has two maps.
+ */
+struct quick_count {
+	struct count_key key; /* stack_id 0: free */
+	struct count_value value;
+	__u64 told; /* user space has the stack */
+};
+
+/*
  * Map `live`: blocks of the exact signal between allocation and free; of the heap signal, what was allocated in an open
  * window, the newest at each address (frees are not probed then).
  */
@@ -250,6 +260,18 @@ struct block_key {
 struct block_value {
 	__u64 stack_id;
 	__u64 bytes;
+};
+
+/*
+ * Map `recent_blocks`: the youngest block of those whose addresses share a slot; `live` has the others. Most blocks are freed
+ * while they lie here. One row of slots a process; it and no other process uses it, and only one thread at a time, for
+ * who allocates holds the GIL.
+ */
+struct recent_block {
+	__u64 addr; /* 0: none */
+	__u64 stack_id;
+	__u32 bytes;
+	__u32 others; /* blocks of the same slot in `live` */
 };
 
 /*
@@ -323,7 +345,7 @@ struct target {
 	__u32 code_frees; /* how many known code objects it freed; a part of every stack id; kernel side */
 	__u32 shares_family; /* it has forked, or was; kernel side */
 	__u32 alloc_seq; /* allocations seen; kernel side */
-	__u32 pad;
+	__u32 recent_row; /* in the map recent_blocks, from 1 on; 0: none */
 };
 _Static_assert(sizeof(struct target) == 64, "target");
 #define INTERP_NONE 0xffffffffu

@@ -44,6 +44,7 @@ struct attachment {
 	struct file *file;
 	pid_t tgid;
 	struct links own; /* n is 0: those of the file serve it */
+	uint32_t recent_row; /* in the map recent_blocks, from 1 on; 0: none */
 	struct attachment *prev, *next;
 };
 
@@ -52,6 +53,7 @@ struct attacher {
 	int targets_fd;
 	bool share_all;
 	uint32_t last_id;
+	uint32_t recent_rows; /* bit per row that is in use */
 	struct file *files;
 	struct closer *closer;
 };
@@ -179,21 +181,63 @@ static int link_sites(struct attacher *a, const struct file *f, const char *path
 	return 0;
 }
 
+/* ---- room for young blocks ---- */
+
+static bool allocates(const struct file *f)
+{
+	size_t i;
+
+	for (i = 0; i < f->n_sites; i++) {
+		if (f->sites[i].signal == SIGNAL_EXACT)
+			return true;
+	}
+	return false;
+}
+
+/* Only as long as nothing of the process is followed: what is, is not counted in the row's slots. */
+static void give_row(struct attachment *at, struct target *t)
+{
+	struct attacher *a = at->attacher;
+	uint32_t row;
+
+	if (at->recent_row || t->alloc_seq || !a->programs.recent_blocks || !allocates(at->file))
+		return;
+	_Static_assert(MAX_RECENT_ROWS < 32, "recent_rows");
+	row = __builtin_ffs(~a->recent_rows);
+	if (row > MAX_RECENT_ROWS)
+		return;
+	memset(a->programs.recent_blocks + (row - 1) * RECENT_BLOCKS, 0, RECENT_BLOCKS * sizeof(struct recent_block));
+	a->recent_rows |= 1u << (row - 1);
+	at->recent_row = t->recent_row = row;
+}
+
+/* The process has ended, or nothing is traced any more. */
+static void take_row(struct attachment *at)
+{
+	if (at->recent_row)
+		at->attacher->recent_rows &= ~(1u << (at->recent_row - 1));
+}
+
+/* ---- links that count ---- */
+
 /*
  * From now on hits of these links count for the process. The kernel side may write tss_key at the same time: what we put
  * back instead is only "not yet known". It counts freed code objects only once this has been done.
  */
-static int make_count(const struct attacher *a, pid_t tgid, const struct file *f, uint32_t id)
+static int make_count(struct attachment *at, uint32_t id)
 {
+	const struct file *f = at->file;
+	int fd = at->attacher->targets_fd;
+	uint32_t key = at->tgid;
 	struct target t;
-	uint32_t key = tgid;
 	size_t i;
 
-	if (bpf_map_lookup_elem(a->targets_fd, &key, &t))
+	if (bpf_map_lookup_elem(fd, &key, &t))
 		return errno == ENOENT ? -ESRCH : -errno;
 	for (i = 0; i < f->n_sites; i++)
 		t.attach_id[f->sites[i].signal] = id;
-	if (bpf_map_update_elem(a->targets_fd, &key, &t, BPF_EXIST))
+	give_row(at, &t);
+	if (bpf_map_update_elem(fd, &key, &t, BPF_EXIST))
 		return errno == ENOENT ? -ESRCH : -errno;
 	return 0;
 }
@@ -356,7 +400,7 @@ static int share(struct attacher *a, struct file *f, const char *path)
 	if (err)
 		return err;
 	DL_FOREACH(f->attachments, at) {
-		make_count(a, at->tgid, f, f->shared.id);
+		make_count(at, f->shared.id);
 		links__close(&at->own, a->closer);
 	}
 	return 0;
@@ -371,7 +415,7 @@ static int attach(struct attacher *a, struct attachment *at, const char *path)
 		err = share(a, f, path);
 	if (!err && !f->shared.n)
 		err = link_sites(a, f, path, at->tgid, &at->own);
-	return err ? err : make_count(a, at->tgid, f, f->shared.n ? f->shared.id : at->own.id);
+	return err ? err : make_count(at, f->shared.n ? f->shared.id : at->own.id);
 }
 
 static int new_attachment(struct attacher *a, pid_t tgid, const char *path, const struct probe_site *sites, size_t n,
@@ -391,6 +435,7 @@ static int new_attachment(struct attacher *a, pid_t tgid, const char *path, cons
 	}
 	err = window ? link_sites(a, at->file, path, tgid, &at->own) : attach(a, at, path);
 	if (err) {
+		take_row(at);
 		links__close(&at->own, a->closer);
 		drop_unused(a, at->file);
 		free(at);
@@ -422,6 +467,7 @@ void attachment__free(struct attachment *at)
 {
 	if (!at)
 		return;
+	take_row(at);
 	links__close(&at->own, at->attacher->closer);
 	DL_DELETE(at->file->attachments, at);
 	at->file->n_attachments--;

@@ -27,6 +27,7 @@ struct attach_programs {
 	int at_return[SIGNAL_MAX];
 	int session[SIGNAL_MAX];
 	int site_specs; /* map of that name */
+	struct recent_block *recent_blocks; /* memory of the map of that name, or NULL */
 };
 
 struct attacher;

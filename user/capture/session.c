@@ -98,7 +98,7 @@ void session__free(struct session *s)
 	attacher__free(s->attacher);
 	closer__free(s->closer);
 	ring_buffer__free(s->ring);
-	pymemscope_bpf__destroy(s->bpf);
+	session_impl__unload(s);
 	if (s->stats_fd >= 0)
 		close(s->stats_fd);
 	free(s);

@@ -42,7 +42,9 @@ struct session {
 	uint32_t n_dead_families;
 	int stats_fd; /* keeps the kernel's run-time statistics on */
 	int counts_fd[2];
-	int active; /* which of counts_fd programs count in */
+	int active; /* which of counts_fd, and half of quick_counts, programs count in */
+	struct quick_count *quick_counts; /* the map's memory; NULL: not used */
+	struct recent_block *recent_blocks; /* likewise */
 	int cpu_cnt;
 	uint64_t bad_records;
 };
@@ -64,6 +66,7 @@ void session_impl__log_libbpf(void);
 bool session_impl__has_fault_hook(enum fault_hook hook);
 /* Opens the skeleton and loads what the options ask for. 0 or -errno; what is half done is left to session__free. */
 int session_impl__load(struct session *s);
+void session_impl__unload(struct session *s);
 /* Programs read user memory faster from now on, where that works. */
 void session_impl__find_direct_map(struct session *s);
 /* Makes the attacher, where the kernel takes many sites in one link. 0 or -errno. */

@@ -7,6 +7,7 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <malloc.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -149,6 +150,8 @@ static void size_maps(struct session *s)
 	}
 	if (!exact && !heap) {
 		bpf_map__set_max_entries(s->bpf->maps.live, 1);
+		bpf_map__set_max_entries(s->bpf->maps.recent_blocks, 1);
+		bpf_map__set_max_entries(s->bpf->maps.quick_counts, 1);
 		bpf_map__set_max_entries(s->bpf->maps.pending, 1);
 		bpf_map__set_max_entries(s->bpf->maps.resizing, 1);
 		bpf_map__set_max_entries(s->bpf->maps.site_specs, 1);
@@ -171,6 +174,30 @@ static void find_percpu_offsets(struct session *s)
 
 	if (fd >= 0 && (bpf_prog_test_run_opts(fd, &opts) || opts.retval))
 		log_debug("per-CPU parts of the resident-set counters cannot be read: growth is told in steps");
+}
+
+/* The memory of an array map; NULL: it was made small because it is not used. */
+static int map_memory(const struct bpf_map *map, uint32_t full_entries, void **ret)
+{
+	size_t bytes = (size_t)full_entries * bpf_map__value_size(map);
+
+	*ret = NULL;
+	if (bpf_map__max_entries(map) != full_entries)
+		return 0;
+	*ret = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, bpf_map__fd(map), 0);
+	if (*ret != MAP_FAILED)
+		return 0;
+	*ret = NULL;
+	return -errno;
+}
+
+void session_impl__unload(struct session *s)
+{
+	if (s->quick_counts)
+		munmap(s->quick_counts, 2 * QUICK_COUNTS * sizeof(*s->quick_counts));
+	if (s->recent_blocks)
+		munmap(s->recent_blocks, MAX_RECENT_ROWS * RECENT_BLOCKS * sizeof(*s->recent_blocks));
+	pymemscope_bpf__destroy(s->bpf);
 }
 
 int session_impl__load(struct session *s)
@@ -196,6 +223,11 @@ int session_impl__load(struct session *s)
 	malloc_trim(0); /* the kernel's type information, no longer needed */
 	s->counts_fd[0] = bpf_map__fd(s->bpf->maps.counts_a);
 	s->counts_fd[1] = bpf_map__fd(s->bpf->maps.counts_b);
+	err = map_memory(s->bpf->maps.quick_counts, 2 * QUICK_COUNTS, (void **)&s->quick_counts);
+	err = err ? err : map_memory(s->bpf->maps.recent_blocks, MAX_RECENT_ROWS * RECENT_BLOCKS,
+				     (void **)&s->recent_blocks);
+	if (err)
+		return err;
 	find_percpu_offsets(s);
 	session_impl__find_direct_map(s);
 	return 0;

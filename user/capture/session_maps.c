@@ -48,6 +48,7 @@ int session_impl__swap_counts(struct session *s)
 	uint32_t zero = 0;
 	int next = !s->active;
 
+	s->bpf->bss->counts_turn = next;
 	/* Returns only when no program uses the old map any more (kernel/bpf/syscall.c, maybe_wait_bpf_programs). */
 	if (bpf_map_update_elem(bpf_map__fd(s->bpf->maps.counts), &zero, &s->counts_fd[next], BPF_ANY))
 		return -errno;
@@ -78,6 +79,21 @@ static int read_and_empty(struct session *s, int fd)
 	return session_impl__walk_map(&w);
 }
 
+/* Empties the half that no program uses now. */
+static void read_quick_counts(struct session *s, int half)
+{
+	struct quick_count *q = s->quick_counts + half * QUICK_COUNTS;
+	size_t i;
+
+	for (i = 0; s->quick_counts && i < QUICK_COUNTS; i++, q++) {
+		if (!q->key.stack_id)
+			continue;
+		if (q->value.alloc_cnt || q->value.free_cnt)
+			s->handlers.count(&q->key, &q->value, s->handlers.arg);
+		memset(q, 0, sizeof(*q));
+	}
+}
+
 /* The overflow sums stay in the kernel and only grow; what was there before is remembered by taking it out. */
 static int read_overflow(struct session *s)
 {
@@ -97,7 +113,7 @@ static int read_overflow(struct session *s)
 
 int session__read_counts(struct session *s)
 {
-	int old = s->counts_fd[s->active];
+	int half = s->active, old = s->counts_fd[half];
 	int err;
 
 	err = session_impl__swap_counts(s);
@@ -107,6 +123,7 @@ int session__read_counts(struct session *s)
 	err = ring_buffer__consume(s->ring);
 	if (err < 0)
 		return err;
+	read_quick_counts(s, half);
 	err = read_and_empty(s, old);
 	err = err ? err : read_overflow(s);
 	s->handlers.counted(s->handlers.arg);
