@@ -46,7 +46,7 @@ class Run:
     def processes(self):
         """How many there were, told apart or not."""
         with contextlib.closing(sqlite3.connect(f"file:{self.file}?mode=ro", uri=True)) as db:
-            return db.execute("SELECT count(*) + sum(earlier) FROM process").fetchone()[0]
+            return db.execute("SELECT count(*) + coalesce(sum(earlier), 0) FROM process").fetchone()[0]
 
     def of_target(self):
         return self.costs().get(self.target.pid, {"cpu_ns": 0})
