@@ -137,6 +137,42 @@ def leak(start, count, block_bytes):
     return {"truth": truth["bytes"], "seen": seen}
 
 
+HEAP_LINES = 10
+
+
+def heap_truth(start, program, steps):
+    """{FILE:LINE: bytes} of the largest lines of a program of heap_programs.py, as tracemalloc says on the same interpreter.
+    Below a hundredth of the whole, what the target itself does counts as much."""
+    with start("under_tracemalloc.py", "heap_programs.py") as target:
+        lives = target.ready().ask(f"{program} {steps} 0", 120)["tracemalloc"]
+    lines = {place: size for place, (_, size) in lives.items() if not place.startswith("<")}
+    largest = sorted(lines, key=lambda place: -lines[place])[:HEAP_LINES]
+    return {place: lines[place] for place in largest if lines[place] >= sum(lines.values()) / 100}
+
+
+def by_place(told):
+    """{FILE:LINE: row} of a report by line."""
+    places = {}
+    for row in told["rows"] + told["other"]:
+        frame = row["frame"] or {}
+        places[f"{os.path.basename(frame.get('file') or frame.get('function') or '')}:{frame.get('line')}"] = row
+    return places
+
+
+def heap(start, program, order, *options):
+    """{"before", "after", "small", "rows", "counters", "notes"}: bytes in small blocks by pymalloc's own count before and after,
+    those that the recording has, its rows by line."""
+    with recording(start, "heap_programs.py", "heap", *options) as (target, recorder):
+        before = target.ask("pymalloc")["bytes"]
+        target.ask(f"{program} {order}", 300)
+        after = target.ask("pymalloc")["bytes"]
+        recorder.stop().succeeded()
+        told = tool.report(recorder.file, "line", "--top", "100000", "--signal", "heap")
+        small = rows(recorder.file, "SELECT sum(live_bytes) FROM total WHERE kind = 'heap_pool'")[0][0] or 0
+        return {"before": before, "after": after, "small": small, "rows": by_place(told), "counters": told["counters"],
+                "notes": notes(recorder.file)}
+
+
 TRIGGERS = ["unknown", "automatic", "gc.collect", "native", "shutdown"]
 COLLECTIONS = ["auto 20000", "nested 10", "collect 0 7", "collect 1 5", "collect 2 3", "index 2", "native 3", "uncollectable 2"]
 
