@@ -13,7 +13,7 @@ static uint64_t add(struct large_cost *c, uint64_t hits, uint64_t blocks, uint32
 {
 	const struct large_watch sums = { .hits = hits, .blocks = blocks };
 
-	large_cost__add(c, &sums, large_cost__hit_ns(true), others);
+	large_cost__add(c, &sums, large_cost__hit_ns(true), others, others);
 	return c->ns;
 }
 
@@ -59,6 +59,19 @@ static void counts_that_cannot_be_read(void **state)
 	assert_int_equal(add(&c, 2000, 20, 0), 2 * ns);
 }
 
+/* A kernel that probes the return of each allocation, if one of any. */
+static void returns_of_all(void **state)
+{
+	const struct large_watch sums = { .hits = 1000 };
+	struct large_cost few = { 0 }, all = { 0 };
+
+	(void)state;
+	large_cost__add(&few, &sums, 400, 0, false);
+	large_cost__add(&all, &sums, 400, 0, true);
+	assert_int_equal(few.ns, 400000);
+	assert_true(all.ns > few.ns);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -66,6 +79,7 @@ int main(void)
 		cmocka_unit_test(counts_are_paid_once),
 		cmocka_unit_test(others_come_and_go),
 		cmocka_unit_test(counts_that_cannot_be_read),
+		cmocka_unit_test(returns_of_all),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

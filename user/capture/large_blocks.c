@@ -49,6 +49,7 @@ struct followed {
 	uint64_t look_at_ns; /* when to look again; 0: not */
 	struct shared_file *shared;
 	uint32_t hit_ns; /* what one hit costs */
+	bool returns; /* each allocation has its return probed, whoever else is followed */
 	struct session_large *probes; /* NULL: not followed now */
 	struct session_large *stopped; /* its blocks are to be swept */
 	uint64_t stopped_ns;
@@ -178,9 +179,10 @@ static struct large_watch counts_of(const struct followed *f)
 
 static void charge(struct followed *f)
 {
+	uint32_t others = f->shared->n_followed > 1 ? f->shared->n_followed - 1 : 0;
 	struct large_watch sums = counts_of(f);
 
-	large_cost__add(&f->cost, &sums, f->hit_ns, f->shared->n_followed > 1 ? f->shared->n_followed - 1 : 0);
+	large_cost__add(&f->cost, &sums, f->hit_ns, others, f->returns || others);
 	f->tr->large_ns = f->cost.ns;
 }
 
@@ -274,6 +276,7 @@ static int find_file(struct large_blocks *l, struct followed *f)
 	}
 	f->shared->n_users++;
 	f->hit_ns = hit_ns_of(&f->file);
+	f->returns = session__links(l->deps->session) != PROBE_LINKS_SESSION;
 	return 0;
 }
 

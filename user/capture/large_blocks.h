@@ -37,8 +37,8 @@ void large_blocks__look_again(struct large_blocks *l, const struct traced *tr);
 /* It has ended: what it paid to its end is charged. */
 void large_blocks__forget(struct large_blocks *l, const struct traced *tr);
 /*
- * To be called often: charges what was paid (traced.large_ns), pauses who costs too much, looks again where no malloc was
- * found yet.
+ * To be called often: charges what was paid (traced.large_ns), pauses who costs too much, looks again where no malloc
+ * was found yet.
  */
 void large_blocks__upkeep(struct large_blocks *l);
 /* How long may pass until then: at most max_ms. */
