@@ -324,10 +324,11 @@ static void test_collectors(void **state)
 	for (size_t i = 0; i < sizeof(collectors) / sizeof(collectors[0]); i++) {
 		unsigned int callers = 0;
 		uint64_t found = 0;
+		bool reason;
 		struct code c;
 
 		assemble(&c, collectors[i].text);
-		assert_int_equal(decode__collector(c.file, c.code, &found, &callers), 0);
+		assert_int_equal(decode__collector(c.file, c.code, &found, &callers, &reason), 0);
 		if (found != address_of(&c, collectors[i].found))
 			fail_msg("%s: %lx", collectors[i].title, found);
 		assert_int_equal(callers, collectors[i].callers);
