@@ -153,6 +153,7 @@ GLOBAL int allocate(struct target *t, const struct site_spec *spec, struct pendi
 	__u64 pid_tgid = bpf_get_current_pid_tgid();
 	enum next_block next = NEXT_BLOCK_RAW;
 	struct block_value block;
+	struct pending waits;
 	__u64 addr = 0;
 
 	if (!t || !p)
@@ -173,9 +174,10 @@ GLOBAL int allocate(struct target *t, const struct site_spec *spec, struct pendi
 			return false;
 		}
 	}
-	if (bpf_map_update_elem(&pending, &pid_tgid, p, BPF_ANY))
+	waits = *p; /* 6.1 and 6.12 copy into a map only from the stack, or from a map */
+	if (bpf_map_update_elem(&pending, &pid_tgid, &waits, BPF_ANY))
 		counter_add(CTR_PENDING_FULL, 1);
-	return p->wait == WAIT_RETURN;
+	return waits.wait == WAIT_RETURN;
 }
 
 /* A body that ended otherwise leaves its allocation waiting: what comes from another frame, or later, is not its end. */
