@@ -329,7 +329,7 @@ GLOBAL __u64 stack_directly(struct target *t)
 	if (!t)
 		return STACK_LOST;
 	if (!direct_stack(t, &s))
-		return stack_of_current(t);
+		return 0;
 	q = quick_count_of(s.r.id, t->proc_id, kind_of(t), true);
 	if (!q || !q->told) {
 		told = tell_stack(t, &s);
@@ -363,7 +363,9 @@ static __always_inline bool called(struct target *t, const struct site_spec *spe
 	if (!takes(t, p.bytes))
 		return function == PROBE_REALLOC && outgrown(t, first);
 	counter_add(CTR_EVENTS, 1);
-	p.stack_id = spec ? stack_directly(t) : stack_of_current(t);
+	p.stack_id = spec ? stack_directly(t) : 0;
+	if (!p.stack_id)
+		p.stack_id = stack_of_current(t);
 	if (function != PROBE_REALLOC)
 		return allocate(t, spec, &p);
 	if (!spec || spec->returns)
