@@ -18,7 +18,7 @@ def bare(trigger):
 
 
 def sums(collections, key):
-    """{key: [collections, pause_ns, longest_ns, collected, uncollectable, whose counts are not known]}"""
+    """{key: [collections, pause_ns, longest_ns, collected, uncollectable, those that did not tell]}"""
     result = {}
     for one in collections:
         to = result.setdefault(key(one), [0] * 6)
@@ -30,6 +30,17 @@ def sums(collections, key):
         to[4] += one["uncollectable"] * known
         to[5] += not known
     return result
+
+
+def check_stats(result):
+    """gc.get_stats() counts them too; what left something uncollectable is not told by USDT."""
+    seen = result["seen"][result["first"]:]
+    untold = {one["generation"] for one in seen if one["collected"] == -1}
+    for generation, stats in enumerate(result["stats"]):
+        mine = [one for one in seen if one["generation"] == generation]
+        is_(len(mine), stats["collections"], f"gc.get_stats(): generation {generation}")
+        for key in ("collected", "uncollectable") if generation not in untold else ():
+            is_(sum(one[key] for one in mine), stats[key], f"gc.get_stats(): {key} of generation {generation}")
 
 
 def told_by(item):
@@ -70,6 +81,7 @@ def check(python):
         is_([one[key] for one in seen],
             [-1 if one["uncollectable"] and mine["uncollectable"] == -1 else one[key] for mine, one in zip(seen, told)], key)
     ok(result["at_end"] and {one["trigger"] for one in result["at_end"]} == {"shutdown"}, f"at the end: {result['at_end']}")
+    check_stats(result)
     check_report(result)
     # The tool's own word for it: by what the interpreter counted.
     is_([(one["part"], one["whole"], one["known"].split(":")[0]) for one in result["coverage"]],

@@ -142,8 +142,9 @@ COLLECTIONS = ["auto 20000", "nested 10", "collect 0 7", "collect 1 5", "collect
 
 
 def collections(start, orders):
-    """{"truth", "seen": [{"generation", "collected", "pause_ns", ...}], "at_end": [likewise], "coverage", "notes", "report",
-    "text", "named"}, in order of time; at_end: those after the last order, when the target ends; named: the triggers' names."""
+    """{"truth", "seen": [{"generation", "collected", "pause_ns", ...}], "at_end": [likewise], "stats", "coverage", "notes",
+    "report", "text", "named"}, in order of time; at_end: those after the last order, when the target ends; stats: what
+    gc.get_stats() gained by all but the first order, which is "first" collections; named: the triggers' names."""
     with recording(start, "gc_loop.py", "gc") as (target, recorder):
         told = [target.ask(order) for order in orders]
         truth = [one for order in told for one in order["collections"]]
@@ -162,7 +163,9 @@ def collections(start, orders):
         text = tool.run("report", recorder.file).succeeded().out
     return {"truth": truth, "file": told[0]["file"], "notes": [note["note"] for note in report["notes"]],
             "coverage": [one for one in report["coverage"] if one["signal"] == "gc"], "report": report, "text": text,
-            "named": named, "seen": seen[:len(truth)], "at_end": seen[len(truth):]}
+            "first": len(told[0]["collections"]), "named": named,
+            "stats": [{key: after[key] - before[key] for key in after} for before, after in zip(told[0]["stats"], told[-1]["stats"])],
+            "seen": seen[:len(truth)], "at_end": seen[len(truth):]}
 
 
 def pause_errors_ns(result):

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
-/* Sums over the collections of a selection: by generation, by what triggered them, and by the line that asked for them. */
+/* Sums over the collections of a selection: by generation, by what triggered them, by the line that asked for them. */
 #ifndef VIEWS_GC_FACTS_H
 #define VIEWS_GC_FACTS_H
 
