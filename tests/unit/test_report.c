@@ -168,6 +168,36 @@ static void test_gc_calls(void **state)
 	profile__free(p);
 }
 
+/* Where only the collector was recorded, nothing is said of memory; where memory was, that there was none. */
+static void test_gc_alone(void **state)
+{
+	static const struct {
+		const char *signals;
+		bool memory;
+	} rows[] = {{"gc", false}, {"resident gc", true}, {NULL, true}};
+	const struct report_opts opts = {.by = REPORT_BY_LINE};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct profile_process process = {
+			.container = PROFILE_NONE, .command = "", .python = "", .interpreter = "", .note = ""};
+		struct profile *p;
+		char *text;
+
+		assert_int_equal(profile__new(NULL, &p), 0);
+		assert_int_equal(profile__add_process(p, &process), 0);
+		assert_int_equal(profile__add_gc(p, &(struct profile_gc){.pause_ns = 1000}), 0);
+		if (rows[i].signals)
+			profile__set_meta(p, "signals", rows[i].signals);
+		text = report(p, &opts);
+		assert_int_equal(strstr(text, "signal resident") != NULL, rows[i].memory);
+		assert_int_equal(strstr(text, "nothing was recorded") != NULL, rows[i].memory);
+		assert_non_null(strstr(text, "\ncollector, generation 0: 1 collection, 1.0 µs"));
+		free(text);
+		profile__free(p);
+	}
+}
+
 static void test_many_gc_calls(void **state)
 {
 	struct report_opts opts = {.by = REPORT_BY_LINE, .container = "web"};
@@ -663,6 +693,7 @@ int main(void)
 		cmocka_unit_test(test_golden),
 		cmocka_unit_test(test_sums),
 		cmocka_unit_test(test_gc_calls),
+		cmocka_unit_test(test_gc_alone),
 		cmocka_unit_test(test_many_gc_calls),
 		cmocka_unit_test(test_function_counts_recursion_once),
 		cmocka_unit_test(test_default_kinds),

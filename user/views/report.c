@@ -483,18 +483,18 @@ static size_t count_rows(const struct report *r)
 	return n;
 }
 
-static int put_text(const struct report *r, struct table *t, FILE *out)
+/* A recording of signal gc alone has no memory to tell of. */
+static bool is_of_memory(const struct report *r)
 {
-	size_t n = count_rows(r), top = r->top < n ? r->top : n;
-	bool several = has_several(r);
+	const char *signals = profile__meta(r->p, "signals");
+
+	return !signals || strcmp(signals, "gc") || r->rows.n;
+}
+
+static int put_memory(const struct report *r, const struct table *t, size_t top, size_t n, FILE *out)
+{
 	int err = 0;
 
-	add_columns(r, t);
-	for (size_t i = 0; i < top; i++)
-		add_row(r, t, &r->rows.at[i], several);
-	if (t->err)
-		return t->err;
-	put_containers(r, out);
 	put_heading(r, out);
 	put_also(r, out);
 	putc('\n', out);
@@ -503,6 +503,27 @@ static int put_text(const struct report *r, struct table *t, FILE *out)
 	else
 		fputs("nothing was recorded for this signal\n", out);
 	put_left_out(r, top, n, out);
+	return err;
+}
+
+static int put_text(const struct report *r, struct table *t, FILE *out)
+{
+	size_t n = count_rows(r), top = r->top < n ? r->top : n;
+	bool several = has_several(r);
+	char duration[32];
+	int err = 0;
+
+	add_columns(r, t);
+	for (size_t i = 0; i < top; i++)
+		add_row(r, t, &r->rows.at[i], several);
+	if (t->err)
+		return t->err;
+	put_containers(r, out);
+	if (is_of_memory(r))
+		err = put_memory(r, t, top, n, out);
+	else
+		fprintf(out, "signal gc, recorded %s\n",
+			human__duration(facts__duration_ns(r->p), duration, sizeof(duration)));
 	putc('\n', out);
 	report_gc__put_runs(r, out);
 	put_cost(r, out);

@@ -122,7 +122,7 @@ static void put_setting(const struct facts_collector *c, FILE *out)
 		fprintf(out, ", counts %" PRId32 ", %" PRId32 ", %" PRId32, c->like->count[0], c->like->count[1],
 			c->like->count[2]);
 	if (c->frozen)
-		fprintf(out, "; %s objects frozen (gc.freeze)", human__count(c->frozen, cnt, sizeof(cnt)));
+		fprintf(out, "; %s objects frozen (gc.get_freeze_count)", human__count(c->frozen, cnt, sizeof(cnt)));
 	if (c->frozen_unknown)
 		fprintf(out, "; frozen objects not counted in %" PRIu32, c->frozen_unknown);
 	if (c->uncollectable)
