@@ -47,7 +47,7 @@ class Python:
         """A target that runs the script; a context manager."""
         if not self.contained:
             return Process(script, *args, python=self.command)
-        return Container(f"pymemscope-test-{self.name.replace(' ', '-')}-{os.getpid()}", script, *args, interpreter=self)
+        return Container(self.name.replace(' ', '-'), script, *args, interpreter=self)
 
     def __repr__(self):
         return self.name
