@@ -178,8 +178,9 @@ COLLECTIONS = ["auto 20000", "nested 10", "collect 0 7", "collect 1 5", "collect
 
 
 def collections(start, orders):
-    """{"truth", "seen": [{"generation", "collected", "pause_ns", ...}], "at_end": [likewise], "coverage", "notes"}, in order of
-    time; at_end: those after the last order, when the target ends."""
+    """{"truth", "seen": [{"generation", "collected", "pause_ns", ...}], "at_end": [likewise], "stats", "coverage", "notes",
+    "report", "text", "named"}, in order of time; at_end: those after the last order, when the target ends; stats: what
+    gc.get_stats() gained by all but the first order, which is "first" collections; named: the triggers' names."""
     with recording(start, "gc_loop.py", "gc") as (target, recorder):
         told = [target.ask(order) for order in orders]
         truth = [one for order in told for one in order["collections"]]
@@ -189,13 +190,18 @@ def collections(start, orders):
                                                     "'measured%' AND percent > 0") == [(1,)], "coverage that was measured")
         target.close()
         recorder.wait().succeeded()
-        names = ("generation", "collected", "pause_ns", "trigger", "uncollectable", "line")
+        names = ("generation", "collected", "pause_ns", "trigger", "uncollectable", "line", "function")
         seen = [dict(zip(names, one), trigger=TRIGGERS[one[3]]) for one in rows(
-            recorder.file, "SELECT generation, collected, pause_ns, trigger, uncollectable, line FROM gc "
+            recorder.file, "SELECT generation, collected, pause_ns, trigger, uncollectable, line, function FROM gc "
                            "LEFT JOIN node ON node.id = gc.node LEFT JOIN frame ON frame.id = node.frame ORDER BY time_ns")]
-        said = notes(recorder.file)
-        coverage = [one for one in tool.report(recorder.file)["coverage"] if one["signal"] == "gc"]
-    return {"truth": truth, "lines": told[0]["lines"], "notes": said, "coverage": coverage, "seen": seen[:len(truth)], "at_end": seen[len(truth):]}
+        named = [name for name, in rows(recorder.file, "SELECT trigger FROM collections ORDER BY time_ms")]
+        report = tool.report(recorder.file)
+        text = tool.run("report", recorder.file).succeeded().out
+    return {"truth": truth, "file": told[0]["file"], "notes": [note["note"] for note in report["notes"]],
+            "coverage": [one for one in report["coverage"] if one["signal"] == "gc"], "report": report, "text": text,
+            "first": len(told[0]["collections"]), "named": named,
+            "stats": [{key: after[key] - before[key] for key in after} for before, after in zip(told[0]["stats"], told[-1]["stats"])],
+            "seen": seen[:len(truth)], "at_end": seen[len(truth):]}
 
 
 def pause_errors_ns(result):
