@@ -50,7 +50,7 @@ class Mode:
                               stderr=subprocess.DEVNULL, check=False).returncode == 0
 
 
-DEFAULT = Mode("default (resident,gc)", signals="resident,gc")
+DEFAULT = Mode("default (resident,heap,gc)", signals="resident,heap,gc")
 EXACT = Mode("exact", 0.01, signals="exact")
 PEERS = [
     Mode("tracemalloc 1 frame", 0.2, options=["-X", "tracemalloc=1"]),

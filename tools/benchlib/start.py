@@ -63,7 +63,7 @@ def measure_all(quick):
             notes.append(f"{count:,} processes: not tried, because {int(count / 10)} take too long to stop.")
             break
         results[str(count)] = crowd_of(count, runs, python)
-    table.show(f"Start, a cgroup of idle processes ({python}, signals resident,gc)",
+    table.show(f"Start, a cgroup of idle processes ({python}, signals resident,heap,gc)",
                ["Python processes", "first sample s", "all attached s", "stop s", "tracer peak MiB", "BPF maps MiB",
                 "together MiB"],
                [row(name, runs) for name, runs in results.items() if isinstance(runs, list)], notes)

@@ -7,7 +7,7 @@ import os
 from . import measure, slowdown, table
 
 # Signals, and the size of one turn: exact makes a turn many times longer.
-MODES = {"default": ("resident,gc", 0.1), "exact": ("exact", 0.002)}
+MODES = {"default": ("resident,heap,gc", 0.1), "exact": ("exact", 0.002)}
 DEPTHS = [7, 15, 35, 65]
 
 
