@@ -8,7 +8,7 @@ import tempfile
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 
-from lib import host, tool  # noqa: E402
+from lib import host, measure, tool  # noqa: E402
 from lib.tap import is_, main, near, ok, test  # noqa: E402
 from lib.target import Process  # noqa: E402
 
@@ -56,6 +56,25 @@ def workers_forked_before():
 def workers_of_a_shared_library_interpreter():
     host.need_bpf()
     check(*record(([], ["fork", "go 200 65536"]), host.interpreter("pyenv", "3.13").path))
+
+
+@test
+def a_daemon_whose_parents_have_ended():
+    """Probes are attached to the child although its parent, whose interpreter it has, is gone by then."""
+    host.need_bpf()
+    python = host.interpreter("pyenv", "3.13").path
+    with tempfile.TemporaryDirectory() as folder, Process("daemon.py", python=python) as target:
+        file = os.path.join(folder, "daemon.pms")
+        target.ready()
+        with tool.record("--pid", target.pid, "--signals", "gc", file=file) as recorder:
+            child = target.ask("leave 4")["pid"]
+
+            def seen():
+                target.ask("collect 2")
+                return (child,) in measure.rows(file, "SELECT tgid FROM gc JOIN process ON process.id = gc.process")
+            tool.wait_until(seen, f"collections of process {child} are in the recording")
+            target.close()
+            recorder.wait().succeeded()
 
 
 main()

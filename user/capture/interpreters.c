@@ -212,39 +212,43 @@ static void expect_traps(struct traced *tr, const struct site_set *set)
 	tr->trap_ns[COST_HEAP] = probe_sites__trap_ns(set->site, set->n, SIGNAL_HEAP);
 }
 
-static void attach_to_interpreter(struct interpreters *i, struct traced *tr)
+/*
+ * -ENOENT: its interpreter's file cannot be opened (any more) by where it was mapped when it was looked at. That may be in its
+ * parent: of a zombie the kernel says ESRCH.
+ */
+static int attach_to_interpreter(struct interpreters *i, struct traced *tr, const struct site_set *set)
 {
-	const struct site_set *set = sites_of(i, tr->tgid, tr->interp);
 	char note[256];
 	int err;
 
-	if (!set)
-		return;
-	if (i->heap)
-		heap__adopt(i->heap, tr, &set->window);
 	if (!set->n)
-		return;
+		return 0;
 	expect_traps(tr, set);
 	err = session__attach(i->deps->session, tr->tgid, tr->interp->host_path, set->site, set->n, &tr->links);
-	if (err == -ESRCH || err == -ENOENT) /* ended meanwhile */
-		return;
+	if (err == -ESRCH || err == -ENOENT)
+		return -ENOENT;
 	if (!err) {
 		note_coverage(i, tr, set);
-		return;
+		return 0;
 	}
 	snprintf(note, sizeof(note), "probes could not be attached: %s", strerror(-err));
 	traced__note(tr, i->deps->profile, note);
+	return 0;
 }
 
-static void attach_probes(struct interpreters *i, struct traced *tr)
+int interpreters__attach(struct interpreters *i, struct traced *tr)
 {
-	const struct site_set *set;
+	const struct site_set *set = sites_of(i, tr->tgid, tr->interp);
+	int err = set ? attach_to_interpreter(i, tr, set) : 0;
 
-	attach_to_interpreter(i, tr);
+	if (err)
+		return err;
+	if (set && i->heap)
+		heap__adopt(i->heap, tr, &set->window);
 	if (i->large)
 		large_blocks__follow(i->large, tr);
-	set = sites_of(i, tr->tgid, tr->interp);
 	interp_watch__begin(tr, set ? &set->facts : NULL, i->deps->proc, i->deps->profile);
+	return 0;
 }
 
 static void name_interp(struct interpreters *i, const struct traced *tr)
@@ -275,8 +279,7 @@ int interpreters__adopt(struct interpreters *i, struct traced_table *table, stru
 		return err;
 	name_interp(i, tr);
 	traced_table__is_python(table, tr);
-	attach_probes(i, tr);
-	return 0;
+	return interpreters__attach(i, tr);
 }
 
 int interpreters__inherit(struct interpreters *i, struct traced_table *table, struct traced *tr,
@@ -294,9 +297,4 @@ int interpreters__inherit(struct interpreters *i, struct traced_table *table, st
 	p.python = tr->interp->version_text;
 	p.interpreter = tr->interp->path;
 	return profile__update_process(i->deps->profile, tr->process, &p);
-}
-
-void interpreters__attach(struct interpreters *i, struct traced *tr)
-{
-	attach_probes(i, tr);
 }

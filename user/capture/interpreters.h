@@ -22,12 +22,16 @@ void interpreters__free(struct interpreters *i);
 int interpreters__look(struct interpreters *i, pid_t tgid, struct interp *ret, const char **why);
 /*
  * Makes a traced process Python once its interpreter is known. Probes that cannot be attached are a note in the profile;
- * 0, -ENOMEM, -ENOSPC (too many kinds of interpreters), or what the kernel said.
+ * 0, -ENOMEM, -ENOSPC (too many kinds of interpreters), as interpreters__attach, or what the kernel said.
  */
 int interpreters__adopt(struct interpreters *i, struct traced_table *table, struct traced *tr, const struct interp *in);
-/* A forked child runs its parent's interpreter; the kernel side knows. Its probes are attached later. 0, -ENOMEM. */
+/* A forked child runs its parent's interpreter; the kernel side knows. interpreters__attach comes later. 0, -ENOMEM. */
 int interpreters__inherit(struct interpreters *i, struct traced_table *table, struct traced *tr,
 			  const struct traced *parent);
-void interpreters__attach(struct interpreters *i, struct traced *tr);
+/*
+ * 0; -ENOENT: it, or the parent it was forked from, has ended, or has its interpreter elsewhere by now,
+ * as programs that have just begun do while they are loaded: it is to be looked at and adopted again.
+ */
+int interpreters__attach(struct interpreters *i, struct traced *tr);
 
 #endif

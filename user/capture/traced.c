@@ -34,6 +34,8 @@ uint32_t traced_table__n_alive(const struct traced_table *table)
 
 void traced_table__is_python(struct traced_table *table, struct traced *tr)
 {
+	if (tr->python)
+		return;
 	tr->python = true;
 	table->n_python++;
 	table->n_python_alive += !tr->ended;

@@ -224,6 +224,10 @@ static int take_in(struct tracker *t, pid_t tgid, bool started)
 	tr->looked_ns = now;
 	if (!err) {
 		err = interpreters__adopt(t->interpreters, &t->table, tr, in);
+		if (err == -ENOENT) {
+			traced_table__retry_at(&t->table, tr, clock_now_ns() + FIRST_RETRY_NS);
+			err = 0;
+		}
 		goto out;
 	}
 	if (err == -ENOTSUP)
@@ -329,7 +333,7 @@ static void look_again(struct tracker *t, struct traced *tr)
 
 	err = in ? interpreters__look(t->interpreters, tr->tgid, in, &why) : -ENOMEM;
 	if (!err)
-		interpreters__adopt(t->interpreters, &t->table, tr, in);
+		err = interpreters__adopt(t->interpreters, &t->table, tr, in);
 	if (err == -ENOENT && ++tr->retries < MAX_RETRIES)
 		traced_table__retry_at(&t->table, tr, clock_now_ns() + (FIRST_RETRY_NS << tr->retries));
 	else
@@ -558,8 +562,8 @@ static void take_in_arrivals(struct tracker *t)
 			continue;
 		}
 		tr = traced_table__find(&t->table, a.proc_id);
-		if (tr && !tr->ended)
-			interpreters__attach(t->interpreters, tr);
+		if (tr && !tr->ended && interpreters__attach(t->interpreters, tr) == -ENOENT)
+			traced_table__retry_at(&t->table, tr, clock_now_ns() + FIRST_RETRY_NS);
 	}
 }
 
