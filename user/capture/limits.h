@@ -2,7 +2,7 @@
 /*
  * How much the tracer itself may keep, whatever the traced programs do: one place for all of it. The kernel side's share is
  * in include/bounds.h; with both at their limit, and the fixed part (libraries, the ring, SQLite), all together stay below
- * 96 MiB. What goes beyond a limit is merged (a stack into its caller, an ended process into another of the same command) or
+ * 112 MiB. What goes beyond a limit is merged (a stack into its caller, an ended process into another of the same command) or
  * forgotten and asked for again, and is counted: the summary and every report show the counts.
  */
 #ifndef CAPTURE_LIMITS_H

@@ -18,7 +18,7 @@
 
 #define DEFAULT_MAX_NODES (1u << 18)
 #define DEFAULT_MAX_FRAMES (1u << 16)
-#define DEFAULT_MAX_CELLS (1u << 17)
+#define DEFAULT_MAX_CELLS (1u << 18)
 #define DEFAULT_MAX_TEXT_BYTES (8u << 20)
 #define DEFAULT_MAX_GC (1u << 16)
 #define DEFAULT_MAX_GC_SECOND 256

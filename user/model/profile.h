@@ -137,7 +137,7 @@ struct profile_fact {
 struct profile_limits {
 	uint32_t max_nodes; /* default 1 << 18 */
 	uint32_t max_frames; /* default 1 << 16, or max_nodes where that is less */
-	uint32_t max_cells; /* default 1 << 17 */
+	uint32_t max_cells; /* default 1 << 18 */
 	uint32_t max_cells_process; /* of one process; default max_cells / 2, so that one cannot crowd out the others */
 	uint64_t max_text_bytes; /* names of functions and files, and the like; default 8 MiB */
 	uint32_t max_gc; /* default 1 << 16; older ones are summed and dropped */
