@@ -93,7 +93,7 @@ static __always_inline bool takes(const struct target *t, __u64 bytes)
 	if (!w || w->left <= 0 || bytes > PYMALLOC_MAX_BYTES)
 		return false;
 	if (--w->left == 0)
-		ask_once(w, t, HEAP_CLOSE_WINDOW);
+		tell_full(w, t);
 	return true;
 }
 
@@ -350,10 +350,8 @@ static __always_inline int at_guard(struct pt_regs *ctx, union site_cookie c)
 	}
 }
 
-SEC("uprobe")
-int exact_entry(struct pt_regs *ctx)
+static __always_inline int at_entry(struct pt_regs *ctx, union site_cookie c)
 {
-	union site_cookie c = { .raw = bpf_get_attach_cookie(ctx) };
 	__u64 p1 = PT_REGS_PARM1(ctx), p2 = PT_REGS_PARM2(ctx), p3 = PT_REGS_PARM3(ctx);
 	__u64 first, second;
 
@@ -379,9 +377,21 @@ int exact_entry(struct pt_regs *ctx)
 	}
 }
 
+SEC("uprobe")
+int exact_entry(struct pt_regs *ctx)
+{
+	union site_cookie c = { .raw = bpf_get_attach_cookie(ctx) };
+
+	if (!serves_windows)
+		return at_entry(ctx, c);
+	if (c.kind != PROBE_RAW_RETURN)
+		time_hit();
+	at_entry(ctx, c);
+	return time_end();
+}
+
 /* An allocation that waits is taken by the first return probe that comes: two attachments do not count it twice. */
-SEC("uretprobe")
-int exact_return(struct pt_regs *ctx)
+static __always_inline int at_return(struct pt_regs *ctx)
 {
 	__u64 addr = PT_REGS_RC(ctx), sp = PT_REGS_SP(ctx);
 	union site_cookie c = { 0 };
@@ -395,6 +405,13 @@ int exact_return(struct pt_regs *ctx)
 	if (c.kind == PROBE_POOL_OPENER)
 		return leave(addr, WAIT_POOL, sp);
 	return leave(addr, WAIT_RETURN, 0);
+}
+
+SEC("uretprobe")
+int exact_return(struct pt_regs *ctx)
+{
+	at_return(ctx);
+	return serves_windows ? time_end() : 0;
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -133,15 +133,11 @@ struct rec_gc {
 };
 _Static_assert(sizeof(struct rec_gc) == 56, "rec_gc");
 
-/* What the heap signal asks of user space. */
-enum heap_request {
-	HEAP_OPEN_WINDOW = 1, /* as many pools were taken into use as user space had set */
-	HEAP_CLOSE_WINDOW = 2, /* the window has seen as many allocations as it may */
-};
+/* A window of the heap signal has seen as many allocations as it may. */
 struct rec_heap {
 	struct rec_hdr hdr;
 	__u32 proc_id;
-	__u32 request; /* enum heap_request */
+	__u32 attach_id; /* the window's */
 };
 _Static_assert(sizeof(struct rec_heap) == 24, "rec_heap");
 
@@ -202,14 +198,24 @@ struct heap_pools {
 	__u64 all;
 };
 
-/* Map `heap_windows`, by tgid: written by user space; what the kernel side changes is said. */
+/*
+ * Map `heap_windows`, by tgid: attach_id and left are written by user space, the rest is the kernel side's. A hit is a run of a
+ * program at an allocation's site. What lies between the end of one and the next is the process's own time and that of a
+ * trap, unless its thread slept; waiting for a processor does not count.
+ */
 struct window_state {
 	__u32 attach_id; /* whose hits count (union site_cookie); 0: no window is open */
-	__u32 told; /* the request of this window was sent; kernel side */
-	__s64 left; /* allocations until the window is full; kernel side */
-	__u64 pools_goal; /* with as many pools taken into use (heap_pools.all) a window is asked for; 0: not */
+	__u32 told; /* the request of this window was sent */
+	__s64 left; /* allocations until the window is full */
+	__u64 hits, timed; /* all; those of which the time before is known */
+	__u64 between_ns, least_ns; /* before those that are timed: sum, least */
+	__u64 first_ns, last_ns; /* the first hit begins, the last program ends */
+	/* When the last program ended: how long its thread had waited for a processor, how often slept. */
+	__u64 waited_ns, slept;
+	__u32 tid;
+	__u32 pad;
 };
-_Static_assert(sizeof(struct window_state) == 24, "window_state");
+_Static_assert(sizeof(struct window_state) == 88, "window_state");
 
 /*
  * Map `pages`: who brought a page into the resident set, until user space finds it gone (pagemap) or it faults again.

@@ -45,13 +45,6 @@ int session__read_pools(const struct session *s, pid_t tgid, struct heap_pools *
 	return bpf_map_lookup_elem(bpf_map__fd(s->bpf->maps.heap_pools), &key, ret) ? -errno : 0;
 }
 
-int session__ask_for_window(struct session *s, pid_t tgid, uint64_t pools_goal)
-{
-	const struct window_state w = { .pools_goal = pools_goal };
-
-	return put_window(s, tgid, &w, BPF_EXIST);
-}
-
 int session__open_window(struct session *s, pid_t tgid, const char *path, const struct probe_site *sites, size_t n,
 			 uint32_t allocations, struct session_links **ret)
 {
@@ -69,18 +62,15 @@ int session__open_window(struct session *s, pid_t tgid, const char *path, const 
 	return err;
 }
 
-int session__close_window(struct session *s, pid_t tgid, uint32_t allocations, struct session_links *l)
+int session__close_window(struct session *s, pid_t tgid, struct session_links *l, struct window_state *ret)
 {
 	const struct window_state closed = {};
-	struct window_state w = {};
 	uint32_t key = tgid;
 	int err;
 
-	err = bpf_map_lookup_elem(bpf_map__fd(s->bpf->maps.heap_windows), &key, &w) ? -errno : 0;
+	err = bpf_map_lookup_elem(bpf_map__fd(s->bpf->maps.heap_windows), &key, ret) ? -errno : 0;
 	if (!err)
 		err = put_window(s, tgid, &closed, BPF_EXIST);
 	session_links__free(l);
-	if (err)
-		return err;
-	return w.left > 0 ? allocations - w.left : allocations;
+	return err;
 }

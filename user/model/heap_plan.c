@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+#include "model/heap_plan.h"
+
+#include <math.h>
+
+/* A window of 2,000 allocations, as the process pays for it (capture/heap.c). */
+#define WINDOW_COST_S 0.006
+/* Windows a second at most: the kernel needs 50 ms for each. And at least, where the budget is spent. */
+#define MAX_RATE 10.0
+#define MIN_RATE 0.01
+/* With so many windows to spare the rate is what the budget can bear for good: with fewer, less, with more, what is left goes soon. */
+#define SPARE_WINDOWS 4.0
+#define SOON_S 2.0
+
+double heap_plan__allowance_s(const struct heap_plan *p, double cpu_s)
+{
+	return p->share > 0 ? HEAP_BURST_S + p->share * cpu_s - p->spent_s : INFINITY;
+}
+
+/* Smooth: a rate that jumped to nothing when the budget is spent would make windows regular. */
+static double rate(const struct heap_plan *p, double cpu_s)
+{
+	double spare = heap_plan__allowance_s(p, cpu_s) / WINDOW_COST_S, lasting = p->share / WINDOW_COST_S;
+
+	if (isinf(spare))
+		return MAX_RATE;
+	lasting = lasting * fmin(spare / SPARE_WINDOWS, 1) + fmax(spare - SPARE_WINDOWS, 0) / SOON_S;
+	return fmin(fmax(lasting, MIN_RATE), MAX_RATE);
+}
+
+double heap_plan__next(struct heap_plan *p, double now_s, double cpu_s, double u, double *ret_stands_s)
+{
+	double begins_s = fmax(p->ends_s, now_s);
+
+	*ret_stands_s = 1 / rate(p, cpu_s);
+	p->ends_s = begins_s + *ret_stands_s;
+	return begins_s + u * *ret_stands_s;
+}
