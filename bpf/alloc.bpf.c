@@ -2,22 +2,28 @@
 /*
  * Signal exact: each allocation and free of the functions that it is attached to.
  *
- * Two forms of each program: `exact_*` for the public functions (PyObject_Malloc(size), ...), `exact_ctx_*` for the
- * functions of a PyMemAllocatorEx, whose first argument is a context (Include/cpython/pymem.h). Where one link holds many
- * sites (uprobe_multi), `exact_entry` is all of them in one, told by the site's cookie.
+ * Which block an allocation takes is mostly known at its site already (pools.bpf.h, next_block). Where it is not, the
+ * allocation waits in `pending` for who tells the address: the function's return, the function that opens a pool, or the
+ * raw allocator. The stack is taken at the site, because a return probe's trampoline hides the caller. Blocks are followed
+ * by (process, address) (blocks.bpf.h). A realloc waits in `resizing` for its return, for it may allocate and free in between;
+ * one that fails leaves its old block as it was.
  *
- * The stack is taken at entry, because a return probe's trampoline hides the caller; the address is known at return, so
- * an allocation waits in `pending` in between. Blocks are followed in `live` by (process, address). A realloc that fails
- * leaves its old block as it was.
+ * Where one link holds many sites (6.6), `exact_entry` is all of them in one, told by the site's cookie, and `exact_return`
+ * the returns. Where one link takes both (6.13), `exact_session` is the sites whose returns may be needed; it asks for a
+ * return only where it is. Before, one `exact_*` each is for a public function (PyObject_Malloc(size), ...).
  *
  * Sites of kind PROBE_GUARD see what is allocated in bodies that were inlined (guard.bpf.h).
  *
  * The heap signal uses the same programs while one of its windows is open for the process (heap.bpf.h): only small blocks
- * count then, and each address stands for the newest of its blocks.
+ * count then, and each address stands for the newest of its blocks. Without a budget the exact signal's sites serve it all
+ * the time (exact_serves_heap), for small blocks; the others are followed from malloc (large.bpf.c).
  */
+#include "blocks.bpf.h"
+#include "direct_find.bpf.h"
 #include "guard.bpf.h"
 #include "heap.bpf.h"
-#include "stack.bpf.h"
+#include "pools.bpf.h"
+#include "window_time.bpf.h"
 
 /*
  * Between a guard and the end of its allocation the stack pointer may move down by what the inlined body pushes and what
@@ -29,22 +35,17 @@
 /* Who tells the address of an allocation that waits. */
 enum pending_wait {
 	WAIT_RETURN = 0, /* the return probe of the function that was entered */
-	WAIT_POOL = 1, /* inlined: allocate_from_new_pool; the raw allocator if that fails */
-	WAIT_RAW = 2, /* inlined: the raw allocator, called from the inlined body */
+	WAIT_POOL = 1, /* allocate_from_new_pool; the raw allocator if that fails */
+	WAIT_RAW = 2, /* the raw allocator */
 };
 
 struct pending {
 	__u64 stack_id;
 	__u64 bytes;
-	__u64 old; /* realloc: the block given */
-	/*
-	 * _PyObject_Realloc calls _PyObject_Malloc to move a block, which waits in the place of the realloc: the block that
-	 * the realloc was given, and, once it has ended, the new one.
-	 */
-	__u64 outer_old;
-	__u64 done;
-	__u64 sp; /* inlined: the stack pointer at the guard */
-	__u64 wait; /* enum pending_wait */
+	__u64 old; /* inlined realloc: the block given */
+	__u64 sp; /* the stack pointer at the site */
+	__u32 wait; /* enum pending_wait */
+	__u32 seq; /* target.alloc_seq then: nobody else allocates before the end, for this thread holds the GIL */
 };
 
 struct {
@@ -54,14 +55,28 @@ struct {
 	__type(value, struct pending);
 } pending SEC(".maps");
 
-/* Grows as needed: up to MAX_LIVE_BLOCKS blocks only while so many live. */
+struct resize {
+	__u64 stack_id;
+	__u64 bytes;
+	__u64 old; /* 0: there was none, or it is freed already */
+	__u64 old_known; /* it was followed */
+};
+
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, MAX_LIVE_BLOCKS);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, struct block_key);
-	__type(value, struct block_value);
-} live SEC(".maps");
+	__uint(max_entries, MAX_PENDING);
+	__type(key, __u64); /* tgid << 32 | tid */
+	__type(value, struct resize);
+} resizing SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, MAX_SITE_SPECS);
+	__type(key, __u32);
+	__type(value, struct site_spec);
+} site_specs SEC(".maps");
+
+/* ---- who counts ---- */
 
 static __always_inline bool is_exact(const struct target *t)
 {
@@ -88,7 +103,7 @@ static __always_inline bool takes(const struct target *t, __u64 bytes)
 	struct window_state *w;
 
 	if (is_exact(t))
-		return true;
+		return !exact_serves_heap || bytes <= PYMALLOC_MAX_BYTES;
 	w = current_window();
 	if (!w || w->left <= 0 || bytes > PYMALLOC_MAX_BYTES)
 		return false;
@@ -97,77 +112,91 @@ static __always_inline bool takes(const struct target *t, __u64 bytes)
 	return true;
 }
 
-static __always_inline __u32 kind_of(const struct target *t, __u64 bytes)
+static __always_inline __u32 kind_of(const struct target *t)
 {
 	if (!is_exact(t))
 		return KIND_HEAP_POOL | COUNT_WINDOW;
-	if (!exact_serves_heap)
-		return KIND_EXACT;
-	return bytes > PYMALLOC_MAX_BYTES ? KIND_HEAP_LARGE : KIND_HEAP_POOL;
+	return exact_serves_heap ? KIND_HEAP_POOL : KIND_EXACT;
 }
 
-static __noinline int enter(__u64 bytes, __u64 old, __u32 attach_id)
-{
-	__u64 pid_tgid = bpf_get_current_pid_tgid();
-	struct target *t = allocating_target(attach_id);
-	struct pending p = { .bytes = bytes, .old = old }, *outer;
+/* ---- blocks ---- */
 
-	if (!t || !takes(t, bytes))
-		return 0;
-	counter_add(CTR_EVENTS, 1);
-	p.stack_id = stack_of_current(t);
-	outer = bpf_map_lookup_elem(&pending, &pid_tgid);
-	if (outer && outer->wait == WAIT_RETURN && outer->old && !old && outer->bytes == bytes)
-		p.outer_old = outer->old;
-	if (bpf_map_update_elem(&pending, &pid_tgid, &p, BPF_ANY))
-		counter_add(CTR_PENDING_FULL, 1);
-	return 0;
-}
-
-/* Takes a block out of `live`. False: it was not there. */
+/* False: it was not known. */
 static __always_inline bool forget_block(const struct target *t, __u64 addr)
 {
-	struct block_key key = { .addr = addr, .proc_id = t->proc_id };
-	struct block_value *b, found;
+	struct block_value b = {};
 
-	b = bpf_map_lookup_elem(&live, &key);
-	if (!b)
+	if (!take_block(t, addr, &b))
 		return false;
-	found = *b;
-	bpf_map_delete_elem(&live, &key);
 	if (is_exact(t))
-		count_free(found.stack_id, t->proc_id, kind_of(t, found.bytes), 1, found.bytes);
+		count_freed_block(b.stack_id, t->proc_id, kind_of(t), b.bytes);
 	return true;
 }
 
 static __always_inline void remember_block(const struct target *t, __u64 addr, const struct block_value *block)
 {
-	struct block_key key = { .addr = addr, .proc_id = t->proc_id };
+	struct block_value before = {};
 
-	if (forget_block(t, addr) && is_exact(t))
+	if (put_block(t, addr, block, &before) && is_exact(t)) {
+		count_freed_block(before.stack_id, t->proc_id, kind_of(t), before.bytes);
 		counter_add(CTR_ADDRESS_REUSED, 1);
-	count_alloc(block->stack_id, t->proc_id, kind_of(t, block->bytes), 1, block->bytes);
+	}
+	count_block(block->stack_id, t->proc_id, kind_of(t), block->bytes);
 	if (is_exact(t))
 		counter_add(CTR_EXACT_BYTES, block->bytes);
-	if (bpf_map_update_elem(&live, &key, block, BPF_ANY))
-		counter_add(CTR_LIVE_FULL, 1);
+}
+
+/* ---- allocations ---- */
+
+/* An allocation begins. True: it waits for the function's return. */
+GLOBAL int allocate(struct target *t, const struct site_spec *spec, struct pending *p)
+{
+	__u64 pid_tgid = bpf_get_current_pid_tgid();
+	enum next_block next = NEXT_BLOCK_RAW;
+	struct block_value block;
+	__u64 addr = 0;
+
+	if (!t || !p)
+		return false;
+	p->seq = ++t->alloc_seq;
+	if (spec && !p->old)
+		next = next_block(spec, t->runtime, p->bytes, &addr);
+	if (next == NEXT_BLOCK_KNOWN) {
+		block.stack_id = p->stack_id;
+		block.bytes = p->bytes;
+		remember_block(t, addr, &block);
+		return false;
+	}
+	if (spec && !spec->returns) {
+		p->wait = next == NEXT_BLOCK_RAW ? WAIT_RAW : WAIT_POOL;
+		if (next == NEXT_BLOCK_UNREADABLE) {
+			counter_add(CTR_POOL_UNREADABLE, 1);
+			return false;
+		}
+	}
+	if (bpf_map_update_elem(&pending, &pid_tgid, p, BPF_ANY))
+		counter_add(CTR_PENDING_FULL, 1);
+	return p->wait == WAIT_RETURN;
+}
+
+/* A body that ended otherwise leaves its allocation waiting: what comes from another frame, or later, is not its end. */
+static __always_inline bool is_end(const struct target *t, const struct pending *p, __u64 sp)
+{
+	return p->seq == t->alloc_seq && p->sp + INLINED_FRAME_SLACK - sp <= MAX_INLINED_FRAME_BYTES;
 }
 
 /* An allocation ends that waits for this. */
-static __noinline int leave(__u64 addr, __u32 wait, __u64 sp)
+GLOBAL int allocated(__u64 addr, __u32 wait, __u64 sp)
 {
-	__u64 pid_tgid = bpf_get_current_pid_tgid();
+	__u64 pid_tgid = bpf_get_current_pid_tgid(), old;
+	struct pending *p = bpf_map_lookup_elem(&pending, &pid_tgid);
 	struct block_value block;
-	struct pending *p;
 	struct target *t;
-	__u64 old, done;
 
-	t = allocating_target(0);
-	p = bpf_map_lookup_elem(&pending, &pid_tgid);
-	if (!t || !p || p->wait != wait)
+	if (!p || p->wait != wait)
 		return 0;
-	/* A body that ended otherwise leaves its allocation waiting: what comes from another frame is not its end. */
-	if (wait != WAIT_RETURN && p->sp - sp > MAX_INLINED_FRAME_BYTES)
+	t = allocating_target(0);
+	if (!t || (wait != WAIT_RETURN && !is_end(t, p, sp)))
 		return 0;
 	if (wait == WAIT_POOL && !addr) {
 		p->wait = WAIT_RAW;
@@ -176,205 +205,246 @@ static __noinline int leave(__u64 addr, __u32 wait, __u64 sp)
 	block.stack_id = p->stack_id;
 	block.bytes = p->bytes;
 	old = p->old;
-	done = p->done;
-	if (p->outer_old && addr) {
-		p->old = p->outer_old;
-		p->outer_old = 0;
-		p->done = addr;
-	} else {
-		bpf_map_delete_elem(&pending, &pid_tgid);
-	}
+	bpf_map_delete_elem(&pending, &pid_tgid);
 	if (!addr) {
 		counter_add(CTR_ALLOC_FAILED, 1);
 		return 0;
 	}
 	if (old && !forget_block(t, old) && is_exact(t))
 		counter_add(CTR_FREE_UNKNOWN, 1);
-	if (!done)
-		remember_block(t, addr, &block);
+	remember_block(t, addr, &block);
 	return 0;
 }
 
-static __noinline int release(__u64 addr, __u32 attach_id)
+GLOBAL int release(struct target *t, __u64 addr)
 {
 	__u64 pid_tgid = bpf_get_current_pid_tgid();
-	struct target *t = allocating_target(attach_id);
 	struct pending *p;
+	struct resize *r;
 
 	if (!t || !addr)
 		return 0;
 	counter_add(CTR_EVENTS, 1);
+	if (forget_block(t, addr))
+		return 0;
+	counter_add(CTR_FREE_UNKNOWN, 1);
 	/* A realloc that moves its block frees the old one itself. */
+	r = bpf_map_lookup_elem(&resizing, &pid_tgid);
+	if (r && r->old == addr)
+		r->old = 0;
 	p = bpf_map_lookup_elem(&pending, &pid_tgid);
 	if (p && p->old == addr)
 		p->old = 0;
-	if (!forget_block(t, addr))
-		counter_add(CTR_FREE_UNKNOWN, 1);
 	return 0;
 }
 
-SEC("uprobe")
-int exact_malloc(struct pt_regs *ctx)
+/* A call of realloc begins: true, for it waits for its return. */
+GLOBAL int resize(struct target *t, __u64 stack_id, __u64 old, __u64 bytes)
 {
-	return enter(PT_REGS_PARM1(ctx), 0, 0);
+	struct resize r = { .stack_id = stack_id, .bytes = bytes, .old = old };
+	struct block_value known = {};
+	__u64 pid_tgid = bpf_get_current_pid_tgid();
+
+	if (!t)
+		return false;
+	r.old_known = find_block(t, old, &known);
+	if (bpf_map_update_elem(&resizing, &pid_tgid, &r, BPF_ANY))
+		counter_add(CTR_PENDING_FULL, 1);
+	return true;
 }
 
-SEC("uprobe")
-int exact_calloc(struct pt_regs *ctx)
-{
-	return enter(PT_REGS_PARM1(ctx) * PT_REGS_PARM2(ctx), 0, 0);
-}
-
-SEC("uprobe")
-int exact_realloc(struct pt_regs *ctx)
-{
-	return enter(PT_REGS_PARM2(ctx), PT_REGS_PARM1(ctx), 0);
-}
-
-SEC("uprobe")
-int exact_free(struct pt_regs *ctx)
-{
-	return release(PT_REGS_PARM1(ctx), 0);
-}
-
-SEC("uprobe")
-int exact_ctx_malloc(struct pt_regs *ctx)
-{
-	return enter(PT_REGS_PARM2(ctx), 0, 0);
-}
-
-SEC("uprobe")
-int exact_ctx_calloc(struct pt_regs *ctx)
-{
-	return enter(PT_REGS_PARM2(ctx) * PT_REGS_PARM3(ctx), 0, 0);
-}
-
-SEC("uprobe")
-int exact_ctx_realloc(struct pt_regs *ctx)
-{
-	return enter(PT_REGS_PARM3(ctx), PT_REGS_PARM2(ctx), 0);
-}
-
-SEC("uprobe")
-int exact_ctx_free(struct pt_regs *ctx)
-{
-	return release(PT_REGS_PARM2(ctx), 0);
-}
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, MAX_SITE_SPECS);
-	__type(key, __u32);
-	__type(value, struct site_spec);
-} site_specs SEC(".maps");
-
-/* An inlined allocation: its block is known already, or waits in `pending`. */
-static __noinline int enter_inlined(const struct site_spec *spec, __u64 stack_id, __u64 bytes, __u64 old, __u64 sp)
+/*
+ * A call of realloc ends. To move a block of a pool it calls _PyObject_Malloc and _PyObject_Free, whose own probes see
+ * that, unless they were inlined.
+ */
+GLOBAL int resized(__u64 addr)
 {
 	__u64 pid_tgid = bpf_get_current_pid_tgid();
+	struct resize *r = bpf_map_lookup_elem(&resizing, &pid_tgid), done;
 	struct target *t = allocating_target(0);
-	struct pending p = { .stack_id = stack_id, .bytes = bytes, .old = old, .sp = sp + INLINED_FRAME_SLACK };
-	struct block_value block = { .stack_id = stack_id, .bytes = bytes };
-	__u64 addr;
+	struct block_value found = {}, block;
+	bool seen;
 
-	if (!t || !spec)
+	if (!t || !r)
 		return 0;
-	addr = old ? 0 : next_block(spec, t->runtime, bytes);
-	if (addr) {
-		remember_block(t, addr, &block);
+	done = *r;
+	bpf_map_delete_elem(&resizing, &pid_tgid);
+	if (!addr) {
+		counter_add(CTR_ALLOC_FAILED, 1);
 		return 0;
 	}
-	p.wait = old || !bytes || bytes > PYMALLOC_MAX_BYTES ? WAIT_RAW : WAIT_POOL;
-	if (bpf_map_update_elem(&pending, &pid_tgid, &p, BPF_ANY))
-		counter_add(CTR_PENDING_FULL, 1);
+	block.stack_id = done.stack_id;
+	block.bytes = done.bytes;
+	seen = addr != done.old && find_block(t, addr, &found) && found.stack_id == block.stack_id &&
+	       found.bytes == block.bytes;
+	if (done.old && !forget_block(t, done.old) && !done.old_known && is_exact(t))
+		counter_add(CTR_FREE_UNKNOWN, 1);
+	if (!seen)
+		remember_block(t, addr, &block);
 	return 0;
 }
+
+/* ---- inlined allocations ---- */
 
 /*
  * pymalloc_realloc: a block of a pool stays when it is shrunk by less than a quarter; else the body calls
  * _PyObject_Malloc and _PyObject_Free, whose own probes count that. What is not in a pool goes to the raw allocator.
+ * p->old is the block, p->bytes its new size.
  */
-static __noinline int resize_inlined(const struct site_spec *spec, __u64 stack_id, __u64 old, __u64 bytes, __u64 sp)
+GLOBAL int resize_inlined(struct target *t, const struct site_spec *spec, struct pending *p)
 {
-	struct block_value *known, block = { .stack_id = stack_id, .bytes = bytes };
-	struct target *t = allocating_target(0);
-	struct block_key key = { .addr = old };
+	struct block_value known = {}, block;
 	__u64 room;
 
-	if (!t || !old)
+	if (!t || !p || !p->old)
 		return 0;
-	key.proc_id = t->proc_id;
-	known = bpf_map_lookup_elem(&live, &key);
-	if (!known || !known->bytes || known->bytes > PYMALLOC_MAX_BYTES)
-		return enter_inlined(spec, stack_id, bytes, old, sp);
-	room = (known->bytes + 15) & ~15ull;
-	if (bytes > room || 4 * bytes <= 3 * room)
+	if (!find_block(t, p->old, &known) || !known.bytes || known.bytes > PYMALLOC_MAX_BYTES)
+		return allocate(t, spec, p);
+	room = (known.bytes + 15) & ~15ull;
+	if (p->bytes > room || 4 * p->bytes <= 3 * room)
 		return 0;
-	forget_block(t, old);
-	remember_block(t, old, &block);
+	block.stack_id = p->stack_id;
+	block.bytes = p->bytes;
+	forget_block(t, p->old);
+	remember_block(t, p->old, &block);
 	return 0;
 }
 
-/*
- * The stack is walked here, before anything else is kept on our own stack: all functions on the way share 512 bytes of it,
- * and the walk takes most.
- */
-static __always_inline int at_guard(struct pt_regs *ctx, union site_cookie c)
+/* The arguments of an inlined call; false: this is the other side of the jump, or they cannot be read. */
+static __always_inline bool guard_args(struct pt_regs *ctx, const struct site_spec *spec, __u64 *first, __u64 *second)
 {
-	__u32 n = (__u32)c.arg_value;
-	const struct site_spec *spec = bpf_map_lookup_elem(&site_specs, &n);
-	__u64 first = 0, second = 0, stack_id;
-	struct target *t;
-
-	if (!spec || !(FLAGS(ctx) & ZERO_FLAG))
-		return 0;
-	if (!site_arg_value(ctx, &spec->arg[0], &first) || !site_arg_value(ctx, &spec->arg[1], &second))
-		return 0;
-	if (spec->function == PROBE_FREE)
-		return release(first, c.attach_id);
-	t = allocating_target(c.attach_id);
-	if (!t || !takes(t, spec->function == PROBE_CALLOC ? first * second :
-			    spec->function == PROBE_REALLOC ? second : first))
-		return 0;
-	counter_add(CTR_EVENTS, 1);
-	stack_id = stack_of_current(t);
-	switch (spec->function) {
-	case PROBE_MALLOC:
-		return enter_inlined(spec, stack_id, first, 0, PT_REGS_SP(ctx));
-	case PROBE_CALLOC:
-		return enter_inlined(spec, stack_id, first * second, 0, PT_REGS_SP(ctx));
-	case PROBE_REALLOC:
-		return resize_inlined(spec, stack_id, first, second, PT_REGS_SP(ctx));
-	default:
-		return 0;
-	}
+	return FLAGS(ctx) & ZERO_FLAG && site_arg_value(ctx, &spec->arg[0], first) &&
+	       site_arg_value(ctx, &spec->arg[1], second);
 }
 
-static __always_inline int at_entry(struct pt_regs *ctx, union site_cookie c)
+/* ---- sites ---- */
+
+GLOBAL __u64 stack_directly(struct target *t)
+{
+	struct thread_stack s;
+	struct quick_count *q;
+	bool told;
+
+	if (!t)
+		return STACK_LOST;
+	if (!direct_stack(t, &s))
+		return stack_of_current(t);
+	q = quick_count_of(s.r.id, t->proc_id, kind_of(t), true);
+	if (!q || !q->told) {
+		told = tell_stack(t, &s);
+		if (q && told)
+			q->told = 1;
+	}
+	return s.r.id;
+}
+
+/* A small block is made a large one, which is not looked at here: it is gone, unless that fails. */
+GLOBAL int outgrown(struct target *t, __u64 old)
+{
+	if (t && old && is_exact(t))
+		forget_block(t, old);
+	return false;
+}
+
+/*
+ * A call of the allocator begins: malloc(first), calloc(first, second), realloc(first, second), free(first). True: its
+ * return is asked for. The stack is walked before anything else is kept on our own stack: all functions on the way share
+ * 512 bytes of it, and the walk takes most.
+ */
+static __always_inline bool called(struct target *t, const struct site_spec *spec, __u32 function, __u64 first,
+				   __u64 second, __u64 sp)
+{
+	struct pending p = { .sp = sp };
+
+	if (function == PROBE_FREE)
+		return release(t, first);
+	p.bytes = function == PROBE_CALLOC ? first * second : function == PROBE_REALLOC ? second : first;
+	if (!takes(t, p.bytes))
+		return function == PROBE_REALLOC && outgrown(t, first);
+	counter_add(CTR_EVENTS, 1);
+	p.stack_id = spec ? stack_directly(t) : stack_of_current(t);
+	if (function != PROBE_REALLOC)
+		return allocate(t, spec, &p);
+	if (!spec || spec->returns)
+		return resize(t, p.stack_id, first, second);
+	p.old = first;
+	return resize_inlined(t, spec, &p);
+}
+
+/* All sites in one. True: the return is asked for. */
+static __always_inline bool at_site(struct pt_regs *ctx, union site_cookie c)
 {
 	__u64 p1 = PT_REGS_PARM1(ctx), p2 = PT_REGS_PARM2(ctx), p3 = PT_REGS_PARM3(ctx);
+	const struct site_spec *spec;
+	__u32 n = (__u32)c.arg_value;
 	__u64 first, second;
+	struct target *t;
 
 	/* Loads first: the verifier wants constant offsets into ctx, the compiler would choose among addresses. */
 	barrier_var(p1);
 	barrier_var(p2);
 	barrier_var(p3);
+	if (c.kind == PROBE_RAW_RETURN)
+		return allocated(PT_REGS_RC(ctx), WAIT_RAW, PT_REGS_SP(ctx));
+	if (c.kind == PROBE_POOL_OPENER || c.kind == PROBE_RAW_TAIL)
+		return true;
+	t = allocating_target(c.attach_id);
+	spec = bpf_map_lookup_elem(&site_specs, &n);
+	if (!t || !spec)
+		return false;
 	first = c.takes_context ? p2 : p1;
 	second = c.takes_context ? p3 : p2;
+	if (c.kind == PROBE_GUARD && !guard_args(ctx, spec, &first, &second))
+		return false;
+	return called(t, spec, spec->function, first, second, PT_REGS_SP(ctx));
+}
+
+static __always_inline int at_return(struct pt_regs *ctx, union site_cookie c)
+{
+	__u64 addr = PT_REGS_RC(ctx), sp = PT_REGS_SP(ctx);
+
+	/* Read here, or clang reads both ways' through one changed pointer, which the verifier refuses. */
+	barrier_var(addr);
+	barrier_var(sp);
 	switch (c.kind) {
-	case PROBE_MALLOC:
-		return enter(first, 0, c.attach_id);
-	case PROBE_CALLOC:
-		return enter(first * second, 0, c.attach_id);
+	case PROBE_POOL_OPENER:
+		return allocated(addr, WAIT_POOL, sp);
+	case PROBE_RAW_TAIL:
+		/* The function that the guard is in has left its frame already. */
+		return allocated(addr, WAIT_RAW, sp - MAX_INLINED_FRAME_BYTES + INLINED_FRAME_SLACK);
 	case PROBE_REALLOC:
-		return enter(second, first, c.attach_id);
-	case PROBE_GUARD:
-		return at_guard(ctx, c);
-	case PROBE_RAW_RETURN:
-		return leave(PT_REGS_RC(ctx), WAIT_RAW, PT_REGS_SP(ctx));
+		return resized(addr);
 	default:
-		return release(first, c.attach_id);
+		return allocated(addr, WAIT_RETURN, 0);
 	}
+}
+
+/* A window of the heap signal is timed by the programs that serve it. */
+static __always_inline bool at_timed_site(struct pt_regs *ctx, union site_cookie c)
+{
+	bool wants_return;
+
+	if (!serves_windows)
+		return at_site(ctx, c);
+	if (c.kind != PROBE_RAW_RETURN)
+		time_hit();
+	wants_return = at_site(ctx, c);
+	time_end();
+	return wants_return;
+}
+
+static __always_inline int at_timed_return(struct pt_regs *ctx, union site_cookie c)
+{
+	at_return(ctx, c);
+	return serves_windows ? time_end() : 0;
+}
+
+SEC("uprobe")
+int exact_session(struct pt_regs *ctx)
+{
+	union site_cookie c = { .raw = bpf_get_attach_cookie(ctx) };
+
+	return is_return(ctx) ? at_timed_return(ctx, c) : !at_timed_site(ctx, c);
 }
 
 SEC("uprobe")
@@ -382,36 +452,61 @@ int exact_entry(struct pt_regs *ctx)
 {
 	union site_cookie c = { .raw = bpf_get_attach_cookie(ctx) };
 
-	if (!serves_windows)
-		return at_entry(ctx, c);
-	if (c.kind != PROBE_RAW_RETURN)
-		time_hit();
-	at_entry(ctx, c);
-	return time_end();
+	at_timed_site(ctx, c);
+	return 0;
 }
 
 /* An allocation that waits is taken by the first return probe that comes: two attachments do not count it twice. */
-static __always_inline int at_return(struct pt_regs *ctx)
-{
-	__u64 addr = PT_REGS_RC(ctx), sp = PT_REGS_SP(ctx);
-	union site_cookie c = { 0 };
-
-	/* Read here, or clang reads both ways' through one changed pointer, which the verifier refuses. */
-	barrier_var(addr);
-	barrier_var(sp);
-	/* 5.15; what has no cookies has no guards either */
-	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_get_attach_cookie))
-		c.raw = bpf_get_attach_cookie(ctx);
-	if (c.kind == PROBE_POOL_OPENER)
-		return leave(addr, WAIT_POOL, sp);
-	return leave(addr, WAIT_RETURN, 0);
-}
-
 SEC("uretprobe")
 int exact_return(struct pt_regs *ctx)
 {
-	at_return(ctx);
-	return serves_windows ? time_end() : 0;
+	union site_cookie c = { 0 };
+
+	/* 5.15; what has no cookies has return probes of malloc and calloc only, and exact_realloc_return */
+	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_get_attach_cookie))
+		c.raw = bpf_get_attach_cookie(ctx);
+	return at_timed_return(ctx, c);
+}
+
+/* ---- one program a function, before 6.6 ---- */
+
+SEC("uretprobe")
+int exact_realloc_return(struct pt_regs *ctx)
+{
+	return resized(PT_REGS_RC(ctx));
+}
+
+static __always_inline int enter(__u32 function, __u64 first, __u64 second)
+{
+	struct target *t = allocating_target(0);
+
+	if (t)
+		called(t, NULL, function, first, second, 0);
+	return 0;
+}
+
+SEC("uprobe")
+int exact_malloc(struct pt_regs *ctx)
+{
+	return enter(PROBE_MALLOC, PT_REGS_PARM1(ctx), 0);
+}
+
+SEC("uprobe")
+int exact_calloc(struct pt_regs *ctx)
+{
+	return enter(PROBE_CALLOC, PT_REGS_PARM1(ctx), PT_REGS_PARM2(ctx));
+}
+
+SEC("uprobe")
+int exact_realloc(struct pt_regs *ctx)
+{
+	return enter(PROBE_REALLOC, PT_REGS_PARM1(ctx), PT_REGS_PARM2(ctx));
+}
+
+SEC("uprobe")
+int exact_free(struct pt_regs *ctx)
+{
+	return enter(PROBE_FREE, PT_REGS_PARM1(ctx), 0);
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

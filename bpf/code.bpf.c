@@ -13,17 +13,20 @@ static __noinline int code_freed(__u64 code, __u32 attach_id)
 {
 	struct target *t = target_at(SIGNAL_CODE, attach_id);
 	struct code_id id = { .code = code };
+	struct stopwatch w;
 
 	if (!t)
 		return 0;
+	w = stopwatch_start();
 	id.family = t->family;
-	if (bpf_map_delete_elem(&codes, &id))
-		return 0;
-	t->code_frees++;
-	if (t->shares_family) {
-		t->shares_family = 0;
-		t->family = PY_HASH_STEP((__u64)t->proc_id, t->code_frees) >> 32;
+	if (!bpf_map_delete_elem(&codes, &id)) {
+		t->code_frees++;
+		if (t->shares_family) {
+			t->shares_family = 0;
+			t->family = PY_HASH_STEP((__u64)t->proc_id, t->code_frees) >> 32;
+		}
 	}
+	cost_of_current(COST_CODE, &w);
 	return 0;
 }
 

@@ -15,11 +15,93 @@ static __always_inline void counter_add(__u32 counter, __u64 n)
 		*v += n;
 }
 
+/*
+ * Waking the reader costs the traced process 5 to 10 us. So it is woken when the ring has filled up by a quarter; what lies
+ * there meanwhile it takes out when it next looks, within 0.1 s.
+ */
+static __always_inline __u64 wake_when_full(void)
+{
+	return bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) > RING_BYTES / 4 ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
+}
+
+/*
+ * In a session program, which runs at a site and at the return of the function it is in. bpf_get_func_ip tells the site both
+ * times (kernel/trace/bpf_trace.c, uprobe_multi_link_ret_handler), the instruction pointer is there, or where the function
+ * was called from. The kernel's own bpf_session_is_return has other arguments in 7.x than before, and one program cannot be
+ * linked with both.
+ */
+static __always_inline bool is_return(struct pt_regs *ctx)
+{
+	return PT_REGS_IP(ctx) != bpf_get_func_ip(ctx);
+}
+
 static __always_inline struct target *current_target(void)
 {
 	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
 
 	return bpf_map_lookup_elem(&targets, &tgid);
+}
+
+static __always_inline struct target_state *state_of(__u32 tgid)
+{
+	static const struct target_state first = { .stack_id = STACK_BEFORE_ATTACH, .fault_limit_ns = ~0ull };
+	struct target_state *s = bpf_map_lookup_elem(&states, &tgid);
+
+	if (s)
+		return s;
+	bpf_map_update_elem(&states, &tgid, &first, BPF_NOEXIST);
+	return bpf_map_lookup_elem(&states, &tgid);
+}
+
+/* Since 5.11 the current task can be read in place, which costs a load where a probe read costs 20 ns. */
+static __always_inline bool has_task_btf(void)
+{
+	return bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_get_current_task_btf);
+}
+
+/*
+ * Takes the time of a program. One that was scheduled away meanwhile (they run with preemption on) does not know how long
+ * it took: it is counted, without time.
+ */
+struct stopwatch {
+	__u64 begin_ns;
+	__u64 switches;
+};
+
+static __always_inline __u64 current_switches(void)
+{
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+
+	if (has_task_btf())
+		return bpf_get_current_task_btf()->nivcsw;
+	return BPF_CORE_READ(task, nivcsw);
+}
+
+static __always_inline struct stopwatch stopwatch_start(void)
+{
+	return (struct stopwatch){ .switches = current_switches(), .begin_ns = bpf_ktime_get_ns() };
+}
+
+/* Books what a program has cost the current process since the stopwatch was started. Returns the ns. */
+static __always_inline __u64 cost_add(struct target_state *s, enum cost_part part, const struct stopwatch *w)
+{
+	__u64 ns = bpf_ktime_get_ns() - w->begin_ns;
+
+	if (!s)
+		return 0;
+	if (current_switches() != w->switches)
+		ns = 0;
+	__sync_fetch_and_add(&s->cost[part].ns, ns);
+	__sync_fetch_and_add(&s->cost[part].cnt, 1);
+	return ns;
+}
+
+/* The same where the state is not at hand. */
+static __always_inline void cost_of_current(enum cost_part part, const struct stopwatch *w)
+{
+	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
+
+	cost_add(bpf_map_lookup_elem(&states, &tgid), part, w);
 }
 
 /* The target, when it is traced for this signal. */
@@ -56,12 +138,6 @@ static __always_inline __u64 cgroup_id_of(struct task_struct *task)
 		return 0;
 	bpf_core_read(&css, sizeof(css), &set->subsys[memory]);
 	return BPF_CORE_READ(css, cgroup, kn, id);
-}
-
-/* Since 5.11 the current task can be read in place, which costs a load where a probe read costs 20 ns. */
-static __always_inline bool has_task_btf(void)
-{
-	return bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_get_current_task_btf);
 }
 
 static __always_inline __u64 current_cgroup_id(void)

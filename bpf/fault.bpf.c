@@ -10,6 +10,10 @@
  *
  * Who still holds a page: each charged fault is remembered by its page number in `pages`. A second fault on the same
  * page means that it had been given back; the rest user space finds by looking into pagemap.
+ *
+ * What it may cost: of each process one fault in 1 << fault_shift is looked at (struct target_state). User space sets that
+ * once a second and gives a limit to what may be spent until then; a process that comes to its limit earlier is thinned
+ * out here and now, so that no burst, and no slow tracer, lets the cost run away.
  */
 #include "rss.bpf.h"
 #include "stack.bpf.h"
@@ -17,7 +21,7 @@
 #define FAULT_WRITE 1 /* FAULT_FLAG_WRITE, include/linux/mm_types.h */
 #define PF_WRITE 2 /* X86_PF_WRITE, the processor's error code */
 
-/* In the order of struct fault_state.rss_pages. */
+/* In the order of struct target_state.rss_pages. */
 static const __u32 kind_of[RSS_KINDS] = { KIND_RESIDENT_ANON, KIND_RESIDENT_FILE, KIND_RESIDENT_SHMEM };
 
 struct {
@@ -30,17 +34,17 @@ struct {
 
 /*
  * Sampling is by page, not by chance, so that a page's next fault is looked at when its last one was. What the others
- * brought in is charged to the last fault that was looked at: the sum stays right, the shares are right on average.
+ * brought in is charged to the last fault that was looked at: the sum stays right, the shares are right on average. Other
+ * pages are chosen in each process: forked workers, all with the same addresses, are each seen by another part.
  */
-static __always_inline bool page_sampled(__u64 page)
+static __always_inline bool page_sampled(__u64 page, __u32 shift, __u32 tgid)
 {
-	__u32 shift = page_sampling_shift & 31;
 	__u64 hash;
 
 	if (!shift)
 		return true;
-	hash = PY_HASH_STEP(page_sampling_epoch, page);
-	return !(hash >> 8 & ((1ull << shift) - 1));
+	hash = PY_HASH_STEP((__u64)tgid << 32 | page_sampling_epoch, page);
+	return !(hash >> 8 & ((1ull << (shift & 31)) - 1));
 }
 
 static __always_inline void take_back(const struct target *t, const struct page_value *p)
@@ -83,77 +87,111 @@ static __noinline void take_back_around(const struct target *t, const struct pag
 }
 
 /* Remembers who brought a page in. One that is remembered already had been given back, or it could not fault again. */
-static __always_inline void follow_page(const struct target *t, const struct page_key *key, const struct page_value *v)
+static __always_inline void follow_page(const struct target *t, const struct target_state *s, const struct page_value *v)
 {
-	struct page_value *p = bpf_map_lookup_elem(&pages, key);
+	const struct page_key key = { .page = s->page, .proc_id = t->proc_id };
+	struct page_value *p = bpf_map_lookup_elem(&pages, &key);
 
-	if (v->pages > 1 && !page_sampling_shift)
-		take_back_around(t, key, v->pages);
+	if (v->pages > 1 && !s->fault_shift)
+		take_back_around(t, &key, v->pages);
 	if (p) {
 		take_back(t, p);
 		*p = *v;
-	} else if (bpf_map_update_elem(&pages, key, v, BPF_NOEXIST)) {
+	} else if (bpf_map_update_elem(&pages, &key, v, BPF_NOEXIST)) {
 		counter_add(CTR_PAGES_FULL, 1);
 	}
 }
 
-static __always_inline void charge(const struct target *t, const struct fault_state *f, __u32 kind, __u32 gained)
-{
-	const struct page_key key = { .page = f->page, .proc_id = t->proc_id };
-	const struct page_value value = { .stack_id = f->stack_id, .pages = gained, .kind = kind };
+/* What the resident set did since the last fault that was looked at, in pages. */
+struct gains {
+	__s64 of[RSS_KINDS];
+	__s64 sum; /* of those that gained */
+	__u32 most; /* the kind that gained most, else the one that lost most */
+};
 
-	count_alloc(f->stack_id, t->proc_id, kind, 1, (__u64)gained * page_bytes);
-	if (f->stack_id >= STACK_STATUS_MAX)
-		follow_page(t, &key, &value);
+static __always_inline void find_gains(struct target_state *s, const __s64 *rss, struct gains *g)
+{
+	__s64 most = 0, least = 0;
+	__u32 i, gainer = 0, loser = 0;
+
+	g->sum = 0;
+	for (i = 0; i < RSS_KINDS; i++) {
+		__s64 gained = rss[i] - s->rss_pages[i];
+
+		g->of[i] = gained;
+		/* Added, not set: of two threads that race here one will see the other's gain as its own loss. */
+		if (gained)
+			__sync_fetch_and_add(&s->rss_pages[i], gained);
+		if (gained > 0)
+			g->sum += gained;
+		if (gained > most) {
+			most = gained;
+			gainer = i;
+		}
+		if (gained < least) {
+			least = gained;
+			loser = i;
+		}
+	}
+	g->most = most ? gainer : loser;
 }
 
-/* Charges the last fault with what one counter gained since; true: it did gain. */
-static __always_inline bool charge_gain(const struct target *t, struct fault_state *f, __u32 i, __s64 now)
+/* Writes in a sum as struct target_state has it. */
+static __always_inline __u32 writes_since(__u64 now, __u64 then)
 {
-	__s64 gained = now - f->rss_pages[i];
-
-	if (!gained)
-		return false;
-	/* Added, not set: of two threads that race here one will see the other's gain as its own loss. */
-	__sync_fetch_and_add(&f->rss_pages[i], gained);
-	if (gained > 0)
-		charge(t, f, kind_of[i], gained);
-	else
-		count_free(STACK_GIVEN_BACK, t->proc_id, kind_of[i], 1, -gained * page_bytes);
-	return gained > 0;
+	return (__u32)(now >> 32) - (__u32)(then >> 32);
 }
 
 /*
- * A function of its own, because its stack must not count for the walk that comes after it.
+ * A function of its own, because its stack must not count for the walk.
  *
- * A write brings a page in even when nothing was gained: a page shared since a fork was copied, or as much and more was
- * given back since.
+ * Each write brings a page in, even when nothing was gained: a page shared since a fork was copied, or as much and more was
+ * given back since. So of a loop that fills memory and unmaps it, both are counted in full, also where only a few of its
+ * faults are looked at. What came while the hook was off and is not there any more was the same line's, in and out.
  */
-static __noinline void charge_last(const struct target *t, struct fault_state *f, const __s64 *rss)
+static __noinline void charge_last(const struct target *t, struct target_state *s, const __s64 *rss)
 {
-	bool anon, file, shmem;
+	struct page_value value = {};
+	__u64 skipped, missed, cnt;
+	__s64 unseen, gone;
+	struct gains g;
+	__u32 i;
 
-	if (!t || !f || !rss)
+	if (!t || !s || !rss)
 		return;
-	anon = charge_gain(t, f, 0, rss[0]);
-	file = charge_gain(t, f, 1, rss[1]);
-	shmem = charge_gain(t, f, 2, rss[2]);
+	skipped = s->skipped;
+	missed = s->missed;
+	find_gains(s, rss, &g);
+	cnt = 1 + (__u64)((__u32)skipped - (__u32)s->skipped_then) + ((__u32)missed - (__u32)s->missed_then);
+	gone = writes_since(missed, s->missed_then);
+	unseen = s->write + gone + writes_since(skipped, s->skipped_then) - g.sum;
+	s->skipped_then = skipped;
+	s->missed_then = missed;
+	if (unseen < 0)
+		unseen = 0;
+	if (gone > unseen)
+		gone = unseen;
+	value.stack_id = s->stack_id;
+	for (i = 0; i < RSS_KINDS; i++) {
+		__s64 came = g.of[i] > 0 ? g.of[i] : 0, lost;
 
-	if (anon || file || shmem || !f->write)
-		return;
-	charge(t, f, KIND_RESIDENT_ANON, 1);
-	count_free(STACK_GIVEN_BACK, t->proc_id, KIND_RESIDENT_ANON, 1, page_bytes);
-}
-
-static __always_inline struct fault_state *fault_state_of(__u32 tgid)
-{
-	static const struct fault_state first = { .stack_id = STACK_BEFORE_ATTACH };
-	struct fault_state *f = bpf_map_lookup_elem(&fault_states, &tgid);
-
-	if (f)
-		return f;
-	bpf_map_update_elem(&fault_states, &tgid, &first, BPF_NOEXIST);
-	return bpf_map_lookup_elem(&fault_states, &tgid);
+		if (i == g.most) {
+			came += unseen;
+			value.pages = came - gone;
+			value.kind = kind_of[i];
+		}
+		if (came)
+			count_alloc(s->stack_id, t->proc_id, kind_of[i], i == g.most ? cnt : 0, (__u64)came * page_bytes);
+		lost = came - g.of[i];
+		if (i == g.most && gone) {
+			count_free(s->stack_id, t->proc_id, kind_of[i], 1, (__u64)gone * page_bytes);
+			lost -= gone;
+		}
+		if (lost)
+			count_free(STACK_GIVEN_BACK, t->proc_id, kind_of[i], 1, (__u64)lost * page_bytes);
+	}
+	if (value.pages && s->stack_id >= STACK_STATUS_MAX)
+		follow_page(t, s, &value);
 }
 
 /*
@@ -165,34 +203,58 @@ static __always_inline bool faults_disabled(void)
 	return has_task_btf() && bpf_get_current_task_btf()->pagefault_disabled;
 }
 
-static __always_inline void look_at_fault(struct target *t, __u64 addr, __u64 write)
+static __always_inline void look_at_fault(struct target *t, struct target_state *s, __u64 page, __u32 write)
 {
-	struct fault_state *f = fault_state_of(bpf_get_current_pid_tgid() >> 32);
 	__s64 rss[RSS_KINDS];
+	__u64 stack_id;
 
-	if (!f || read_rss((struct task_struct *)bpf_get_current_task(), rss))
+	if (read_rss((struct task_struct *)bpf_get_current_task(), rss))
 		return;
-	charge_last(t, f, rss);
-	f->stack_id = stack_of_current(t);
-	f->page = addr / 4096;
-	f->write = write;
+	stack_id = stack_of_current(t);
+	/* A forked child whose first faults were passed over. */
+	if (!s->stack_id) {
+		s->stack_id = stack_id;
+		s->page = page;
+	}
+	charge_last(t, s, rss);
+	s->stack_id = stack_id;
+	s->page = page;
+	s->write = write;
 }
 
-static __noinline int on_fault(__u64 addr, __u64 write)
+/* What was spent since user space looked is more than it allowed: half as much from now on. */
+static __always_inline void keep_limit(struct target_state *s)
 {
+	__u64 spent = s->cost[COST_FAULT].ns;
+
+	if (spent < s->fault_limit_ns || s->fault_shift >= MAX_FAULT_SHIFT)
+		return;
+	s->fault_limit_ns = spent + s->fault_step_ns;
+	s->fault_shift++;
+}
+
+static __noinline int on_fault(__u64 addr, __u32 write)
+{
+	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
+	struct target_state *s = bpf_map_lookup_elem(&states, &tgid);
+	struct stopwatch w;
 	struct target *t;
-	__u64 begin;
 
 	/* Cheapest first: this runs for every process of the host. */
-	if (!page_sampled(addr / 4096))
+	if (!s)
 		return 0;
+	if (!page_sampled(addr / 4096, s->fault_shift, tgid)) {
+		__sync_fetch_and_add(&s->skipped, 1 + ((__u64)write << 32));
+		return 0;
+	}
+	w = stopwatch_start();
 	t = target_for(SIGNAL_RESIDENT);
 	if (!t || faults_disabled())
 		return 0;
-	begin = bpf_ktime_get_ns();
 	counter_add(CTR_EVENTS, 1);
-	look_at_fault(t, addr, write);
-	counter_add(CTR_FAULT_NS, bpf_ktime_get_ns() - begin);
+	look_at_fault(t, s, addr / 4096, write);
+	counter_add(CTR_FAULT_NS, cost_add(s, COST_FAULT, &w));
+	keep_limit(s);
 	return 0;
 }
 
@@ -201,42 +263,83 @@ SEC("tp_btf/sched_process_fork")
 int BPF_PROG(fault_fork, struct task_struct *parent, struct task_struct *child)
 {
 	__u32 tgid = BPF_CORE_READ(child, tgid), parent_tgid = BPF_CORE_READ(parent, tgid);
-	struct fault_state f = { .stack_id = STACK_BEFORE_ATTACH };
+	struct target_state *s;
+	__s64 rss[RSS_KINDS];
 
-	if (tgid == parent_tgid || !bpf_map_lookup_elem(&targets, &parent_tgid))
+	if (tgid == parent_tgid || !bpf_map_lookup_elem(&targets, &parent_tgid) || read_rss(child, rss))
 		return 0;
-	if (!read_rss(child, f.rss_pages))
-		bpf_map_update_elem(&fault_states, &tgid, &f, BPF_ANY);
+	s = state_of(tgid);
+	if (!s)
+		return 0;
+	__builtin_memcpy(s->rss_pages, rss, sizeof(rss));
+	s->stack_id = 0;
+	return 0;
+}
+
+/* What the last fault that was looked at brought in, and those since. Before 6.16 the memory is gone already by now. */
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(fault_exit, struct task_struct *task)
+{
+	__u32 tgid = BPF_CORE_READ(task, tgid);
+	struct target_state *s = bpf_map_lookup_elem(&states, &tgid);
+	struct target *t = target_for(SIGNAL_RESIDENT);
+	__s64 rss[RSS_KINDS];
+
+	if (!s || !t || BPF_CORE_READ(task, signal, live.counter) > 0 || read_rss(task, rss))
+		return 0;
+	if (!s->stack_id)
+		s->stack_id = STACK_PASSED_OVER;
+	charge_last(t, s, rss);
 	return 0;
 }
 
 SEC("fentry/handle_mm_fault")
 int BPF_PROG(fault_fentry, struct vm_area_struct *vma, unsigned long address, unsigned int flags)
 {
-	return on_fault(address, flags & FAULT_WRITE);
+	return on_fault(address, !!(flags & FAULT_WRITE));
 }
 
 SEC("kprobe/handle_mm_fault")
 int BPF_KPROBE(fault_kprobe, struct vm_area_struct *vma, unsigned long address, unsigned int flags)
 {
-	return on_fault(address, flags & FAULT_WRITE);
+	return on_fault(address, !!(flags & FAULT_WRITE));
 }
 
 SEC("tp_btf/page_fault_user")
 int BPF_PROG(fault_tp_user, unsigned long address, struct pt_regs *regs, unsigned long error)
 {
-	return on_fault(address, error & PF_WRITE);
+	return on_fault(address, !!(error & PF_WRITE));
 }
 
 /* The kernel touching user memory, as read(2) into a fresh buffer does. The upper half is the kernel's own. */
 SEC("tp_btf/page_fault_kernel")
 int BPF_PROG(fault_tp_kernel, unsigned long address, struct pt_regs *regs, unsigned long error)
 {
-	return (long)address < 0 ? 0 : on_fault(address, error & PF_WRITE);
+	return (long)address < 0 ? 0 : on_fault(address, !!(error & PF_WRITE));
 }
 
 SEC("perf_event")
 int fault_perf(struct bpf_perf_event_data *ctx)
 {
 	return on_fault(ctx->addr, 0);
+}
+
+struct page_note page_notes[PAGE_NOTES];
+__u32 page_note_cnt = 0;
+
+/* Run by user space, so that nothing is written over a page that has faulted again meanwhile. */
+SEC("syscall")
+int note_pages(void *ctx)
+{
+	struct page_value *p;
+	struct page_key key;
+	__u32 i;
+
+	for (i = 0; i < PAGE_NOTES && i < page_note_cnt; i++) {
+		key = page_notes[i].key;
+		p = bpf_map_lookup_elem(&pages, &key);
+		if (p && p->stack_id == page_notes[i].stack_id)
+			p->frame = page_notes[i].frame;
+	}
+	return 0;
 }

@@ -10,7 +10,11 @@
  * an automatic collection inside; clones of 3.8's collect() have lost it; a collection that did not take place changes
  * nothing (a finaliser that calls gc.collect(): from 3.13 on it is turned away inside the function, while the outer
  * collection runs). USDT's gc__done stands before the statistics are brought up to date, and its gc__start behind all that:
- * they need no help.
+ * they need no help, but that gc__done tells the sum of collected and uncollectable objects. Those that are uncollectable come
+ * into the list gc.garbage: where it is as long as before there were none.
+ *
+ * What triggered a collection: its reason, where it is an argument; gc.collect() and PyGC_Collect(), whose entry and return are
+ * noted by thread; and the counts that make a collection due. bpf/ only sends what it found (enum gc_evidence).
  */
 #include "stack.bpf.h"
 
@@ -29,9 +33,13 @@ struct gc_run {
 	__u64 stack_id;
 	__u64 start_ns;
 	__s32 generation;
-	__u32 pad;
+	__u32 cnt; /* collections that this one stands for */
 	__u64 sp;
 	__u64 stats_at; /* 0: not known */
+	__u64 garbage_at; /* address of the pointer to gc.garbage; 0: not known */
+	__s64 garbage_cnt;
+	__u32 evidence;
+	__u32 pad;
 	struct gc_stats stats[GENERATIONS];
 };
 
@@ -42,25 +50,143 @@ struct {
 	__type(value, struct gc_run);
 } gc_runs SEC(".maps");
 
-/* Where this thread's interpreter keeps its statistics, or 0. */
-static __noinline __u64 gc_stats_of_current(struct target *t)
+/* Threads in gc.collect() or PyGC_Collect(). */
+struct gc_call {
+	__u64 sp; /* at its entry */
+	__u64 frame; /* that called it */
+	__u64 evidence; /* GC_IN_COLLECT or GC_IN_API */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, MAX_PENDING);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u64);
+	__type(value, struct gc_call);
+} gc_calls SEC(".maps");
+
+static __always_inline const struct py_walk *gc_walk(const struct target *t)
+{
+	__u32 slot = t->interp;
+
+	return bpf_map_lookup_elem(&interpreters, &slot);
+}
+
+/* What the collector's offsets in struct py_walk count from: this thread's interpreter, or the runtime. 0: not known. */
+static __noinline __u64 gc_home(struct target *t)
 {
 	const struct py_walk *w;
 	__u64 tstate, interp;
-	__u32 slot;
 
 	if (!t)
 		return 0;
-	slot = t->interp;
-	w = bpf_map_lookup_elem(&interpreters, &slot);
-	if (!w || w->gc_stats == PY_WALK_NONE)
+	w = gc_walk(t);
+	if (!w)
 		return 0;
 	if (w->tstate_interp == PY_WALK_NONE)
-		return t->runtime + w->gc_stats;
+		return t->runtime;
 	if (current_tstate(w, t, &tstate) != STACK_COMPLETE ||
-	    !read_user(&interp, sizeof(interp), tstate + w->tstate_interp) || !interp)
+	    !read_user(&interp, sizeof(interp), tstate + w->tstate_interp))
 		return 0;
-	return interp + w->gc_stats;
+	return interp;
+}
+
+/* The frame that this thread runs, or 0. */
+static __noinline __u64 gc_frame(struct target *t)
+{
+	const struct py_walk *w;
+	__u64 tstate, frame;
+
+	if (!t)
+		return 0;
+	w = gc_walk(t);
+	return w && first_frame(w, t, &tstate, &frame) == STACK_COMPLETE ? frame : 0;
+}
+
+/* GC_DUE or GC_NOT_DUE; 0: cannot be told. generation -1: any. */
+static __noinline __u32 gc_due(const struct py_walk *w, __u64 home, __s32 generation)
+{
+	__u64 words[GENERATIONS * PY_GENERATION_BYTES / 8];
+	__u64 youngest;
+	__s32 enabled;
+	int i;
+
+	if (!w || w->gc_generation0 == PY_WALK_NONE || w->gc_enabled == PY_WALK_NONE ||
+	    !read_user(&enabled, sizeof(enabled), home + w->gc_enabled) ||
+	    !read_user(&youngest, sizeof(youngest), home + w->gc_generation0) || !read_user(words, sizeof(words), youngest))
+		return 0;
+	for (i = 0; i < GENERATIONS && enabled; i++) {
+		/* threshold and count are one word */
+		__u64 both = words[i * (PY_GENERATION_BYTES / 8) + PY_GENERATION_THRESHOLD / 8];
+
+		if ((generation < 0 || i == generation) && (__s32)(both >> 32) > (__s32)both)
+			return GC_DUE;
+	}
+	return GC_NOT_DUE;
+}
+_Static_assert(PY_GENERATION_COUNT == PY_GENERATION_THRESHOLD + 4 && PY_GENERATION_THRESHOLD % 8 == 0, "gc_generation");
+
+static __noinline __u32 gc_called_from(struct target *t, __u64 sp)
+{
+	__u64 pid_tgid = bpf_get_current_pid_tgid();
+	struct gc_call *call = bpf_map_lookup_elem(&gc_calls, &pid_tgid);
+	__u64 frame = gc_frame(t);
+	__u32 evidence = frame ? GC_IN_FRAME : 0;
+
+	/* Something that the call ran first, such as __index__ of its argument, may collect too. */
+	if (call && sp <= call->sp && call->frame == frame)
+		evidence |= call->evidence;
+	return evidence;
+}
+
+static __noinline __u32 gc_evidence_of(struct target *t, __u64 home, __s32 generation)
+{
+	const struct py_walk *w;
+	__u64 finalizing = 0;
+	__u32 evidence = 0;
+
+	if (!t)
+		return 0;
+	w = gc_walk(t);
+	if (!w)
+		return 0;
+	if (read_user(&finalizing, sizeof(finalizing), t->runtime + w->finalizing) && finalizing)
+		evidence |= GC_FINALIZING;
+	return home ? evidence | gc_due(w, home, generation) : evidence;
+}
+
+/* Length of gc.garbage; a list that is not there yet is empty. -1: cannot be read. */
+static __noinline __s64 gc_garbage_cnt(__u64 garbage_at)
+{
+	__u64 list;
+	__s64 cnt;
+
+	if (!garbage_at || !read_user(&list, sizeof(list), garbage_at))
+		return -1;
+	if (!list)
+		return 0;
+	return read_user(&cnt, sizeof(cnt), list + PY_LIST_SIZE) ? cnt : -1;
+}
+
+/* How the collector is before it begins. */
+static __noinline void gc_look(struct target *t, struct gc_run *run, __u64 sp)
+{
+	const struct py_walk *w;
+	__u64 home = gc_home(t);
+
+	if (!t || !run)
+		return;
+	run->evidence |= gc_called_from(t, sp) | gc_evidence_of(t, home, run->generation);
+	w = gc_walk(t);
+	if (!w || !home)
+		return;
+	if (w->gc_garbage != PY_WALK_NONE)
+		run->garbage_at = home + w->gc_garbage;
+	run->garbage_cnt = gc_garbage_cnt(run->garbage_at);
+	if (w->gc_stats != PY_WALK_NONE)
+		run->stats_at = home + w->gc_stats;
+	if (run->stats_at && bpf_probe_read_user(run->stats, sizeof(run->stats), (const void *)run->stats_at))
+		run->stats_at = 0;
 }
 
 /* The generation whose count changed since the run began: then *gained is what it brought. -1: none. */
@@ -90,14 +216,37 @@ static __always_inline bool gc_is_nested(const struct gc_run *outer, __u64 sp)
 	return outer && sp < outer->sp && outer->stats_at && gc_generation_of(outer, &gained) < 0;
 }
 
-static __noinline int gc_enter(__s64 generation, __u32 attach_id, __u64 sp)
+/* Under the budget some are passed over; those of older generations are few, and all are looked at. */
+static __always_inline bool gc_is_passed_over(const struct target_state *s, __s64 generation)
 {
+	__u32 shift = s ? s->gc_shift & 31 : 0;
+
+	return shift && generation <= 0 && bpf_get_prandom_u32() & ((1u << shift) - 1);
+}
+
+/* generation: -1: not known; above it, bits of enum gc_evidence that the arguments tell. */
+#define GC_ARGS(generation, says) ((__u64)(says) << 32 | (__u32)(generation))
+
+static __noinline int gc_enter(__u64 args, __u32 attach_id, __u64 sp)
+{
+	__s32 generation = (__s32)args;
 	__u64 pid_tgid = bpf_get_current_pid_tgid();
 	struct target *t = target_at(SIGNAL_GC, attach_id);
 	static const struct gc_run none;
+	__u32 tgid = pid_tgid >> 32;
+	struct target_state *s;
 	struct gc_run *run;
+	struct stopwatch w;
 
-	if (!t || gc_is_nested(bpf_map_lookup_elem(&gc_runs, &pid_tgid), sp))
+	if (!t)
+		return 0;
+	w = stopwatch_start();
+	s = bpf_map_lookup_elem(&states, &tgid);
+	if (gc_is_passed_over(s, generation)) {
+		cost_add(s, COST_GC_SKIPPED, &w);
+		return 0;
+	}
+	if (gc_is_nested(bpf_map_lookup_elem(&gc_runs, &pid_tgid), sp))
 		return 0;
 	counter_add(CTR_EVENTS, 1);
 	bpf_map_update_elem(&gc_runs, &pid_tgid, &none, BPF_ANY);
@@ -105,16 +254,18 @@ static __noinline int gc_enter(__s64 generation, __u32 attach_id, __u64 sp)
 	if (!run)
 		return 0;
 	run->generation = generation >= 0 && generation < GENERATIONS ? generation : -1;
+	run->cnt = s && generation <= 0 ? 1u << (s->gc_shift & 31) : 1;
 	run->sp = sp;
-	run->stats_at = gc_stats_of_current(t);
-	if (run->stats_at && bpf_probe_read_user(run->stats, sizeof(run->stats), (const void *)run->stats_at))
-		run->stats_at = 0;
+	run->evidence = args >> 32;
+	gc_look(t, run, sp);
 	run->stack_id = stack_of_current(t);
+	cost_add(s, COST_GC, &w);
 	run->start_ns = bpf_ktime_get_ns();
 	return 0;
 }
 
-static __always_inline void gc_send(const struct target *t, const struct gc_run *run, __u64 now, __s64 collected)
+static __always_inline void gc_send(const struct target *t, const struct gc_run *run, __u64 now, __s64 collected,
+				    __s64 uncollectable)
 {
 	struct rec_gc *rec = bpf_ringbuf_reserve(&ring, sizeof(*rec), 0);
 
@@ -132,32 +283,43 @@ static __always_inline void gc_send(const struct target *t, const struct gc_run 
 	rec->proc_id = t->proc_id;
 	rec->tid = (__u32)bpf_get_current_pid_tgid();
 	rec->generation = run->generation;
+	rec->cnt = run->cnt;
+	rec->uncollectable = uncollectable;
+	rec->evidence = run->evidence;
 	rec->pad = 0;
 	bpf_ringbuf_submit(rec, BPF_RB_NO_WAKEUP); /* waking a reader costs the pause 10 us */
 }
 
-/* counted: the runtime's statistics have this run already. */
-static __noinline int gc_leave(__s64 collected, __u64 sp, bool counted)
+/* both: objects collected and uncollectable. counted: the runtime's statistics have this run already. */
+static __noinline int gc_leave(__s64 both, __u64 sp, bool counted)
 {
-	__u64 now = bpf_ktime_get_ns(), pid_tgid = bpf_get_current_pid_tgid();
+	struct stopwatch w = stopwatch_start();
+	__u64 pid_tgid = bpf_get_current_pid_tgid();
 	struct target *t = target_for(SIGNAL_GC);
 	struct gc_stats gained;
 	struct gc_run *run;
 	int generation;
 
-	run = bpf_map_lookup_elem(&gc_runs, &pid_tgid);
-	if (!t || !run || (counted && sp < run->sp))
+	if (!t)
 		return 0;
+	run = bpf_map_lookup_elem(&gc_runs, &pid_tgid);
+	if (!run || (counted && sp < run->sp)) {
+		cost_of_current(COST_GC_SKIPPED, &w);
+		return 0;
+	}
 	if (counted && run->stats_at) {
 		generation = gc_generation_of(run, &gained);
 		if (generation >= 0) {
 			run->generation = generation;
-			gc_send(t, run, now, gained.collected);
+			gc_send(t, run, w.begin_ns, gained.collected, gained.uncollectable);
 		}
+	} else if (run->garbage_cnt >= 0 && gc_garbage_cnt(run->garbage_at) == run->garbage_cnt) {
+		gc_send(t, run, w.begin_ns, both, 0);
 	} else {
-		gc_send(t, run, now, collected);
+		gc_send(t, run, w.begin_ns, -1, -1);
 	}
 	bpf_map_delete_elem(&gc_runs, &pid_tgid);
+	cost_of_current(COST_GC, &w);
 	return 0;
 }
 
@@ -184,6 +346,61 @@ static __noinline __s64 usdt_arg(struct pt_regs *ctx, __u64 cookie)
 	return c.arg_signed ? (__s64)v >> shift : (__s64)(v >> shift);
 }
 
+/* gc.collect() or PyGC_Collect() begins. */
+static __noinline int gc_call_enter(__u32 evidence, __u32 attach_id, __u64 sp)
+{
+	__u64 pid_tgid = bpf_get_current_pid_tgid();
+	struct target *t = target_at(SIGNAL_GC, attach_id);
+	struct gc_call *outer, call = { .sp = sp, .evidence = evidence };
+
+	if (!t)
+		return 0;
+	/* Within another, such as that of a finaliser: it collects nothing. */
+	outer = bpf_map_lookup_elem(&gc_calls, &pid_tgid);
+	if (outer && sp < outer->sp)
+		return 0;
+	call.frame = gc_frame(t);
+	bpf_map_update_elem(&gc_calls, &pid_tgid, &call, BPF_ANY);
+	return 0;
+}
+
+/* sp: behind the return address, which at the entry was yet to be taken off. */
+static __noinline int gc_call_leave(__u64 sp)
+{
+	__u64 pid_tgid = bpf_get_current_pid_tgid();
+	struct gc_call *call = bpf_map_lookup_elem(&gc_calls, &pid_tgid);
+
+	if (call && sp > call->sp)
+		bpf_map_delete_elem(&gc_calls, &pid_tgid);
+	return 0;
+}
+
+static __always_inline __u32 gc_says(struct pt_regs *ctx, __s64 reason_arg)
+{
+	switch (reason_arg) {
+	case GC_REASON_THIRD:
+		switch ((__u32)PT_REGS_PARM3(ctx)) {
+		case 0: /* _Py_GC_REASON_HEAP */
+			return GC_SAYS_HEAP;
+		case 1: /* _Py_GC_REASON_SHUTDOWN */
+			return GC_SAYS_SHUTDOWN;
+		default:
+			return GC_SAYS_MANUAL;
+		}
+	case GC_REASON_FIFTH:
+		return (__u32)PT_REGS_PARM5(ctx) == 1 ? GC_SAYS_SHUTDOWN : 0;
+	default:
+		return 0;
+	}
+}
+
+static __always_inline int gc_function(struct pt_regs *ctx, union site_cookie c)
+{
+	if (c.args_unknown)
+		return gc_enter(GC_ARGS(-1, 0), c.attach_id, PT_REGS_SP(ctx));
+	return gc_enter(GC_ARGS((__s32)PT_REGS_PARM2(ctx), gc_says(ctx, c.arg_value)), c.attach_id, PT_REGS_SP(ctx));
+}
+
 /* All sites but a function's return in one, where one link holds many (uprobe_multi). */
 SEC("uprobe")
 int gc_site(struct pt_regs *ctx)
@@ -192,25 +409,41 @@ int gc_site(struct pt_regs *ctx)
 
 	switch (c.kind) {
 	case PROBE_GC:
-		return gc_enter(c.args_unknown ? -1 : (__s32)PT_REGS_PARM2(ctx), c.attach_id, PT_REGS_SP(ctx));
+		return gc_function(ctx, c);
+	case PROBE_GC_COLLECT:
+		return gc_call_enter(GC_IN_COLLECT, c.attach_id, PT_REGS_SP(ctx));
+	case PROBE_GC_API:
+		return gc_call_enter(GC_IN_API, c.attach_id, PT_REGS_SP(ctx));
 	case PROBE_GC_USDT:
-		return gc_enter((__s32)usdt_arg(ctx, c.raw), c.attach_id, PT_REGS_SP(ctx));
+		return gc_enter(GC_ARGS((__s32)usdt_arg(ctx, c.raw), 0), c.attach_id, PT_REGS_SP(ctx));
 	default:
 		return gc_leave(usdt_arg(ctx, c.raw), PT_REGS_SP(ctx), false);
 	}
 }
 
+/* The functions' returns, likewise. */
+SEC("uretprobe")
+int gc_site_return(struct pt_regs *ctx)
+{
+	union site_cookie c = { .raw = bpf_get_attach_cookie(ctx) };
+
+	if (c.kind != PROBE_GC)
+		return gc_call_leave(PT_REGS_SP(ctx));
+	return gc_leave(PT_REGS_RC(ctx), PT_REGS_SP(ctx), true);
+}
+
+/* What follows is for kernels that attach probes one by one. */
 SEC("uprobe")
 int gc_entry(struct pt_regs *ctx)
 {
-	return gc_enter((__s32)PT_REGS_PARM2(ctx), 0, PT_REGS_SP(ctx));
+	return gc_enter(GC_ARGS((__s32)PT_REGS_PARM2(ctx), 0), 0, PT_REGS_SP(ctx));
 }
 
 /* A clone whose arguments the compiler dropped or moved: which register holds the generation is not known. */
 SEC("uprobe")
 int gc_entry_clone(struct pt_regs *ctx)
 {
-	return gc_enter(-1, 0, PT_REGS_SP(ctx));
+	return gc_enter(GC_ARGS(-1, 0), 0, PT_REGS_SP(ctx));
 }
 
 SEC("uretprobe")
@@ -219,20 +452,38 @@ int gc_return(struct pt_regs *ctx)
 	return gc_leave(PT_REGS_RC(ctx), PT_REGS_SP(ctx), true);
 }
 
+SEC("uprobe")
+int gc_collect_entry(struct pt_regs *ctx)
+{
+	return gc_call_enter(GC_IN_COLLECT, 0, PT_REGS_SP(ctx));
+}
+
+SEC("uprobe")
+int gc_api_entry(struct pt_regs *ctx)
+{
+	return gc_call_enter(GC_IN_API, 0, PT_REGS_SP(ctx));
+}
+
+SEC("uretprobe")
+int gc_call_return(struct pt_regs *ctx)
+{
+	return gc_call_leave(PT_REGS_SP(ctx));
+}
+
 SEC("usdt")
 int gc_usdt_start(struct pt_regs *ctx)
 {
 	long generation = -1;
 
 	bpf_usdt_arg(ctx, 0, &generation);
-	return gc_enter((__s32)generation, 0, PT_REGS_SP(ctx));
+	return gc_enter(GC_ARGS((__s32)generation, 0), 0, PT_REGS_SP(ctx));
 }
 
 SEC("usdt")
 int gc_usdt_done(struct pt_regs *ctx)
 {
-	long collected = -1;
+	long both = -1;
 
-	bpf_usdt_arg(ctx, 0, &collected);
-	return gc_leave(collected, PT_REGS_SP(ctx), false);
+	bpf_usdt_arg(ctx, 0, &both);
+	return gc_leave(both, PT_REGS_SP(ctx), false);
 }

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * Probes on the guards of inlined allocations (user/python/guards.h). The jump tells in the zero flag whether the inlined
- * body follows. What the body will take is known before: pymalloc takes the first free block of the first pool of the
- * size class, and no other thread of this interpreter can come between, for this one holds the GIL. Only when the class
- * has no pool, or the block is a large one, the address comes later: from allocate_from_new_pool or the raw allocator.
+ * Probes on the guards of inlined allocations (user/python/guards.h): the jump tells in the zero flag whether the inlined
+ * body follows; where the arguments are, the site's spec.
  */
 #ifndef BPF_GUARD_H
 #define BPF_GUARD_H
@@ -15,13 +13,6 @@
 #define ZERO_FLAG 0x40
 #define FLAGS(ctx) ((ctx)->flags)
 #endif
-
-/* Head of struct pool_header. */
-struct pool_head {
-	__u64 ref;
-	__u64 freeblock;
-	__u64 nextpool;
-};
 
 static __always_inline __u64 reg_word(const struct pt_regs *ctx, __u32 word)
 {
@@ -49,42 +40,6 @@ static __always_inline bool site_arg_value(const struct pt_regs *ctx, const stru
 	}
 	*ret = a->low_half ? (__u32)v : v;
 	return true;
-}
-
-static __always_inline bool read_word(__u64 at, __u64 *ret)
-{
-	return bpf_probe_read_user(ret, sizeof(*ret), (const void *)at) == 0;
-}
-
-static __always_inline __u64 used_pools(const struct site_spec *s, __u64 runtime)
-{
-	__u64 at;
-
-	switch (s->pools) {
-	case SITE_POOLS_STATIC:
-		return runtime + s->pools_at;
-	case SITE_POOLS_IN_INTERP:
-		return read_word(runtime + s->main_interp, &at) && at ? at + s->pools_at : 0;
-	case SITE_POOLS_BEHIND_INTERP:
-		return read_word(runtime + s->main_interp, &at) && at && read_word(at + s->pools_at, &at) ? at : 0;
-	default:
-		return 0;
-	}
-}
-
-/* The block that pymalloc will hand out for so many bytes, or 0: it is not in a pool yet. */
-static __always_inline __u64 next_block(const struct site_spec *s, __u64 runtime, __u64 bytes)
-{
-	__u64 used = used_pools(s, runtime), pool;
-	struct pool_head head;
-
-	if (!used || !bytes || bytes > PYMALLOC_MAX_BYTES)
-		return 0;
-	used += ((bytes - 1) >> PYMALLOC_CLASS_SHIFT) * PYMALLOC_USED_STRIDE;
-	if (!read_word(used, &pool) || bpf_probe_read_user(&head, sizeof(head), (const void *)pool) ||
-	    head.nextpool == pool)
-		return 0;
-	return head.freeblock;
 }
 
 #endif

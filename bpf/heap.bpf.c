@@ -13,8 +13,11 @@ int heap_site(struct pt_regs *ctx)
 	union site_cookie c = { .raw = bpf_get_attach_cookie(ctx) };
 	struct target *t = target_at(SIGNAL_HEAP, c.attach_id);
 	__u32 tgid = bpf_get_current_pid_tgid() >> 32, class;
+	struct window_state *w = window_with_room();
 	struct heap_pools *p;
 
+	if (w)
+		w->pools++;
 	if (!t)
 		return 0;
 	p = bpf_map_lookup_elem(&heap_pools, &tgid);

@@ -57,45 +57,4 @@ static __always_inline struct window_state *window_with_room(void)
 	return w && w->attach_id && w->left > 0 ? w : NULL;
 }
 
-/*
- * How long the process has run by itself since the last program ended. A program that user space has no time of is a window
- * whose length is not known: all of a window's must begin and end with these two.
- */
-static __noinline int time_hit(void)
-{
-	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
-	struct window_state *w = window_with_room();
-	__u64 now, waited = 0, slept, between;
-
-	if (!w)
-		return 0;
-	now = bpf_ktime_get_ns();
-	if (bpf_core_field_exists(task->sched_info.run_delay))
-		waited = BPF_CORE_READ(task, sched_info.run_delay);
-	slept = BPF_CORE_READ(task, nvcsw);
-	if (!w->hits++)
-		w->first_ns = now;
-	between = now - w->last_ns - (waited - w->waited_ns);
-	if (w->last_ns && w->tid == (__u32)bpf_get_current_pid_tgid() && w->slept == slept && (__s64)between > 0) {
-		w->timed++;
-		w->between_ns += between;
-		if (!w->least_ns || between < w->least_ns)
-			w->least_ns = between;
-	}
-	w->waited_ns = waited;
-	w->slept = slept;
-	return 0;
-}
-
-static __noinline int time_end(void)
-{
-	struct window_state *w = current_window();
-
-	if (!w || !w->attach_id)
-		return 0;
-	w->tid = bpf_get_current_pid_tgid();
-	w->last_ns = bpf_ktime_get_ns();
-	return 0;
-}
-
 #endif

@@ -21,8 +21,7 @@ const volatile __u32 page_bytes __weak = 4096;
 const volatile __u32 cpu_cnt __weak = 1; /* possible CPUs */
 const volatile bool serves_windows __weak = false; /* the exact signal's programs serve the heap signal's windows, and only them */
 const volatile bool exact_serves_heap __weak = false; /* what the exact signal sees is counted for the heap signal */
-/* Set by user space at any time: one page fault in 1 << shift is looked at, another choice of pages with each epoch. */
-__u32 page_sampling_shift __weak = 0;
+/* Set by user space at any time: another choice of the pages whose faults are looked at with each epoch. */
 __u32 page_sampling_epoch __weak = 0;
 
 /* Traced processes by tgid. User space adds; fork copies; exec and exit remove. */
@@ -49,10 +48,6 @@ struct {
 } stacks SEC(".maps") __weak;
 
 /* Code objects that user space has. Taken out when the object is freed. */
-struct code_id {
-	__u64 code;
-	__u64 family; /* struct target */
-};
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, MAX_KNOWN_CODES);
@@ -81,6 +76,9 @@ struct {
 	__array(values, struct counts_map);
 } counts SEC(".maps") __weak;
 
+/* Which of them programs count in, and which half of quick_counts; user space changes it before it swaps the maps. */
+__u32 counts_turn __weak = 0;
+
 /* Where a count goes when `counts` is full: one sum a process and kind, stack_id STACK_LOST. Never emptied. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -89,20 +87,14 @@ struct {
 	__type(value, struct count_value);
 } overflow SEC(".maps") __weak;
 
-/* By tgid, the last page fault of a target: what the resident set gains until the next one is its. */
-struct fault_state {
-	__u64 stack_id;
-	__u64 page; /* address / 4096 */
-	__u64 write; /* it was a write */
-	__s64 rss_pages[3]; /* resident set as seen then: anonymous, file, shmem */
-};
+/* By tgid. As long as a process is in `targets`, or shorter where there was no memory for it. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, MAX_TARGETS);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, __u32);
-	__type(value, struct fault_state);
-} fault_states SEC(".maps") __weak;
+	__type(value, struct target_state);
+} states SEC(".maps") __weak;
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);

@@ -27,44 +27,107 @@ static __always_inline __u32 forked_proc_id(__u32 tgid)
 
 /*
  * CPU time of a process of which only this thread is left, ns. The signal struct has the sum of the threads that were
- * released (kernel/exit.c, __exit_signal); a leader that ended before other threads is released after them.
+ * released (kernel/exit.c, __exit_signal); a leader that ended before other threads is released after them. What a thread
+ * has used is brought up to date only when it is switched or a tick comes: one that lived for less and never waited has
+ * used its time since the fork, but for what it spent in the run queue.
  */
 static __always_inline __u64 cpu_ns_of(struct task_struct *task)
 {
-	__u64 ns = BPF_CORE_READ(task, signal, sum_sched_runtime) + BPF_CORE_READ(task, se.sum_exec_runtime);
+	__u64 ns = BPF_CORE_READ(task, signal, sum_sched_runtime), own = BPF_CORE_READ(task, se.sum_exec_runtime);
 	struct task_struct *leader = BPF_CORE_READ(task, group_leader);
 
-	return leader == task ? ns : ns + BPF_CORE_READ(leader, se.sum_exec_runtime);
+	if (leader != task)
+		return ns + own + BPF_CORE_READ(leader, se.sum_exec_runtime);
+	if (!ns && !BPF_CORE_READ(task, nvcsw) && bpf_core_field_exists(task->sched_info.run_delay))
+		own = bpf_ktime_get_ns() - BPF_CORE_READ(task, start_time) - BPF_CORE_READ(task, sched_info.run_delay);
+	return ns + own;
 }
 
-static __always_inline bool send_proc(__u16 kind, struct task_struct *task, __u32 proc_id, __u32 parent_tgid,
-				     __u32 parent_proc_id, __s32 exit_code)
+/* Its page faults, likewise. */
+static __always_inline __u64 faults_of(struct task_struct *task)
+{
+	__u64 n = BPF_CORE_READ(task, signal, min_flt) + BPF_CORE_READ(task, signal, maj_flt) +
+		  BPF_CORE_READ(task, min_flt) + BPF_CORE_READ(task, maj_flt);
+	struct task_struct *leader = BPF_CORE_READ(task, group_leader);
+
+	return leader == task ? n : n + BPF_CORE_READ(leader, min_flt) + BPF_CORE_READ(leader, maj_flt);
+}
+
+/* Sums over the life of a process that ends. */
+static __always_inline void fill_sums(struct rec_proc *rec, struct task_struct *task)
+{
+	__u32 tgid = rec->hdr.tgid;
+	const struct target_state *s = bpf_map_lookup_elem(&states, &tgid);
+
+	rec->cpu_ns = cpu_ns_of(task);
+	rec->faults = faults_of(task);
+	if (!s)
+		return;
+	rec->skipped = s->skipped;
+	__builtin_memcpy(rec->cost, s->cost, sizeof(rec->cost));
+}
+
+/* A record that is filled but for the sums at the end; NULL: the ring is full, which is counted. */
+static __always_inline struct rec_proc *begin_record(__u16 kind, struct task_struct *task, __u32 proc_id)
 {
 	struct rec_proc *rec = bpf_ringbuf_reserve(&ring, sizeof(*rec), 0);
 
 	if (!rec) {
 		counter_add(CTR_RING_FULL_PROC, 1);
-		return false;
+		return NULL;
 	}
+	__builtin_memset(rec, 0, sizeof(*rec));
 	rec->hdr.kind = kind;
 	rec->hdr.len = sizeof(*rec);
 	rec->hdr.tgid = BPF_CORE_READ(task, tgid);
 	rec->hdr.time_ns = bpf_ktime_get_ns();
-	rec->cgroup_id = kind == REC_FORK ? cgroup_id_of(task) : current_cgroup_id();
 	rec->proc_id = proc_id;
-	rec->parent_tgid = parent_tgid;
-	rec->parent_proc_id = parent_proc_id;
-	rec->exit_code = exit_code;
-	rec->cpu_ns = kind == REC_EXIT || kind == REC_EXEC ? cpu_ns_of(task) : 0;
-	bpf_ringbuf_submit(rec, BPF_RB_FORCE_WAKEUP);
-	return true;
+	return rec;
+}
+
+#define WAKE_EVERY_NS 10000000ull
+__u64 woken_ns = 0;
+
+/* A reader that has just been woken need not be woken for each fork and end of a storm of them. */
+static __always_inline __u64 wake_now_and_then(void)
+{
+	__u64 now = bpf_ktime_get_ns();
+
+	if (now - woken_ns < WAKE_EVERY_NS)
+		return wake_when_full();
+	woken_ns = now;
+	return BPF_RB_FORCE_WAKEUP;
+}
+
+/* A child has a budget from its first instruction on. */
+static __always_inline void begin_state(__u32 tgid, struct target_state *parent)
+{
+	struct target_state *s = state_of(tgid);
+	__u64 limit;
+
+	if (!s || !parent)
+		return;
+	limit = parent->child_limit_ns;
+	s->gc_shift = parent->gc_shift;
+	s->fault_shift = s->child_shift = parent->child_shift;
+	s->fault_limit_ns = s->child_limit_ns = limit;
+	s->fault_step_ns = limit / (MAX_FAULT_SHIFT + 1) > MIN_FAULT_LIMIT_NS ? limit / (MAX_FAULT_SHIFT + 1)
+										 : MIN_FAULT_LIMIT_NS;
+	if (limit == ~0ull)
+		return;
+	if (limit > MIN_FAULT_LIMIT_NS)
+		parent->child_limit_ns = limit - limit / 8;
+	else if (parent->child_shift < MAX_FAULT_SHIFT)
+		parent->child_shift++;
 }
 
 SEC("tp_btf/sched_process_fork")
 int BPF_PROG(proc_fork, struct task_struct *parent, struct task_struct *child)
 {
 	__u32 tgid = BPF_CORE_READ(child, tgid), parent_tgid = BPF_CORE_READ(parent, tgid);
+	struct stopwatch w = stopwatch_start();
 	struct target *t, copy;
+	struct rec_proc *rec;
 
 	if (tgid == parent_tgid)
 		return 0;
@@ -74,32 +137,55 @@ int BPF_PROG(proc_fork, struct task_struct *parent, struct task_struct *child)
 	t->shares_family = 1;
 	copy = *t;
 	copy.proc_id = forked_proc_id(tgid);
+	copy.alloc_seq = copy.recent_row = 0;
 	if (bpf_map_update_elem(&targets, &tgid, &copy, BPF_ANY)) {
 		counter_add(CTR_TARGETS_FULL, 1);
 		copy.proc_id = 0;
+	} else {
+		begin_state(tgid, bpf_map_lookup_elem(&states, &parent_tgid));
 	}
-	send_proc(REC_FORK, child, copy.proc_id, parent_tgid, t->proc_id, 0);
+	rec = begin_record(REC_FORK, child, copy.proc_id);
+	if (rec) {
+		rec->cgroup_id = cgroup_id_of(child);
+		rec->parent_tgid = parent_tgid;
+		rec->parent_proc_id = t->proc_id;
+		bpf_ringbuf_submit(rec, wake_now_and_then());
+	}
+	cost_of_current(COST_LIFE, &w);
 	return 0;
 }
 
-static __always_inline void forget_target(__u32 tgid)
+/*
+ * The end of a program image. The target is forgotten before user space hears of it, which may make it one again. True:
+ * user space will hear.
+ */
+static __always_inline bool end_image(__u16 kind, struct task_struct *task, const struct target *t, __s32 exit_code)
 {
-	bpf_map_delete_elem(&targets, &tgid);
-	bpf_map_delete_elem(&fault_states, &tgid);
+	struct rec_proc *rec = begin_record(kind, task, t ? t->proc_id : 0);
+	__u32 tgid = BPF_CORE_READ(task, tgid);
+
+	if (rec) {
+		rec->cgroup_id = current_cgroup_id();
+		rec->exit_code = exit_code;
+		fill_sums(rec, task);
+	}
+	if (t) {
+		bpf_map_delete_elem(&targets, &tgid);
+		bpf_map_delete_elem(&states, &tgid);
+	}
+	if (rec)
+		bpf_ringbuf_submit(rec, kind == REC_EXEC ? BPF_RB_FORCE_WAKEUP : wake_now_and_then());
+	return rec;
 }
 
 SEC("tp_btf/sched_process_exec")
 int BPF_PROG(proc_exec, struct task_struct *task)
 {
 	struct target *t = current_target();
-	__u32 proc_id = t ? t->proc_id : 0;
-	__u32 tgid = BPF_CORE_READ(task, tgid);
 
 	if (!t && !tell_every_exec)
 		return 0;
-	if (t)
-		forget_target(tgid);
-	if (send_proc(REC_EXEC, task, proc_id, 0, 0, 0) && tgid == hold_tgid)
+	if (end_image(REC_EXEC, task, t, 0) && (__u32)BPF_CORE_READ(task, tgid) == hold_tgid)
 		bpf_send_signal(SIGSTOP);
 	return 0;
 }
@@ -109,14 +195,9 @@ SEC("tp_btf/sched_process_exit")
 int BPF_PROG(proc_exit, struct task_struct *task)
 {
 	struct target *t = current_target();
-	__u32 tgid = BPF_CORE_READ(task, tgid);
-	__u32 proc_id;
 
-	if (!t || BPF_CORE_READ(task, signal, live.counter) > 0)
-		return 0;
-	proc_id = t->proc_id;
-	forget_target(tgid);
-	send_proc(REC_EXIT, task, proc_id, 0, 0, BPF_CORE_READ(task, exit_code));
+	if (t && BPF_CORE_READ(task, signal, live.counter) <= 0)
+		end_image(REC_EXIT, task, t, BPF_CORE_READ(task, exit_code));
 	return 0;
 }
 
@@ -124,9 +205,34 @@ SEC("uprobe")
 int proc_entry(struct pt_regs *ctx)
 {
 	struct target *t = current_target();
+	struct rec_proc *rec;
 
-	if (t && bpf_get_current_pid_tgid() >> 32 == hold_tgid &&
-	    send_proc(REC_ENTRY, (void *)bpf_get_current_task(), t->proc_id, 0, 0, 0))
-		bpf_send_signal(SIGSTOP);
+	if (!t || bpf_get_current_pid_tgid() >> 32 != hold_tgid)
+		return 0;
+	rec = begin_record(REC_ENTRY, (void *)bpf_get_current_task(), t->proc_id);
+	if (!rec)
+		return 0;
+	rec->cgroup_id = current_cgroup_id();
+	bpf_ringbuf_submit(rec, BPF_RB_FORCE_WAKEUP);
+	bpf_send_signal(SIGSTOP);
+	return 0;
+}
+
+/* Run by user space: sets the budget of one process, in the one place where the kernel side counts at the same time. */
+SEC("syscall")
+int govern(struct govern_args *args)
+{
+	__u32 tgid = args->tgid;
+	struct target_state *s = bpf_map_lookup_elem(&states, &tgid);
+
+	if (!s)
+		return -1;
+	s->fault_shift = args->fault_shift;
+	s->fault_limit_ns = args->fault_limit_ns;
+	s->child_shift = args->child_shift;
+	s->child_limit_ns = args->child_limit_ns;
+	s->fault_step_ns = args->fault_step_ns;
+	s->gc_shift = args->gc_shift;
+	__sync_fetch_and_add(&s->missed, args->missed);
 	return 0;
 }

@@ -104,15 +104,14 @@ static __always_inline __u32 current_tstate(const struct py_walk *w, struct targ
 	return STACK_COMPLETE;
 }
 
-/* First (leaf) frame of the current thread; enum stack_status says why there is none. */
-static __always_inline __u32 first_frame(const struct py_walk *w, struct target *t, __u64 *frame)
+/* First (leaf) frame of the current thread, and its thread state; enum stack_status says why there is none. */
+static __always_inline __u32 first_frame(const struct py_walk *w, struct target *t, __u64 *tstate, __u64 *frame)
 {
-	__u64 tstate = 0;
-	__u32 status = current_tstate(w, t, &tstate);
+	__u32 status = current_tstate(w, t, tstate);
 
 	if (status != STACK_COMPLETE)
 		return status;
-	if (!read_user(frame, sizeof(*frame), tstate + w->tstate_frame))
+	if (!read_user(frame, sizeof(*frame), *tstate + w->tstate_frame))
 		return STACK_UNREADABLE_THREAD;
 	if (w->frame_kind == PY_FRAME_CFRAME) {
 		if (!*frame)
@@ -207,8 +206,11 @@ static __always_inline bool read_frame(const struct py_walk *w, __u64 at, bool c
 	f->instr = fields.instr;
 	if (!check)
 		return true;
-	if (!read_user(words, 4 * sizeof(*words), f->code + w->code_filename))
-		return false;
+	/*
+	 * A code object that cannot be read is a frame without a name, and the walk goes on: what cannot be read comes out as
+	 * zeros, and so does their hash. Without a branch, which would have the verifier go each way at each frame.
+	 */
+	read_user(words, 4 * sizeof(*words), f->code + w->code_filename);
 	f->check = PY_HASH_STEP(0, words[0]);
 	f->check = PY_HASH_STEP(f->check, words[1]);
 	f->check = PY_HASH_STEP(f->check, words[2]);
@@ -222,45 +224,49 @@ struct walk {
 	struct py_frame *out;
 	__u64 frame;
 	struct walk_result r;
+	__u32 shims;
 	bool check; /* the check is a part of the id */
 };
 
-/* One frame. True: the walk ends here. */
-static __always_inline bool walk_step(struct walk *k, struct py_frame *out)
+/*
+ * Step i. True: the walk ends here. How many frames there were is told by i, which the verifier takes for any number: what
+ * we count ourselves it would follow number by number.
+ */
+static __always_inline bool walk_step(struct walk *k, __u32 i, bool store)
 {
+	__u32 depth = i - k->shims;
 	struct py_frame f;
 
-	if (!k->frame || k->r.depth >= MAX_FRAMES)
+	if (!k->frame || depth >= MAX_FRAMES)
 		return true;
-	if (!read_frame(k->w, k->frame, k->check || out, &f, &k->frame)) {
+	if (!read_frame(k->w, k->frame, k->check || store, &f, &k->frame)) {
 		k->r.status = STACK_UNREADABLE_FRAME;
 		return true;
 	}
-	if (!f.code)
+	if (!f.code) {
+		k->shims++;
 		return false;
+	}
 	k->r.id = PY_HASH_STEP(k->r.id, f.code);
 	k->r.id = PY_HASH_STEP(k->r.id, f.instr);
 	if (k->check)
 		k->r.id = PY_HASH_STEP(k->r.id, f.check);
 	k->r.depth++;
-	if (out)
-		*out = f;
+	if (store)
+		k->out[depth] = f;
 	return false;
 }
 
 static long hash_frame(__u32 i, void *arg)
 {
-	return walk_step(arg, NULL);
+	return walk_step(arg, i, false);
 }
 
 static long store_frame(__u32 i, void *arg)
 {
 	struct walk *k = arg;
-	__u32 depth = k->r.depth;
 
-	if (depth >= MAX_FRAMES || !k->out)
-		return 1;
-	return walk_step(k, k->out + depth);
+	return k->out ? walk_step(k, i, true) : 1;
 }
 
 /*
@@ -272,7 +278,7 @@ static __noinline void hash_frames(struct walk *k)
 	__u32 i;
 
 	for (i = 0; i < MAX_STEPS; i++) {
-		if (walk_step(k, NULL))
+		if (walk_step(k, i, false))
 			break;
 	}
 }
@@ -282,9 +288,7 @@ static __noinline void store_frames(struct walk *k)
 	__u32 i;
 
 	for (i = 0; i < MAX_STEPS; i++) {
-		__u32 depth = k->r.depth;
-
-		if (depth >= MAX_FRAMES || walk_step(k, k->out + depth))
+		if (walk_step(k, i, true))
 			break;
 	}
 }
@@ -349,18 +353,82 @@ static __always_inline __u16 read_some(void *dst, __u32 max, __u64 addr)
 	return read_user(dst, n, addr) ? n : 0;
 }
 
+static __always_inline bool code_is_known(const struct target *t, const struct py_frame *f)
+{
+	struct code_id id = { .code = f->code, .family = t->family };
+	__u64 *known = bpf_map_lookup_elem(&codes, &id);
+
+	return known && *known == f->check;
+}
+
+/* Words of an object: PyVarObject.ob_size, or PyASCIIObject.length and .state, bits 2-4 of it the bytes of a character. */
+#define OBJECT_LENGTH 2
+#define STR_STATE 4
+#define STR_CHAR_BYTES(state) ((state) >> 2 & 7)
+/* More than what stands before the characters (72 at most) and after them. */
+#define OBJECT_EXTRA 80
+
+struct long_object {
+	__u64 code, family, at, end;
+};
+
+static long send_more(__u32 i, void *arg)
+{
+	struct long_object *o = arg;
+	struct rec_code_more *rec;
+
+	if (o->at >= o->end)
+		return 1;
+	rec = bpf_ringbuf_reserve(&ring, sizeof(*rec), 0);
+	if (!rec) {
+		counter_add(CTR_RING_FULL_CODE, 1);
+		return 1;
+	}
+	rec->hdr.kind = REC_CODE_MORE;
+	rec->hdr.len = sizeof(*rec);
+	rec->hdr.tgid = bpf_get_current_pid_tgid() >> 32;
+	rec->hdr.time_ns = bpf_ktime_get_ns();
+	rec->code = o->code;
+	rec->addr = o->at;
+	rec->family = o->family;
+	rec->got = read_some(rec->bytes, CODE_MORE_BYTES, o->at);
+	o->at += CODE_MORE_BYTES;
+	bpf_ringbuf_submit(rec, BPF_RB_NO_WAKEUP);
+	return 0;
+}
+
+/* Sends what REC_CODE will have no room for. */
+static __noinline void send_long_parts(const struct py_walk *w, const struct target *t, const struct py_frame *f)
+{
+	struct long_object o;
+	__u64 head[STR_STATE + 1];
+	int i;
+
+	if (!w || !t || !f)
+		return;
+	for (i = 0; i < 4; i++) {
+		__u32 room = i == 3 ? CODE_TABLE_BYTES : CODE_NAME_BYTES;
+
+		if (!read_user(&o.at, sizeof(o.at), f->code + w->code_filename + i * 8) ||
+		    !read_user(head, sizeof(head), o.at))
+			continue;
+		if (i < 3)
+			head[OBJECT_LENGTH] *= STR_CHAR_BYTES(head[STR_STATE]);
+		o.end = o.at + head[OBJECT_LENGTH] + OBJECT_EXTRA;
+		o.at += room;
+		o.code = f->code;
+		o.family = t->family;
+		if (o.at < o.end)
+			bpf_loop(CODE_MORE_MAX, send_more, &o, 0);
+	}
+}
+
 /* Sends a code object in the raw. Kernels before 5.17 leave that to user space: their verifier counts every step. */
 static __noinline long send_code(const struct py_walk *w, const struct target *t, const struct py_frame *f)
 {
 	struct code_id id = { .code = f->code, .family = t->family };
 	struct rec_code *rec;
-	__u64 *known;
 
-	if (!f->code)
-		return 0;
-	known = bpf_map_lookup_elem(&codes, &id);
-	if (known && *known == f->check)
-		return 0;
 	rec = bpf_ringbuf_reserve(&ring, sizeof(*rec), 0);
 	if (!rec) {
 		counter_add(CTR_RING_FULL_CODE, 1);
@@ -401,6 +469,9 @@ static long send_code_of_frame(__u32 i, void *arg)
 
 	if (!k->frame || !read_frame(k->w, k->frame, true, &f, &k->frame))
 		return 1;
+	if (!f.code || code_is_known(k->t, &f))
+		return 0;
+	send_long_parts(k->w, k->t, &f);
 	return send_code(k->w, k->t, &f);
 }
 
@@ -434,7 +505,7 @@ static __noinline bool send_stack(const struct py_walk *w, const struct target *
 		return false;
 	}
 	fill_stack(rec, len, t, cgroup_id, &k.r);
-	bpf_ringbuf_submit(rec, BPF_RB_FORCE_WAKEUP);
+	bpf_ringbuf_submit(rec, wake_when_full());
 	return true;
 }
 
@@ -445,51 +516,90 @@ static __noinline bool send_stack_empty(const struct target *t, __u64 cgroup_id,
 	if (!rec)
 		return false;
 	fill_stack(rec, sizeof(*rec), t, cgroup_id, r);
-	bpf_ringbuf_submit(rec, BPF_RB_FORCE_WAKEUP);
+	bpf_ringbuf_submit(rec, wake_when_full());
 	return true;
+}
+
+/* Where the current thread stands: what a walk found, and how to find it again. */
+struct thread_stack {
+	const struct py_walk *w; /* NULL: no Python that we know of */
+	__u64 tstate; /* 0: not found */
+	__u64 first; /* the leaf frame */
+	__u64 cgroup_id;
+	struct walk_result r;
+};
+
+static __always_inline void begin_stack(const struct target *t, struct thread_stack *s)
+{
+	__u32 interp = t->interp;
+
+	s->cgroup_id = current_cgroup_id();
+	s->tstate = s->first = 0;
+	s->r.id = stack_seed(t, (__u32)bpf_get_current_pid_tgid(), s->cgroup_id);
+	s->r.depth = 0;
+	s->r.status = STACK_NOT_PYTHON;
+	s->w = interp != INTERP_NONE ? bpf_map_lookup_elem(&interpreters, &interp) : NULL;
+}
+
+/* The last part of a stack's id is how it ends. */
+static __always_inline void end_stack(struct thread_stack *s)
+{
+	s->r.id = PY_HASH_STEP(s->r.id, s->r.status);
+	if (s->r.id < STACK_STATUS_MAX)
+		s->r.id = STACK_STATUS_MAX;
+}
+
+static __always_inline void walk_stack(struct target *t, struct thread_stack *s)
+{
+	struct walk k = { .check = checks(t) };
+
+	begin_stack(t, s);
+	if (s->w) {
+		s->r.status = first_frame(s->w, t, &s->tstate, &s->first);
+		k.w = s->w;
+		k.frame = s->first;
+		k.r = s->r;
+		if (s->r.status == STACK_COMPLETE)
+			walk_frames(&k, false);
+		s->r = k.r;
+	}
+	end_stack(s);
+}
+
+/* User space is told of a stack that it has not seen. False: it could not be. */
+static __noinline bool tell_stack(struct target *t, struct thread_stack *s)
+{
+	bool sent;
+	__u8 one = 1;
+
+	if (!t || !s)
+		return false;
+	if (bpf_map_lookup_elem(&stacks, &s->r.id))
+		return true;
+	if (!s->w || !s->r.depth) {
+		sent = send_stack_empty(t, s->cgroup_id, &s->r);
+	} else {
+		send_codes(s->w, t, s->first);
+		sent = send_stack(s->w, t, s->first, s->cgroup_id, &s->r);
+	}
+	if (sent)
+		bpf_map_update_elem(&stacks, &s->r.id, &one, BPF_ANY);
+	else
+		counter_add(CTR_RING_FULL_STACK, 1);
+	return sent;
 }
 
 static __noinline __u64 stack_of_current(struct target *t)
 {
-	struct walk k = { .r.status = STACK_NOT_PYTHON };
-	__u64 cgroup_id, first = 0;
-	struct walk_result *r = &k.r;
-	__u32 interp;
-	bool sent;
-	__u8 one = 1;
+	struct thread_stack s;
 
 	if (!t)
 		return STACK_LOST;
-	interp = t->interp;
-	cgroup_id = current_cgroup_id();
-	r->id = stack_seed(t, (__u32)bpf_get_current_pid_tgid(), cgroup_id);
-	if (interp != INTERP_NONE)
-		k.w = bpf_map_lookup_elem(&interpreters, &interp);
-	if (k.w)
-		r->status = first_frame(k.w, t, &first);
-	k.frame = first;
-	k.check = checks(t);
-	if (k.w && r->status == STACK_COMPLETE)
-		walk_frames(&k, false);
-	r->id = PY_HASH_STEP(r->id, r->status);
-	if (r->id < STACK_STATUS_MAX)
-		r->id = STACK_STATUS_MAX;
-	if (r->status != STACK_COMPLETE)
-		counter_add(CTR_STACK_STATUS + (r->status & 15), 1);
-	if (bpf_map_lookup_elem(&stacks, &r->id))
-		return r->id;
-
-	if (!k.w || !r->depth) {
-		sent = send_stack_empty(t, cgroup_id, r);
-	} else {
-		send_codes(k.w, t, first);
-		sent = send_stack(k.w, t, first, cgroup_id, r);
-	}
-	if (sent)
-		bpf_map_update_elem(&stacks, &r->id, &one, BPF_ANY);
-	else
-		counter_add(CTR_RING_FULL_STACK, 1);
-	return r->id;
+	walk_stack(t, &s);
+	if (s.r.status != STACK_COMPLETE)
+		counter_add(CTR_STACK_STATUS + (s.r.status & 15), 1);
+	tell_stack(t, &s);
+	return s.r.id;
 }
 
 #endif

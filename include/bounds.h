@@ -18,10 +18,21 @@
 #define MAX_KNOWN_CODES 65536
 /* Stacks counted between two readings by user space, which reads every second; more go to one sum a process. */
 #define MAX_COUNTS 32768
+/* Stacks of the exact signal among them that are counted in a slot of their own; a power of two. */
+#define QUICK_COUNTS 4096
 /* Blocks that the exact signal follows from allocation to free. */
 #define MAX_LIVE_BLOCKS 1048576
+/* Blocks that lie in front of those, of one process at a time, and processes that have such room. */
+#define RECENT_BLOCKS 2048
+#define MAX_RECENT_ROWS 16
 /* Page faults followed until their pages are given back. */
 #define MAX_PAGES 524288
+/* Processes whose large blocks are followed (include/large.h); numbers of those that ended are used again. */
+#define MAX_LARGE_WATCHES 4096
+/* Blocks over 512 bytes that the heap signal follows from allocation to free. */
+#define MAX_LARGE_BLOCKS 262144
+/* Threads whose calls of malloc and its kin are kept until they return. */
+#define MAX_LARGE_CALLS 4096
 /* Blocks that the heap signal follows from its windows in the kernel, until each window is closed. */
 #define MAX_WINDOW_BLOCKS 65536
 /* Allocations between entry and return, one per thread. */

@@ -61,7 +61,17 @@ struct py_walk {
 	 */
 	__u32 tstate_interp;
 	__u32 gc_stats;
+	/* From there, too; PY_WALK_NONE where not known. */
+	__u32 gc_enabled; /* int */
+	__u32 gc_generation0; /* pointer to struct gc_generation[3], of PY_GENERATION_BYTES each */
+	__u32 gc_garbage; /* PyObject *: the list gc.garbage, or null */
+	__u32 finalizing; /* in _PyRuntime: not null once the interpreter is being finalised */
 };
+/* struct gc_generation {PyGC_Head head; int threshold; int count;}, 3.8-3.15 (asserted by tools/layout_probe.c) */
+#define PY_GENERATION_BYTES 24
+#define PY_GENERATION_THRESHOLD 16
+#define PY_GENERATION_COUNT 20
+#define PY_LIST_SIZE 16 /* PyVarObject.ob_size */
 #define PY_WALK_NONE 0xffffffffu /* PY_NO_FIELD of the table */
 
 /* One step of the hash behind stack ids and code checks. Both sides use it; the constant is 2^64 / golden ratio. */

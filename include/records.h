@@ -42,8 +42,10 @@ enum stack_status {
 	STACK_LOST = 8, /* the record with the frames was dropped (made by user space) */
 	STACK_BEFORE_ATTACH = 9, /* memory that was there when tracing began */
 	STACK_GIVEN_BACK = 10, /* memory that left the resident set */
-	STACK_NOT_SAMPLED = 11, /* heap: live blocks of a size class that no window has seen allocated */
-	STACK_ROUNDED_UP = 12, /* heap: what blocks are larger than was asked for */
+	STACK_NOT_FOLLOWED = 11, /* blocks whose end would not be seen: they lived when that began */
+	STACK_PASSED_OVER = 12, /* of a process that ended before one of its page faults was looked at */
+	STACK_NOT_SAMPLED = 13, /* heap: live blocks of a size class that no window has seen allocated */
+	STACK_ROUNDED_UP = 14, /* heap: what blocks are larger than was asked for */
 	STACK_STATUS_MAX,
 };
 
@@ -55,7 +57,8 @@ enum record_kind {
 	REC_EXIT = 5,
 	REC_ENTRY = 6, /* a held program has reached its first own instruction */
 	REC_CODE = 7,
-	REC_HEAP = 8,
+	REC_CODE_MORE = 8,
+	REC_HEAP = 9,
 	REC_KIND_MAX,
 };
 
@@ -120,6 +123,35 @@ struct rec_code {
 };
 _Static_assert(sizeof(struct rec_code) == 96 + CODE_BYTES + 3 * CODE_NAME_BYTES + CODE_TABLE_BYTES, "rec_code");
 
+/*
+ * What REC_CODE has no room for, of long line tables and names; sent right before it. A function of 500 lines has 2 KiB of
+ * table. CODE_MORE_MAX records a pointer, so 128 KiB; of what is longer, the rest is read from the process, if it can be.
+ */
+#define CODE_MORE_BYTES 2048
+#define CODE_MORE_MAX 64
+struct rec_code_more {
+	struct rec_hdr hdr;
+	__u64 code;
+	__u64 addr; /* where the bytes stand in the process */
+	__u32 family;
+	__u32 got; /* bytes */
+	__u8 bytes[CODE_MORE_BYTES];
+};
+_Static_assert(sizeof(struct rec_code_more) == 40 + CODE_MORE_BYTES, "rec_code_more");
+
+/* What was found when a collection began, from which user space tells what triggered it (capture/gc_trigger.h). */
+enum gc_evidence {
+	GC_SAYS_HEAP = 1 << 0, /* the collector's argument `reason`, 3.13+: _PyGC_Reason, Include/internal/pycore_gc.h */
+	GC_SAYS_SHUTDOWN = 1 << 1, /* likewise, or its argument `nofail`, before */
+	GC_SAYS_MANUAL = 1 << 2,
+	GC_IN_COLLECT = 1 << 3, /* called, by the frame that runs, from the C function of gc.collect() */
+	GC_IN_API = 1 << 4, /* likewise from PyGC_Collect() */
+	GC_FINALIZING = 1 << 5, /* the interpreter is being finalised */
+	GC_DUE = 1 << 6, /* enabled, and more objects than the generation's threshold */
+	GC_NOT_DUE = 1 << 7,
+	GC_IN_FRAME = 1 << 8, /* the thread runs Python code */
+};
+
 /* One run of the collector; sent when it returns. */
 struct rec_gc {
 	struct rec_hdr hdr; /* time of the return */
@@ -129,9 +161,28 @@ struct rec_gc {
 	__u32 proc_id;
 	__u32 tid;
 	__s32 generation; /* -1 where the hook does not tell */
+	__u32 cnt; /* collections that this one stands for: those that were passed over are like it, on average */
+	__s64 uncollectable; /* objects; -1 where the hook does not tell */
+	__u32 evidence; /* bits of enum gc_evidence */
 	__u32 pad;
 };
-_Static_assert(sizeof(struct rec_gc) == 56, "rec_gc");
+_Static_assert(sizeof(struct rec_gc) == 72, "rec_gc");
+
+/* What our programs cost a process, by what they serve. */
+enum cost_part {
+	COST_FAULT = 0, /* page faults that were looked at */
+	COST_GC = 1, /* collections that were looked at; an entry and a return are a run each */
+	COST_CODE = 2, /* code objects being freed */
+	COST_LIFE = 3, /* fork, exec, exit */
+	COST_HEAP = 4,
+	COST_GC_SKIPPED = 5, /* collections that were passed over, likewise */
+	COST_PART_MAX,
+};
+/* ns: time in the program itself, to which the trap that leads to a uprobe comes; cnt: how often it ran. */
+struct cost {
+	__u64 ns;
+	__u64 cnt;
+};
 
 /* A window of the heap signal has seen as many allocations as it may. */
 struct rec_heap {
@@ -149,9 +200,19 @@ struct rec_proc {
 	__u32 parent_tgid; /* REC_FORK */
 	__u32 parent_proc_id; /* REC_FORK */
 	__s32 exit_code; /* REC_EXIT, as in wait(2) */
-	__u64 cpu_ns; /* REC_EXIT, REC_EXEC: CPU time that the process used since its fork */
+	/* The rest only in REC_EXIT and REC_EXEC: sums over the process's life since its fork. */
+	__u64 cpu_ns; /* CPU time that it used */
+	__u64 faults; /* its page faults, seen by us or not */
+	__u64 skipped; /* as in struct target_state; since it was traced, as is cost */
+	struct cost cost[COST_PART_MAX];
 };
-_Static_assert(sizeof(struct rec_proc) == 48, "rec_proc");
+_Static_assert(sizeof(struct rec_proc) == 64 + COST_PART_MAX * sizeof(struct cost), "rec_proc");
+
+/* Map `codes`: code objects that user space has. */
+struct code_id {
+	__u64 code;
+	__u64 family; /* struct target */
+};
 
 /* Map `counts`: what happened under one stack since user space read it last. */
 struct count_key {
@@ -175,6 +236,16 @@ struct count_value {
 /* Stack ids below STACK_STATUS_MAX are no hashes but the reason itself (enum stack_status). */
 
 /*
+ * Map `quick_counts`: the same for stacks that allocate all the time, without a hash table: each in the slot that its id
+ * names, if no other had it before. Two halves by turns, as `counts` has two maps.
+ */
+struct quick_count {
+	struct count_key key; /* stack_id 0: free */
+	struct count_value value;
+	__u64 told; /* user space has the stack */
+};
+
+/*
  * Map `live`: blocks of the exact signal between allocation and free; of the heap signal, what was allocated in an open
  * window, the newest at each address (frees are not probed then).
  */
@@ -189,6 +260,18 @@ struct block_value {
 };
 
 /*
+ * Map `recent_blocks`: the youngest block of those whose addresses share a slot; `live` has the others. Most blocks are freed
+ * while they lie here. One row of slots a process; it and no other process uses it, and only one thread at a time, for
+ * who allocates holds the GIL.
+ */
+struct recent_block {
+	__u64 addr; /* 0: none */
+	__u64 stack_id;
+	__u32 bytes;
+	__u32 others; /* blocks of the same slot in `live` */
+};
+
+/*
  * Map `heap_pools`, by tgid: pools taken into use (pymalloc, allocate_from_new_pool) by size class. Made by user space,
  * counted up by the kernel side.
  */
@@ -199,23 +282,25 @@ struct heap_pools {
 };
 
 /*
- * Map `heap_windows`, by tgid: attach_id and left are written by user space, the rest is the kernel side's. A hit is a run of a
- * program at an allocation's site. What lies between the end of one and the next is the process's own time and that of a
- * trap, unless its thread slept; waiting for a processor does not count.
+ * Map `heap_windows`, by tgid: attach_id and left are written by user space, the rest is the kernel side's, and counts until the
+ * window is full. A hit is a run of a program at an allocation's site. What lies between the end of one and the next is the
+ * process's own time and that of a trap, unless its thread slept; waiting for a processor does not count.
  */
 struct window_state {
 	__u32 attach_id; /* whose hits count (union site_cookie); 0: no window is open */
 	__u32 told; /* the request of this window was sent */
 	__s64 left; /* allocations until the window is full */
+	__u64 pools; /* taken into use */
 	__u64 hits, timed; /* all; those of which the time before is known */
 	__u64 between_ns, least_ns; /* before those that are timed: sum, least */
-	__u64 first_ns, last_ns; /* the first hit begins, the last program ends */
+	__u64 inside_ns; /* in programs */
+	__u64 hit_ns, end_ns; /* the last program began, ended */
 	/* When the last program ended: how long its thread had waited for a processor, how often slept. */
 	__u64 waited_ns, slept;
 	__u32 tid;
 	__u32 pad;
 };
-_Static_assert(sizeof(struct window_state) == 88, "window_state");
+_Static_assert(sizeof(struct window_state) == 104, "window_state");
 
 /*
  * Map `pages`: who brought a page into the resident set, until user space finds it gone (pagemap) or it faults again.
@@ -228,8 +313,18 @@ struct page_key {
 struct page_value {
 	__u64 stack_id;
 	__u32 pages; /* charged to this fault: 512 for a huge page of 2 MiB; under sampling, with those not looked at */
-	__u32 kind; /* enum sample_kind */
+	__u32 kind : 8; /* enum sample_kind */
+	__u32 frame : 24; /* which page frame it was in when user space looked, hashed; 0: it did not; see page_note */
 };
+/* What user space found when it looked for a page; the program `note_pages` takes it over, where the page is still the same. */
+struct page_note {
+	struct page_key key;
+	__u64 stack_id;
+	__u32 frame;
+	__u32 pad;
+};
+#define PAGE_NOTES 256
+
 
 enum signal {
 	SIGNAL_RESIDENT = 0,
@@ -258,8 +353,10 @@ struct target {
 	__u32 family;
 	__u32 code_frees; /* how many known code objects it freed; a part of every stack id; kernel side */
 	__u32 shares_family; /* it has forked, or was; kernel side */
+	__u32 alloc_seq; /* allocations seen; kernel side */
+	__u32 recent_row; /* in the map recent_blocks, from 1 on; 0: none */
 };
-_Static_assert(sizeof(struct target) == 56, "target");
+_Static_assert(sizeof(struct target) == 64, "target");
 #define INTERP_NONE 0xffffffffu
 /*
  * proc_ids that the kernel side hands out at fork have this bit set; user space's do not, and are never reused. One handed
@@ -267,6 +364,55 @@ _Static_assert(sizeof(struct target) == 56, "target");
  * in 512.
  */
 #define PROC_ID_FORKED 0x80000000u
+
+/*
+ * Map `states`, by tgid: what the kernel side keeps of a traced process. It alone writes; user space reads, and sets the
+ * budget through the program `govern`.
+ */
+struct target_state {
+	struct cost cost[COST_PART_MAX];
+	/* Page faults that were passed over: their number in the low half, writes among them in the high half. */
+	__u64 skipped;
+	__u64 missed; /* likewise, while the hook was off; as user space says */
+	/* The last fault that was looked at: what the resident set gains until the next one is its. */
+	__u64 stack_id;
+	__u64 page; /* address / 4096 */
+	__s64 rss_pages[3]; /* resident set as seen then: anonymous, file, shmem */
+	__u64 skipped_then, missed_then;
+	__u32 write; /* it was a write */
+	/* One page fault in 1 << fault_shift is looked at. The kernel side adds one when the cost comes to the limit. */
+	__u32 fault_shift;
+	__u64 fault_limit_ns; /* of cost[COST_FAULT].ns */
+	/*
+	 * What a forked child begins with. Each fork takes an eighth from what the next child gets, and when that has come to
+	 * its least, thins out the next child once more, until user space sets both again: so a storm of forks costs little
+	 * more than eight children may.
+	 */
+	__u64 child_limit_ns;
+	__u32 child_shift;
+	__u32 fault_step_ns; /* what the limit grows by with each step of fault_shift */
+	/* One collection in 1 << gc_shift is looked at, of the youngest generation or one that is not known beforehand. */
+	__u32 gc_shift;
+	__u32 pad;
+};
+_Static_assert(sizeof(struct target_state) == COST_PART_MAX * sizeof(struct cost) + 112, "target_state");
+#define MAX_FAULT_SHIFT 10
+#define MAX_GC_SHIFT 6
+#define MIN_FAULT_LIMIT_NS 20000 /* some six page faults; also the least fault_step_ns */
+
+/* What the program `govern` sets in the state of a process. */
+struct govern_args {
+	__u32 tgid;
+	__u32 fault_shift;
+	__u64 fault_limit_ns;
+	__u64 child_limit_ns;
+	__u32 child_shift;
+	__u32 fault_step_ns;
+	__u64 missed; /* is added */
+	__u32 gc_shift;
+	__u32 pad;
+};
+_Static_assert(sizeof(struct govern_args) == 48, "govern_args");
 
 /* Map `counters`, per CPU: every loss and every surprise has one. Names for people: user/capture/event.c. */
 enum counter {
@@ -285,6 +431,8 @@ enum counter {
 	CTR_RING_FULL_CODE, /* code object not sent: user space will read it from the process if it can */
 	CTR_FAULT_NS, /* time spent on page faults of targets, ns; the programs also run, shortly, for everybody else's */
 	CTR_EXACT_BYTES, /* bytes the exact signal saw allocated, to check the totals by */
+	CTR_POOL_UNREADABLE, /* allocation dropped: its pool was not in memory, and no return probe tells the block */
+	CTR_LARGE_FULL, /* block over 512 bytes counted but not followed: `large_blocks` was full */
 	CTR_STACK_STATUS, /* first of STACK_STATUS_MAX counters, one per enum stack_status */
 	CTR_MAX = CTR_STACK_STATUS + STACK_STATUS_MAX,
 };

@@ -23,6 +23,9 @@ enum probe_kind {
 	PROBE_RAW_RETURN, /* behind a call of the raw allocator */
 	PROBE_POOL_OPEN, /* entry of allocate_from_new_pool: the size class (arg_register) */
 	PROBE_CODE_FREE, /* a code object's deallocator: the object */
+	PROBE_RAW_TAIL, /* return of a function that ends in a jump to the raw allocator */
+	PROBE_GC_COLLECT, /* the C function of gc.collect(): entry and return */
+	PROBE_GC_API, /* PyGC_Collect(): likewise */
 };
 
 enum site_arg_form {
@@ -30,6 +33,13 @@ enum site_arg_form {
 	SITE_ARG_REGISTER = 1,
 	SITE_ARG_MEMORY = 2, /* at register + value */
 	SITE_ARG_CONSTANT = 3,
+};
+
+/* Which argument of the collector's function tells why it runs; arg_value of a PROBE_GC. */
+enum gc_reason_arg {
+	GC_REASON_NONE = 0,
+	GC_REASON_THIRD = 1, /* _PyGC_Reason, 3.13+ */
+	GC_REASON_FIFTH = 2, /* nofail, before */
 };
 
 /*

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * What a probe inside a function must know of its place: where the arguments of an allocation are that was inlined there,
+ * What a probe of the exact signal must know of its place: where the arguments of an allocation are that was inlined there,
  * and how to tell the block that it will get. Map `site_specs`, under the number that the site's cookie carries.
  */
 #ifndef PYMEMSCOPE_SITE_SPEC_H
@@ -32,10 +32,12 @@ enum site_pools {
 };
 
 struct site_spec {
-	struct site_arg arg[2]; /* size; count, size; block, size; block */
+	struct site_arg arg[2]; /* PROBE_GUARD: size; count, size; block, size; block */
 	__u8 function; /* PROBE_MALLOC to PROBE_FREE */
 	__u8 pools; /* enum site_pools */
-	__u8 pad[2];
+	/* The function's return tells the address. 0: allocate_from_new_pool and the raw allocator, which have probes, do. */
+	__u8 returns;
+	__u8 pad;
 	__u32 main_interp; /* in _PyRuntime: pointer to the main interpreter's state */
 	__s64 pools_at;
 };

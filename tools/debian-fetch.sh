@@ -4,6 +4,7 @@
 # status and cache below build/debian/SUITE. The mirror is the one that this host's apt uses.
 # Usage: tools/debian-fetch.sh SUITE PACKAGE... -d DIR     download (once) and unpack into DIR; no dependencies follow
 #        tools/debian-fetch.sh SUITE --cache ARGUMENT...   ask that suite's apt-cache, e.g. depends linux-image-amd64
+#        tools/debian-fetch.sh SUITE --source PACKAGE      download (once) what upstream released; prints the archive's path
 # BUILD= is the folder for everything made.
 set -eu
 
@@ -32,7 +33,8 @@ prepare() {
 	exec 9>"$state/lock"
 	flock 9
 	: >"$state/status"
-	printf 'deb %s %s main\n' "$(site)" "$suite" >"$state/etc/sources.list"
+	site=$(site)
+	printf 'deb %s %s main\ndeb-src %s %s main\n' "$site" "$suite" "$site" "$suite" >"$state/etc/sources.list"
 	cat >"$state/apt.conf" <<END
 Dir::Etc::SourceList "$state/etc/sources.list";
 Dir::Etc::SourceParts "/dev/null";
@@ -46,7 +48,7 @@ APT::Sandbox::User "root";
 #clear APT::Update::Post-Invoke-Success;
 Acquire::Languages "none";
 END
-	ls "$state"/lists/*Packages* >/dev/null 2>&1 || update
+	ls "$state"/lists/*Packages* "$state"/lists/*Sources* >/dev/null 2>&1 || update
 }
 
 update() {
@@ -60,6 +62,16 @@ download() {
 			{ update && apt-get -c "$state/apt.conf" -qq download "$@" >&2; } })
 }
 
+# Upstream's archive of a source package, checked against the suite's signed lists; Debian's patches are left alone.
+source_of() {
+	(cd "$state/archives" &&
+		{ apt-get -c "$state/apt.conf" -qq --download-only source "$1" >/dev/null 2>&1 ||
+			{ update && apt-get -c "$state/apt.conf" -qq --download-only source "$1" >&2; } })
+	name=$(apt-cache -c "$state/apt.conf" showsrc --only-source "$1" | sed -n 's/.* \([^ ]*\.orig\.tar\.[a-z0-9]*\)$/\1/p' |
+		sort -uV | tail -n 1)
+	ls "$state/archives/$name"
+}
+
 # The file that `apt-get download` made of a package: NAME_VERSION_ARCH.deb, the colon of an epoch written %3a.
 file_of() {
 	version=$(apt-cache -c "$state/apt.conf" show --no-all-versions "$1" | sed -n 's/^Version: //p' | sed 's/:/%3a/')
@@ -70,6 +82,13 @@ if [ "$1" = --cache ]; then
 	shift
 	prepare
 	exec apt-cache -c "$state/apt.conf" "$@"
+fi
+
+if [ "$1" = --source ]; then
+	[ $# -eq 2 ] || usage
+	prepare
+	source_of "$2"
+	exit
 fi
 
 packages=

@@ -70,7 +70,7 @@ def compare(truth):
 def demo():
     os.makedirs("demo", exist_ok=True)
     say("starting a service that leaks, in a runc container named `leaky` with a limit of 256 MiB")
-    with Container("leaky", "leaky_service.py", memory_limit=256 * MIB) as service:
+    with Container("leaky", "leaky_service.py", memory_limit=256 * MIB, plain_name=True) as service:
         service.ready()
         truth = record(service)
         report = show("report", "demo/recording")

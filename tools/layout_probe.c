@@ -69,6 +69,7 @@ _Static_assert(offsetof(Py_tss_t, _key) == 4 && sizeof(((Py_tss_t *)0)->_key) ==
 static void print_runtime(void)
 {
 	AT(runtime.interpreters_head, _PyRuntimeState, interpreters.head);
+	AT(runtime.allocator_asked, _PyRuntimeState, preconfig.allocator);
 #if PY_VERSION_HEX >= 0x030c0000
 	NONE(runtime.tstate_current);
 	AT(runtime.allocators, _PyRuntimeState, allocators.standard.raw);
@@ -78,9 +79,11 @@ static void print_runtime(void)
 #endif
 #if PY_VERSION_HEX >= 0x03090000
 	AT(runtime.finalizing, _PyRuntimeState, _finalizing);
+	NONE(runtime.gc);
 	AT(interp.gc, PyInterpreterState, gc);
 #else
 	AT(runtime.finalizing, _PyRuntimeState, finalizing);
+	AT(runtime.gc, _PyRuntimeState, gc);
 	NONE(interp.gc);
 #endif
 	AT(interp.next, PyInterpreterState, next);
@@ -119,9 +122,22 @@ static void print_walk_of_gc(void)
 #endif
 #if PY_VERSION_HEX >= 0x03090000
 	AT(walk.tstate_interp, PyThreadState, interp);
+#define GC_OWNER PyInterpreterState
+#define FINALIZING _finalizing
 #else
 	NONE(walk.tstate_interp);
+#define GC_OWNER _PyRuntimeState
+#define FINALIZING finalizing
 #endif
+	AT(walk.gc_enabled, GC_OWNER, gc.enabled);
+	AT(walk.gc_generation0, GC_OWNER, gc.generation0);
+	AT(walk.gc_garbage, GC_OWNER, gc.garbage);
+	AT(walk.finalizing, _PyRuntimeState, FINALIZING);
+	/* include/python.h */
+	_Static_assert(sizeof(struct gc_generation) == 24, "gc_generation");
+	_Static_assert(offsetof(struct gc_generation, threshold) == 16, "gc_generation");
+	_Static_assert(offsetof(struct gc_generation, count) == 20, "gc_generation");
+	_Static_assert(offsetof(PyVarObject, ob_size) == 16, "PyVarObject");
 #if PY_VERSION_HEX < 0x030f0000
 	/* bpf/gc.bpf.c, struct gc_stats */
 	_Static_assert(sizeof(struct gc_generation_stats) == 24, "gc_generation_stats");
@@ -195,32 +211,51 @@ static void print_code(void)
 	AT(bytes.data, PyBytesObject, ob_sval);
 }
 
+static void print_gc_stats(void)
+{
+	SIZE(gc.stats_size, struct gc_generation_stats);
+	AT(gc.stats_collections, struct gc_generation_stats, collections);
+	/* user/python/gc_state.c, bpf/gc.bpf.c: three words in a row */
+	_Static_assert(offsetof(struct gc_generation_stats, collected) ==
+			       offsetof(struct gc_generation_stats, collections) + 8,
+		       "gc_generation_stats");
+	_Static_assert(offsetof(struct gc_generation_stats, uncollectable) ==
+			       offsetof(struct gc_generation_stats, collections) + 16,
+		       "gc_generation_stats");
+#if PY_VERSION_HEX >= 0x030f0000
+	NONE(gc.stats);
+	AT(gc.rings, struct _gc_runtime_state, generation_stats);
+	AT(gc.ring[0].items, struct gc_stats, young.items);
+	AT(gc.ring[0].index, struct gc_stats, young.index);
+	NUMBER(gc.ring[0].cnt, GC_YOUNG_STATS_SIZE);
+	AT(gc.ring[1].items, struct gc_stats, old[0].items);
+	AT(gc.ring[1].index, struct gc_stats, old[0].index);
+	NUMBER(gc.ring[1].cnt, GC_OLD_STATS_SIZE);
+	AT(gc.ring[2].items, struct gc_stats, old[1].items);
+	AT(gc.ring[2].index, struct gc_stats, old[1].index);
+	NUMBER(gc.ring[2].cnt, GC_OLD_STATS_SIZE);
+#else
+	AT(gc.stats, struct _gc_runtime_state, generation_stats);
+	NONE(gc.rings);
+#endif
+}
+
 static void print_gc(void)
 {
 	AT(gc.enabled, struct _gc_runtime_state, enabled);
-#if PY_VERSION_HEX >= 0x030d0000 && PY_VERSION_HEX < 0x030e0000
 	/*
-	 * PyGC_Head lost alignment between 3.13.0 and 3.13.5: the array moved from 24 to 20,
-	 * nothing else did. The pointer generation0 leads to it in both.
+	 * A pointer to generations[0].head. PyGC_Head lost alignment between 3.13.0 and 3.13.5: the array moved from 24 to 20,
+	 * nothing else did.
 	 */
-	NONE(gc.generations);
-	printf("\t.generation0 = %zu,\n", offsetof(struct _gc_runtime_state, generation0));
-#else
-	AT(gc.generations, struct _gc_runtime_state, generations);
-#endif
+	AT(gc.generation0, struct _gc_runtime_state, generation0);
 	SIZE(gc.generation_size, struct gc_generation);
 	AT(gc.generation_threshold, struct gc_generation, threshold);
 	AT(gc.generation_count, struct gc_generation, count);
 	AT(gc.permanent, struct _gc_runtime_state, permanent_generation);
-#if PY_VERSION_HEX >= 0x030f0000
-	/* A pointer to rings of struct gc_generation_stats, which is not what layout.h names. */
-	NONE(gc.stats);
-	NONE(gc.stats_size);
-#else
-	AT(gc.stats, struct _gc_runtime_state, generation_stats);
-	SIZE(gc.stats_size, struct gc_generation_stats);
-#endif
+	print_gc_stats();
+	AT(gc.garbage, struct _gc_runtime_state, garbage);
 	AT(gc.collecting, struct _gc_runtime_state, collecting);
+	SIZE(gc.size, struct _gc_runtime_state);
 }
 
 /* Where in _Py_DebugOffsets the running interpreter tells these: user/python/layout.c, struct told.

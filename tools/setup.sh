@@ -1,20 +1,23 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
-# Installs the Debian packages that are missing for a purpose: build, test, demo, vm. Asks nothing.
-# Usage: tools/setup.sh build|test|demo|vm
+# Installs the Debian packages that are missing for a purpose: build, test, demo, vm, image. Asks nothing.
+# Usage: tools/setup.sh build|test|demo|vm|image
 set -eu
 
 build='gcc make clang llvm pkg-config bpftool libbpf-dev libelf-dev zlib1g-dev libsqlite3-dev libjson-c-dev uthash-dev libzydis-dev'
 run='runc python3 sqlite3'
 test='libcmocka-dev jq libxml2-utils'
 vm='qemu-system-x86 busybox-static e2fsprogs kmod xz-utils zstd'
+image='dpkg-dev gcc make xz-utils libbz2-dev libffi-dev liblzma-dev libncurses-dev libreadline-dev libsqlite3-dev libssl-dev uuid-dev
+	zlib1g-dev'
 
 case "${1-}" in
 build) want=$build ;;
 demo) want="$build $run" ;;
 test) want="$build $run $test" ;;
 vm) want="$build $run $test $vm" ;;
-*) echo "usage: tools/setup.sh build|test|demo|vm" >&2; exit 2 ;;
+image) want=$image ;;
+*) echo "usage: tools/setup.sh build|test|demo|vm|image" >&2; exit 2 ;;
 esac
 
 missing=

@@ -13,9 +13,13 @@
 #include "cmd.h"
 #include "containers/cgroup.h"
 #include "python/coverage.h"
+#include "python/gc_state.h"
 #include "python/interp.h"
+#include "python/malloc_sites.h"
 #include "system/proc.h"
 #include "system/uprobe_multi.h"
+#include "views/collector_facts.h"
+#include "views/human.h"
 
 static void say(const char *what, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
@@ -52,17 +56,33 @@ static const char *const kind_names[] = {
 	[PROBE_MALLOC] = "allocate",	    [PROBE_CALLOC] = "allocate zeroed", [PROBE_REALLOC] = "resize",
 	[PROBE_FREE] = "free",		    [PROBE_GC] = "collector",		[PROBE_GC_USDT] = "collector (USDT)",
 	[PROBE_GC_USDT_DONE] = "collector (USDT)",
+	[PROBE_GC_COLLECT] = "call of gc.collect",
+	[PROBE_GC_API] = "call from C",
 	[PROBE_GUARD] = "inlined",
 	[PROBE_POOL_OPENER] = "pool taken",
+	[PROBE_RAW_TAIL] = "resize large",
 	[PROBE_RAW_RETURN] = "large block",
 };
 
-static void show_site(const struct probe_site *s, bool first)
+static enum probe_links links_of_kernel(void)
+{
+	switch (uprobe_multi__probe()) {
+	case UPROBE_MULTI_NONE:
+		return PROBE_LINKS_SINGLE;
+	case UPROBE_MULTI_WITH_SESSION:
+		return PROBE_LINKS_SESSION;
+	default:
+		return PROBE_LINKS_MANY;
+	}
+}
+
+/* A malloc's return is asked for seldom, where it can be. */
+static void show_site(const struct probe_site *s, enum probe_links links, bool first)
 {
 	bool usdt = s->kind == PROBE_GC_USDT || s->kind == PROBE_GC_USDT_DONE;
 	unsigned int ns = s->emulated || usdt ? PROBE_COST_EMULATED_NS : PROBE_COST_STEPPED_NS;
 
-	if (!usdt && s->kind != PROBE_FREE)
+	if (s->returns && !(links == PROBE_LINKS_SESSION && (s->kind == PROBE_MALLOC || s->kind == PROBE_CALLOC)))
 		ns += PROBE_COST_RETURN_NS;
 	say(first ? "probe sites" : "", "%-5s %-17s %s+%u (file offset 0x%llx) %s%sabout %u.%02u us a hit",
 	    s->signal == SIGNAL_GC ? "gc" : "exact", kind_names[s->kind], s->symbol, s->into,
@@ -85,20 +105,52 @@ static void show_inner_sites(const struct probe_site *sites, size_t n, enum prob
 		    PROBE_COST_STEPPED_NS / 1000, PROBE_COST_STEPPED_NS % 1000 / 10);
 }
 
-static void show_coverage(const struct probe_site *sites, size_t n, const struct probe_sites_info *info)
+static void show_coverage(const struct probe_site *sites, size_t n, const struct probe_sites_info *info,
+			  const struct allocator_chain *allocator)
 {
-	char text[COVERAGE_TEXT_BYTES];
+	static const struct {
+		enum signal signal;
+		const char *name;
+	} signals[] = { { SIGNAL_RESIDENT, "resident" }, { SIGNAL_EXACT, "exact" }, { SIGNAL_GC, "gc" } };
+	char share[32];
 
-	coverage__tell(SIGNAL_EXACT, sites, n, info, text);
-	say("coverage", "%s", text);
-	coverage__tell(SIGNAL_GC, sites, n, info, text);
-	say("", "%s", text);
+	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++) {
+		struct coverage c;
+
+		coverage__derive(signals[i].signal, sites, n, info, &c);
+		coverage__with_allocator(signals[i].signal, allocator, &c);
+		human__share(c.part, c.whole, share, sizeof(share));
+		say(i ? "" : "coverage", "%-8s %s, derived: %s", signals[i].name, share, c.text);
+	}
 }
 
-static void show_sites(const struct interp *in)
+/* Where nothing is known of them, they are taken for what the file begins with. */
+static void show_allocators(pid_t tgid, const struct interp *in, const struct elf_file *f, struct allocator_chain *ret)
 {
-	bool many = uprobe_multi__probe() != UPROBE_MULTI_NONE;
+	struct mem_reader m = mem_reader__of_process(tgid);
+	struct code_places *places = NULL;
+	char text[ALLOCATOR_TEXT_BYTES];
+	struct allocator_words words;
+	struct allocator_file file;
+	struct proc *proc = NULL;
+
+	*ret = (struct allocator_chain){ .base = ALLOCATOR_PYMALLOC };
+	if (!allocator_file__examine(f, in->version, &file) && !allocator_words__read(&m, &file, in->load_bias, &words) &&
+	    !proc__open(NULL, &proc) && !code_places__of_process(proc, tgid, in->path, &places)) {
+		allocator_chain__follow(&m, &words, DOMAIN_OBJ, &file, in->load_bias, places, ret);
+		say("allocator", "%s", allocator_chain__text(ret, text));
+	} else {
+		say("allocator", "cannot be read");
+	}
+	code_places__free(places);
+	proc__free(proc);
+}
+
+static void show_sites(pid_t tgid, const struct interp *in)
+{
+	enum probe_links links = links_of_kernel();
 	struct probe_site *sites = calloc(MAX_PROBE_SITES, sizeof(*sites));
+	struct allocator_chain allocator;
 	struct probe_sites_info info;
 	struct elf_file *f;
 	bool first = true;
@@ -108,28 +160,87 @@ static void show_sites(const struct interp *in)
 		free(sites);
 		return;
 	}
-	n = probe_sites__find(f, in->version, 1u << SIGNAL_EXACT | 1u << SIGNAL_GC, many, sites, MAX_PROBE_SITES, &info);
+	n = probe_sites__find(f, in->version, 1u << SIGNAL_EXACT | 1u << SIGNAL_GC, links, sites, MAX_PROBE_SITES, &info);
 	for (i = 0; i < n; i++) {
 		if (sites[i].kind == PROBE_GUARD || sites[i].kind == PROBE_RAW_RETURN)
 			continue;
-		show_site(&sites[i], first);
+		show_site(&sites[i], links, first);
 		first = false;
 	}
 	show_inner_sites(sites, n, PROBE_GUARD);
 	show_inner_sites(sites, n, PROBE_RAW_RETURN);
-	show_coverage(sites, n, &info);
+	show_allocators(tgid, in, f, &allocator);
+	show_coverage(sites, n, &info, &allocator);
 	elf_file__free(f);
 	free(sites);
 }
 
-static void show_interp(const struct interp *in)
+static void show_collector(pid_t tgid, const struct interp *in)
+{
+	struct mem_reader m = mem_reader__of_process(tgid);
+	struct profile_collector c = {};
+	char setting[COLLECTOR_SETTING_LEN], cnt[32] = "not counted:";
+	struct gc_state s;
+	uint64_t frozen;
+	int err = gc_state__read(&m, in->runtime, &in->layout, &s);
+
+	if (err) {
+		say("collector", "cannot be read%s", err == -ENOTSUP ? ": this build keeps it otherwise" : "");
+		return;
+	}
+	c.enabled = s.enabled;
+	c.has_counts = s.has_counts;
+	memcpy(c.threshold, s.threshold, sizeof(c.threshold));
+	if (!gc_state__count_frozen(&m, &s, &frozen))
+		human__count(frozen, cnt, sizeof(cnt));
+	say("collector", "%s; %s objects frozen", collector__setting(&c, setting, sizeof(setting)), cnt);
+	if (s.has_counts)
+		say("", "counts %d, %d, %d", s.count[0], s.count[1], s.count[2]);
+	for (int g = 0; g < GC_GENERATIONS; g++)
+		say("", "generation %d: %lld collections, %lld objects collected, %lld uncollectable", g,
+		    (long long)s.collections[g], (long long)s.collected[g], (long long)s.uncollectable[g]);
+}
+
+static void show_malloc_site(const struct malloc_site *s)
+{
+	unsigned int ns = s->emulated ? PROBE_COST_EMULATED_NS : PROBE_COST_STEPPED_NS;
+
+	say("", "heap  %s+%u (file offset 0x%llx) %s%sabout %u.%02u us a hit", s->symbol, s->into,
+	    (unsigned long long)s->offset, s->insn, !s->insn[0] ? "" : s->emulated ? ": emulated, " : ": single-stepped, ", ns / 1000, ns % 1000 / 10);
+}
+
+/* Of functions that C code seldom calls nothing is said. */
+static void show_malloc(pid_t tgid, const struct interp *in)
+{
+	struct malloc_finder *finder;
+	struct malloc_file file;
+	size_t i;
+
+	if (malloc_finder__new(&finder))
+		return;
+	if (malloc_finder__find(finder, tgid, in, &file)) {
+		say("malloc", "not found: the heap signal sees no blocks over 512 bytes");
+	} else {
+		say("malloc", "%s", file.path);
+		for (i = 0; i < file.n; i++) {
+			if (!strcmp(file.site[i].symbol, "malloc") || !strcmp(file.site[i].symbol, "calloc") ||
+			    !strcmp(file.site[i].symbol, "realloc") || !strcmp(file.site[i].symbol, "free"))
+				show_malloc_site(&file.site[i]);
+		}
+	}
+	malloc_finder__free(finder);
+}
+
+static void show_interp(pid_t tgid, const struct interp *in)
 {
 	say("interpreter", "%s", in->path);
 	say("version", "CPython %s, %s, %s", in->version_text, in->shared ? "shared library" : "static",
 	    in->stripped ? "stripped" : "with symbols");
 	say("build id", "%s", in->build_id[0] ? in->build_id : "none");
 	say("runtime", "_PyRuntime at 0x%llx", (unsigned long long)in->runtime);
-	show_sites(in);
+	show_sites(tgid, in);
+	show_collector(tgid, in);
+	show_malloc(tgid, in);
 }
 
 static int check_process(pid_t tgid)
@@ -142,7 +253,7 @@ static int check_process(pid_t tgid)
 	say("process", "%d", (int)tgid);
 	switch (err) {
 	case 0:
-		show_interp(&in);
+		show_interp(tgid, &in);
 		return EXIT_OK;
 	case -ENOENT:
 		return cmd_fail("process %d is not Python: no CPython interpreter is mapped in it", (int)tgid);

@@ -16,19 +16,16 @@
 #include "base/log.h"
 #include "capture/command.h"
 #include "capture/event.h"
-#include "capture/governor.h"
 #include "capture/tracker.h"
 #include "cmd.h"
 #include "model/recording.h"
+#include "views/facts.h"
 #include "views/human.h"
 #include "views/report.h"
 
 #define SECOND_NS 1000000000ull
-/* How often followed pages are looked up, and how long a poll may sleep. */
-#define SWEEP_NS (10 * SECOND_NS)
+/* How long a poll may sleep. */
 #define POLL_MS 100
-/* Of less CPU time, no share is told: /proc counts in ticks of 10 ms. */
-#define MIN_CPU_NS 20000000ull
 
 struct record {
 	/* options */
@@ -37,6 +34,7 @@ struct record {
 	char **command;
 	uint32_t signals;
 	uint64_t duration_ns;
+	double budget; /* share of the targets' CPU time; 0: no limit */
 	enum fault_hook fault_hook;
 	/* what it works with */
 	struct tracker_deps deps;
@@ -46,9 +44,8 @@ struct record {
 	struct recording *recording;
 	struct command *child;
 	/* how it goes */
-	uint64_t begin_ns, last_ns, last_sweep_ns, last_events;
-	struct governor governor;
-	struct session_cost cost; /* at the last settling */
+	uint64_t begin_ns, last_ns, last_events;
+	struct profile_cost cost; /* at the last settling */
 	bool output_failed;
 };
 
@@ -113,7 +110,7 @@ static bool parse_option(struct record *r, int c, const char *value)
 	case 'd':
 		return cmd_parse_duration(value, &r->duration_ns);
 	case 'b':
-		return parse_budget(value, &r->governor.budget);
+		return parse_budget(value, &r->budget);
 	case 'f':
 		return parse_hook(value, &r->fault_hook);
 	case 'v':
@@ -217,7 +214,7 @@ static int open_host(struct record *r)
 		return cmd_fail("no cgroup file system is mounted on this host (%s)", strerror(-err));
 	err = container_names__new(NULL, &r->deps.names);
 	err = err ? err : proc__open(NULL, &r->deps.proc);
-	err = err ? err : profile__new(NULL, &r->deps.profile);
+	err = err ? err : profile__new(&r->deps.limits.profile, &r->deps.profile);
 	return err ? cmd_fail("cannot begin: %s", strerror(-err)) : 0;
 }
 
@@ -251,18 +248,28 @@ static int fail_tracker(int err, const struct record *r)
 	}
 }
 
+/* PYMEMSCOPE_LINKS: "single", as kernels before 6.6 need it, or "many", before 6.13; for tests. */
+static enum probe_links max_links(void)
+{
+	const char *links = getenv("PYMEMSCOPE_LINKS");
+
+	if (!links)
+		return PROBE_LINKS_SESSION;
+	return strcmp(links, "single") ? PROBE_LINKS_MANY : PROBE_LINKS_SINGLE;
+}
+
 /*
- * Without a budget the heap signal needs no estimates: the exact signal's probes see all. Asked for both, the exact signal
- * says it.
+ * Without a budget the heap signal needs no estimates: the exact signal's probes see all small blocks. Asked for both, the
+ * exact signal says it.
  */
 static uint32_t signals_traced(const struct record *r, bool *exact_serves_heap)
 {
 	bool heap = r->signals & 1u << SIGNAL_HEAP, exact = r->signals & 1u << SIGNAL_EXACT;
 
-	*exact_serves_heap = heap && !exact && !r->governor.budget;
-	if (!heap || !(exact || *exact_serves_heap))
-		return r->signals;
-	return (r->signals & ~(1u << SIGNAL_HEAP)) | 1u << SIGNAL_EXACT;
+	*exact_serves_heap = heap && !exact && !r->budget;
+	if (*exact_serves_heap)
+		return r->signals | 1u << SIGNAL_EXACT;
+	return heap && exact ? r->signals & ~(1u << SIGNAL_HEAP) : r->signals;
 }
 
 static int start_tracing(struct record *r)
@@ -271,13 +278,13 @@ static int start_tracing(struct record *r)
 		.fault_hook = r->fault_hook,
 		.cgroup_v1 = cgroups__is_v1(r->deps.cgroups),
 		.every_process = r->scope.kind == SCOPE_ALL,
-		.no_uprobe_multi = getenv("PYMEMSCOPE_NO_UPROBE_MULTI"),
+		.max_links = max_links(),
 	};
 	struct session_handlers handlers;
 	int err;
 
 	opts.signals = signals_traced(r, &opts.exact_serves_heap);
-	err = tracker__new(&r->scope, opts.signals, r->governor.budget, &r->deps, &r->tracker);
+	err = tracker__new(&r->scope, opts.signals, r->budget, &r->deps, &r->tracker);
 	if (err)
 		return fail_tracker(err, r);
 	opts.tell_every_exec = tracker__wants_every_exec(r->tracker);
@@ -321,7 +328,7 @@ static int start_command(struct record *r)
 
 static void describe(struct record *r)
 {
-	char signals[64] = "", started[64];
+	char signals[64] = "", started[64], budget[32];
 	time_t now = time(NULL);
 	struct utsname u;
 
@@ -331,6 +338,8 @@ static void describe(struct record *r)
 	uname(&u);
 	strftime(started, sizeof(started), "%Y-%m-%dT%H:%M:%SZ", gmtime(&now));
 	profile__set_meta(r->deps.profile, "signals", signals + 1);
+	snprintf(budget, sizeof(budget), "%g", r->budget);
+	profile__set_meta(r->deps.profile, "budget", budget);
 	profile__set_meta(r->deps.profile, "host", u.nodename);
 	profile__set_meta(r->deps.profile, "kernel", u.release);
 	profile__set_meta(r->deps.profile, "started", started);
@@ -358,6 +367,18 @@ static uint64_t dropped(const struct session *s)
 	return n;
 }
 
+static void save_large_blocks(struct record *r)
+{
+	struct large_blocks_sums sums = tracker__large_blocks(r->tracker);
+
+	if (!(r->signals & 1u << SIGNAL_HEAP))
+		return;
+	profile__set_counter(r->deps.profile, "large.hits", sums.hits);
+	profile__set_counter(r->deps.profile, "large.blocks", sums.blocks);
+	profile__set_counter(r->deps.profile, "large.followed_ns", sums.followed_ns);
+	profile__set_counter(r->deps.profile, "large.all_ns", sums.all_ns);
+}
+
 static void save_heap_counters(struct record *r)
 {
 	struct heap_activity t;
@@ -370,34 +391,32 @@ static void save_heap_counters(struct record *r)
 	profile__set_counter(r->deps.profile, "heap.failed", t.failed);
 	profile__set_counter(r->deps.profile, "cost.heap_windows_ns", t.spent_ns);
 	profile__set_counter(r->deps.profile, "cost.heap_reading_ns", t.reading_ns);
+	profile__set_counter(r->deps.profile, "cost.heap_opening_ns", t.opening_ns);
 }
 
 static void save_counters(struct record *r)
 {
+	const struct tracker_losses lost = tracker__losses(r->tracker);
 	char text[32];
 	unsigned int i;
 
 	for (i = 0; i < CTR_MAX; i++)
 		profile__set_counter(r->deps.profile, counter__name(i), session__counter(r->session, i));
-	profile__set_counter(r->deps.profile, "dropped.programs_ended_at_once", tracker__missed(r->tracker));
+	profile__set_counter(r->deps.profile, "dropped.programs_ended_at_once", lost.missed);
+	profile__set_counter(r->deps.profile, "dropped.forked_processes_not_attached", lost.unattached);
+	profile__set_counter(r->deps.profile, "dropped.counts_of_unknown_processes", lost.unknown);
+	profile__set_counter(r->deps.profile, "merged.processes", lost.shared_items);
+	profile__set_counter(r->deps.profile, "merged.names_forgotten", lost.forgotten);
 	profile__set_counter(r->deps.profile, "dropped.bad_records", session__bad_records(r->session));
-	profile__set_counter(r->deps.profile, "cost.program_ns", r->cost.run_ns);
-	profile__set_counter(r->deps.profile, "cost.program_runs", r->cost.run_cnt);
-	profile__set_counter(r->deps.profile, "cost.target_cpu_ns", tracker__cpu_ns(r->tracker));
 	save_heap_counters(r);
+	save_large_blocks(r);
+	profile__set_counter(r->deps.profile, "cost.all_ns", r->cost.cost_ns);
+	profile__set_counter(r->deps.profile, "cost.target_cpu_ns", r->cost.cpu_ns);
+	profile__set_counter(r->deps.profile, "cost.hook_ns_a_fault", session__hook_ns(r->session));
+	snprintf(text, sizeof(text), "%.4f", tracker__hook_share(r->tracker));
+	profile__set_meta(r->deps.profile, "fault_hook_on", text);
 	snprintf(text, sizeof(text), "%llu", (unsigned long long)(clock_now_ns() - r->begin_ns));
 	profile__set_meta(r->deps.profile, "duration_ns", text);
-}
-
-/* What our programs cost; "-" where the targets have used too little CPU time to tell. */
-static const char *cost_text(const struct record *r, char *buf, size_t len)
-{
-	uint64_t cpu_ns = tracker__cpu_ns(r->tracker);
-
-	if (cpu_ns < MIN_CPU_NS)
-		return "-";
-	snprintf(buf, len, "%.2f %%", 100.0 * r->cost.run_ns / cpu_ns);
-	return buf;
 }
 
 static void show_progress(struct record *r, uint64_t now)
@@ -407,22 +426,14 @@ static void show_progress(struct record *r, uint64_t now)
 	char cost[32];
 
 	if (isatty(STDERR_FILENO))
-		fprintf(stderr, "\r\033[K%5.0f s  %.0f events/s  %llu dropped  programs %s of the targets' CPU",
+		fprintf(stderr, "\r\033[K%5.0f s  %.0f events/s  %llu dropped  tracing takes %s of the targets' CPU",
 			(double)(now - r->begin_ns) / SECOND_NS, (events - r->last_events) / (seconds > 0 ? seconds : 1),
-			(unsigned long long)dropped(r->session), cost_text(r, cost, sizeof(cost)));
+			(unsigned long long)dropped(r->session), facts__cost_share(&r->cost, cost, sizeof(cost)));
 	r->last_events = events;
 }
 
-static void govern(struct record *r)
-{
-	uint64_t cpu_ns = tracker__cpu_ns(r->tracker);
-
-	session__cost(r->session, &r->cost);
-	session__sample_faults(r->session, governor__step(&r->governor, r->cost.run_ns, cpu_ns));
-}
-
 /* Everything of the last second goes to the file. */
-static int settle(struct record *r, bool sweep)
+static int settle(struct record *r, bool last)
 {
 	uint64_t now = clock_now_ns();
 	int err;
@@ -430,12 +441,9 @@ static int settle(struct record *r, bool sweep)
 	err = session__read_counts(r->session);
 	if (err)
 		log_warn("counts cannot be read: %s", strerror(-err));
-	if (sweep) {
-		tracker__sweep(r->tracker);
-		r->last_sweep_ns = now;
-	}
-	tracker__refresh(r->tracker);
-	govern(r);
+	tracker__sweep(r->tracker, last);
+	tracker__refresh(r->tracker, last);
+	r->cost = tracker__cost(r->tracker);
 	save_counters(r);
 	show_progress(r, now);
 	profile__tick(r->deps.profile);
@@ -454,7 +462,6 @@ static int settle(struct record *r, bool sweep)
 /* The last second, with each account as it stands now. */
 static void finish(struct record *r)
 {
-	session__read_counts(r->session);
 	tracker__reconcile(r->tracker);
 	settle(r, true);
 }
@@ -475,7 +482,7 @@ static int loop(struct record *r)
 	uint64_t now;
 	int n;
 
-	r->begin_ns = r->last_ns = r->last_sweep_ns = clock_now_ns();
+	r->begin_ns = r->last_ns = clock_now_ns();
 	while (!cmd_stop && !r->output_failed) {
 		n = session__poll(r->session, tracker__patience_ms(r->tracker, POLL_MS));
 		if (n < 0 && n != -EINTR)
@@ -483,7 +490,7 @@ static int loop(struct record *r)
 		tracker__upkeep(r->tracker);
 		now = clock_now_ns();
 		if (now - r->last_ns >= SECOND_NS)
-			settle(r, now - r->last_sweep_ns >= SWEEP_NS);
+			settle(r, false);
 		if (r->duration_ns && now - r->begin_ns >= r->duration_ns)
 			break;
 		if (target_is_gone(r))
@@ -497,12 +504,11 @@ static int loop(struct record *r)
 static void summarize(struct record *r)
 {
 	struct report_opts opts = { .by = REPORT_BY_LINE, .view = VIEW_LIVE, .top = 5 };
-	char took[32], cost[32];
+	char took[32];
 
-	fprintf(stderr, "%s%s recorded: %llu events, %llu dropped, programs took %s of the targets' CPU time\n\n",
+	fprintf(stderr, "%s%s recorded: %llu events, %llu dropped\n\n",
 		isatty(STDERR_FILENO) ? "\r\033[K" : "", human__duration(clock_now_ns() - r->begin_ns, took, sizeof(took)),
-		(unsigned long long)session__counter(r->session, CTR_EVENTS),
-		(unsigned long long)dropped(r->session), cost_text(r, cost, sizeof(cost)));
+		(unsigned long long)session__counter(r->session, CTR_EVENTS), (unsigned long long)dropped(r->session));
 	report__print(r->deps.profile, &opts, stderr);
 	if (r->child && !command__ended(r->child))
 		fprintf(stderr, "\n%s goes on as process %d\n", r->command[0], (int)command__pid(r->child));
@@ -540,8 +546,9 @@ static int run(int argc, char **argv)
 {
 	struct record r = {
 		.output = "out.pms",
-		.signals = 1u << SIGNAL_RESIDENT | 1u << SIGNAL_GC,
-		.governor = { .budget = 0.01 },
+		.signals = 1u << SIGNAL_RESIDENT | 1u << SIGNAL_HEAP | 1u << SIGNAL_GC,
+		.budget = 0.01,
+		.deps = { .limits = CAPTURE_LIMITS_DEFAULT },
 	};
 	bool help = false;
 	int ret;
@@ -572,11 +579,13 @@ const struct cmd cmd_record = {
 		"  -- COMMAND ARG...   run a command and trace it\n\n"
 		"options:\n"
 		"  -o, --output FILE   the recording (default out.pms)\n"
-		"  --signals LIST      resident (what the resident set gains, by line), exact (each allocation and\n"
-		"                      free; costly), gc (the collector); default resident,gc\n"
+		"  --signals LIST      resident (what the resident set gains, by line), heap (who holds the Python heap),\n"
+		"                      gc (the collector), exact (each allocation and free; costly); default\n"
+		"                      resident,heap,gc\n"
 		"  --duration TIME     30s, 5m, 1h; default: until ^C or the end of the target\n"
-		"  --budget P%         share of the targets' CPU time that tracing may cost (default 1%); page faults\n"
-		"                      are sampled to keep it; exact is not; none: record all\n"
+		"  --budget P%         share of the targets' CPU time that tracing may cost (default 1%): page faults are\n"
+		"                      sampled, small blocks seen in windows, to keep it; exact is not; none: all is\n"
+		"                      counted\n"
 		"  --fault-hook HOOK   fentry, kprobe, tracepoint or perf; default: the best that works\n"
 		"  -v, --verbose       say more\n\n"
 		"example:\n"

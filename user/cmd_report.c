@@ -117,7 +117,7 @@ const struct cmd cmd_report = {
 	.help = "usage: pymemscope report FILE [OPTIONS]\n\n"
 		"Prints who holds the memory in a recording.\n\n"
 		"  --by WHAT         container, process, thread, function or line (default line)\n"
-		"  --signal LIST     resident, heap or exact (default: the most exact that was recorded)\n"
+		"  --signal LIST     resident, heap or exact (default: exact if recorded, else resident)\n"
 		"  --view VIEW       live (still held, default), alloc (all that was taken), peak\n"
 		"  --container NAME  only this container\n"
 		"  --top N           rows to print (default 20)\n"

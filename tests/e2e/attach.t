@@ -16,7 +16,7 @@ from lib import host, tool  # noqa: E402
 from lib.tap import cleanup, is_, main, note, ok, once, test  # noqa: E402
 from lib.target import Process  # noqa: E402
 
-GROUP = "/pymemscope-test-attach"
+GROUP = f"/pymemscope-test-attach-{os.getpid()}"
 ROUND = 3000  # blocks a thread
 
 

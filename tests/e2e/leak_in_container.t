@@ -12,10 +12,10 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 
 from lib import host, tool  # noqa: E402
-from lib.containers import Container  # noqa: E402
+from lib.containers import Container, full_name  # noqa: E402
 from lib.tap import cleanup, has, is_, main, near, ok, once, test  # noqa: E402
 
-NAME = "pymemscope-test-leaky"
+NAME = full_name("leaky")
 LIMIT = 256 << 20
 
 
@@ -27,7 +27,7 @@ def recorded():
     folder = cleanup.enter_context(tempfile.TemporaryDirectory())
     file = os.path.join(folder, "leak.pms")
     before = tool.in_kernel()
-    with Container(NAME, "leaky_service.py", "--rate", 8, memory_limit=LIMIT) as service:
+    with Container("leaky", "leaky_service.py", "--rate", 8, memory_limit=LIMIT) as service:
         service.ready()
         with tool.record("--container", NAME, file=file) as recorder:
             begin = service.ask("truth")

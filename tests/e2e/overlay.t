@@ -21,7 +21,7 @@ def check(count, *target, prefix=()):
     interpreter = host.interpreter("pyenv", "3.11")
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         file = os.path.join(folder, "overlay.pms")
-        services = [stack.enter_context(Container(f"pymemscope-test-overlay-{number}", "lines.py",
+        services = [stack.enter_context(Container(f"overlay-{number}", "lines.py",
                                                   interpreter=interpreter, overlay=True)).ready()
                     for number in range(count)]
         devices = {os.stat(f"/proc/{service.pid}/exe").st_dev for service in services}
@@ -58,7 +58,7 @@ def two_containers():
 @test
 def two_containers_with_perf_events():
     """As on kernels before 6.6."""
-    check(2, "--cgroup", PARENT, prefix=["env", "PYMEMSCOPE_NO_UPROBE_MULTI=1"])
+    check(2, "--cgroup", PARENT, prefix=["env", "PYMEMSCOPE_LINKS=single"])
 
 
 @test

@@ -27,7 +27,7 @@ def recorded():
     folder = cleanup.enter_context(tempfile.TemporaryDirectory())
     file = os.path.join(folder, "twenty.pms")
     with contextlib.ExitStack() as stack:
-        services = [stack.enter_context(Container(f"pymemscope-test-{number:02}", "leak_at_line.py", number))
+        services = [stack.enter_context(Container(f"{number:02}", "leak_at_line.py", number))
                     for number in range(COUNT)]
         for service in services:
             service.ready()

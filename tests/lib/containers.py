@@ -3,9 +3,12 @@
 
 A root is copied once to build/roots/NAME and shared, read-only, by every container that uses that interpreter: like
 containers of one image they share the interpreter's inode, and never the host's. Scripts appear below /app.
-Nothing of the host changes but cgroups below /pymemscope-test, which go when the last container does.
+Nothing of the host changes but cgroups below PARENT, which go when the last container does. Names carry the pid of the
+test that owns them, so that tests of several clones can run at a time, and what one left that was killed is told by it.
 """
 import contextlib
+import functools
+import glob
 import json
 import os
 import re
@@ -18,7 +21,8 @@ import tempfile
 from . import host, tap
 from .target import Target
 
-PARENT = "/pymemscope-test"
+PREFIX = "pymemscope-test-"
+PARENT = f"/{PREFIX}{os.getpid()}"
 PYTHON_HOME = "/usr/local"  # where a pyenv interpreter stands in its root, as in the official images
 NOT_NEEDED = shutil.ignore_patterns("test", "tests", "idlelib", "ensurepip", "lib2to3", "pydoc_data", "turtledemo",
                                     "tkinter", "config-*", "dist-packages", "site-packages", "*.opt-*.pyc", "*.a")
@@ -28,7 +32,7 @@ def _libraries(files):
     """The shared libraries, and the loader, that the files need: what ldd says."""
     listing = subprocess.run(["ldd", *files], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
                              check=False).stdout
-    return sorted({file or name for name, file in re.findall(r"^\s+(\S+)(?: => (\S+))? \(0x", listing, re.M)
+    return sorted({os.path.normpath(file or name) for name, file in re.findall(r"^\s+(\S+)(?: => (\S+))? \(0x", listing, re.M)
                    if (file or name).startswith("/")})
 
 
@@ -73,11 +77,20 @@ def _link_into_usr(root):
             os.symlink("usr/" + link, os.path.join(root, link))
 
 
+def _packages(interpreter):
+    """Those that were unpacked, as tests/pythons.sh wrote them down."""
+    unpacked = getattr(interpreter, "unpacked", None)
+    if not unpacked:
+        return ""
+    with open(os.path.join(unpacked, "complete"), encoding="utf-8") as file:
+        return file.read().strip()
+
+
 def build_root(interpreter):
     """The folder of the container root for an interpreter; made when it is not there or the interpreter changed."""
     root = os.path.join(host.BUILD, "roots", interpreter.name.replace(" ", "-"))
     status = os.stat(interpreter.path)
-    stamp = f"1 {interpreter.path} {status.st_size} {status.st_mtime_ns}\n"
+    stamp = f"1 {interpreter.path} {status.st_size} {status.st_mtime_ns} {_packages(interpreter)}\n"
     with contextlib.suppress(OSError), open(root + ".stamp", encoding="utf-8") as file:
         if file.read() == stamp:
             return root
@@ -131,18 +144,47 @@ def _config(root, app, args, cgroup_path, memory_limit):
     }
 
 
+def full_name(name):
+    return f"{PREFIX}{os.getpid()}-{name}"
+
+
+def _is_dead(owner):
+    return not os.path.exists(f"/proc/{owner}")
+
+
+@functools.lru_cache
+def _sweep():
+    """Ends what tests left that were killed."""
+    listed = subprocess.run(["runc", "list", "-q"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+                            check=False)
+    for name in listed.stdout.split():
+        owner = re.match(PREFIX + r"(\d+)-", name)
+        if owner and _is_dead(owner[1]):
+            subprocess.run(["runc", "delete", "--force", name], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                           check=False)
+    for _, mount, _ in host.cgroup_mounts():
+        for path in glob.glob(f"{mount}/{PREFIX}*"):
+            owner = re.fullmatch(PREFIX + r"(\d+)", os.path.basename(path))
+            if owner and _is_dead(owner[1]):
+                for folder in (*glob.glob(f"{path}/*/"), path):
+                    with contextlib.suppress(OSError):
+                        os.rmdir(folder)
+
+
 class Container(Target):
     """A runc container running a script of tests/targets (or of `files`) with python3. A context manager.
 
-    name: runc's id; the cgroup is /pymemscope-test/NAME. files: {name: text}, more scripts for /app.
+    name: runc's id is full_name(name), or with plain_name the name itself; its cgroup lies below PARENT.
+    files: {name: text}, more scripts for /app.
     overlay: the root is an overlay mount of its own over the shared folder, as docker and containerd make them.
     pid is the container's first process as the host sees it.
     """
 
     def __init__(self, name, script, *args, interpreter=None, memory_limit=256 << 20, files=None, python_args=(),
-                 overlay=False):
-        self.name = name
-        self.cgroup_path = f"{PARENT}/{name}"
+                 overlay=False, plain_name=False):
+        _sweep()
+        self.name = name if plain_name else full_name(name)
+        self.cgroup_path = f"{PARENT}/{self.name}"
         self.memory_limit = memory_limit
         self._pidfd = -1
         self._ours = False

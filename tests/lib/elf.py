@@ -11,6 +11,18 @@ def _sections(data):
         yield struct.unpack_from("<IIQQQQIIQQ", data, offset + number * size)
 
 
+def section(data, name):
+    """(file offset, bytes) of a section."""
+    names, = struct.unpack_from("<H", data, 0x3E)
+    sections = list(_sections(data))
+    strings = sections[names][4]
+    for one in sections:
+        at = strings + one[0]
+        if data[at:at + len(name) + 1] == name.encode() + b"\0":
+            return one[4], one[5]
+    raise KeyError(name)
+
+
 def symbol(data, name):
     """The address of a symbol in .dynsym or .symtab."""
     sections = list(_sections(data))

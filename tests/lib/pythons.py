@@ -5,7 +5,9 @@ Those of this host run as processes. Those of other Debian suites run as contain
 what a user has; where there is no runc, through their own loader.
 """
 import functools
+import glob
 import os
+import re
 import shutil
 import subprocess
 
@@ -30,6 +32,14 @@ class Python:
         self.path = command[-1]
 
     @property
+    def greenlet(self):
+        """Folders to add to sys.path on this host, for greenlet: of any suite that has the same Python."""
+        nodot = self.release.replace(".", "")
+        found = glob.glob(os.path.join(host.BUILD, "pythons", "*", "usr/lib/python3/dist-packages", "**",
+                                       f"*greenlet.cpython-{nodot}-*.so"), recursive=True)
+        return [] if self.contained else [re.sub("(dist-packages)/.*", r"\1", path) for path in found]
+
+    @property
     def contained(self):
         return bool(self.unpacked and shutil.which("runc") and host.cgroup_mode() != "none")
 
@@ -37,7 +47,7 @@ class Python:
         """A target that runs the script; a context manager."""
         if not self.contained:
             return Process(script, *args, python=self.command)
-        return Container("pymemscope-test-" + self.name.replace(" ", "-"), script, *args, interpreter=self)
+        return Container(self.name.replace(' ', '-'), script, *args, interpreter=self)
 
     def __repr__(self):
         return self.name

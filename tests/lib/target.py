@@ -21,18 +21,18 @@ class Target:
         self.what = what
         self._in = stdin
         self._out = stdout
-        self._buffer = b""
+        self._buffer = b""  # what came after the last line
 
     def line(self, limit_s=60):
         """The next line it prints; fails the test when it ends or stays silent."""
         deadline = time.monotonic() + limit_s
-        while b"\n" not in self._buffer:
+        parts = [self._buffer]
+        while b"\n" not in parts[-1]:
             left = deadline - time.monotonic()
             tap.ok(left > 0 and select.select([self._out], [], [], left)[0], f"{self.what}: silent for {limit_s} s")
-            data = os.read(self._out.fileno(), 65536)
-            tap.ok(data, f"{self.what}: ended", f"it had printed: {self._buffer!r}")
-            self._buffer += data
-        line, _, self._buffer = self._buffer.partition(b"\n")
+            parts.append(os.read(self._out.fileno(), 1 << 20))
+            tap.ok(parts[-1], f"{self.what}: ended", f"it had printed: {b''.join(parts)!r}")
+        line, _, self._buffer = b"".join(parts).partition(b"\n")
         return line.decode()
 
     def ready(self, limit_s=60):
@@ -46,6 +46,10 @@ class Target:
     def ask(self, order, limit_s=60):
         """Sends an order, returns the truth."""
         self.send(order)
+        return self.answer(limit_s)
+
+    def answer(self, limit_s=60):
+        """The truth about the oldest order that was sent and not answered yet."""
         return json.loads(self.line(limit_s))
 
     def close(self):

@@ -97,6 +97,15 @@ class Recorder:
                 found |= {(kind, int(number)) for number in re.findall(rf"^{kind}_id:\s*(\d+)", info.read(), re.M)}
         return found
 
+    def links_of_type(self, name):
+        """How many links of that type it holds, as bpftool names types."""
+        count = 0
+        folder = f"/proc/{self.process.pid}/fdinfo"
+        for number in os.listdir(folder):
+            with contextlib.suppress(FileNotFoundError), open(os.path.join(folder, number), encoding="ascii") as info:
+                count += bool(re.search(rf"^link_type:\s*{name}$", info.read(), re.M))
+        return count
+
     def stop(self, number=signal.SIGINT, limit_s=30):
         """Ends it as ^C does and returns its Result."""
         if self.process.poll() is None:

@@ -59,6 +59,16 @@ def enter(rest):
     return notes["enter"](sys._getframe(1), rest)
 
 
+def run_in_thread(function, *args):
+    """join() returns before the thread has left the kernel, and its last page faults would be in the way."""
+    one = threading.Thread(target=function, args=args)
+    one.start()
+    task = f"/proc/self/task/{one.native_id}"
+    one.join()
+    while os.path.exists(task):
+        pass
+
+
 # ---- functions and methods ----
 
 @kind
@@ -665,9 +675,8 @@ def executed(rest):
 
 @kind
 def executed_line(rest):
-    exec("enter(rest)()")
-    eval("enter(rest)()")
-    eval("[\n\nenter(rest)()]")
+    for source, mode in (("enter(rest)()", "exec"), ("enter(rest)()", "eval"), ("[\n\nenter(rest)()]", "eval")):
+        eval(compile(source, "<executed line>", mode))
 
 
 @kind
@@ -847,9 +856,10 @@ def manager_class(rest):
 
 @kind
 def handler_of_a_signal(rest):
-    if threading.current_thread() is not threading.main_thread():
+    try:
+        before = signal.signal(signal.SIGUSR1, lambda *_: enter(rest)())
+    except ValueError:  # not in the interpreter's main thread
         return enter(rest)()
-    before = signal.signal(signal.SIGUSR1, lambda *_: enter(rest)())
     signal.raise_signal(signal.SIGUSR1)
     signal.signal(signal.SIGUSR1, before or signal.SIG_DFL)
 
@@ -867,9 +877,7 @@ def profiled(rest):
 
 @kind
 def thread(rest):
-    one = threading.Thread(target=lambda: enter(rest)())
-    one.start()
-    one.join()
+    run_in_thread(lambda: enter(rest)())
 
 
 # ---- finalisers and the collector ----

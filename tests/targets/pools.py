@@ -12,6 +12,7 @@ One order a line on standard input, each answered on standard output by a line t
     objects     "object KIND ROLE ADDRESS TYPE" for many kinds of objects
     change      changes those whose role is `changed`, replaces those that are `replaced`: "again KIND ADDRESS" for each
                 replaced one at whose address there is now another
+    fill MIB    makes small objects, so many bytes of them
     churn       allocates and frees in threads as fast as it can, until it ends
 """
 import gc
@@ -103,7 +104,7 @@ class Target:
 
     def make(self):
         for n in range(CLASSES):
-            self.blocks[n] += [of_class(n) for _ in range(40000 // (n + 1))]
+            self.blocks[n] += [of_class(n) for _ in range(20000 // (n + 1))]
 
     def thin(self):
         choose = random.Random(7)
@@ -160,6 +161,10 @@ class Target:
         getattr(sys, "_debugmallocstats")()
         self.interpreters.run_string(self.sub, script)
 
+    def fill(self, mib):
+        # Blocks of 64, 32 and 64 bytes.
+        self.filled = [(float(i), str(i)) for i in range(int(mib) * (1 << 20) // 160)]
+
     def churn(self):
         def work(seed):
             choose = random.Random(seed)
@@ -178,9 +183,11 @@ class Target:
 def main():
     target = Target()
     orders = {"make": target.make, "thin": target.thin, "empty": target.empty, "stop": stop, "sub": target.make_sub,
-              "stop_sub": target.stop_sub, "objects": target.make_objects, "change": target.change, "churn": target.churn}
+              "stop_sub": target.stop_sub, "objects": target.make_objects, "change": target.change, "churn": target.churn,
+              "fill": target.fill}
     for line in sys.stdin:
-        answer = orders[line.strip()]()
+        order, *arguments = line.split()
+        answer = orders[order](*arguments)
         print("done", "" if answer is None else answer, flush=True)
     os._exit(0)
 

@@ -4,14 +4,16 @@
     stack_truth.py [FOLDER...]   packages that may be used if they are there (greenlet)
 
 Order `go SAMPLES SEED`: paths one after the other, in the main thread and in others; `crowd SAMPLES SEED`: in eight
-threads at once. Answers {"stacks": {"stack": pages}, "passed": [stack], "kinds": N, "without": [what]}; each stack as the
-recording's SQL view `stacks` prints it, "function (file:line);..." from the root to the line that touches the page.
-passed: stacks whose leaf went on with the path from that line, where the interpreter may touch a page for a frame.
+threads at once. Answers {"frames": [text], "stacks": [[pages, frame...]], "passed": [[frame...]], "kinds": N,
+"without": [what]}; each frame as the recording's SQL view `stacks` prints it, "function (file:line)", and each stack from
+the line that touches the page to the root, by numbers of frames. passed: stacks whose leaf went on with the path from
+that line, where the interpreter may touch a page for a frame.
 Runs on 3.8 and later.
 """
 import collections
 import functools
 import gc
+import itertools
 import json
 import mmap
 import random
@@ -38,28 +40,34 @@ class Samples:
         self.memory = mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         if hasattr(mmap, "MADV_NOHUGEPAGE"):
             self.memory.madvise(mmap.MADV_NOHUGEPAGE)
+        self.frames = collections.defaultdict(itertools.count().__next__)  # text: number
         self.stacks = []  # appended to by all threads
         self.passed = set()
 
     def enter(self, frame, rest):
         if rest:
-            self.passed.add(stack_of(frame))
+            self.passed.add(self.stack_of(frame))
             return functools.partial(rest[0], rest[1:])
-        self.stacks.append(stack_of(frame))
+        self.stacks.append(self.stack_of(frame))
         return functools.partial(self.memory.write, self.payload)
+
+    def stack_of(self, frame):
+        numbers = []
+        while frame:
+            code = frame.f_code
+            name = code.co_qualname if frame_kinds.QUALIFIED else code.co_name
+            numbers.append(self.frames[f"{name} ({code.co_filename}:{frame.f_lineno})"])
+            frame = frame.f_back
+        return tuple(numbers)
+
+    def truth(self):
+        stacks = collections.Counter(self.stacks)
+        return {"frames": sorted(self.frames, key=self.frames.get), "kinds": len(frame_kinds.KINDS),
+                "stacks": [[n * self.pages, *stack] for stack, n in stacks.items()],
+                "passed": list(self.passed - set(stacks)), "without": [] if frame_kinds.greenlet else ["greenlets"]}
 
     def enough(self):
         return len(self.stacks) >= self.limit
-
-
-def stack_of(frame):
-    lines = []
-    while frame:
-        code = frame.f_code
-        name = code.co_qualname if frame_kinds.QUALIFIED else code.co_name
-        lines.append(f"{name} ({code.co_filename}:{frame.f_lineno})")
-        frame = frame.f_back
-    return ";".join(lines[::-1])
 
 
 def paths(samples, chance, kinds):
@@ -79,9 +87,7 @@ def go(samples, chance):
         if number % 4:
             walk(path)
         else:
-            thread = threading.Thread(target=walk, args=(path,))
-            thread.start()
-            thread.join()
+            frame_kinds.run_in_thread(walk, path)
 
 
 def crowd(samples, chance):
@@ -111,10 +117,8 @@ def main():
         frame_kinds.notes["enter"] = samples.enter
         {"go": go, "crowd": crowd}[how](samples, random.Random(int(seed)))
         gc.collect()  # what waits for it has its part in the truth
-        stacks = collections.Counter(samples.stacks)
-        print(json.dumps({"stacks": {stack: n * samples.pages for stack, n in stacks.items()},
-                          "passed": sorted(samples.passed - set(stacks)), "kinds": len(frame_kinds.KINDS),
-                          "without": [] if frame_kinds.greenlet else ["greenlets"]}), flush=True)
+        samples.memory.write(PAGE)  # a page is charged when the next one is touched
+        print(json.dumps(samples.truth()), flush=True)
 
 
 main()

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
 """Runs another target under tracemalloc: under_tracemalloc.py SCRIPT [ARG...]. Each answer of the target gets a second
-truth, `tracemalloc`: {"FILE:LINE": [blocks, bytes]} of what still lives and was allocated on that line; and a third,
-`small`: the same of blocks that pymalloc serves.
+truth, `tracemalloc`: {"FILE:LINE": [blocks, bytes]} of what still lives and was allocated on that line, and two more: of the
+blocks over 512 bytes among them, `tracemalloc_large`, and of those that pymalloc serves, `tracemalloc_small`.
 """
 import os
 import runpy
@@ -24,7 +24,8 @@ def by_line(traces):
 
 def tell(told):
     traces = list(tracemalloc.take_snapshot().traces)
-    TELL(dict(told, tracemalloc=by_line(traces), small=by_line(one for one in traces if one.size <= 512)))
+    TELL(dict(told, tracemalloc=by_line(traces), tracemalloc_large=by_line(one for one in traces if one.size > 512),
+             tracemalloc_small=by_line(one for one in traces if one.size <= 512)))
 
 
 tracemalloc.start()

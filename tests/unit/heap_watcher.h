@@ -295,7 +295,7 @@ static uint64_t watch(const struct watched *watched, const struct watch_opts *op
 	w->windows = (struct heap_windows){};
 	w->seen = false;
 	draw_old(w);
-	due = heap_plan__next(&w->plan, 0, 0, even(&w->random), &stands_s);
+	due = heap_plan__next(&w->plan, 0, 0, 0, even(&w->random), &stands_s);
 	while (k <= READINGS) {
 		open = due + 0.010 + 0.020 * even(&w->random);
 		if (open >= k * SECONDS / READINGS) {
@@ -305,7 +305,7 @@ static uint64_t watch(const struct watched *watched, const struct watch_opts *op
 			due += 0.01;
 		} else {
 			closed = look(w, open, stands_s);
-			due = heap_plan__next(&w->plan, closed, closed, even(&w->random), &stands_s);
+			due = heap_plan__next(&w->plan, closed, closed, 0, even(&w->random), &stands_s);
 		}
 	}
 	add_up_lines(w, lines);

@@ -83,6 +83,7 @@ static inline struct profile *fixture__profile(void)
 		profile__add_container(p, &containers[i]);
 	for (int i = 0; i < 3; i++)
 		profile__add_process(p, &processes[i]);
+	profile__reuse_process(p, 2, &processes[2]);
 	profile__set_meta(p, "host", "h");
 	return p;
 }
@@ -94,7 +95,10 @@ static inline void fixture__second(struct profile *p, unsigned int i)
 	const struct profile_container usage = {
 		.usage_bytes = (1 + i / 2) << 20, .peak_bytes = (2 + i) << 20, .oom_kills = i / 20};
 	const struct profile_process rss = {.rss_bytes = (1 + i) << 12};
+	const struct profile_cost cost = {1000 + i, i, 7, i % 3};
 	char text[16];
+
+	profile__add_cost(p, i % 3, &cost);
 
 	for (unsigned int j = 0; j < 50; j++) {
 		const struct profile_frame frames[] = {
@@ -123,7 +127,21 @@ static inline void fixture__second(struct profile *p, unsigned int i)
 						.node = 1,
 						.generation = (int32_t)(i % 4) - 1,
 						.collected = (int64_t)i - 1,
-						.pause_ns = i * 1000});
+						.pause_ns = i * 1000,
+						.trigger = i % GC_TRIGGER_MAX,
+						.uncollectable = (int64_t)i % 3 - 1});
+	/* Not of process 2; what is not known of the one is known of the other. */
+	profile__set_collector(p, &(struct profile_collector){.process = i % 2,
+							      .enabled = i / 2 % 2,
+							      .has_counts = i % 2,
+							      .threshold = {i % 2 ? 700 : 0, 0, i % 2 ? -1 : 0},
+							      .count = {i % 2 ? (int)i : 0},
+							      .collections = {i, 1, INT64_MAX},
+							      .collected = {i * 3, 0, i},
+							      .uncollectable = {0, i},
+							      .frozen = i % 2 ? (int64_t)i * 1000 : -1});
+	profile__set_fact(p, &(struct profile_fact){0, "allocator", i < 3 ? "pymalloc" : "tracemalloc over pymalloc", 0, 0});
+	profile__set_fact(p, &(struct profile_fact){i % 3, "coverage.gc", "measured", i, i + 1});
 	profile__update_container(p, 0, &usage);
 	profile__update_process(p, 0, &rss);
 	profile__set_counter(p, "events", i * 100);
@@ -164,11 +182,35 @@ static inline void fixture__assert_equal_items(const struct profile *a, const st
 
 		assert_true(x->tgid == y->tgid && x->container == y->container &&
 			    x->start_time_ticks == y->start_time_ticks &&
-			    x->rss_bytes == y->rss_bytes);
+			    x->rss_bytes == y->rss_bytes && x->earlier == y->earlier);
+		assert_memory_equal(&x->cost, &y->cost, sizeof(x->cost));
 		assert_string_equal(x->command, y->command);
 		assert_string_equal(x->python, y->python);
 		assert_string_equal(x->interpreter, y->interpreter);
 		assert_string_equal(x->note, y->note);
+	}
+	for (uint32_t i = 0; i < profile__n_collectors(a); i++) {
+		const struct profile_collector *x = profile__collector(a, i);
+		const struct profile_collector *y = profile__collector_of(b, x->process);
+
+		assert_non_null(y);
+		assert_true(x->enabled == y->enabled && x->has_counts == y->has_counts && x->frozen == y->frozen);
+		assert_memory_equal(x->threshold, y->threshold, sizeof(x->threshold));
+		assert_memory_equal(x->count, y->count, sizeof(x->count));
+		assert_memory_equal(x->collections, y->collections, sizeof(x->collections));
+		assert_memory_equal(x->collected, y->collected, sizeof(x->collected));
+		assert_memory_equal(x->uncollectable, y->uncollectable, sizeof(x->uncollectable));
+	}
+	assert_int_equal(profile__n_facts(a), profile__n_facts(b));
+	for (uint32_t i = 0, j; i < profile__n_facts(a); i++) {
+		const struct profile_fact *x = profile__fact(a, i), *y;
+
+		for (j = 0; (y = profile__fact(b, j)); j++)
+			if (x->process == y->process && !strcmp(x->name, y->name))
+				break;
+		assert_non_null(y);
+		assert_string_equal(x->text, y->text);
+		assert_true(x->part == y->part && x->whole == y->whole);
 	}
 	for (uint32_t i = 0; i < profile__n_counters(a); i++) {
 		const char *x, *y;
@@ -197,6 +239,7 @@ static inline void fixture__assert_equal(const struct profile *a, const struct p
 	assert_int_equal(profile__n_nodes(a), profile__n_nodes(b));
 	assert_int_equal(profile__n_cells(a), profile__n_cells(b));
 	assert_int_equal(profile__n_gc(a), profile__n_gc(b));
+	assert_int_equal(profile__n_collectors(a), profile__n_collectors(b));
 	assert_int_equal(profile__n_counters(a), profile__n_counters(b));
 	assert_int_equal(profile__n_meta(a), profile__n_meta(b));
 	assert_true(profile__merged(a) == profile__merged(b));
@@ -221,7 +264,8 @@ static inline void fixture__assert_equal(const struct profile *a, const struct p
 			    x->tid == y->tid && x->node == y->node &&
 			    x->generation == y->generation && x->collected == y->collected &&
 			    x->pause_ns == y->pause_ns && x->cnt == y->cnt &&
-			    x->longest_ns == y->longest_ns);
+			    x->longest_ns == y->longest_ns && x->trigger == y->trigger &&
+			    x->uncollectable == y->uncollectable);
 	}
 }
 

@@ -21,7 +21,7 @@
 #define DATA_ADDR 0x412000ull
 #define BASE_ADDR 0x408000ull
 
-enum { NONE, DYNSYM, DYNSTR, SYMTAB, STRTAB, RUNTIME, PLAIN, NAMES, NOTES, BASE, SECTIONS };
+enum { NONE, DYNSYM, DYNSTR, SYMTAB, STRTAB, RUNTIME, PLAIN, NAMES, NOTES, BASE, RELOCATIONS, SECTIONS };
 
 struct image {
 	Elf64_Ehdr h;
@@ -32,6 +32,7 @@ struct image {
 		unsigned char id[20];
 	} note;
 	Elf64_Sym dynsym[3];
+	Elf64_Rela relocations[6];
 	char dynstr[32];
 	Elf64_Sym symtab[6];
 	char strtab[96];
@@ -74,6 +75,8 @@ static void add_section(struct image *e, int i, const char *name, uint32_t type,
 				      .sh_addralign = 1};
 	if (type == SHT_DYNSYM || type == SHT_SYMTAB)
 		e->sections[i].sh_entsize = sizeof(Elf64_Sym);
+	if (type == SHT_RELA)
+		e->sections[i].sh_entsize = sizeof(Elf64_Rela);
 }
 
 static Elf64_Sym symbol(char *names, const char *name, int type, uint16_t section, uint64_t addr)
@@ -95,6 +98,22 @@ static void fill_usdt(struct usdt_note *n, uint64_t addr, uint64_t semaphore, co
 	n->addrs[1] = BASE_ADDR - 0x10; /* where the base was before the file was moved by 0x10 */
 	n->addrs[2] = semaphore;
 	memcpy(n->text, text, len);
+}
+
+static void fill_relocations(Elf64_Rela *r)
+{
+	const uint32_t imported = 1, exported = 2, none = 77;
+#ifdef __aarch64__
+	const uint32_t call = R_AARCH64_JUMP_SLOT, address = R_AARCH64_GLOB_DAT, other = R_AARCH64_RELATIVE;
+#else
+	const uint32_t call = R_X86_64_JUMP_SLOT, address = R_X86_64_GLOB_DAT, other = R_X86_64_RELATIVE;
+#endif
+
+	r[0] = (Elf64_Rela){.r_offset = DATA_ADDR + 8, .r_info = ELF64_R_INFO(imported, call)};
+	r[1] = (Elf64_Rela){.r_offset = DATA_ADDR + 16, .r_info = ELF64_R_INFO(exported, call)};
+	r[2] = (Elf64_Rela){.r_offset = DATA_ADDR + 24, .r_info = ELF64_R_INFO(none, call)};
+	r[3] = (Elf64_Rela){.r_offset = DATA_ADDR + 32, .r_info = ELF64_R_INFO(imported, other)};
+	r[4] = (Elf64_Rela){.r_offset = DATA_ADDR + 40, .r_info = ELF64_R_INFO(imported, address)};
 }
 
 static void fill_image(struct image *e)
@@ -171,6 +190,9 @@ static void fill_image(struct image *e)
 	add_section(e, NOTES, ".note.stapsdt", SHT_NOTE, 0, 0, AT(notes), SIZE(notes), 0);
 	e->sections[NOTES].sh_addralign = 4;
 	add_section(e, BASE, ".stapsdt.base", SHT_PROGBITS, SHF_ALLOC, BASE_ADDR, AT(text), 1, 0);
+	fill_relocations(e->relocations);
+	add_section(e, RELOCATIONS, ".rela.plt", SHT_RELA, SHF_ALLOC, 0x400000 + AT(relocations), AT(relocations),
+		    SIZE(relocations), DYNSYM);
 	fill_usdt(&e->notes[0], TEXT_ADDR - 0x10, DATA_ADDR - 0x10, "python\0gc__start\0-4@%esi",
 		  24);
 	fill_usdt(&e->notes[1], TEXT_ADDR - 0x0f, 0, "python\0gc__done\0", 17);
@@ -240,6 +262,29 @@ static void test_symbols(void **state)
 	assert_false(elf_file__has_symtab(f));
 	assert_int_equal(elf_file__symbol(f, "worker", &(struct elf_symbol){0}), -ENOENT);
 	assert_int_equal(elf_file__symbol(f, "exported", &(struct elf_symbol){0}), 0);
+	elf_file__free(f);
+}
+
+static void test_imports(void **state)
+{
+	uint64_t slots[3] = {0};
+	struct elf_symbol s;
+	struct elf_file *f;
+	struct image e;
+
+	(void)state;
+	fill_image(&e);
+	f = open_image(&e);
+	assert_int_equal(elf_file__import_slots(f, "imported", slots, 3), 2);
+	assert_int_equal(slots[0], DATA_ADDR + 8);
+	assert_int_equal(slots[1], DATA_ADDR + 40);
+	assert_int_equal(elf_file__import_slots(f, "imported", slots, 1), 1);
+	assert_int_equal(elf_file__import_slots(f, "exported", slots, 3), 0);
+	assert_int_equal(elf_file__import_slots(f, "import", slots, 3), 0);
+	assert_int_equal(elf_file__exported(f, "exported", &s), 0);
+	assert_int_equal(s.addr, DATA_ADDR);
+	assert_int_equal(elf_file__exported(f, "imported", &s), -ENOENT);
+	assert_int_equal(elf_file__exported(f, "worker", &s), -ENOENT);
 	elf_file__free(f);
 }
 
@@ -452,6 +497,8 @@ static void use_all(const struct elf_file *f)
 	elf_file__symbol(f, "exported", &s);
 	elf_file__symbol(f, "work*", &s);
 	elf_file__symbol(f, "none", &s);
+	elf_file__exported(f, "exported", &s);
+	elf_file__import_slots(f, "imported", &got, 1);
 	elf_file__usdt(f, "python", "gc__done", &u);
 	elf_file__usdt(f, "python", "none", &u);
 	elf_file__section(f, ".PyRuntime", &s);
@@ -566,6 +613,25 @@ static void test_this_program(void **state)
 	elf_file__free(f);
 }
 
+/* The dynamic linker has written where a function is that we call. */
+static void test_own_imports(void **state)
+{
+	uint64_t slots[4], bias;
+	struct elf_symbol s;
+	struct elf_file *f;
+	size_t n;
+
+	(void)state;
+	assert_int_equal(elf_file__open("/proc/self/exe", &f), 0);
+	assert_int_equal(elf_file__symbol(f, "exported_by_test", &s), 0);
+	bias = (uintptr_t)&exported_by_test - s.addr;
+	n = elf_file__import_slots(f, "memfd_create", slots, 4);
+	assert_true(n > 0);
+	for (size_t i = 0; i < n; i++)
+		assert_ptr_equal(*(void **)(bias + slots[i]), memfd_create);
+	elf_file__free(f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -575,7 +641,8 @@ int main(void)
 		cmocka_unit_test(test_read),	      cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_damaged_bytes), cmocka_unit_test(test_truncated),
 		cmocka_unit_test(test_sparse_giant),  cmocka_unit_test(test_random),
-		cmocka_unit_test(test_this_program),
+		cmocka_unit_test(test_this_program),  cmocka_unit_test(test_imports),
+		cmocka_unit_test(test_own_imports),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -1,103 +1,276 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * The governor, with a model of the process and of the kernel side: faults that come at a rate, and the limit at which the
+ * kernel side thins out by itself (bpf/fault.bpf.c, keep_limit).
+ */
 #include "capture/governor.h"
 
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
+#include <stdlib.h>
 #include <cmocka.h>
 
-#define SECOND 1000000000ull
+#include "records.h"
 
-/* A target that uses one CPU and whose faults cost `rate` of it when all are looked at. */
-static double run(struct governor *g, double rate, int seconds, uint64_t *cost, uint64_t *cpu)
+#define SECOND 1000000000ull
+#define BUDGET 0.01
+#define LOOK_NS 2500
+#define HOOK_NS 100
+#define STEPS_A_SECOND 1000
+
+struct model {
+	struct governor g;
+	struct governor_use use;
+	uint32_t shift;
+	uint64_t limit_ns;
+	double hook_on;
+	double faults_a_second, cpu_share, other_share, heap_share; /* shares of a CPU */
+	double rest; /* of a fault */
+};
+
+static struct model new_model(double budget)
 {
-	uint64_t begin = *cost;
-	int i;
+	struct model m = { .cpu_share = 1, .hook_on = 1 };
+
+	governor__begin(&m.g, budget, HOOK_NS, GOVERNOR_SAVED_NS, NULL);
+	m.limit_ns = m.g.limit_ns;
+	return m;
+}
+
+static void millisecond(struct model *m)
+{
+	double hits = m->faults_a_second / STEPS_A_SECOND * m->hook_on + m->rest;
+	double looks = hits / (1u << m->shift);
+
+	m->use.cpu_ns += m->cpu_share * SECOND / STEPS_A_SECOND;
+	m->use.other_ns += m->other_share * SECOND / STEPS_A_SECOND;
+	m->use.heap_ns += m->heap_share * SECOND / STEPS_A_SECOND;
+	m->rest = (looks - (uint64_t)looks) * (1u << m->shift);
+	m->use.fault_cnt += (uint64_t)looks;
+	m->use.fault_ns += (uint64_t)looks * LOOK_NS;
+	m->use.skipped_cnt += (hits - m->rest) - (uint64_t)looks;
+	while (m->use.fault_ns >= m->limit_ns && m->shift < MAX_FAULT_SHIFT) {
+		m->limit_ns = m->use.fault_ns + m->g.step_ns;
+		m->shift++;
+	}
+}
+
+/* Share of the CPU time that it costs. */
+static double run(struct model *m, int seconds)
+{
+	struct governor_use before = m->use;
+	int i, j;
 
 	for (i = 0; i < seconds; i++) {
-		*cpu += SECOND;
-		*cost += rate * SECOND / (1u << g->shift);
-		governor__step(g, *cost, *cpu);
+		double on;
+
+		for (j = 0; j < STEPS_A_SECOND; j++)
+			millisecond(m);
+		on = governor__hook_share(&m->g, &m->use, m->hook_on);
+		governor__step(&m->g, &m->use, m->shift, m->hook_on, on);
+		m->hook_on = on;
+		m->shift = m->g.shift;
+		m->limit_ns = m->g.limit_ns;
 	}
-	return (double)(*cost - begin) / ((double)seconds * SECOND);
+	return (double)(governor__cost_ns(&m->g, &m->use) - governor__cost_ns(&m->g, &before)) /
+	       (m->use.cpu_ns - before.cpu_ns);
 }
 
 static void test_cheap_target_is_seen_whole(void **state)
 {
-	struct governor g = { .budget = 0.01 };
-	uint64_t cost = 0, cpu = 0;
+	struct model m = new_model(BUDGET);
 
 	(void)state;
-	run(&g, 0.009, 100, &cost, &cpu);
-	assert_int_equal(g.shift, 0);
+	m.faults_a_second = 3000; /* 0.78 % */
+	run(&m, 100);
+	assert_int_equal(m.shift, 0);
+	assert_int_equal(m.use.skipped_cnt, 0);
+	assert_true(m.hook_on == 1);
 }
 
-static void test_burst_is_free(void **state)
+/* Any rate, from one that hardly exceeds the budget to one where even the hook is too much. */
+static const double rates[] = { 5000, 20000, 100000, 400000, 1000000, 3000000 };
+
+static void test_hot_target_is_held_from_the_first_second_on(void **state)
 {
-	struct governor g = { .budget = 0.01 };
+	size_t i;
 
 	(void)state;
-	assert_int_equal(governor__step(&g, GOVERNOR_BURST_NS / 2, SECOND), 0);
+	for (i = 0; i < sizeof(rates) / sizeof(rates[0]); i++) {
+		struct model m = new_model(BUDGET);
+		double first, later;
+
+		m.faults_a_second = rates[i];
+		first = run(&m, 1);
+		/* Nobody has told yet that even the hook is too much. */
+		if (first > 0.035 + rates[i] * HOOK_NS / SECOND)
+			fail_msg("%.0f faults a second cost %.4f in the first second", rates[i], first);
+		run(&m, 4);
+		later = run(&m, 60);
+		if (later > BUDGET * 1.01)
+			fail_msg("%.0f faults a second cost %.4f", rates[i], later);
+	}
 }
 
-static void test_hot_target_is_held_within_a_second(void **state)
+static void test_budget_is_used(void **state)
 {
-	struct governor g = { .budget = 0.01 };
-	uint64_t cost = 0, cpu = 0;
+	size_t i;
 
 	(void)state;
-	run(&g, 0.8, 1, &cost, &cpu);
-	assert_true(g.shift >= 6);
-	assert_true(run(&g, 0.8, 60, &cost, &cpu) <= 0.01);
+	for (i = 0; i < sizeof(rates) / sizeof(rates[0]); i++) {
+		struct model m = new_model(BUDGET);
+		double cost;
+
+		m.faults_a_second = rates[i];
+		run(&m, 10);
+		cost = run(&m, 60);
+		if (cost < BUDGET * 0.35)
+			fail_msg("%.0f faults a second: only %.4f is spent", rates[i], cost);
+	}
+}
+
+static void test_idle_target_that_turns_hot(void **state)
+{
+	struct model m = new_model(BUDGET);
+
+	(void)state;
+	m.faults_a_second = 10;
+	m.cpu_share = 0.1;
+	run(&m, 3600);
+	m.faults_a_second = 200000;
+	m.cpu_share = 1;
+	assert_true(run(&m, 1) < 0.06);
+	assert_true(run(&m, 1) < 0.03);
+	run(&m, 3);
+	assert_true(run(&m, 30) <= BUDGET * 1.01);
 }
 
 static void test_does_not_swing(void **state)
 {
-	struct governor g = { .budget = 0.01 };
-	uint64_t cost = 0, cpu = 0;
-	uint32_t shift;
-	int i;
+	double rate;
 
 	(void)state;
-	run(&g, 0.5, 20, &cost, &cpu);
-	shift = g.shift;
-	for (i = 0; i < 50; i++) {
-		run(&g, 0.5, 1, &cost, &cpu);
-		assert_int_equal(g.shift, shift);
+	for (rate = 3000; rate < 2e6; rate *= 1.13) {
+		struct model m = new_model(BUDGET);
+		int i, changes = 0;
+		uint32_t shift;
+
+		m.faults_a_second = rate;
+		run(&m, 60);
+		for (i = 0, shift = m.shift; i < 100; i++) {
+			m.faults_a_second = rate * (0.95 + 0.1 * (i * 7 % 10) / 9);
+			run(&m, 1);
+			changes += m.shift != shift;
+			shift = m.shift;
+		}
+		if (changes > 6)
+			fail_msg("%.0f faults a second: %d changes in 100 steps", rate, changes);
 	}
 }
 
 static void test_comes_back_when_it_cools(void **state)
 {
-	struct governor g = { .budget = 0.01 };
-	uint64_t cost = 0, cpu = 0;
+	struct model m = new_model(BUDGET);
 
 	(void)state;
-	run(&g, 0.9, 5, &cost, &cpu);
-	assert_true(g.shift > 0);
-	run(&g, 0.0001, 20, &cost, &cpu);
-	assert_int_equal(g.shift, 0);
+	m.faults_a_second = 1000000;
+	run(&m, 10);
+	assert_true(m.shift > 0 && m.hook_on < 1);
+	m.faults_a_second = 100;
+	run(&m, 30);
+	assert_int_equal(m.shift, 0);
+	assert_true(m.hook_on == 1);
 }
 
 static void test_no_budget_sees_all(void **state)
 {
-	struct governor g = { .budget = 0 };
-	uint64_t cost = 0, cpu = 0;
+	struct model m = new_model(0);
 
 	(void)state;
-	run(&g, 0.9, 20, &cost, &cpu);
-	assert_int_equal(g.shift, 0);
+	m.faults_a_second = 1000000;
+	run(&m, 20);
+	assert_int_equal(m.use.skipped_cnt, 0);
+	assert_true(m.hook_on == 1);
+	assert_true(governor__heap_ns(&m.g) == UINT64_MAX);
+}
+
+static void test_other_probes_leave_less_to_faults(void **state)
+{
+	struct model m = new_model(BUDGET);
+	double cost;
+
+	(void)state;
+	m.faults_a_second = 20000;
+	m.other_share = 0.006;
+	run(&m, 10);
+	cost = run(&m, 60);
+	assert_true(cost <= BUDGET && cost > 0.008);
+	m.other_share = 0.03; /* nothing here can help that */
+	run(&m, 10);
+	assert_int_equal(m.shift, MAX_FAULT_SHIFT);
+	m.other_share = 0;
+	run(&m, 60);
+	assert_true(m.shift < MAX_FAULT_SHIFT);
+}
+
+static void test_heap_windows_have_their_part(void **state)
+{
+	struct model m = new_model(BUDGET);
+	int i;
+
+	(void)state;
+	/* No faults: all may go there. */
+	m.heap_share = 0.008;
+	run(&m, 10);
+	assert_true(governor__heap_ns(&m.g) >= BUDGET * SECOND * 0.99);
+	/* Hot: a half each, and the sum is kept while windows spend what they may. */
+	m.faults_a_second = 50000;
+	for (i = 0; i < 10; i++) {
+		run(&m, 1);
+		m.heap_share = (double)governor__heap_ns(&m.g) / SECOND;
+	}
+	for (i = 0; i < 60; i++) {
+		struct governor_use before = m.use;
+
+		m.heap_share = (double)governor__heap_ns(&m.g) / SECOND;
+		assert_true(m.heap_share >= 0.0035);
+		run(&m, 1);
+		assert_true(governor__cost_ns(&m.g, &m.use) - governor__cost_ns(&m.g, &before) < 1.3 * BUDGET * SECOND);
+	}
+}
+
+/* Half a CPU second of faults in every fourth second. */
+static void test_bursts_are_paid_by_what_was_saved(void **state)
+{
+	struct model m = new_model(BUDGET);
+	struct governor_use before;
+	int i;
+
+	(void)state;
+	run(&m, 10);
+	before = m.use;
+	for (i = 0; i < 100; i++) {
+		m.faults_a_second = i % 4 ? 0 : 200000;
+		run(&m, 1);
+	}
+	assert_true(governor__cost_ns(&m.g, &m.use) - governor__cost_ns(&m.g, &before) <=
+		    BUDGET * (m.use.cpu_ns - before.cpu_ns) + GOVERNOR_SAVED_NS);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_cheap_target_is_seen_whole),
-		cmocka_unit_test(test_burst_is_free),
-		cmocka_unit_test(test_hot_target_is_held_within_a_second),
+		cmocka_unit_test(test_hot_target_is_held_from_the_first_second_on),
+		cmocka_unit_test(test_budget_is_used),
+		cmocka_unit_test(test_idle_target_that_turns_hot),
 		cmocka_unit_test(test_does_not_swing),
 		cmocka_unit_test(test_comes_back_when_it_cools),
 		cmocka_unit_test(test_no_budget_sees_all),
+		cmocka_unit_test(test_other_probes_leave_less_to_faults),
+		cmocka_unit_test(test_heap_windows_have_their_part),
+		cmocka_unit_test(test_bursts_are_paid_by_what_was_saved),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

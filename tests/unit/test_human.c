@@ -111,6 +111,23 @@ static void test_percent(void **state)
 				    cases[i].text);
 }
 
+static void test_share(void **state)
+{
+	static const struct {
+		uint64_t part, whole;
+		const char *text;
+	} cases[] = {
+		{0, 0, "share not known"}, {5, 0, "share not known"}, {0, 7, "0 %"},
+		{1, 3, "33.33 %"},	   {7, 7, "100 %"},	      {999999, 1000000, "99.99 %"},
+		{3, 2, "150.00 %"},	   {9950, 10000, "99.50 %"},
+	};
+	char buf[32];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		assert_string_equal(human__share(cases[i].part, cases[i].whole, buf, sizeof(buf)), cases[i].text);
+}
+
 static void test_short_buffer(void **state)
 {
 	char buf[4] = "zzz";
@@ -125,7 +142,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_bytes),	     cmocka_unit_test(test_duration),
 		cmocka_unit_test(test_count),	     cmocka_unit_test(test_percent),
-		cmocka_unit_test(test_short_buffer),
+		cmocka_unit_test(test_share),	     cmocka_unit_test(test_short_buffer),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

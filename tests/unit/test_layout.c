@@ -148,6 +148,14 @@ static void told(void **state)
 	assert_int_equal(layout_of(words, PY_VERSION(3, 14), &l), 0);
 	assert_int_equal(l.walk.code_filename, 128);
 
+	/* 3.14.0 to 3.14.4: a shorter struct, whose generations are not those of the table. */
+	words[81] = 240;
+	assert_int_equal(layout_of(words, PY_VERSION(3, 14), &l), 0);
+	assert_int_equal(l.gc.generation0, PY_NO_FIELD);
+	assert_int_equal(l.walk.gc_generation0, PY_WALK_NONE);
+	assert_int_equal(l.gc.enabled, 12);
+	assert_int_equal(l.walk.gc_stats, 8000 + l.gc.stats);
+
 	/* A collector that is laid out differently: only what was told of it is known. */
 	words[82] = 200;
 	assert_int_equal(layout_of(words, PY_VERSION(3, 14), &l), 0);

@@ -259,9 +259,9 @@ static void check_gc(struct walk *w, const char *line)
 	assert_int_equal(u32_at(w, gc + l->gc.enabled), enabled);
 	assert_int_equal(u32_at(w, gc + l->gc.collecting), 0);
 	assert_int_equal(gc_list_count(w, gc + l->gc.permanent), frozen);
-	assert_true(l->gc.generations != PY_NO_FIELD);
+	assert_true(l->gc.generation0 != PY_NO_FIELD);
 	for (uint64_t i = 0; i < 3; i++) {
-		uint64_t generation = gc + l->gc.generations + i * l->gc.generation_size;
+		uint64_t generation = u64_at(w, gc + l->gc.generation0) + i * l->gc.generation_size;
 
 		assert_int_equal(u32_at(w, generation + l->gc.generation_threshold), threshold[i]);
 		if (i)

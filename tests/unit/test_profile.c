@@ -65,6 +65,13 @@ static void test_empty(void **state)
 	assert_null(profile__node(p, PROFILE_NONE));
 	assert_null(profile__cell(p, 0));
 	assert_null(profile__gc(p, 0));
+	assert_int_equal(profile__n_collectors(p), 0);
+	assert_null(profile__collector(p, 0));
+	assert_null(profile__collector_of(p, 0));
+	assert_int_equal(profile__set_collector(p, &(struct profile_collector){.process = 0}), -EINVAL);
+	assert_int_equal(profile__n_facts(p), 0);
+	assert_null(profile__fact(p, 0));
+	assert_int_equal(profile__set_fact(p, &(struct profile_fact){.name = "x"}), -EINVAL);
 	assert_null(profile__meta(p, "host"));
 	profile__counter(p, 0, &name, &n);
 	assert_null(name);
@@ -323,7 +330,7 @@ static void test_node_limit(void **state)
 
 static void test_cell_limit(void **state)
 {
-	const struct profile_limits limits = {.max_cells = 2};
+	const struct profile_limits limits = {.max_cells = 2, .max_cells_process = 2};
 	const struct profile_process second = {.tgid = 11, .container = 0};
 	const struct profile_sums s = {1, 8, 0, 0};
 	struct profile *p = new_chain(&limits, 4);
@@ -354,6 +361,108 @@ static void test_cell_limit(void **state)
 	assert_int_equal(profile__n_cells(p), 5);
 	assert_int_equal(profile__cell(p, 3)->process, 1);
 	assert_int_equal(profile__cell(p, 4)->kind, KIND_HEAP_POOL);
+	profile__free(p);
+}
+
+/* One process does not take the others' room. */
+static void test_cell_limit_of_a_process(void **state)
+{
+	const struct profile_limits limits = {.max_cells = 100, .max_cells_process = 3};
+	const struct profile_process second = {.tgid = 11, .container = 0};
+	const struct profile_sums s = {1, 8, 0, 0};
+	struct profile *p = new_chain(&limits, 4);
+	uint32_t n = 0;
+
+	(void)state;
+	assert_int_equal(profile__add_process(p, &second), 1);
+	assert_int_equal(profile__first_cell_of(p, 1), PROFILE_NONE);
+	for (uint32_t tid = 1; tid < 10; tid++)
+		add_bytes(p, tid, 4, 2);
+	assert_int_equal(profile__n_cells(p), 4); /* the root's comes on top */
+	assert_int_equal(profile__merged(p), 6);
+	for (uint32_t node = 1; node <= 3; node++)
+		assert_int_equal(profile__add(p, 1, 1, node, KIND_EXACT, &s), 0);
+	assert_int_equal(profile__n_cells(p), 7);
+	for (uint32_t i = profile__first_cell_of(p, 1); i != PROFILE_NONE; i = profile__next_cell_of(p, i)) {
+		assert_int_equal(profile__cell(p, i)->process, 1);
+		n++;
+	}
+	assert_int_equal(n, 3);
+	profile__free(p);
+}
+
+static void test_text_limit(void **state)
+{
+	const struct profile_limits limits = {.max_text_bytes = 1000};
+	struct profile *p = new_profile(&limits);
+	int64_t more = -1;
+
+	(void)state;
+	for (int i = 0; i < 500; i++) {
+		char name[32];
+		const struct profile_frame f = {.line = 1, .function = name, .file = "x.py"};
+		int64_t frame;
+
+		snprintf(name, sizeof(name), "function_%d", i);
+		frame = profile__add_frame(p, &f);
+		if (more < 0 && !strcmp(profile__frame(p, (uint32_t)frame)->function, "[more]"))
+			more = frame;
+		assert_true(more < 0 || frame == more);
+	}
+	assert_in_range(more, 50, 150);
+	/* Known ones are known on. */
+	assert_int_equal(profile__add_frame(p, &(struct profile_frame){.line = 1, .function = "function_7", .file = "x.py"}), 7);
+	assert_int_equal(profile__merged(p), 500 - (uint64_t)more);
+	profile__free(p);
+}
+
+static void test_nodes_within(void **state)
+{
+	struct profile *p = new_chain(NULL, 3);
+	uint32_t left = 1;
+
+	(void)state;
+	assert_int_equal(profile__add_node_within(p, 0, 0, &left), 1); /* known */
+	assert_int_equal(left, 1);
+	assert_int_equal(profile__add_node_within(p, 0, 2, &left), 4);
+	assert_int_equal(left, 0);
+	assert_int_equal(profile__add_node_within(p, 4, 1, &left), 4);
+	assert_int_equal(profile__add_node_within(p, 0, 2, &left), 4);
+	assert_int_equal(profile__merged(p), 1);
+	assert_int_equal(profile__add_node(p, 4, 1), 5);
+	profile__free(p);
+}
+
+static void test_reused_process(void **state)
+{
+	struct profile *p = new_chain(NULL, 1);
+	const struct profile_cost cost = {5, 6, 7, 8};
+	const struct profile_process next = {
+		.tgid = 12, .container = 0, .start_time_ticks = 99, .command = "worker", .python = "3.11.2"};
+	const struct profile_process elsewhere = {.tgid = 13, .container = PROFILE_NONE};
+	const struct profile_process noted = {.note = "a note", .rss_bytes = 5};
+	const struct profile_process *got;
+
+	(void)state;
+	add_bytes(p, 1, 1, 100);
+	profile__add_cost(p, 0, &cost);
+	assert_int_equal(profile__update_process(p, 0, &noted), 0);
+	assert_int_equal(profile__reuse_process(p, 0, &elsewhere), -EINVAL);
+	assert_int_equal(profile__reuse_process(p, 1, &next), -EINVAL);
+	assert_int_equal(profile__reuse_process(p, 0, &next), 0);
+	got = profile__process(p, 0);
+	assert_int_equal(got->tgid, 12);
+	assert_int_equal(got->start_time_ticks, 99);
+	assert_string_equal(got->command, "worker");
+	assert_string_equal(got->note, "");
+	assert_int_equal(got->rss_bytes, 0);
+	assert_int_equal(got->earlier, 1);
+	assert_memory_equal(&got->cost, &cost, sizeof(cost));
+	assert_int_equal(profile__cell(p, 0)->sums.alloc_bytes, 100);
+	assert_int_equal(profile__reuse_process(p, 0, got), 0); /* from itself */
+	assert_string_equal(profile__process(p, 0)->command, "worker");
+	assert_int_equal(profile__process(p, 0)->earlier, 2);
+	assert_int_equal(profile__n_processes(p), 1);
 	profile__free(p);
 }
 
@@ -444,6 +553,10 @@ int main(void)
 		cmocka_unit_test(test_drain),
 		cmocka_unit_test(test_node_limit),
 		cmocka_unit_test(test_cell_limit),
+		cmocka_unit_test(test_cell_limit_of_a_process),
+		cmocka_unit_test(test_text_limit),
+		cmocka_unit_test(test_nodes_within),
+		cmocka_unit_test(test_reused_process),
 		cmocka_unit_test(test_gc_limit),
 		cmocka_unit_test(test_counters_and_meta),
 		cmocka_unit_test(test_many),

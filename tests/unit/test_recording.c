@@ -317,6 +317,9 @@ static void test_sql(void **state)
 					" 'main (app.py:1);f1 (app.py:%);f2 (app.py:%)'") > 0,
 			 1);
 	assert_int_equal(query(f->path, "SELECT count(*) FROM collections"), profile__n_gc(p));
+	assert_int_equal(query(f->path, "SELECT count(*) FROM collectors"), 2);
+	assert_int_equal(query(f->path, "SELECT frozen FROM collectors WHERE tgid = 101"), 3000);
+	assert_int_equal(query(f->path, "SELECT frozen IS NULL FROM collectors WHERE tgid = 100"), 1);
 	assert_int_equal(query(f->path, "SELECT count(*) FROM memory WHERE percent > 0") > 0, 1);
 	assert_int_equal(query(f->path, "SELECT count(*) FROM kind"), KIND_MAX);
 	profile__free(p);

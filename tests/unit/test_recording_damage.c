@@ -99,6 +99,12 @@ static void assert_sound(const struct profile *p)
 		assert_true(c->kind < KIND_MAX && c->node < profile__n_nodes(p) &&
 			    c->process < profile__n_processes(p));
 	}
+	for (uint32_t i = 0; i < profile__n_collectors(p); i++) {
+		const struct profile_collector *c = profile__collector(p, i);
+
+		assert_true(c->process < profile__n_processes(p) && c->frozen >= -1);
+		assert_ptr_equal(profile__collector_of(p, c->process), c);
+	}
 	for (uint32_t i = 0; i < profile__n_gc(p); i++) {
 		const struct profile_gc *gc = profile__gc(p, i);
 
@@ -252,7 +258,8 @@ static void test_made_up(void **state)
 		{"SELECT 1", 0},
 		{"PRAGMA application_id = 0", -EMEDIUMTYPE},
 		{"PRAGMA user_version = 1", -EPROTONOSUPPORT},
-		{"PRAGMA user_version = 3", -EPROTONOSUPPORT},
+		{"PRAGMA user_version = 2", -EPROTONOSUPPORT},
+		{"PRAGMA user_version = 4", -EPROTONOSUPPORT},
 		{"PRAGMA user_version = 0", -EBADMSG},
 		{"DROP TABLE node", -EBADMSG},
 		{"ALTER TABLE node DROP COLUMN frame", -EBADMSG},
@@ -292,12 +299,24 @@ static void test_made_up(void **state)
 		{"UPDATE gc SET process = 3", -EBADMSG},
 		{"UPDATE gc SET node = 100000", -EBADMSG},
 		{"UPDATE gc SET generation = 1 << 32", -EBADMSG},
+		{"UPDATE gc SET trigger = 5", -EBADMSG},
+		{"UPDATE gc SET uncollectable = 'x'", -EBADMSG},
 		{"UPDATE process SET container = 2 WHERE id = 0", -EBADMSG},
 		{"UPDATE process SET tgid = -1 WHERE id = 0", -EBADMSG},
 		{"UPDATE container SET cgroup_id = 12", -EBADMSG},
 		{"UPDATE meta SET value = '-1' WHERE key = 'begin_ns'", -EBADMSG},
 		{"UPDATE meta SET value = '' WHERE key = 'merged'", -EBADMSG},
-		{"DELETE FROM delta; DELETE FROM flush; DELETE FROM gc", 0},
+		{"UPDATE collector SET process = 3 WHERE process = 1", -EBADMSG},
+		{"UPDATE collector SET enabled = 2", -EBADMSG},
+		{"UPDATE collector SET frozen = -1", -EBADMSG},
+		{"UPDATE collector SET threshold1 = NULL WHERE threshold0 NOT NULL", -EBADMSG},
+		{"UPDATE collector SET collected2 = -1", -EBADMSG},
+		{"DROP VIEW collectors; DROP TABLE collector", -EBADMSG},
+		{"UPDATE fact SET process = 3 WHERE process = 1", -EBADMSG},
+		{"UPDATE fact SET text = 1000000", -EBADMSG},
+		{"UPDATE fact SET whole = -1", -EBADMSG},
+		{"DROP VIEW facts; DROP TABLE fact", -EBADMSG},
+		{"DELETE FROM delta; DELETE FROM flush; DELETE FROM gc; DELETE FROM collector", 0},
 		{"CREATE TABLE mine(x); CREATE INDEX i ON delta(cell)", 0},
 	};
 	static struct bytes whole;

@@ -9,6 +9,7 @@
 #include "capture/event.h"
 #include "views/facts.h"
 #include "views/report.h"
+#include "views/select.h"
 #include "views/text.h"
 
 static char *report(const struct profile *p, const struct report_opts *opts)
@@ -164,7 +165,8 @@ static void test_default_kinds(void **state)
 	add(p, 0, 1, 0, KIND_RESIDENT_FILE, 1, 0);
 	assert_int_equal(report__default_kinds(p), 7);
 	add(p, 0, 1, 0, KIND_HEAP_LARGE, 1, 0);
-	assert_int_equal(report__default_kinds(p), 1 << KIND_HEAP_POOL | 1 << KIND_HEAP_LARGE);
+	assert_int_equal(report__default_kinds(p), 7);
+	assert_int_equal(select__recorded(p), 7 | 1 << KIND_HEAP_POOL | 1 << KIND_HEAP_LARGE);
 	add(p, 0, 1, 0, KIND_EXACT, 1, 0);
 	assert_int_equal(report__default_kinds(p), 1 << KIND_EXACT);
 	profile__free(p);
@@ -245,6 +247,45 @@ static void test_nobody(void **state)
 	profile__free(p);
 }
 
+/* Blocks that are not followed any more are of no row and no flame, and their line keeps that it allocated them. */
+static void test_not_followed(void **state)
+{
+	static const struct {
+		enum report_by by;
+		enum profile_view view;
+		uint64_t bytes;
+	} cases[] = {
+		{REPORT_BY_LINE, VIEW_LIVE, 6 * MIB},	   {REPORT_BY_LINE, VIEW_ALLOC, 10 * MIB},
+		{REPORT_BY_CONTAINER, VIEW_LIVE, 6 * MIB}, {REPORT_BY_CONTAINER, VIEW_ALLOC, 10 * MIB},
+		{REPORT_BY_PROCESS, VIEW_LIVE, 6 * MIB},   {REPORT_BY_THREAD, VIEW_ALLOC, 10 * MIB},
+	};
+	struct profile *p = sample_profile();
+	uint32_t line = python(p, 0, "grow", "/srv/app/cache.py", 71);
+	uint32_t gone = node(p, 0, FRAME_REASON, "[not followed any more]", "", 0);
+
+	(void)state;
+	add(p, 0, 1201, line, KIND_HEAP_LARGE, 10 * MIB, 4 * MIB);
+	add(p, 0, 1201, gone, KIND_HEAP_LARGE, 4 * MIB, 0);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct report_opts opts = {
+			.by = cases[i].by, .view = cases[i].view, .kinds = 1u << KIND_HEAP_LARGE, .json = true};
+		char *json = report(p, &opts), *text;
+		struct json_object *root = json_tokener_parse(json);
+
+		assert_int_equal(number(root, "bytes"), cases[i].bytes);
+		assert_int_equal(number(root, "allocated_bytes"), 10 * MIB);
+		assert_int_equal(number(root, "not_followed_bytes"), 4 * MIB);
+		opts.json = false;
+		text = report(p, &opts);
+		assert_non_null(strstr(text, "4.0 MiB lived when they were followed last, and may be freed since"));
+		assert_null(strstr(text, "[not followed any more]"));
+		json_object_put(root);
+		free(json);
+		free(text);
+	}
+	profile__free(p);
+}
+
 /* The tracker's own names. */
 static void test_names_of_nobody(void **state)
 {
@@ -254,6 +295,7 @@ static void test_names_of_nobody(void **state)
 	} cases[] = {
 		{STACK_BEFORE_ATTACH, NOBODY_BEFORE},
 		{STACK_GIVEN_BACK, NOBODY_GIVEN_BACK},
+		{STACK_NOT_FOLLOWED, NOBODY_NOT_FOLLOWED},
 		{STACK_LOST, SOMEBODY},
 	};
 	struct profile *p;
@@ -417,6 +459,55 @@ static void test_width(void **state)
 	profile__free(p);
 }
 
+struct cost_row {
+	struct profile_cost cost[2]; /* of two processes */
+	const char *budget, *hook_on; /* NULL: not in the recording */
+	const char *text; /* what the report says; NULL: nothing */
+};
+
+static void test_cost(void **state)
+{
+	static const struct cost_row rows[] = {
+		{{{0}, {0}}, "0.01", NULL, NULL},
+		{{{5000000, 90000, 10, 10}, {0}}, "0.01", "1.0000",
+		 "tracing took 90.0 µs of 5.0 ms of CPU time (budget 1 %)\n"},
+		{{{2000000000, 16000000, 4000, 4000}, {0}}, "0.01", "1.0000",
+		 "tracing took 16.0 ms of 2.0 s of CPU time: 0.80 % (budget 1 %)\n"},
+		{{{2000000000, 16000000, 4000, 4000}, {0}}, "0", NULL,
+		 "tracing took 16.0 ms of 2.0 s of CPU time: 0.80 % (no budget)\n"},
+		{{{2000000000, 16000000, 4000, 4000}, {0}}, NULL, NULL,
+		 "tracing took 16.0 ms of 2.0 s of CPU time: 0.80 %\n"},
+		{{{9000000000, 8000000, 1000000, 400}, {1000000000, 32000000, 200000, 5600}}, "0.005", "0.1379",
+		 "tracing took 40.0 ms of 10.0 s of CPU time: 0.40 % (budget 0.5 %); the most 3.20 %, of process 12\n"
+		 "0.5 % of 1,200,000 page faults were looked at, and stand for the others; page faults were watched for "
+		 "13.8 % of the time\n"},
+	};
+	struct report_opts opts = {.by = REPORT_BY_LINE};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct profile *p;
+		char *text;
+
+		assert_int_equal(profile__new(NULL, &p), 0);
+		for (uint32_t k = 0; k < 2; k++) {
+			struct profile_process process = {.tgid = 11 + k, .container = PROFILE_NONE};
+
+			assert_int_equal(profile__add_process(p, &process), k);
+			assert_int_equal(profile__add_cost(p, k, &rows[i].cost[k]), 0);
+		}
+		if (rows[i].budget)
+			profile__set_meta(p, "budget", rows[i].budget);
+		if (rows[i].hook_on)
+			profile__set_meta(p, "fault_hook_on", rows[i].hook_on);
+		text = report(p, &opts);
+		if (rows[i].text ? !strstr(text, rows[i].text) : !!strstr(text, "tracing took"))
+			fail_msg("row %zu:\n%s", i, text);
+		free(text);
+		profile__free(p);
+	}
+}
+
 static void test_empty(void **state)
 {
 	struct report_opts opts = {.by = REPORT_BY_LINE};
@@ -504,12 +595,14 @@ int main(void)
 		cmocka_unit_test(test_default_kinds),
 		cmocka_unit_test(test_container_names),
 		cmocka_unit_test(test_nobody),
+		cmocka_unit_test(test_not_followed),
 		cmocka_unit_test(test_names_of_nobody),
 		cmocka_unit_test(test_names_of_losses),
 		cmocka_unit_test(test_time_to_limit),
 		cmocka_unit_test(test_long_history),
 		cmocka_unit_test(test_hostile),
 		cmocka_unit_test(test_width),
+		cmocka_unit_test(test_cost),
 		cmocka_unit_test(test_empty),
 		cmocka_unit_test(test_write_errors),
 		cmocka_unit_test(test_cut),

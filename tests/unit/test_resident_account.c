@@ -56,47 +56,10 @@ static void test_no_line_loses_more_than_the_process(void **state)
 	}
 }
 
-static void test_lag_behind_the_resident_set(void **state)
-{
-	static const struct {
-		const char *what;
-		int64_t counted;
-		uint64_t now;
-		int64_t lag;
-		uint64_t stack_id;
-	} cases[] = {
-		{ "level", 5 * PAGE, 5 * PAGE, 0, STACK_BEFORE_ATTACH },
-		{ "nothing at all", 0, 0, 0, STACK_BEFORE_ATTACH },
-		{ "fell since its last fault", 5 * PAGE, 3 * PAGE, -2 * PAGE, STACK_GIVEN_BACK },
-		{ "gone", 5 * PAGE, 0, -5 * PAGE, STACK_GIVEN_BACK },
-		{ "no fault was seen", 0, 7 * PAGE, 7 * PAGE, STACK_BEFORE_ATTACH },
-		{ "grew since: its next fault tells", 5 * PAGE, 6 * PAGE, 0, 0 },
-		{ "counted below nothing: as growth", -PAGE, PAGE, 0, 0 },
-	};
-	size_t i;
-
-	(void)state;
-	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		struct resident_account a = {};
-		uint64_t stack_id = 0;
-		int64_t lag;
-
-		resident_account__count(&a, LINE, KIND_RESIDENT_FILE, cases[i].counted);
-		lag = resident_account__lag(&a, KIND_RESIDENT_FILE, cases[i].now, &stack_id);
-		if (lag != cases[i].lag || (lag && stack_id != cases[i].stack_id))
-			fail_msg("%s: %lld under %llu", cases[i].what, (long long)lag, (unsigned long long)stack_id);
-		if (!lag)
-			continue;
-		resident_account__count(&a, stack_id, KIND_RESIDENT_FILE, lag);
-		assert_int_equal(resident_account__lag(&a, KIND_RESIDENT_FILE, cases[i].now, &stack_id), 0);
-	}
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_no_line_loses_more_than_the_process),
-		cmocka_unit_test(test_lag_behind_the_resident_set),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

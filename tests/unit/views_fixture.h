@@ -151,6 +151,31 @@ static inline struct profile *sample_profile(void)
 
 		assert_int_equal(profile__add_gc(p, &gc), 0);
 	}
+	/* Two are set alike; one cannot be read in full, and freezes more than was counted. */
+	for (uint32_t i = 0; i < 3; i++) {
+		struct profile_collector c = {.process = i,
+					      .enabled = i < 2,
+					      .has_counts = i < 2,
+					      .threshold = {700, 10, 10},
+					      .count = {(int32_t)i, 3, 2},
+					      .collections = {100, 9, i},
+					      .collected = {i, 0, 4567},
+					      .uncollectable = {0, 0, i == 2 ? 4 : 0},
+					      .frozen = i < 2 ? (int64_t)600000 + i : -1};
+
+		assert_int_equal(profile__set_collector(p, &c), 0);
+	}
+	for (uint32_t i = 0; i < 3; i++) {
+		static const char *const allocators[] = {"pymalloc", "pymalloc", "tracemalloc over pymalloc"};
+		const struct profile_fact facts[] = {
+			{i, FACT_ALLOCATOR, allocators[i], 0, 0},
+			{i, FACT_COVERAGE "gc", "measured: the interpreter's own count of collections", 20 * i + 3, 20 * i + 4},
+			{i, FACT_COVERAGE "exact", i ? "derived: sees all" : "derived: sees a part", i ? 1 : 0, i ? 1 : 0},
+		};
+
+		for (int f = 0; f < 3; f++)
+			assert_int_equal(profile__set_fact(p, &facts[f]), 0);
+	}
 	assert_int_equal(profile__set_counter(p, "events", 123456), 0);
 	assert_int_equal(profile__set_counter(p, "dropped.stack_names_ring_full", 1234), 0);
 	assert_int_equal(profile__set_counter(p, "dropped.pages_not_followed", 0), 0);

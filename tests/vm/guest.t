@@ -14,7 +14,7 @@ import tempfile
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 
-from lib import host, tool  # noqa: E402
+from lib import host, measure, tool  # noqa: E402
 from lib.containers import Container  # noqa: E402
 from lib.tap import cleanup, has, is_, main, near, note, ok, once, test  # noqa: E402
 
@@ -117,6 +117,20 @@ def collections_and_allocations_whatever_way_probes_are_attached():
     is_(sum(one["collected"] for one in seen.values()), sum(one["collected"] for one in told), "collected")
     ok(tool.lines(file, "--view", "alloc"), "no allocation seen")
     note(f"{len(links)} links")
+
+
+@test
+def large_blocks_whatever_way_probes_are_attached():
+    host.need_bpf()
+    file = os.path.join(folder(), "large.pms")
+    with Container(NAME + "-large", "large.py") as service:
+        service.ready()
+        with tool.record("--container", service.name, "--signals", "heap", "--budget", "none", file=file,
+                         limit_s=LOAD_S) as recorder:
+            service.ask("grow")
+            truth = service.ask("drop")
+            recorder.stop().succeeded()
+    measure.LargeBlocks(file).check(truth)
 
 
 @test

@@ -2,7 +2,8 @@
 """For the start: a crowd of idle Python processes, forked from this one, which calls gc.collect() every millisecond so that
 there is a first sample.
 
-    go COUNT    there are COUNT processes now, this one included; answered with {"count"}
+    go COUNT      there are COUNT processes now, this one included; answered with {"count"}
+    idle COUNT    the same, and this one is idle, too
 
 All end when stdin closes.
 """
@@ -17,7 +18,8 @@ import sys
 def main():
     children = []
     print("ready", flush=True)
-    count = int(sys.stdin.readline().split()[1])
+    order, count = sys.stdin.readline().split()
+    count = int(count)
     try:
         while len(children) < count - 1:
             child = os.fork()
@@ -26,7 +28,7 @@ def main():
                     signal.pause()
             children.append(child)
         print(json.dumps({"count": count}), flush=True)
-        while not select.select([0], [], [], 0.001)[0]:
+        while not select.select([0], [], [], 0.001 if order == "go" else None)[0]:
             gc.collect(0)
     finally:
         for child in children:

@@ -31,10 +31,11 @@ QUICK = ["objects.py", "kept.py", "json_trips.py", "touch.py"]
 class Mode:
     """One way of being measured. scale: of the workload's full size. signals: record with these."""
 
-    def __init__(self, name, scale=1.0, signals=None, options=(), external=None):
+    def __init__(self, name, scale=1.0, signals=None, options=(), external=None, recorder_options=()):
         self.name = name
         self.scale = scale
         self.signals = signals
+        self.recorder_options = recorder_options
         self.options = options  # of the interpreter
         self.external = external  # a command that attaches to {pid} and python {python}
 
@@ -88,7 +89,8 @@ def once(script, mode, scale, python):
             stack.enter_context(attached(mode.external, load.pid, python))
         if not mode or not mode.signals:
             return load.do(f"go {scale}")
-        record = stack.enter_context(measure.Record("--signals", mode.signals, "--pid", load.pid))
+        record = stack.enter_context(measure.Record("--signals", mode.signals, *mode.recorder_options,
+                                                    "--pid", load.pid))
         took = load.do(f"go {scale}")
         took["record"] = record.stop()
         return took
@@ -119,8 +121,7 @@ def summary(runs):
         out["ns_per_event"] = 1e9 * extra / out["events"] if out["events"] >= 1000 else None
         out["dropped"] = sum(sum(one["dropped"].values()) for one in records)
         out["programs"] = [one["programs"] for one in records]
-        hits = [sum(p["run_ns"] for p in one["programs"].values()) for one in records]
-        out["program_ns"] = measure.median(hits)
+        out["cost_ns"] = measure.median([one["counters"].get("cost.all_ns", 0) for one in records])
     return out
 
 

@@ -44,6 +44,11 @@ def hit_table(results):
 
 
 def measure_all(quick):
+    with measure.run_time_statistics():
+        return measure_workloads(quick)
+
+
+def measure_workloads(quick):
     seconds = 2 if quick else 5
     python = measure.not_inlined() or measure.pythons(True)[0]
     results, rows = {}, []
@@ -66,7 +71,8 @@ def measure_all(quick):
 def measure_depth(_quick):
     """What a program costs by the depth of the Python stack."""
     python = measure.not_inlined() or measure.pythons(True)[0]
-    results = {depth: once("depth.py", [depth], "exact", "go 0.5", python)["programs"] for depth in DEPTHS}
+    with measure.run_time_statistics():
+        results = {depth: once("depth.py", [depth], "exact", "go 0.5", python)["programs"] for depth in DEPTHS}
     names = [name for name, one in results[DEPTHS[0]].items() if one["run_cnt"] >= 50_000]
     rows = [[depth, *(table.number(one[name]["run_ns"] / one[name]["run_cnt"]) for name in names)]
             for depth, one in results.items()]

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/clock.h"
+
 /* Pages on which another fault was seen (COUNT_REFAULT). */
 struct refault {
 	struct count_key key;
@@ -16,6 +18,8 @@ struct accounts {
 	struct traced_table *table;
 	struct stack_names *names;
 	uint64_t page_bytes;
+	uint64_t unknown;
+	uint64_t swept_ns, sweep_took_ns, chosen_ns;
 	struct refault *refaults; /* of the counts being read */
 	size_t n_refaults, max_refaults;
 };
@@ -31,6 +35,7 @@ int accounts__new(const struct tracker_deps *deps, struct traced_table *table, s
 	a->table = table;
 	a->names = names;
 	a->page_bytes = sysconf(_SC_PAGESIZE);
+	a->swept_ns = a->chosen_ns = clock_now_ns();
 	*ret = a;
 	return 0;
 }
@@ -93,6 +98,14 @@ void accounts__count(struct accounts *a, const struct count_key *key, const stru
 		keep_refault(a, key, delta);
 	else if (tr && !(key->kind & COUNT_WINDOW) && key->kind < KIND_MAX)
 		add_to(a, tr, key->stack_id, key->kind, &sums);
+	if (tr && key->kind == KIND_EXACT)
+		tr->exact_cnt += sums.alloc_cnt + sums.free_cnt;
+	a->unknown += !tr;
+}
+
+uint64_t accounts__unknown(const struct accounts *a)
+{
+	return a->unknown;
 }
 
 void accounts__counted(struct accounts *a)
@@ -111,59 +124,119 @@ void accounts__counted(struct accounts *a)
 	a->n_refaults = 0;
 }
 
-/* True: forget the page. */
-static bool page_is_gone(const struct page_key *key, const struct page_value *v, void *arg)
+static uint32_t hash_of_frame(uint64_t frame)
+{
+	uint32_t hash = PY_HASH_STEP(0, frame) >> 40;
+
+	return !frame ? 0 : hash ? hash : 1;
+}
+
+/*
+ * True: forget the page. One that is there, but in another page frame than when it was looked for last, was given back and
+ * has come again, unseen by us because its faults are thinned out. The kernel moves pages, too: so it counts only as far
+ * as the resident set has lost what no line was relieved of.
+ */
+static bool page_is_gone(const struct page_key *key, const struct page_value *v, uint32_t *frame, void *arg)
 {
 	struct accounts *a = arg;
 	struct traced *tr = traced_table__find(a->table, key->proc_id);
-	uint64_t bytes = v->pages * a->page_bytes;
+	uint64_t bytes = v->pages * a->page_bytes, number;
+	bool claimable;
 
 	if (!tr || tr->ended || v->kind >= RESIDENT_KINDS)
 		return true;
-	if (resident_account__claimable(&tr->resident, v->kind, bytes) < bytes)
+	claimable = resident_account__claimable(&tr->resident, v->kind, bytes) >= bytes;
+	if (!claimable && (v->frame || !tr->kernel_shift))
 		return false;
 	if (!tr->pagemap && pagemap__open(tr->tgid, &tr->pagemap))
 		return false;
-	if (pagemap__present(tr->pagemap, key->page))
+	if (pagemap__present(tr->pagemap, key->page, &number)) {
+		if (!v->frame)
+			*frame = hash_of_frame(number);
+		if (!v->frame || v->frame == hash_of_frame(number))
+			return false;
+	}
+	if (!claimable)
 		return false;
 	take_from_line(a, tr, v->stack_id, v->kind, bytes);
 	return true;
 }
 
-int accounts__sweep(struct accounts *a)
-{
-	int err = session__sweep_pages(a->deps->session, page_is_gone, a);
-	struct traced *tr;
+#define SECOND_NS 1000000000ull
+#define MAX_SWEEP_EVERY_NS (10 * SECOND_NS)
+/* What sweeping may take of the tracer's time, where it is done as often as it helps. */
+#define SWEEP_SHARE 0.01
+/* So long goes by before other pages are chosen: what was followed before is seen less well from then on. */
+#define CHOICE_NS (60 * SECOND_NS)
 
+/*
+ * Where faults are thinned out, memory that comes and goes is told apart from what stays by looking again and again at the
+ * pages that are followed.
+ */
+static uint64_t sweep_every_ns(const struct accounts *a)
+{
+	uint64_t least_ns = a->sweep_took_ns / SWEEP_SHARE;
+	const struct traced *tr;
+
+	if (least_ns < MAX_SWEEP_EVERY_NS) {
+		for (tr = a->table->alive; tr; tr = tr->hh_tgid.next) {
+			if (tr->kernel_shift)
+				return least_ns > SECOND_NS ? least_ns : SECOND_NS;
+		}
+	}
+	return MAX_SWEEP_EVERY_NS;
+}
+
+int accounts__sweep(struct accounts *a, bool now)
+{
+	uint64_t begin = clock_now_ns();
+	struct traced *tr;
+	int err;
+
+	if (!now && begin + SECOND_NS / 10 < a->swept_ns + sweep_every_ns(a))
+		return 0;
+	err = session__sweep_pages(a->deps->session, page_is_gone, a);
 	for (tr = a->table->alive; tr; tr = tr->hh_tgid.next) {
 		pagemap__free(tr->pagemap);
 		tr->pagemap = NULL;
 	}
+	a->swept_ns = clock_now_ns();
+	a->sweep_took_ns = a->swept_ns - begin;
+	if (a->swept_ns - a->chosen_ns >= CHOICE_NS) {
+		session__choose_pages(a->deps->session);
+		a->chosen_ns = a->swept_ns;
+	}
 	return err;
+}
+
+/* What the resident set did since the process's last fault that was looked at is that fault's, as the next one would say. */
+static void reconcile(struct accounts *a, struct traced *tr, const struct target_state *last, const uint64_t *now)
+{
+	int kind;
+
+	for (kind = 0; kind < RESIDENT_KINDS; kind++) {
+		int64_t gained = (int64_t)now[kind] - last->rss_pages[kind] * (int64_t)a->page_bytes;
+		struct profile_sums sums = {};
+
+		if (gained < 0)
+			sums.free_bytes = -gained;
+		else
+			sums.alloc_bytes = gained;
+		if (gained)
+			add_to(a, tr, gained < 0 ? STACK_GIVEN_BACK : last->stack_id, kind, &sums);
+	}
 }
 
 void accounts__reconcile(struct accounts *a)
 {
-	uint64_t now[RESIDENT_KINDS], stack_id;
+	uint64_t now[RESIDENT_KINDS];
+	struct target_state last;
 	struct traced *tr;
-	int64_t lag;
-	int kind;
 
 	for (tr = a->table->alive; tr; tr = tr->hh_tgid.next) {
-		if (tr->forked || proc__resident(a->deps->proc, tr->tgid, now))
-			continue;
-		for (kind = 0; kind < RESIDENT_KINDS; kind++) {
-			struct profile_sums sums = {};
-
-			lag = resident_account__lag(&tr->resident, kind, now[kind], &stack_id);
-			if (!lag)
-				continue;
-			if (lag < 0)
-				sums.free_bytes = -lag;
-			else
-				sums.alloc_bytes = lag;
-			add_to(a, tr, stack_id, kind, &sums);
-		}
+		if (!session__read_state(a->deps->session, tr->tgid, &last) && last.stack_id &&
+		    !proc__resident(a->deps->proc, tr->tgid, now))
+			reconcile(a, tr, &last, now);
 	}
 }
 
@@ -180,22 +253,15 @@ static struct profile_sums left_of(const struct profile_sums *s)
 	return back;
 }
 
-int accounts__give_all_back(struct accounts *a, const struct traced *ended, bool only_replaced)
+void accounts__give_all_back(struct accounts *a, const struct traced *tr)
 {
-	uint32_t i, n = profile__n_cells(a->deps->profile);
-	bool *gone = calloc(profile__n_processes(a->deps->profile) + 1, sizeof(*gone));
+	struct profile *p = a->deps->profile;
+	uint32_t i;
 
-	if (!gone)
-		return -ENOMEM;
-	for (; ended; ended = ended->next_unsettled)
-		gone[ended->process] = ended->replaced || !only_replaced;
-	for (i = 0; i < n; i++) {
-		const struct profile_cell c = *profile__cell(a->deps->profile, i);
+	for (i = profile__first_cell_of(p, tr->process); i != PROFILE_NONE; i = profile__next_cell_of(p, i)) {
+		const struct profile_cell c = *profile__cell(p, i);
 		struct profile_sums back = left_of(&c.sums);
 
-		if (gone[c.process])
-			profile__add(a->deps->profile, c.process, c.tid, c.node, c.kind, &back);
+		profile__add(p, c.process, c.tid, c.node, c.kind, &back);
 	}
-	free(gone);
-	return 0;
 }

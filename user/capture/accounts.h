@@ -22,11 +22,13 @@ void accounts__free(struct accounts *a);
 void accounts__count(struct accounts *a, const struct count_key *key, const struct count_value *delta);
 void accounts__counted(struct accounts *a);
 
-/* Takes away followed pages that are no longer resident. 0 or -errno. */
-int accounts__sweep(struct accounts *a);
+/* Takes away followed pages that are no longer resident: when it is time to, or now. 0 or -errno. */
+int accounts__sweep(struct accounts *a, bool now);
 /* Brings each account up to the process's resident set as it is now. */
 void accounts__reconcile(struct accounts *a);
-/* What the processes of the list (next_unsettled) still held is gone with them. 0, -ENOMEM. */
-int accounts__give_all_back(struct accounts *a, const struct traced *ended, bool only_replaced);
+/* What a process that has ended still held is gone with it. */
+void accounts__give_all_back(struct accounts *a, const struct traced *tr);
+/* Counts that came for a process after it was settled, or that nobody knows. */
+uint64_t accounts__unknown(const struct accounts *a);
 
 #endif

@@ -32,7 +32,7 @@ struct file {
 	struct file_identity *identity;
 	struct probe_site *sites;
 	size_t n_sites;
-	uint32_t first_spec, n_specs; /* numbers in the map site_specs, one a guard */
+	uint32_t first_spec, n_specs; /* numbers in the map site_specs */
 	struct links shared; /* n is 0: not shared */
 	struct attachment *attachments;
 	size_t n_attachments;
@@ -44,6 +44,7 @@ struct attachment {
 	struct file *file;
 	pid_t tgid;
 	struct links own; /* n is 0: those of the file serve it */
+	uint32_t recent_row; /* in the map recent_blocks, from 1 on; 0: none */
 	struct attachment *prev, *next;
 };
 
@@ -52,6 +53,7 @@ struct attacher {
 	int targets_fd;
 	bool share_all;
 	uint32_t last_id;
+	uint32_t recent_rows; /* bit per row that is in use */
 	struct file *files;
 	struct closer *closer;
 };
@@ -83,22 +85,28 @@ static void links__close(struct links *l, struct closer *closer)
 		closer__close(closer, l->fd[--l->n]);
 }
 
-static bool returns(const struct probe_site *site)
+/* It has a number in the map site_specs. */
+static bool has_spec(const struct probe_site *site)
 {
-	switch (site->kind) {
-	case PROBE_MALLOC:
-	case PROBE_CALLOC:
-	case PROBE_REALLOC:
-	case PROBE_GC:
-	case PROBE_POOL_OPENER:
-		return true;
-	default:
-		return false;
-	}
+	return site->kind <= PROBE_FREE || site->kind == PROBE_GUARD;
 }
 
-static size_t select_sites(const struct file *f, enum signal signal, uint32_t id, bool at_return,
-			   struct uprobe_multi_site ret[MAX_PROBE_SITES])
+/*
+ * Only sites whose return may be asked for are in a session link: the kernel asks for the return also in other processes
+ * that have a probe of their own at the site, before it looks whose link it is (6.18, kernel/trace/bpf_trace.c,
+ * uprobe_prog_run: 0 for a foreign process). Where the top of the stack is no return address, that would crash them.
+ */
+static bool is_met(const struct probe_site *site, enum uprobe_multi_when when, bool has_session)
+{
+	bool only_returns = site->kind == PROBE_POOL_OPENER || site->kind == PROBE_RAW_TAIL;
+
+	if (when != UPROBE_MULTI_AT_SITE)
+		return site->returns;
+	return !only_returns && !(has_session && site->returns);
+}
+
+static size_t select_sites(const struct file *f, enum signal signal, uint32_t id, enum uprobe_multi_when when,
+			   bool has_session, struct uprobe_multi_site ret[MAX_PROBE_SITES])
 {
 	uint32_t spec = f->first_spec;
 	size_t i, n = 0;
@@ -107,9 +115,9 @@ static size_t select_sites(const struct file *f, enum signal signal, uint32_t id
 		const struct probe_site *site = &f->sites[i];
 		union site_cookie c = site->arg;
 
-		if (site->kind == PROBE_GUARD)
+		if (has_spec(site))
 			c.arg_value = spec++;
-		if (site->signal != signal || (at_return ? !returns(site) : site->kind == PROBE_POOL_OPENER))
+		if (site->signal != signal || !is_met(site, when, has_session))
 			continue;
 		c.attach_id = id;
 		c.kind = site->kind;
@@ -117,31 +125,45 @@ static size_t select_sites(const struct file *f, enum signal signal, uint32_t id
 		c.args_unknown = site->args_unknown;
 		ret[n++] = (struct uprobe_multi_site){
 			.offset = site->offset,
-			.semaphore = at_return ? 0 : site->semaphore,
+			.semaphore = when == UPROBE_MULTI_AT_RETURN ? 0 : site->semaphore,
 			.cookie = c.raw,
 		};
 	}
 	return n;
 }
 
-static int link_signal(const struct attacher *a, const struct file *f, const char *path, pid_t tgid, enum signal signal,
-		       bool at_return, struct links *l)
+static int link_program(const struct file *f, const char *path, pid_t tgid, enum signal signal, int prog,
+			enum uprobe_multi_when when, bool has_session, struct links *l)
 {
-	int prog = (at_return ? a->programs.at_return : a->programs.at_site)[signal];
 	struct uprobe_multi_site sites[MAX_PROBE_SITES];
-	size_t n = select_sites(f, signal, l->id, at_return, sites);
+	size_t n = select_sites(f, signal, l->id, when, has_session, sites);
 	int fd;
 
 	if (!n)
 		return 0;
-	fd = prog < 0 ? -EINVAL : uprobe_multi__attach(prog, path, tgid, at_return, sites, n);
+	fd = prog < 0 ? -EINVAL : uprobe_multi__attach(prog, path, tgid, when, sites, n);
 	if (fd < 0)
 		return fd;
 	l->fd[l->n++] = fd;
 	return 0;
 }
 
-/* tgid 0: for every process. Return probes first: an entry seen without its return would leave a pending allocation. */
+/* Return probes first: an entry seen without its return would leave a pending allocation. */
+static int link_signal(const struct attacher *a, const struct file *f, const char *path, pid_t tgid, enum signal signal,
+		       struct links *l)
+{
+	const struct attach_programs *p = &a->programs;
+	bool has_session = p->session[signal] >= 0;
+	int err;
+
+	if (has_session)
+		err = link_program(f, path, tgid, signal, p->session[signal], UPROBE_MULTI_SESSION, true, l);
+	else
+		err = link_program(f, path, tgid, signal, p->at_return[signal], UPROBE_MULTI_AT_RETURN, false, l);
+	return err ? err : link_program(f, path, tgid, signal, p->at_site[signal], UPROBE_MULTI_AT_SITE, has_session, l);
+}
+
+/* tgid 0: for every process. */
 static int link_sites(struct attacher *a, const struct file *f, const char *path, pid_t tgid, struct links *ret)
 {
 	struct links l = {};
@@ -149,10 +171,8 @@ static int link_sites(struct attacher *a, const struct file *f, const char *path
 
 	a->last_id = a->last_id % (SITE_ATTACH_IDS - 1) + 1;
 	l.id = a->last_id;
-	for (signal = 0; signal < SIGNAL_MAX && !err; signal++) {
-		err = link_signal(a, f, path, tgid, signal, true, &l);
-		err = err ? err : link_signal(a, f, path, tgid, signal, false, &l);
-	}
+	for (signal = 0; signal < SIGNAL_MAX && !err; signal++)
+		err = link_signal(a, f, path, tgid, signal, &l);
 	if (err) {
 		links__close(&l, a->closer);
 		return err;
@@ -161,21 +181,63 @@ static int link_sites(struct attacher *a, const struct file *f, const char *path
 	return 0;
 }
 
+/* ---- room for young blocks ---- */
+
+static bool allocates(const struct file *f)
+{
+	size_t i;
+
+	for (i = 0; i < f->n_sites; i++) {
+		if (f->sites[i].signal == SIGNAL_EXACT)
+			return true;
+	}
+	return false;
+}
+
+/* Only as long as nothing of the process is followed: what is, is not counted in the row's slots. */
+static void give_row(struct attachment *at, struct target *t)
+{
+	struct attacher *a = at->attacher;
+	uint32_t row;
+
+	if (at->recent_row || t->alloc_seq || !a->programs.recent_blocks || !allocates(at->file))
+		return;
+	_Static_assert(MAX_RECENT_ROWS < 32, "recent_rows");
+	row = __builtin_ffs(~a->recent_rows);
+	if (row > MAX_RECENT_ROWS)
+		return;
+	memset(a->programs.recent_blocks + (row - 1) * RECENT_BLOCKS, 0, RECENT_BLOCKS * sizeof(struct recent_block));
+	a->recent_rows |= 1u << (row - 1);
+	at->recent_row = t->recent_row = row;
+}
+
+/* The process has ended, or nothing is traced any more. */
+static void take_row(struct attachment *at)
+{
+	if (at->recent_row)
+		at->attacher->recent_rows &= ~(1u << (at->recent_row - 1));
+}
+
+/* ---- links that count ---- */
+
 /*
  * From now on hits of these links count for the process. The kernel side may write tss_key at the same time: what we put
  * back instead is only "not yet known". It counts freed code objects only once this has been done.
  */
-static int make_count(const struct attacher *a, pid_t tgid, const struct file *f, uint32_t id)
+static int make_count(struct attachment *at, uint32_t id)
 {
+	const struct file *f = at->file;
+	int fd = at->attacher->targets_fd;
+	uint32_t key = at->tgid;
 	struct target t;
-	uint32_t key = tgid;
 	size_t i;
 
-	if (bpf_map_lookup_elem(a->targets_fd, &key, &t))
+	if (bpf_map_lookup_elem(fd, &key, &t))
 		return errno == ENOENT ? -ESRCH : -errno;
 	for (i = 0; i < f->n_sites; i++)
 		t.attach_id[f->sites[i].signal] = id;
-	if (bpf_map_update_elem(a->targets_fd, &key, &t, BPF_EXIST))
+	give_row(at, &t);
+	if (bpf_map_update_elem(fd, &key, &t, BPF_EXIST))
 		return errno == ENOENT ? -ESRCH : -errno;
 	return 0;
 }
@@ -201,7 +263,7 @@ static bool specs_overlap(const struct attacher *a, uint32_t first, uint32_t n)
 	return false;
 }
 
-/* Numbers for the file's guards: behind those of another file, where there is room. */
+/* Numbers for the file's sites: behind those of another file, where there is room. */
 static int choose_specs(const struct attacher *a, struct file *f)
 {
 	const struct file *other;
@@ -220,7 +282,7 @@ static int choose_specs(const struct attacher *a, struct file *f)
 	return 0;
 }
 
-/* Tells the kernel side about the guards of a file, before any is attached. */
+/* Tells the kernel side about the sites of a file, before any is attached. */
 static int write_specs(const struct attacher *a, struct file *f)
 {
 	uint32_t number;
@@ -228,13 +290,13 @@ static int write_specs(const struct attacher *a, struct file *f)
 	int err;
 
 	for (i = 0; i < f->n_sites; i++)
-		f->n_specs += f->sites[i].kind == PROBE_GUARD;
+		f->n_specs += has_spec(&f->sites[i]);
 	if (!f->n_specs)
 		return 0;
 	err = choose_specs(a, f);
 	number = f->first_spec;
 	for (i = 0; i < f->n_sites && !err; i++) {
-		if (f->sites[i].kind != PROBE_GUARD)
+		if (!has_spec(&f->sites[i]))
 			continue;
 		if (bpf_map_update_elem(a->programs.site_specs, &number, &f->sites[i].spec, BPF_ANY))
 			err = -errno;
@@ -338,7 +400,7 @@ static int share(struct attacher *a, struct file *f, const char *path)
 	if (err)
 		return err;
 	DL_FOREACH(f->attachments, at) {
-		make_count(a, at->tgid, f, f->shared.id);
+		make_count(at, f->shared.id);
 		links__close(&at->own, a->closer);
 	}
 	return 0;
@@ -353,7 +415,7 @@ static int attach(struct attacher *a, struct attachment *at, const char *path)
 		err = share(a, f, path);
 	if (!err && !f->shared.n)
 		err = link_sites(a, f, path, at->tgid, &at->own);
-	return err ? err : make_count(a, at->tgid, f, f->shared.n ? f->shared.id : at->own.id);
+	return err ? err : make_count(at, f->shared.n ? f->shared.id : at->own.id);
 }
 
 static int new_attachment(struct attacher *a, pid_t tgid, const char *path, const struct probe_site *sites, size_t n,
@@ -373,6 +435,7 @@ static int new_attachment(struct attacher *a, pid_t tgid, const char *path, cons
 	}
 	err = window ? link_sites(a, at->file, path, tgid, &at->own) : attach(a, at, path);
 	if (err) {
+		take_row(at);
 		links__close(&at->own, a->closer);
 		drop_unused(a, at->file);
 		free(at);
@@ -404,6 +467,7 @@ void attachment__free(struct attachment *at)
 {
 	if (!at)
 		return;
+	take_row(at);
 	links__close(&at->own, at->attacher->closer);
 	DL_DELETE(at->file->attachments, at);
 	at->file->n_attachments--;

@@ -18,11 +18,16 @@
 #include "python/sites.h"
 #include "records.h"
 
-/* Descriptors of the programs by signal: at a site, and at the return of its function; -1: none. */
+/*
+ * Descriptors of the programs by signal: at a site, and at the return of its function, or one for both
+ * (UPROBE_MULTI_SESSION) at sites that return; -1: none.
+ */
 struct attach_programs {
 	int at_site[SIGNAL_MAX];
 	int at_return[SIGNAL_MAX];
+	int session[SIGNAL_MAX];
 	int site_specs; /* map of that name */
+	struct recent_block *recent_blocks; /* memory of the map of that name, or NULL */
 };
 
 struct attacher;

@@ -6,11 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <uthash.h>
+#include <utlist.h>
 
 #include "python/code.h"
-
-/* Beyond this many code objects (a program that compiles without end) all are forgotten and read again as needed. */
-#define MAX_CODES 65536
 
 struct code_key {
 	uint64_t addr;
@@ -23,44 +21,81 @@ struct code_entry {
 	UT_hash_handle hh;
 };
 
-struct code_cache {
-	struct code_entry *entries;
+/* Parts of code objects that are about to be learnt: of the few threads that send one at the same moment. */
+#define MAX_PIECES 1024
+
+struct piece {
+	struct rec_code_more rec;
+	struct piece *prev, *next;
 };
 
-int code_cache__new(struct code_cache **ret)
+struct code_cache {
+	struct code_entry *entries; /* in order of age */
+	size_t bytes, max_bytes;
+	uint64_t forgotten;
+	struct piece *pieces;
+	unsigned int n_pieces;
+};
+
+int code_cache__new(size_t max_bytes, struct code_cache **ret)
 {
 	struct code_cache *c = calloc(1, sizeof(*c));
 
 	if (!c)
 		return -ENOMEM;
+	c->max_bytes = max_bytes;
 	*ret = c;
 	return 0;
 }
 
-static void forget_all(struct code_cache *c)
+static size_t bytes_of(const struct code_entry *e)
 {
-	struct code_entry *e, *next;
+	return sizeof(*e) + strlen(e->code.function) + strlen(e->code.filename) + e->code.linetable_bytes;
+}
 
-	HASH_ITER(hh, c->entries, e, next) {
-		HASH_DEL(c->entries, e);
-		py_code__free(&e->code);
-		free(e);
+static void forget(struct code_cache *c, struct code_entry *e)
+{
+	HASH_DEL(c->entries, e);
+	c->bytes -= bytes_of(e);
+	py_code__free(&e->code);
+	free(e);
+}
+
+/* Half of them, lest it begins anew with each that comes. */
+static void forget_oldest(struct code_cache *c)
+{
+	while (c->entries && c->bytes > c->max_bytes / 2) {
+		forget(c, c->entries);
+		c->forgotten++;
 	}
+}
+
+uint64_t code_cache__forgotten(const struct code_cache *c)
+{
+	return c->forgotten;
+}
+
+static void drop_piece(struct code_cache *c, struct piece *p)
+{
+	DL_DELETE(c->pieces, p);
+	c->n_pieces--;
+	free(p);
 }
 
 void code_cache__free(struct code_cache *c)
 {
 	if (!c)
 		return;
-	forget_all(c);
+	while (c->entries)
+		forget(c, c->entries);
+	while (c->pieces)
+		drop_piece(c, c->pieces);
 	free(c);
 }
 
-static void forget(struct code_cache *c, struct code_entry *e)
+static bool belongs(const struct rec_code_more *more, const struct rec_code *rec)
 {
-	HASH_DEL(c->entries, e);
-	py_code__free(&e->code);
-	free(e);
+	return more->code == rec->code && more->family == rec->family;
 }
 
 static int read_entry(struct code_cache *c, const struct mem_reader *m, const struct py_layout *l,
@@ -81,41 +116,87 @@ static int read_entry(struct code_cache *c, const struct mem_reader *m, const st
 		free(e);
 		return err;
 	}
-	if (HASH_COUNT(c->entries) >= MAX_CODES)
-		forget_all(c);
+	if (c->bytes > c->max_bytes)
+		forget_oldest(c);
 	HASH_ADD(hh, c->entries, key, sizeof(e->key), e);
+	c->bytes += bytes_of(e);
 	*ret = e;
 	return 0;
 }
 
-/* Memory as a record captured it, else of the process. */
+/* Memory as records captured it, else of the process. */
 struct captured {
 	const struct rec_code *rec;
+	const struct piece *pieces;
 	struct mem_reader process;
 };
+
+/* How many bytes from addr on stand behind each other in one record; *ret: where. */
+static size_t captured_at(const struct captured *c, uint64_t addr, const uint8_t **ret)
+{
+	const uint8_t *bytes[CODE_PARTS] = {
+		c->rec->object, c->rec->part[0], c->rec->part[1], c->rec->part[2], c->rec->table,
+	};
+	const struct piece *p;
+	int i;
+
+	for (i = 0; i < CODE_PARTS; i++) {
+		if (addr - c->rec->addr[i] < c->rec->got[i]) {
+			*ret = bytes[i] + (addr - c->rec->addr[i]);
+			return c->rec->got[i] - (addr - c->rec->addr[i]);
+		}
+	}
+	DL_FOREACH(c->pieces, p) {
+		if (belongs(&p->rec, c->rec) && addr - p->rec.addr < p->rec.got) {
+			*ret = p->rec.bytes + (addr - p->rec.addr);
+			return p->rec.got - (addr - p->rec.addr);
+		}
+	}
+	return 0;
+}
 
 static int read_captured(const struct mem_reader *m, uint64_t addr, void *buf, size_t len)
 {
 	const struct captured *c = m->ctx;
-	const uint8_t *bytes[CODE_PARTS] = {
-		c->rec->object, c->rec->part[0], c->rec->part[1], c->rec->part[2], c->rec->table,
-	};
-	int i;
+	const uint8_t *from;
+	size_t n, done = 0;
 
-	for (i = 0; i < CODE_PARTS; i++) {
-		uint64_t at = addr - c->rec->addr[i];
-
-		if (addr >= c->rec->addr[i] && at <= c->rec->got[i] && len <= c->rec->got[i] - at) {
-			memcpy(buf, bytes[i] + at, len);
-			return 0;
-		}
+	while (done < len) {
+		n = captured_at(c, addr + done, &from);
+		if (!n)
+			return mem__read(&c->process, addr, buf, len);
+		n = n < len - done ? n : len - done;
+		memcpy((char *)buf + done, from, n);
+		done += n;
 	}
-	return mem__read(&c->process, addr, buf, len);
+	return 0;
+}
+
+void code_cache__learn_more(struct code_cache *c, const struct rec_code_more *rec)
+{
+	struct piece *p = malloc(sizeof(*p));
+
+	if (!p)
+		return;
+	p->rec = *rec;
+	DL_APPEND(c->pieces, p);
+	if (++c->n_pieces > MAX_PIECES)
+		drop_piece(c, c->pieces);
+}
+
+static void drop_pieces_of(struct code_cache *c, const struct rec_code *rec)
+{
+	struct piece *p, *next;
+
+	DL_FOREACH_SAFE(c->pieces, p, next) {
+		if (belongs(&p->rec, rec))
+			drop_piece(c, p);
+	}
 }
 
 void code_cache__learn(struct code_cache *c, const struct rec_code *rec, pid_t tgid, const struct py_layout *l)
 {
-	const struct captured captured = { .rec = rec, .process = mem_reader__of_process(tgid) };
+	const struct captured captured = { .rec = rec, .pieces = c->pieces, .process = mem_reader__of_process(tgid) };
 	const struct mem_reader m = { .read = read_captured, .ctx = &captured };
 	const struct code_key key = { .addr = rec->code, .family = rec->family };
 	struct code_entry *e;
@@ -124,6 +205,7 @@ void code_cache__learn(struct code_cache *c, const struct rec_code *rec, pid_t t
 	if (e)
 		forget(c, e);
 	read_entry(c, &m, l, &key, rec->check, &e);
+	drop_pieces_of(c, rec);
 }
 
 static const char *why_unnamed(int err)

@@ -12,12 +12,19 @@
 
 struct code_cache;
 
-int code_cache__new(struct code_cache **ret);
+/* Beyond max_bytes of names and tables the oldest are forgotten. */
+int code_cache__new(size_t max_bytes, struct code_cache **ret);
 void code_cache__free(struct code_cache *c);
+/* How many were forgotten for that. */
+uint64_t code_cache__forgotten(const struct code_cache *c);
+
+/* Takes a part of a code object that code_cache__learn will be given next. */
+void code_cache__learn_more(struct code_cache *c, const struct rec_code_more *rec);
 
 /*
- * Takes a code object as the kernel side captured it, in place of what stood at its address before; what the capture lacks (a long line table) is read from the process
- * tgid if it still can. What cannot be understood is left for code_cache__frame to read.
+ * Takes a code object as the kernel side captured it, in place of what stood at its address before. What even
+ * code_cache__learn_more did not bring is read from the process tgid if it still can. What cannot be understood is left for
+ * code_cache__frame to read.
  */
 void code_cache__learn(struct code_cache *c, const struct rec_code *rec, pid_t tgid, const struct py_layout *l);
 

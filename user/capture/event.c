@@ -17,6 +17,11 @@ static int check_code(const struct rec_code *c, size_t len)
 	return c->got[1] > CODE_NAME_BYTES || c->got[2] > CODE_NAME_BYTES || c->got[3] > CODE_NAME_BYTES ? -EBADMSG : 0;
 }
 
+static int check_code_more(const struct rec_code_more *c, size_t len)
+{
+	return len == sizeof(*c) && c->got <= CODE_MORE_BYTES ? 0 : -EBADMSG;
+}
+
 int record__check(const void *data, size_t len)
 {
 	const struct rec_hdr *hdr = data;
@@ -29,8 +34,10 @@ int record__check(const void *data, size_t len)
 		return check_stack(data, hdr->len);
 	case REC_CODE:
 		return check_code(data, hdr->len);
+	case REC_CODE_MORE:
+		return check_code_more(data, hdr->len);
 	case REC_GC:
-		return hdr->len == sizeof(struct rec_gc) ? 0 : -EBADMSG;
+		return hdr->len == sizeof(struct rec_gc) && ((const struct rec_gc *)data)->cnt ? 0 : -EBADMSG;
 	case REC_HEAP:
 		return hdr->len == sizeof(struct rec_heap) ? 0 : -EBADMSG;
 	case REC_EXEC:
@@ -61,6 +68,8 @@ const char *counter__name(unsigned int counter)
 		[CTR_RING_FULL_CODE] = "code_objects_ring_full",
 		[CTR_FAULT_NS] = "cost.faults_ns",
 		[CTR_EXACT_BYTES] = "exact_bytes",
+		[CTR_POOL_UNREADABLE] = "dropped.allocations_pool_unreadable",
+		[CTR_LARGE_FULL] = "dropped.large_blocks_not_followed",
 		[CTR_STACK_STATUS + STACK_COMPLETE] = "stack.complete",
 		[CTR_STACK_STATUS + STACK_CUT] = "stack.cut",
 		[CTR_STACK_STATUS + STACK_NOT_PYTHON] = "stack.not_python",
@@ -72,6 +81,8 @@ const char *counter__name(unsigned int counter)
 		[CTR_STACK_STATUS + STACK_LOST] = "stack.lost",
 		[CTR_STACK_STATUS + STACK_BEFORE_ATTACH] = "stack.before_attach",
 		[CTR_STACK_STATUS + STACK_GIVEN_BACK] = "stack.given_back",
+		[CTR_STACK_STATUS + STACK_NOT_FOLLOWED] = "stack.not_followed",
+		[CTR_STACK_STATUS + STACK_PASSED_OVER] = "stack.passed_over",
 		[CTR_STACK_STATUS + STACK_NOT_SAMPLED] = "stack.not_sampled",
 		[CTR_STACK_STATUS + STACK_ROUNDED_UP] = "stack.rounded_up",
 	};
@@ -94,6 +105,8 @@ const char *stack_status__text(unsigned int status)
 		[STACK_LOST] = "stack was dropped",
 		[STACK_BEFORE_ATTACH] = "there before tracing began",
 		[STACK_GIVEN_BACK] = "given back",
+		[STACK_NOT_FOLLOWED] = "not followed any more",
+		[STACK_PASSED_OVER] = "process ended before it was looked at",
 		[STACK_NOT_SAMPLED] = "no window saw its size class",
 		[STACK_ROUNDED_UP] = "rounded up to size classes",
 	};

@@ -1,27 +1,80 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * Keeps what tracing costs within a share of the targets' CPU time, by looking at one page fault in 1 << shift. Pure: fed
- * with sums once a second, it answers with the shift.
+ * Keeps what tracing costs one process (or some that are taken as one) within a share of its CPU time. Pure: fed with sums
+ * about once a second, it answers with what may be spent until the next time, and how.
  *
- * A program's first faults are many and tell much, so a burst is free: nothing is thinned out before the cost exceeds
- * the budget by GOVERNOR_BURST_NS. Then the shift grows by as much as the last second's rate asks for, and falls by one
- * only when twice the rate would fit: it does not swing.
+ * What the process may spend is an account: a share of its CPU time comes in, what tracing cost goes out, and at most
+ * GOVERNOR_SAVED_NS are saved up, which is also what it begins with: a program's first faults are many and tell much. Of
+ * what was saved a half may be spent at each step, so that a program that turns hot is thinned out step by step, never all
+ * at once, and what is spent in the long run is what came in.
+ *
+ * Means, in this order: some probes cost what they cost. Of collections one in 1 << gc_shift is looked at, so that they take
+ * no more than a half, where that can be helped: the trap that leads there must be paid. The hook on page faults costs a little at
+ * each fault, looked at or not: where that alone is more than half of what is left, it must be off for a part of the time
+ * (hook_share). One fault in 1 << shift is looked at, as many as fit. The shift grows by as much as is needed, and falls
+ * by one only when the cost of that fits into what comes in, with a margin: it does not swing.
+ *
+ * Heap windows: as long as they spend nothing, page faults have it all; from the step on at which they spend, up to a half
+ * is theirs, and they may always have a half.
  */
 #ifndef CAPTURE_GOVERNOR_H
 #define CAPTURE_GOVERNOR_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
-#define GOVERNOR_BURST_NS 200000000ull
-#define GOVERNOR_MAX_SHIFT 10
+#define GOVERNOR_SAVED_NS 10000000ull
+/* The hook on page faults is never off for longer than all but this share of the time. */
+#define GOVERNOR_MIN_HOOK_SHARE 0.02
+
+/* Sums since the beginning. */
+struct governor_use {
+	uint64_t cpu_ns; /* of the process */
+	uint64_t fault_ns, fault_cnt; /* page faults looked at */
+	uint64_t skipped_cnt; /* page faults that the hook saw and passed over */
+	uint64_t gc_ns, gc_cnt; /* collections looked at: cost with the trap, hits */
+	uint64_t gc_skipped_ns, gc_skipped_cnt; /* passed over */
+	uint64_t other_ns; /* what other probes cost, which nothing here can change */
+	uint64_t heap_ns; /* what heap windows cost */
+};
 
 struct governor {
 	double budget; /* 0.01: 1 %; 0: no limit */
-	uint64_t cost_ns, cpu_ns; /* at the last step */
-	uint32_t shift;
+	double hook_ns; /* what the hook costs a fault that it passes over */
+	/* Answers; of a governor that has not stepped yet: what to begin with. */
+	uint32_t shift, gc_shift;
+	uint64_t limit_ns; /* of fault_ns: there the kernel side begins to thin out by itself, */
+	uint32_t step_ns; /* and once more each time that so much more was spent */
+	double hook_share; /* of the time the hook may be on, for this process alone */
+	uint64_t heap_ns;
+	/* its own */
+	struct governor_use last;
+	double saved_ns; /* < 0: more was spent than came in */
+	double look_ns; /* what it costs to look at one fault */
+	double gc_look_ns, gc_skip_ns; /* a hit at the collector */
 };
 
-/* cost_ns, cpu_ns: sums since the beginning. Returns the shift to use from now on. */
-uint32_t governor__step(struct governor *g, uint64_t cost_ns, uint64_t cpu_ns);
+/* saved_ns: what may be spent at first, at most GOVERNOR_SAVED_NS. use: sums as they are, NULL: zeros. */
+void governor__begin(struct governor *g, double budget, double hook_ns, uint64_t saved_ns, const struct governor_use *use);
+
+/* Until the next step no more than this may be spent on page faults before the kernel side thins out. */
+void governor__set_limit(struct governor *g, double more_ns);
+/*
+ * shift: as the kernel side has it now, which may have added to it. hook_was_on: share of the time since the last step;
+ * hook_will_be_on: until the next, where others have a say in it.
+ */
+void governor__step(struct governor *g, const struct governor_use *use, uint32_t shift, double hook_was_on,
+		    double hook_will_be_on);
+/* The share of time that the hook may be on until the next step; to be asked before it. */
+double governor__hook_share(struct governor *g, const struct governor_use *use, double hook_was_on);
+
+/* How many ns the heap signal of this process may spend until the next step. UINT64_MAX: no limit. */
+static inline uint64_t governor__heap_ns(const struct governor *g)
+{
+	return g->heap_ns;
+}
+
+/* All that tracing cost the process. */
+uint64_t governor__cost_ns(const struct governor *g, const struct governor_use *use);
 
 #endif

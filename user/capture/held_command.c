@@ -13,6 +13,11 @@ void held_command__begin(struct held_command *h, struct session *session, pid_t 
 	session__hold_execs(session, tgid);
 }
 
+bool held_command__holds(const struct held_command *h, pid_t tgid)
+{
+	return h->tgid && h->tgid == tgid;
+}
+
 static void end_holding(struct held_command *h)
 {
 	h->tgid = 0;
@@ -41,12 +46,12 @@ static void attach_entry(struct held_command *h, struct traced *tr)
 	elf_file__free(f);
 }
 
-void held_command__at_exec(struct held_command *h, struct traced *tr)
+void held_command__at_exec(struct held_command *h, struct traced *tr, bool all_found)
 {
 	if (!tr || !h->tgid || tr->tgid != h->tgid)
 		return;
 	is_stopped(h, tr);
-	if (tr->python)
+	if (all_found)
 		end_holding(h);
 	else
 		attach_entry(h, tr);

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <uthash.h>
 
+#include "capture/large_blocks.h"
 #include "python/coverage.h"
 #include "system/elf_file.h"
 #include "system/mem.h"
@@ -17,12 +18,14 @@ struct site_set {
 	size_t n; /* of site */
 	struct heap_sites window; /* behind those in site: only while a window of the heap signal is open */
 	struct probe_sites_info info;
+	struct interp_file_facts facts;
 	struct probe_site site[MAX_PROBE_SITES];
 	UT_hash_handle hh;
 };
 
 struct interpreters {
 	const struct tracker_deps *deps;
+	struct large_blocks *large; /* NULL: not asked for */
 	uint32_t signals;
 	struct heap *heap; /* NULL: not asked for */
 	struct interp_cache *cache;
@@ -31,7 +34,8 @@ struct interpreters {
 	uint32_t n_walks;
 };
 
-int interpreters__new(uint32_t signals, const struct tracker_deps *deps, struct heap *heap, struct interpreters **ret)
+int interpreters__new(uint32_t signals, const struct tracker_deps *deps, struct heap *heap, struct large_blocks *large,
+		      struct interpreters **ret)
 {
 	struct interpreters *i = calloc(1, sizeof(*i));
 
@@ -41,6 +45,7 @@ int interpreters__new(uint32_t signals, const struct tracker_deps *deps, struct 
 	}
 	i->signals = signals;
 	i->deps = deps;
+	i->large = large;
 	i->heap = heap;
 	*ret = i;
 	return 0;
@@ -85,7 +90,7 @@ static bool is_for_window(const struct probe_site *site)
 {
 	if (site->kind == PROBE_GUARD)
 		return site->spec.function != PROBE_FREE;
-	return site->kind != PROBE_FREE && site->kind != PROBE_RAW_RETURN;
+	return site->kind != PROBE_FREE && site->kind != PROBE_RAW_RETURN && site->kind != PROBE_RAW_TAIL;
 }
 
 static void swap_sites(struct probe_site *a, struct probe_site *b)
@@ -114,6 +119,21 @@ static void set_windows_apart(struct site_set *set)
 	set->n = stay;
 }
 
+static void derive_facts(const struct elf_file *f, uint16_t version, uint32_t signals, struct site_set *set)
+{
+	static const enum signal known[] = { SIGNAL_RESIDENT, SIGNAL_EXACT, SIGNAL_GC };
+
+	for (size_t k = 0; k < sizeof(known) / sizeof(known[0]); k++) {
+		if (!(signals & 1u << known[k]))
+			continue;
+		coverage__derive(known[k], set->site, set->n, &set->info, &set->facts.coverage[known[k]]);
+		set->facts.signals |= 1u << known[k];
+	}
+	for (size_t k = 0; k < set->n; k++)
+		set->facts.knows_gc_callers |= set->site[k].kind == PROBE_GC_COLLECT;
+	set->facts.has_allocators = !allocator_file__examine(f, version, &set->facts.allocators);
+}
+
 static const struct site_set *sites_of(struct interpreters *i, pid_t tgid, const struct interp *in)
 {
 	const bool windows = i->heap && session__takes_windows(i->deps->session);
@@ -131,8 +151,8 @@ static const struct site_set *sites_of(struct interpreters *i, pid_t tgid, const
 	if (set) {
 		memcpy(set->key, key, sizeof(set->key));
 		set->n = probe_sites__find(f, in->version, windows ? i->signals | 1u << SIGNAL_EXACT : i->signals,
-					   session__takes_many_sites(i->deps->session), set->site, MAX_PROBE_SITES,
-					   &set->info);
+					   session__links(i->deps->session), set->site, MAX_PROBE_SITES, &set->info);
+		derive_facts(f, in->version, i->signals, set);
 		if (set->n < MAX_PROBE_SITES && !code_free_site(f, tgid, in, &set->site[set->n]))
 			set->n++;
 		if (windows)
@@ -168,18 +188,31 @@ static int slot_of_walk(struct interpreters *i, struct py_walk *walk, uint32_t *
 /* Only what is missed: the first signal that misses something is named. */
 static void note_coverage(struct interpreters *i, struct traced *tr, const struct site_set *set)
 {
-	static const enum signal signals[] = { SIGNAL_EXACT, SIGNAL_GC };
-	char text[COVERAGE_TEXT_BYTES];
+	static const struct {
+		enum signal signal;
+		const char *name;
+	} known[] = { { SIGNAL_EXACT, "exact" }, { SIGNAL_GC, "gc" } };
+	char text[COVERAGE_TEXT_BYTES + 16];
 
-	for (size_t k = 0; k < sizeof(signals) / sizeof(signals[0]); k++) {
-		if (!(i->signals & 1u << signals[k]) || coverage__tell(signals[k], set->site, set->n, &set->info, text))
+	for (size_t k = 0; k < sizeof(known) / sizeof(known[0]); k++) {
+		const struct coverage *c = &set->facts.coverage[known[k].signal];
+
+		if (!(i->signals & 1u << known[k].signal) || coverage__is_complete(c))
 			continue;
+		snprintf(text, sizeof(text), "%s %s", known[k].name, c->text);
 		traced__note(tr, i->deps->profile, text);
 		return;
 	}
 }
 
-static void attach_probes(struct interpreters *i, struct traced *tr)
+static void expect_traps(struct traced *tr, const struct site_set *set)
+{
+	tr->trap_ns[COST_GC] = tr->trap_ns[COST_GC_SKIPPED] = probe_sites__trap_ns(set->site, set->n, SIGNAL_GC);
+	tr->trap_ns[COST_CODE] = probe_sites__trap_ns(set->site, set->n, SIGNAL_CODE);
+	tr->trap_ns[COST_HEAP] = probe_sites__trap_ns(set->site, set->n, SIGNAL_HEAP);
+}
+
+static void attach_to_interpreter(struct interpreters *i, struct traced *tr)
 {
 	const struct site_set *set = sites_of(i, tr->tgid, tr->interp);
 	char note[256];
@@ -191,6 +224,7 @@ static void attach_probes(struct interpreters *i, struct traced *tr)
 		heap__adopt(i->heap, tr, &set->window);
 	if (!set->n)
 		return;
+	expect_traps(tr, set);
 	err = session__attach(i->deps->session, tr->tgid, tr->interp->host_path, set->site, set->n, &tr->links);
 	if (err == -ESRCH || err == -ENOENT) /* ended meanwhile */
 		return;
@@ -200,6 +234,17 @@ static void attach_probes(struct interpreters *i, struct traced *tr)
 	}
 	snprintf(note, sizeof(note), "probes could not be attached: %s", strerror(-err));
 	traced__note(tr, i->deps->profile, note);
+}
+
+static void attach_probes(struct interpreters *i, struct traced *tr)
+{
+	const struct site_set *set;
+
+	attach_to_interpreter(i, tr);
+	if (i->large)
+		large_blocks__follow(i->large, tr);
+	set = sites_of(i, tr->tgid, tr->interp);
+	interp_watch__begin(tr, set ? &set->facts : NULL, i->deps->proc, i->deps->profile);
 }
 
 static void name_interp(struct interpreters *i, const struct traced *tr)
@@ -237,13 +282,21 @@ int interpreters__adopt(struct interpreters *i, struct traced_table *table, stru
 int interpreters__inherit(struct interpreters *i, struct traced_table *table, struct traced *tr,
 			  const struct traced *parent)
 {
+	struct profile_process p = *profile__process(i->deps->profile, tr->process);
+
 	tr->interp = malloc(sizeof(*tr->interp));
 	if (!tr->interp)
 		return -ENOMEM;
 	*tr->interp = *parent->interp;
 	tr->interp_slot = parent->interp_slot;
+	tr->watch = parent->watch;
 	traced_table__is_python(table, tr);
-	name_interp(i, tr);
+	p.python = tr->interp->version_text;
+	p.interpreter = tr->interp->path;
+	return profile__update_process(i->deps->profile, tr->process, &p);
+}
+
+void interpreters__attach(struct interpreters *i, struct traced *tr)
+{
 	attach_probes(i, tr);
-	return 0;
 }

@@ -11,9 +11,11 @@
 #include "capture/tracker.h"
 
 struct interpreters;
+struct large_blocks;
 
-/* deps and heap (NULL: no such signal) outlive *ret; its session may be set later. -ENOMEM. */
-int interpreters__new(uint32_t signals, const struct tracker_deps *deps, struct heap *heap, struct interpreters **ret);
+/* deps, heap and large (NULL: no such signal) outlive *ret; the session may be set later. -ENOMEM. */
+int interpreters__new(uint32_t signals, const struct tracker_deps *deps, struct heap *heap, struct large_blocks *large,
+		      struct interpreters **ret);
 void interpreters__free(struct interpreters *i);
 
 /* As interp_cache__look. */
@@ -23,8 +25,9 @@ int interpreters__look(struct interpreters *i, pid_t tgid, struct interp *ret, c
  * 0, -ENOMEM, -ENOSPC (too many kinds of interpreters), or what the kernel said.
  */
 int interpreters__adopt(struct interpreters *i, struct traced_table *table, struct traced *tr, const struct interp *in);
-/* A forked child runs its parent's interpreter; the kernel side knows. 0, -ENOMEM. */
+/* A forked child runs its parent's interpreter; the kernel side knows. Its probes are attached later. 0, -ENOMEM. */
 int interpreters__inherit(struct interpreters *i, struct traced_table *table, struct traced *tr,
 			  const struct traced *parent);
+void interpreters__attach(struct interpreters *i, struct traced *tr);
 
 #endif

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #define PRESENT (1ull << 63)
+#define FRAME ((1ull << 55) - 1)
 
 struct pagemap {
 	int fd;
@@ -42,9 +43,12 @@ void pagemap__free(struct pagemap *p)
 	free(p);
 }
 
-bool pagemap__present(struct pagemap *p, uint64_t page)
+bool pagemap__present(struct pagemap *p, uint64_t page, uint64_t *ret_frame)
 {
 	uint64_t word, index = page * 4096 / p->page_bytes;
 
-	return pread(p->fd, &word, sizeof(word), index * sizeof(word)) == sizeof(word) && word & PRESENT;
+	if (pread(p->fd, &word, sizeof(word), index * sizeof(word)) != sizeof(word) || !(word & PRESENT))
+		return false;
+	*ret_frame = word & FRAME;
+	return true;
 }

@@ -20,13 +20,3 @@ uint64_t resident_account__claimable(const struct resident_account *a, uint32_t 
 		return 0;
 	return bytes < (uint64_t)a->given_back_bytes[kind] ? bytes : (uint64_t)a->given_back_bytes[kind];
 }
-
-int64_t resident_account__lag(const struct resident_account *a, uint32_t kind, uint64_t now_bytes, uint64_t *ret_stack_id)
-{
-	int64_t gained = (int64_t)now_bytes - a->counted_bytes[kind];
-
-	if (gained > 0 && a->counted_bytes[kind])
-		return 0;
-	*ret_stack_id = gained < 0 ? STACK_GIVEN_BACK : STACK_BEFORE_ATTACH;
-	return gained;
-}

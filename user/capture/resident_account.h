@@ -24,10 +24,4 @@ struct resident_account {
 void resident_account__count(struct resident_account *a, uint64_t stack_id, uint32_t kind, int64_t gained_bytes);
 /* How much of bytes a line may be relieved of: at most what was given back by nobody we know. */
 uint64_t resident_account__claimable(const struct resident_account *a, uint32_t kind, uint64_t bytes);
-/*
- * What is to be counted so that the account says now_bytes, and under which stack id: what is lacking was given back; what
- * nothing was ever counted of was there before. 0: nothing, for the next fault will tell.
- */
-int64_t resident_account__lag(const struct resident_account *a, uint32_t kind, uint64_t now_bytes, uint64_t *ret_stack_id);
-
 #endif

@@ -28,6 +28,9 @@ static int on_record(void *arg, void *data, size_t len)
 	case REC_CODE:
 		s->handlers.code(data, s->handlers.arg);
 		break;
+	case REC_CODE_MORE:
+		s->handlers.code_more(data, s->handlers.arg);
+		break;
 	case REC_HEAP:
 		s->handlers.heap(data, s->handlers.arg);
 		break;
@@ -59,9 +62,10 @@ int session__new(const struct session_opts *opts, const struct session_handlers 
 	err = -ENOTSUP;
 	if (!session_impl__has_fault_hook(s->fault_hook))
 		goto out;
-	if (!opts->no_uprobe_multi)
+	if (opts->max_links != PROBE_LINKS_SINGLE)
 		s->uprobe_multi = uprobe_multi__probe();
-	err = session_impl__load(s);
+	err = closer__new(&s->closer);
+	err = err ? err : session_impl__load(s);
 	err = err ? err : session_impl__new_attacher(s);
 	err = err ? err : session_impl__swap_counts(s);
 	if (err)
@@ -70,7 +74,9 @@ int session__new(const struct session_opts *opts, const struct session_handlers 
 	err = s->ring ? 0 : -errno;
 	if (err)
 		goto out;
-	s->stats_fd = bpf_enable_stats(BPF_STATS_RUN_TIME);
+	/* They cost each run of any program on the host some 70 ns: the other programs take their own time. */
+	if (opts->signals & 1u << SIGNAL_EXACT)
+		s->stats_fd = bpf_enable_stats(BPF_STATS_RUN_TIME);
 	*ret = s;
 	return 0;
 out:
@@ -86,10 +92,13 @@ void session__free(struct session *s)
 		return;
 	for (i = 0; i < s->n_host_links; i++)
 		bpf_link__destroy(s->host_links[i]);
-	free(s->host_links);
+	session_impl__detach_faults(s);
+	free(s->fault_links);
+	free(s->dead_families);
 	attacher__free(s->attacher);
+	closer__free(s->closer);
 	ring_buffer__free(s->ring);
-	pymemscope_bpf__destroy(s->bpf);
+	session_impl__unload(s);
 	if (s->stats_fd >= 0)
 		close(s->stats_fd);
 	free(s);
@@ -97,37 +106,13 @@ void session__free(struct session *s)
 
 int session__poll(struct session *s, int timeout_ms)
 {
-	return ring_buffer__poll(s->ring, timeout_ms);
+	int n = ring_buffer__poll(s->ring, timeout_ms);
+
+	/* Not all that is written wakes us. */
+	return n ? n : ring_buffer__consume(s->ring);
 }
 
 uint64_t session__bad_records(const struct session *s)
 {
 	return s->bad_records;
-}
-
-void session__sample_faults(struct session *s, uint32_t shift)
-{
-	s->bpf->bss->page_sampling_shift = shift;
-}
-
-void session__cost(const struct session *s, struct session_cost *ret)
-{
-	struct bpf_program *p;
-	struct bpf_prog_info info;
-	uint32_t len;
-
-	*ret = (struct session_cost){};
-	bpf_object__for_each_program(p, s->bpf->obj) {
-		if (bpf_program__fd(p) < 0)
-			continue;
-		memset(&info, 0, sizeof(info));
-		len = sizeof(info);
-		if (bpf_obj_get_info_by_fd(bpf_program__fd(p), &info, &len))
-			continue;
-		/* The hooks on page faults run for the whole host, and count their targets' share themselves. */
-		if (strncmp(bpf_program__name(p), "fault_", 6))
-			ret->run_ns += info.run_time_ns;
-		ret->run_cnt += info.run_cnt;
-	}
-	ret->run_ns += session__counter(s, CTR_FAULT_NS);
 }

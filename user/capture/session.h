@@ -14,7 +14,9 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "large.h"
 #include "python.h"
+#include "python/malloc_sites.h"
 #include "python/sites.h"
 #include "records.h"
 
@@ -27,13 +29,14 @@ struct session_opts {
 	bool tell_every_exec;
 	bool every_process; /* no process of the host is left out: probes need not be confined */
 	bool exact_serves_heap; /* what the exact signal sees is counted for the heap signal */
-	bool no_uprobe_multi; /* attach with perf events as before Linux 6.6, to test that */
+	enum probe_links max_links; /* no better ones than these, to test what older kernels have */
 };
 
 /* What the session hands out; records have passed record__check. Called from poll and read_counts only. */
 struct session_handlers {
 	void (*stack)(const struct rec_stack *rec, void *arg);
 	void (*code)(const struct rec_code *rec, void *arg);
+	void (*code_more)(const struct rec_code_more *rec, void *arg);
 	void (*gc)(const struct rec_gc *rec, void *arg);
 	void (*heap)(const struct rec_heap *rec, void *arg);
 	void (*proc)(const struct rec_proc *rec, void *arg);
@@ -63,10 +66,13 @@ void session__hold_execs(struct session *s, pid_t tgid);
 int session__attach_entry(struct session *s, pid_t tgid, const char *path, uint64_t offset, struct session_links **ret);
 
 int session__set_interpreter(struct session *s, uint32_t interp, const struct py_walk *walk);
-int session__add_target(struct session *s, pid_t tgid, const struct target *t);
+/* One that is there already is replaced, and keeps what it has counted and its budget. */
+int session__add_target(struct session *s, pid_t tgid, const struct target *t, const struct govern_args *budget);
+/* For a process whose end was not told. */
+void session__remove_target(struct session *s, pid_t tgid);
 
-/* Hundreds of sites can be attached at once (probe_sites__find). */
-bool session__takes_many_sites(const struct session *s);
+/* How sites are attached (probe_sites__find). */
+enum probe_links session__links(const struct session *s);
 /*
  * Attaches the sites of the session's signals to one process. path opens the file they are in. The caller owns *ret.
  * -ESRCH: the process has ended; -ENOENT, ...
@@ -83,11 +89,37 @@ int session__read_counts(struct session *s);
 uint64_t session__counter(const struct session *s, enum counter counter);
 uint64_t session__bad_records(const struct session *s);
 
-/* Looks at one page fault in 1 << shift from now on; 0: at all. */
-void session__sample_faults(struct session *s, uint32_t shift);
-/* Calls fn for each followed page; pages for which it returns true are forgotten. Begins a new choice of pages. */
-int session__sweep_pages(struct session *s, bool (*fn)(const struct page_key *key, const struct page_value *v, void *arg),
+/* Forgets the blocks of all processes that is_gone says yes to, in one walk. */
+int session__forget_blocks(struct session *s, bool (*is_gone)(uint32_t proc_id, void *arg), void *arg);
+/* The kernel side will send that stack again when it comes to it. */
+void session__forget_stack(struct session *s, uint64_t stack_id);
+/*
+ * To be called every half minute or so where processes come and go: makes room among the code objects that the kernel side
+ * remembers, whose processes have all ended. It must remember those of living ones (bpf/code.bpf.c).
+ */
+int session__forget_codes(struct session *s);
+
+/* What the kernel side keeps of a target. -ENOENT: it has ended. */
+int session__read_state(const struct session *s, pid_t tgid, struct target_state *ret);
+/* Sets the budget of a target. -ENOENT: it has ended; -ENOTSUP: before Linux 5.14. */
+int session__govern(struct session *s, const struct govern_args *args);
+/*
+ * Takes the hook on page faults away, or puts it back: while it is off nobody pays for it, and what the resident sets gain
+ * is charged to the last fault before. Puts off at most 0.2 ms, where at least 50 ms lie between two calls. 0 or -errno.
+ */
+int session__pause_faults(struct session *s, bool pause);
+/* What the hook costs a fault that it passes over, ns; measured when it was attached. 0: there is no hook. */
+uint64_t session__hook_ns(const struct session *s);
+
+/*
+ * Calls fn for each followed page; pages for which it returns true are forgotten; of others it may tell the frame (struct
+ * page_value), by setting what it is given to another value.
+ */
+int session__sweep_pages(struct session *s,
+			 bool (*fn)(const struct page_key *key, const struct page_value *v, uint32_t *frame, void *arg),
 			 void *arg);
+/* Begins a new choice of the pages whose faults are looked at. */
+void session__choose_pages(struct session *s);
 
 /*
  * The heap signal. Pools that a process takes into use are counted by size class from session__watch_pools on, where a
@@ -98,19 +130,36 @@ bool session__takes_windows(const struct session *s);
 int session__watch_pools(struct session *s, pid_t tgid);
 void session__unwatch_pools(struct session *s, pid_t tgid);
 int session__read_pools(const struct session *s, pid_t tgid, struct heap_pools *ret);
-/* The window sees at most `allocations`. *ret is the caller's, for session__close_window. */
+/* The window sees at most `allocations`. *ret is the caller's, for session__close_window; *ret_id is rec_heap's. */
 int session__open_window(struct session *s, pid_t tgid, const char *path, const struct probe_site *sites, size_t n,
-			 uint32_t allocations, struct session_links **ret);
+			 uint32_t allocations, struct session_links **ret, uint32_t *ret_id);
 /* *ret: how it ended. 0 or -errno (-ENOENT: the process has ended). */
 int session__close_window(struct session *s, pid_t tgid, struct session_links *l, struct window_state *ret);
 /* Hands out (fn may be NULL) the blocks that are followed of a process, and forgets them. */
 int session__take_blocks(struct session *s, uint32_t proc_id,
 			 void (*fn)(const struct block_key *key, const struct block_value *v, void *arg), void *arg);
 
-struct session_cost {
-	uint64_t run_ns; /* time spent in our programs */
-	uint64_t run_cnt;
-};
-void session__cost(const struct session *s, struct session_cost *ret);
+/*
+ * Blocks over 512 bytes of one process (include/large.h): its malloc and kin are probed from here until it is
+ * stopped, with probes that no other process meets.
+ */
+struct session_large;
+/* The caller owns *ret. -ESRCH: the process has ended; -ENOSPC: too many processes; -ENOENT, ... */
+int session__follow_large(struct session *s, pid_t tgid, uint32_t proc_id, const struct malloc_file *file,
+			  struct session_large **ret);
+/* Nothing is counted any more; the probes are gone soon after. Its blocks stay until they are swept. */
+void session_large__stop(struct session_large *l);
+/* Once its blocks are swept. Stops it. Takes NULL. */
+void session_large__free(struct session_large *l);
+/* What large_key.watch says of its blocks. */
+uint32_t session_large__number(const struct session_large *l);
+/* How often its probes hit, and for how many of them a block was followed to the return. 0 or -errno. */
+int session_large__hits(const struct session_large *l, struct large_watch *ret);
+/* Calls fn for each followed block; those for which it returns true are forgotten. */
+int session__sweep_large(struct session *s,
+			 bool (*fn)(const struct large_key *key, const struct large_block *b, void *arg), void *arg);
+
+/* Time spent in the programs of the exact signal, without the traps that lead to them, ns. */
+uint64_t session__exact_ns(const struct session *s);
 
 #endif

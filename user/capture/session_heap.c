@@ -9,7 +9,7 @@
 
 bool session__takes_windows(const struct session *s)
 {
-	return s->attacher && s->uprobe_multi == UPROBE_MULTI_FULL;
+	return s->attacher && session_impl__confined_links(s) != PROBE_LINKS_SINGLE;
 }
 
 static int put_window(struct session *s, pid_t tgid, const struct window_state *w, uint64_t flags)
@@ -46,7 +46,7 @@ int session__read_pools(const struct session *s, pid_t tgid, struct heap_pools *
 }
 
 int session__open_window(struct session *s, pid_t tgid, const char *path, const struct probe_site *sites, size_t n,
-			 uint32_t allocations, struct session_links **ret)
+			 uint32_t allocations, struct session_links **ret, uint32_t *ret_id)
 {
 	struct window_state w = { .left = allocations };
 	int err;
@@ -58,8 +58,10 @@ int session__open_window(struct session *s, pid_t tgid, const char *path, const 
 	if (err) {
 		session_links__free(*ret);
 		*ret = NULL;
+		return err;
 	}
-	return err;
+	*ret_id = w.attach_id;
+	return 0;
 }
 
 int session__close_window(struct session *s, pid_t tgid, struct session_links *l, struct window_state *ret)

@@ -78,11 +78,11 @@ enum fault_hook session__fault_hook(const struct session *s)
 	return s->fault_hook;
 }
 
-static int add_host_link(struct session *s, struct bpf_link *link)
+static int add_fault_link(struct session *s, struct bpf_link *link)
 {
 	if (!link)
 		return -errno;
-	s->host_links[s->n_host_links++] = link;
+	s->fault_links[s->n_fault_links++] = link;
 	return 0;
 }
 
@@ -103,7 +103,7 @@ static int attach_perf(struct session *s)
 			continue;
 		if (fd < 0)
 			return -errno;
-		err = add_host_link(s, bpf_program__attach_perf_event(s->bpf->progs.fault_perf, fd));
+		err = add_fault_link(s, bpf_program__attach_perf_event(s->bpf->progs.fault_perf, fd));
 		if (err) {
 			close(fd);
 			return err;
@@ -112,46 +112,56 @@ static int attach_perf(struct session *s)
 	return 0;
 }
 
-static int attach_faults(struct session *s)
+int session_impl__attach_faults(struct session *s)
 {
-	struct bpf_program *p[3] = { s->bpf->progs.fault_fork };
+	struct bpf_program *p[2] = {};
 	int i, err;
 
 	switch (s->fault_hook) {
 	case FAULT_HOOK_FENTRY:
-		p[1] = s->bpf->progs.fault_fentry;
+		p[0] = s->bpf->progs.fault_fentry;
 		break;
 	case FAULT_HOOK_KPROBE:
-		p[1] = s->bpf->progs.fault_kprobe;
+		p[0] = s->bpf->progs.fault_kprobe;
 		break;
 	case FAULT_HOOK_TRACEPOINT:
-		p[1] = s->bpf->progs.fault_tp_user;
-		p[2] = s->bpf->progs.fault_tp_kernel;
+		p[0] = s->bpf->progs.fault_tp_user;
+		p[1] = s->bpf->progs.fault_tp_kernel;
 		break;
 	default:
-		break;
+		return attach_perf(s);
 	}
-	for (i = 0; i < 3 && p[i]; i++) {
-		err = add_host_link(s, bpf_program__attach(p[i]));
+	for (i = 0; i < 2 && p[i]; i++) {
+		err = add_fault_link(s, bpf_program__attach(p[i]));
 		if (err)
 			return err;
 	}
-	return s->fault_hook == FAULT_HOOK_PERF ? attach_perf(s) : 0;
+	return 0;
+}
+
+void session_impl__detach_faults(struct session *s)
+{
+	while (s->n_fault_links)
+		bpf_link__destroy(s->fault_links[--s->n_fault_links]);
 }
 
 int session__start(struct session *s)
 {
-	struct bpf_program *life[] = { s->bpf->progs.proc_fork, s->bpf->progs.proc_exec, s->bpf->progs.proc_exit };
+	/* In this order they are called: proc_exit forgets what fault_exit needs. */
+	struct bpf_program *life[] = { s->bpf->progs.fault_exit, s->bpf->progs.fault_fork, s->bpf->progs.proc_fork,
+				       s->bpf->progs.proc_exec, s->bpf->progs.proc_exit };
+	bool resident = s->opts.signals & 1u << SIGNAL_RESIDENT;
+	struct bpf_link *link;
 	size_t i;
-	int err;
 
-	s->host_links = calloc(s->cpu_cnt + 8, sizeof(*s->host_links));
-	if (!s->host_links)
-		return -ENOMEM;
-	for (i = 0; i < sizeof(life) / sizeof(life[0]); i++) {
-		err = add_host_link(s, bpf_program__attach(life[i]));
-		if (err)
-			return err;
+	for (i = resident ? 0 : 2; i < sizeof(life) / sizeof(life[0]); i++) {
+		link = bpf_program__attach(life[i]);
+		if (!link)
+			return -errno;
+		s->host_links[s->n_host_links++] = link;
 	}
-	return s->opts.signals & 1u << SIGNAL_RESIDENT ? attach_faults(s) : 0;
+	if (!resident)
+		return 0;
+	s->fault_links = calloc(s->cpu_cnt + 2, sizeof(*s->fault_links));
+	return s->fault_links ? session_impl__begin_faults(s) : -ENOMEM;
 }

@@ -6,25 +6,16 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "capture/session_impl.h"
 
 /* Entries read with one call, and the largest of their keys and values. */
 #define BATCH 1024
 #define MAX_KEY_BYTES 16
-#define MAX_VALUE_BYTES 32
+#define MAX_VALUE_BYTES 64
 
-/* A map to go through, and what is done with each entry: true takes it out. */
-struct map_walk {
-	int fd;
-	size_t key_bytes, value_bytes;
-	bool (*fn)(const void *key, const void *value, void *arg);
-	void *arg;
-	int (*read)(int fd, void *in, void *out, void *keys, void *values, __u32 *n, const struct bpf_map_batch_opts *opts);
-};
-
-/* bpf_map_lookup_batch, or bpf_map_lookup_and_delete_batch, after which fn takes out nothing any more. */
-static int walk_map(const struct map_walk *w)
+int session_impl__walk_map(const struct map_walk *w)
 {
 	_Alignas(8) char keys[BATCH * MAX_KEY_BYTES], values[BATCH * MAX_VALUE_BYTES];
 	uint64_t out = 0;
@@ -50,11 +41,14 @@ _Static_assert(sizeof(struct count_key) <= MAX_KEY_BYTES && sizeof(struct count_
 _Static_assert(sizeof(struct page_key) <= MAX_KEY_BYTES && sizeof(struct page_value) <= MAX_VALUE_BYTES, "pages");
 _Static_assert(sizeof(struct block_key) <= MAX_KEY_BYTES && sizeof(struct block_value) <= MAX_VALUE_BYTES, "live");
 
+_Static_assert(sizeof(struct large_key) <= MAX_KEY_BYTES && sizeof(struct large_call) <= MAX_VALUE_BYTES, "large");
+
 int session_impl__swap_counts(struct session *s)
 {
 	uint32_t zero = 0;
 	int next = !s->active;
 
+	s->bpf->bss->counts_turn = next;
 	/* Returns only when no program uses the old map any more (kernel/bpf/syscall.c, maybe_wait_bpf_programs). */
 	if (bpf_map_update_elem(bpf_map__fd(s->bpf->maps.counts), &zero, &s->counts_fd[next], BPF_ANY))
 		return -errno;
@@ -82,7 +76,22 @@ static int read_and_empty(struct session *s, int fd)
 		.read = bpf_map_lookup_and_delete_batch,
 	};
 
-	return walk_map(&w);
+	return session_impl__walk_map(&w);
+}
+
+/* Empties the half that no program uses now. */
+static void read_quick_counts(struct session *s, int half)
+{
+	struct quick_count *q = s->quick_counts + half * QUICK_COUNTS;
+	size_t i;
+
+	for (i = 0; s->quick_counts && i < QUICK_COUNTS; i++, q++) {
+		if (!q->key.stack_id)
+			continue;
+		if (q->value.alloc_cnt || q->value.free_cnt)
+			s->handlers.count(&q->key, &q->value, s->handlers.arg);
+		memset(q, 0, sizeof(*q));
+	}
 }
 
 /* The overflow sums stay in the kernel and only grow; what was there before is remembered by taking it out. */
@@ -104,7 +113,7 @@ static int read_overflow(struct session *s)
 
 int session__read_counts(struct session *s)
 {
-	int old = s->counts_fd[s->active];
+	int half = s->active, old = s->counts_fd[half];
 	int err;
 
 	err = session_impl__swap_counts(s);
@@ -114,6 +123,7 @@ int session__read_counts(struct session *s)
 	err = ring_buffer__consume(s->ring);
 	if (err < 0)
 		return err;
+	read_quick_counts(s, half);
 	err = read_and_empty(s, old);
 	err = err ? err : read_overflow(s);
 	s->handlers.counted(s->handlers.arg);
@@ -135,21 +145,43 @@ uint64_t session__counter(const struct session *s, enum counter counter)
 }
 
 struct page_walk {
-	bool (*fn)(const struct page_key *key, const struct page_value *v, void *arg);
+	struct session *s;
+	bool (*fn)(const struct page_key *key, const struct page_value *v, uint32_t *frame, void *arg);
 	void *arg;
 };
+
+static void take_notes(struct session *s)
+{
+	LIBBPF_OPTS(bpf_test_run_opts, opts);
+	int fd = bpf_program__fd(s->bpf->progs.note_pages);
+
+	if (fd >= 0 && s->bpf->bss->page_note_cnt)
+		bpf_prog_test_run_opts(fd, &opts);
+	s->bpf->bss->page_note_cnt = 0;
+}
 
 static bool ask_of_page(const void *key, const void *value, void *arg)
 {
 	const struct page_walk *p = arg;
+	const struct page_value *v = value;
+	uint32_t frame = v->frame, *cnt = &p->s->bpf->bss->page_note_cnt;
 
-	return p->fn(key, value, p->arg);
+	if (p->fn(key, v, &frame, p->arg))
+		return true;
+	if (frame == v->frame)
+		return false;
+	memcpy(&p->s->bpf->bss->page_notes[*cnt],
+	       &(struct page_note){ .key = *(const struct page_key *)key, .stack_id = v->stack_id, .frame = frame },
+	       sizeof(struct page_note));
+	if (++*cnt == PAGE_NOTES)
+		take_notes(p->s);
+	return false;
 }
 
-int session__sweep_pages(struct session *s, bool (*fn)(const struct page_key *, const struct page_value *, void *),
-			 void *arg)
+int session__sweep_pages(struct session *s,
+			 bool (*fn)(const struct page_key *, const struct page_value *, uint32_t *, void *), void *arg)
 {
-	struct page_walk pages = { fn, arg };
+	struct page_walk pages = { s, fn, arg };
 	struct map_walk w = {
 		.fd = bpf_map__fd(s->bpf->maps.pages),
 		.key_bytes = sizeof(struct page_key),
@@ -158,11 +190,15 @@ int session__sweep_pages(struct session *s, bool (*fn)(const struct page_key *, 
 		.arg = &pages,
 		.read = bpf_map_lookup_batch,
 	};
-	int err = walk_map(&w);
+	int err = session_impl__walk_map(&w);
 
-	if (!err)
-		s->bpf->bss->page_sampling_epoch++;
+	take_notes(s);
 	return err;
+}
+
+void session__choose_pages(struct session *s)
+{
+	s->bpf->bss->page_sampling_epoch++;
 }
 
 static struct map_walk walk_of_live(struct session *s, bool (*fn)(const void *, const void *, void *), void *arg)
@@ -201,5 +237,51 @@ int session__take_blocks(struct session *s, uint32_t proc_id,
 	struct block_walk b = { proc_id, fn, arg };
 	struct map_walk w = walk_of_live(s, take_block, &b);
 
-	return walk_map(&w);
+	return session_impl__walk_map(&w);
+}
+
+struct large_walk {
+	bool (*fn)(const struct large_key *key, const struct large_block *b, void *arg);
+	void *arg;
+};
+
+static bool ask_of_large(const void *key, const void *value, void *arg)
+{
+	const struct large_walk *l = arg;
+
+	return l->fn(key, value, l->arg);
+}
+
+/* A call that nobody will see the end of: the block that it was given is followed no less than others. */
+static bool ask_of_call(const void *thread, const void *value, void *arg)
+{
+	const struct large_call *call = value;
+	const struct large_key key = { .addr = call->old, .watch = call->watch };
+	const struct large_walk *l = arg;
+
+	(void)thread;
+	return call->old && l->fn(&key, &call->old_block, l->arg);
+}
+
+int session__sweep_large(struct session *s, bool (*fn)(const struct large_key *, const struct large_block *, void *),
+			 void *arg)
+{
+	struct large_walk large = { fn, arg };
+	struct map_walk w = {
+		.fd = bpf_map__fd(s->bpf->maps.large_blocks),
+		.key_bytes = sizeof(struct large_key),
+		.value_bytes = sizeof(struct large_block),
+		.fn = ask_of_large,
+		.arg = &large,
+		.read = bpf_map_lookup_batch,
+	};
+	int err = session_impl__walk_map(&w);
+
+	if (err)
+		return err;
+	w.fd = bpf_map__fd(s->bpf->maps.large_calls);
+	w.key_bytes = sizeof(uint64_t);
+	w.value_bytes = sizeof(struct large_call);
+	w.fn = ask_of_call;
+	return session_impl__walk_map(&w);
 }

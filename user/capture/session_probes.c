@@ -51,25 +51,20 @@ int session__set_interpreter(struct session *s, uint32_t interp, const struct py
 	return 0;
 }
 
-int session__add_target(struct session *s, pid_t tgid, const struct target *t)
-{
-	uint32_t key = tgid;
-
-	return bpf_map_update_elem(bpf_map__fd(s->bpf->maps.targets), &key, t, BPF_ANY) ? -errno : 0;
-}
-
 int session_impl__new_attacher(struct session *s)
 {
 	struct pymemscope_bpf *b = s->bpf;
 	struct attach_programs p = {
 		.at_site = { -1, bpf_program__fd(b->progs.heap_site), bpf_program__fd(b->progs.exact_entry), bpf_program__fd(b->progs.gc_site),
 			     bpf_program__fd(b->progs.code_free_site) },
-		.at_return = { -1, -1, bpf_program__fd(b->progs.exact_return), bpf_program__fd(b->progs.gc_return), -1 },
+		.at_return = { -1, -1, bpf_program__fd(b->progs.exact_return), bpf_program__fd(b->progs.gc_site_return), -1 },
+		.session = { -1, -1, bpf_program__fd(b->progs.exact_session), -1, -1 },
 		.site_specs = bpf_map__fd(b->maps.site_specs),
+		.recent_blocks = s->recent_blocks,
 	};
 
 	_Static_assert(SIGNAL_HEAP == 1 && SIGNAL_EXACT == 2 && SIGNAL_GC == 3 && SIGNAL_CODE == 4 && SIGNAL_MAX == 5, "at_site, at_return");
-	if (!session__takes_many_sites(s))
+	if (session__links(s) == PROBE_LINKS_SINGLE)
 		return 0;
 	return attacher__new(&p, bpf_map__fd(b->maps.targets), s->opts.every_process, &s->attacher);
 }
@@ -77,21 +72,38 @@ int session_impl__new_attacher(struct session *s)
 /* Program for a site's entry; NULL for USDT. */
 static struct bpf_program *entry_program(struct session *s, const struct probe_site *site)
 {
-	bool ctx = site->takes_context;
-
 	switch (site->kind) {
 	case PROBE_MALLOC:
-		return ctx ? s->bpf->progs.exact_ctx_malloc : s->bpf->progs.exact_malloc;
+		return s->bpf->progs.exact_malloc;
 	case PROBE_CALLOC:
-		return ctx ? s->bpf->progs.exact_ctx_calloc : s->bpf->progs.exact_calloc;
+		return s->bpf->progs.exact_calloc;
 	case PROBE_REALLOC:
-		return ctx ? s->bpf->progs.exact_ctx_realloc : s->bpf->progs.exact_realloc;
+		return s->bpf->progs.exact_realloc;
 	case PROBE_FREE:
-		return ctx ? s->bpf->progs.exact_ctx_free : s->bpf->progs.exact_free;
+		return s->bpf->progs.exact_free;
+	case PROBE_GC_COLLECT:
+		return s->bpf->progs.gc_collect_entry;
+	case PROBE_GC_API:
+		return s->bpf->progs.gc_api_entry;
 	case PROBE_GC:
 		return site->args_unknown ? s->bpf->progs.gc_entry_clone : s->bpf->progs.gc_entry;
 	default:
 		return NULL;
+	}
+}
+
+static struct bpf_program *return_program(struct session *s, const struct probe_site *site)
+{
+	switch (site->kind) {
+	case PROBE_GC:
+		return s->bpf->progs.gc_return;
+	case PROBE_GC_COLLECT:
+	case PROBE_GC_API:
+		return s->bpf->progs.gc_call_return;
+	case PROBE_REALLOC:
+		return s->bpf->progs.exact_realloc_return;
+	default:
+		return s->bpf->progs.exact_return;
 	}
 }
 
@@ -100,7 +112,6 @@ static int attach_site(struct session *s, pid_t tgid, const char *path, const st
 		       struct session_links *l)
 {
 	LIBBPF_OPTS(bpf_uprobe_opts, at_return, .retprobe = true);
-	struct bpf_program *ret = site->kind == PROBE_GC ? s->bpf->progs.gc_return : s->bpf->progs.exact_return;
 	int err;
 
 	if (site->kind == PROBE_CODE_FREE || site->kind == PROBE_POOL_OPEN)
@@ -109,8 +120,9 @@ static int attach_site(struct session *s, pid_t tgid, const char *path, const st
 		return add_link(l, bpf_program__attach_usdt(site->kind == PROBE_GC_USDT ? s->bpf->progs.gc_usdt_start
 											: s->bpf->progs.gc_usdt_done,
 							    tgid, path, "python", site->symbol, NULL));
-	if (site->kind != PROBE_FREE) {
-		err = add_link(l, bpf_program__attach_uprobe_opts(ret, tgid, path, site->offset, &at_return));
+	if (site->returns) {
+		err = add_link(l, bpf_program__attach_uprobe_opts(return_program(s, site), tgid, path, site->offset,
+								  &at_return));
 		if (err)
 			return err;
 	}

@@ -4,48 +4,143 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <uthash.h>
+#include <string.h>
 
 #include "capture/code_cache.h"
 #include "capture/event.h"
+#include "model/intern.h"
 
 struct known_stack {
-	uint64_t stack_id; /* key */
+	uint64_t stack_id;
 	struct stack_name name;
-	UT_hash_handle hh;
 };
+
+/*
+ * Names are kept in two tables. New ones, and those that are looked up, go to the young one; when that is full it becomes
+ * the old one, and what was left in the old one is forgotten. So what is in use stays.
+ */
+struct names {
+	struct index_table index;
+	struct known_stack *at;
+	uint32_t n, capacity;
+};
+
+#define MAX_MISSING 1024
 
 struct stack_names {
 	struct profile *profile;
-	struct known_stack *stacks;
+	const struct capture_limits *limits;
+	struct names young, old;
+	uint32_t promoted; /* of the old ones */
+	uint64_t forgotten;
+	uint64_t missing[MAX_MISSING];
+	uint32_t n_missing;
 	struct code_cache *codes;
 };
 
-int stack_names__new(struct profile *profile, struct stack_names **ret)
+static void names__free(struct names *t)
+{
+	index_table__free(&t->index);
+	free(t->at);
+	*t = (struct names){};
+}
+
+static bool is_stack(const void *owner, uint32_t item, const void *key)
+{
+	const struct names *t = owner;
+
+	return t->at[item].stack_id == *(const uint64_t *)key;
+}
+
+static struct known_stack *names__find(const struct names *t, uint64_t stack_id)
+{
+	uint32_t i = index_table__find(&t->index, stack_id, is_stack, t, &stack_id);
+
+	return i == INTERN_NONE ? NULL : &t->at[i];
+}
+
+/* NULL: no memory. */
+static struct known_stack *names__add(struct names *t, uint64_t stack_id)
+{
+	if (array__reserve((void **)&t->at, &t->capacity, t->n, sizeof(*t->at)) || index_table__reserve(&t->index))
+		return NULL;
+	index_table__put(&t->index, stack_id, t->n);
+	t->at[t->n] = (struct known_stack){ .stack_id = stack_id };
+	return &t->at[t->n++];
+}
+
+static void grow_old(struct stack_names *n)
+{
+	n->forgotten += n->old.n - n->promoted;
+	n->promoted = 0;
+	names__free(&n->old);
+	n->old = n->young;
+	n->young = (struct names){};
+}
+
+/* Its entry among the young, made if need be. NULL: no memory. */
+static struct known_stack *keep(struct stack_names *n, uint64_t stack_id)
+{
+	struct known_stack *known = names__find(&n->young, stack_id);
+
+	if (known)
+		return known;
+	if (n->young.n >= n->limits->stacks)
+		grow_old(n);
+	return names__add(&n->young, stack_id);
+}
+
+static const struct known_stack *find(struct stack_names *n, uint64_t stack_id)
+{
+	struct known_stack *known = names__find(&n->young, stack_id), *old;
+	struct stack_name name;
+
+	if (known)
+		return known;
+	old = names__find(&n->old, stack_id);
+	if (!old)
+		return NULL;
+	name = old->name;
+	known = keep(n, stack_id);
+	if (!known)
+		return NULL;
+	known->name = name;
+	n->promoted++;
+	return known;
+}
+
+int stack_names__new(struct profile *profile, const struct capture_limits *limits, struct stack_names **ret)
 {
 	struct stack_names *n = calloc(1, sizeof(*n));
 
-	if (!n || code_cache__new(&n->codes)) {
+	if (!n || code_cache__new(limits->code_bytes, &n->codes)) {
 		free(n);
 		return -ENOMEM;
 	}
 	n->profile = profile;
+	n->limits = limits;
 	*ret = n;
 	return 0;
 }
 
 void stack_names__free(struct stack_names *n)
 {
-	struct known_stack *k, *next;
-
 	if (!n)
 		return;
-	HASH_ITER(hh, n->stacks, k, next) {
-		HASH_DEL(n->stacks, k);
-		free(k);
-	}
+	names__free(&n->young);
+	names__free(&n->old);
 	code_cache__free(n->codes);
 	free(n);
+}
+
+uint64_t stack_names__take_missing(struct stack_names *n)
+{
+	return n->n_missing ? n->missing[--n->n_missing] : 0;
+}
+
+uint64_t stack_names__forgotten(const struct stack_names *n)
+{
+	return n->forgotten + code_cache__forgotten(n->codes);
 }
 
 static int64_t reason_node(struct stack_names *n, const char *fmt, unsigned int status)
@@ -61,7 +156,7 @@ static int64_t reason_node(struct stack_names *n, const char *fmt, unsigned int 
 }
 
 /* Node of a stack's leaf. */
-static int64_t resolve_stack(struct stack_names *n, const struct rec_stack *rec, const struct traced *tr)
+static int64_t resolve_stack(struct stack_names *n, const struct rec_stack *rec, struct traced *tr)
 {
 	struct mem_reader m = mem_reader__of_process(tr->tgid);
 	int64_t node = 0, frame;
@@ -80,9 +175,14 @@ static int64_t resolve_stack(struct stack_names *n, const struct rec_stack *rec,
 			continue;
 		if (frame < 0)
 			return frame;
-		node = profile__add_node(n->profile, node, frame);
+		node = profile__add_node_within(n->profile, node, frame, &tr->nodes_left);
 	}
 	return node;
+}
+
+void stack_names__learn_more(struct stack_names *n, const struct rec_code_more *rec)
+{
+	code_cache__learn_more(n->codes, rec);
 }
 
 void stack_names__learn_code(struct stack_names *n, const struct rec_code *rec, const struct traced *tr)
@@ -91,39 +191,62 @@ void stack_names__learn_code(struct stack_names *n, const struct rec_code *rec, 
 		code_cache__learn(n->codes, rec, tr->tgid, &tr->interp->layout);
 }
 
-void stack_names__learn(struct stack_names *n, const struct rec_stack *rec, const struct traced *tr)
+/* Beyond so many threads the others are told together, as thread 0. */
+static uint32_t tid_of(struct stack_names *n, struct traced *tr, uint32_t tid)
+{
+	uint32_t i, *more;
+
+	if (tr->shares_item)
+		return 0;
+	for (i = 0; i < tr->n_tids; i++) {
+		if (tr->tids[i] == tid)
+			return tid;
+	}
+	if (tr->n_tids >= n->limits->threads_process)
+		return 0;
+	if (!(tr->n_tids & (tr->n_tids - 1))) {
+		more = reallocarray(tr->tids, tr->n_tids ? 2 * tr->n_tids : 1, sizeof(*more));
+		if (!more)
+			return 0;
+		tr->tids = more;
+	}
+	tr->tids[tr->n_tids++] = tid;
+	return tid;
+}
+
+void stack_names__learn(struct stack_names *n, const struct rec_stack *rec, struct traced *tr)
 {
 	int64_t node = resolve_stack(n, rec, tr);
 	struct known_stack *known;
 
 	if (node < 0)
 		return;
-	HASH_FIND(hh, n->stacks, &rec->stack_id, sizeof(rec->stack_id), known);
-	if (!known) {
-		known = calloc(1, sizeof(*known));
-		if (!known)
-			return;
-		known->stack_id = rec->stack_id;
-		HASH_ADD(hh, n->stacks, stack_id, sizeof(known->stack_id), known);
-	}
-	known->name = (struct stack_name){ .node = node, .process = tr->process, .tid = rec->tid };
+	known = keep(n, rec->stack_id);
+	if (known)
+		known->name = (struct stack_name){
+			.node = node, .process = tr->process, .tid = tid_of(n, tr, rec->tid) };
 }
 
 struct stack_name stack_names__look_up(struct stack_names *n, const struct traced *tr, uint64_t stack_id)
 {
 	struct stack_name none = { .process = tr->process };
-	struct known_stack *known;
+	const struct known_stack *known = find(n, stack_id);
 	int64_t node;
 
-	HASH_FIND(hh, n->stacks, &stack_id, sizeof(stack_id), known);
 	if (known)
 		return known->name;
+	if (stack_id >= STACK_STATUS_MAX && n->forgotten && n->n_missing < MAX_MISSING)
+		n->missing[n->n_missing++] = stack_id;
 	switch (stack_id) {
 	case STACK_BEFORE_ATTACH:
 	case STACK_GIVEN_BACK:
+	case STACK_NOT_FOLLOWED:
 	case STACK_NOT_SAMPLED:
 	case STACK_ROUNDED_UP:
 		node = reason_node(n, "[%s]", stack_id);
+		break;
+	case STACK_PASSED_OVER:
+		node = reason_node(n, "[no python stack: %s]", stack_id);
 		break;
 	default:
 		node = reason_node(n, "[no python stack: %s]", STACK_LOST);

@@ -48,14 +48,6 @@ void traced_table__retry_at(struct traced_table *table, struct traced *tr, uint6
 	tr->retry_at_ns = at_ns;
 }
 
-void traced_table__used_cpu(struct traced_table *table, struct traced *tr, uint64_t cpu_ns)
-{
-	if (cpu_ns <= tr->cpu_ns)
-		return;
-	table->cpu_ns += cpu_ns - tr->cpu_ns;
-	tr->cpu_ns = cpu_ns;
-}
-
 void traced_table__end(struct traced_table *table, struct traced *tr, bool exec)
 {
 	if (tr->ended)
@@ -71,19 +63,25 @@ void traced_table__end(struct traced_table *table, struct traced *tr, bool exec)
 	tr->links = tr->entry = NULL;
 }
 
+void traced_table__forget(struct traced_table *table, struct traced *tr)
+{
+	HASH_DEL(table->by_id, tr);
+	session_links__free(tr->links);
+	session_links__free(tr->entry);
+	pagemap__free(tr->pagemap);
+	free(tr->tids);
+	free(tr->interp);
+	free(tr);
+}
+
 void traced_table__clear(struct traced_table *table)
 {
 	struct traced *tr, *next;
 
 	HASH_CLEAR(hh_tgid, table->alive);
 	HASH_ITER(hh, table->by_id, tr, next) {
-		HASH_DEL(table->by_id, tr);
-		session_links__free(tr->links);
-		session_links__free(tr->entry);
 		traced__let_go(tr);
-		pagemap__free(tr->pagemap);
-		free(tr->interp);
-		free(tr);
+		traced_table__forget(table, tr);
 	}
 	*table = (struct traced_table){};
 }
@@ -105,7 +103,7 @@ int traced__tell_kernel(const struct traced *tr, struct session *session, uint32
 		.family = tr->proc_id,
 	};
 
-	return session__add_target(session, tr->tgid, &target);
+	return session__add_target(session, tr->tgid, &target, &tr->budget);
 }
 
 void traced__note(const struct traced *tr, struct profile *profile, const char *note)

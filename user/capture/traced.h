@@ -4,8 +4,8 @@
  * What is asked for often (how many are alive, who waits for something) is kept, not looked for. Only the tracker's files
  * include this.
  *
- * The table owns the processes, a process its interpreter, links and pagemap. Processes that have ended stay, for
- * records of theirs may still come.
+ * The table owns the processes, a process its interpreter, links and pagemap. Processes that have ended stay
+ * until what was counted for them is settled.
  */
 #ifndef CAPTURE_TRACED_H
 #define CAPTURE_TRACED_H
@@ -13,6 +13,8 @@
 #include <stdbool.h>
 #include <uthash.h>
 
+#include "capture/governor.h"
+#include "capture/interp_watch.h"
 #include "capture/pagemap.h"
 #include "capture/resident_account.h"
 #include "capture/session.h"
@@ -23,10 +25,15 @@ struct traced {
 	uint32_t proc_id; /* key */
 	pid_t tgid;
 	uint32_t process; /* index in the profile */
+	bool shares_item; /* which another process had before it */
+	uint32_t nodes_left; /* that it may add to the profile */
+	uint32_t *tids; /* threads that are told apart */
+	uint32_t n_tids;
 	uint64_t cgroup_id;
 	bool python;
 	bool ended; /* no more events come */
 	bool replaced; /* ended by exec */
+	bool settled; /* and nothing more is counted for it */
 	bool forked; /* begins with what it inherited, which is not counted */
 	bool held; /* was stopped by us: to be let go */
 	struct interp *interp; /* NULL: not Python (yet) */
@@ -36,7 +43,24 @@ struct traced {
 	struct heap_process *heap; /* the heap signal's; NULL: not watched */
 	struct pagemap *pagemap; /* during a sweep */
 	struct resident_account resident;
+	struct interp_watch watch;
 	uint64_t cpu_ns; /* CPU time it had used when last seen, since its fork */
+	uint64_t windows_ns, large_ns; /* what windows of the heap signal and probes on malloc have cost it */
+	uint64_t faults; /* page faults, likewise */
+	/* What tracing it costs and may cost (budget.h). */
+	struct governor governor;
+	struct governor_use use;
+	struct govern_args budget; /* as the kernel side was told last */
+	uint32_t kernel_shift; /* fault_shift as the kernel side has it */
+	uint32_t trap_ns[COST_PART_MAX]; /* what it takes to get to our program */
+	double write_share; /* of the page faults that were passed over, how many are writes */
+	uint64_t faults_at_pause; /* when the hook was taken away; 0: not asked for */
+	bool many_faults; /* in the last step */
+	uint64_t exact_cnt; /* events of the exact signal that are not in its cost yet */
+	bool newborn; /* just started: governed together with others */
+	bool busy; /* did something in the last step */
+	bool has_forked; /* since the kernel side was told */
+	uint8_t gone_steps; /* in how many it was not found, although nobody told of its end */
 	/* A new program image may not have mapped its interpreter yet: when to look again (0: not), how often we did. */
 	uint64_t retry_at_ns;
 	unsigned int retries;
@@ -51,7 +75,6 @@ struct traced_table {
 	struct traced *unsettled; /* ended, but what was counted for them is not read yet */
 	uint32_t n_python; /* ever */
 	uint32_t n_python_alive;
-	uint64_t cpu_ns; /* used by all since they were taken in */
 };
 
 /* The table takes tr. */
@@ -64,16 +87,16 @@ uint32_t traced_table__n_alive(const struct traced_table *table);
 void traced_table__is_python(struct traced_table *table, struct traced *tr);
 /* at_ns 0: never. */
 void traced_table__retry_at(struct traced_table *table, struct traced *tr, uint64_t at_ns);
-/* The CPU time it has used since its fork; less than was seen before is passed over. */
-void traced_table__used_cpu(struct traced_table *table, struct traced *tr, uint64_t cpu_ns);
 /* No more events come: takes its probes away; unsettled from now on. Once only, later calls do nothing. */
 void traced_table__end(struct traced_table *table, struct traced *tr, bool exec);
+/* Frees a process that has ended and is settled: nothing more is known of it. */
+void traced_table__forget(struct traced_table *table, struct traced *tr);
 /* Frees all processes, lets go who is held. */
 void traced_table__clear(struct traced_table *table);
 
 /* Continues a process that we stopped; the stop may still be on its way. */
 void traced__let_go(const struct traced *tr);
-/* Tells the kernel side what it is; signals: 0 for one that is only watched until it execs. 0 or -errno. */
+/* Tells the kernel side what it is, and its budget; signals: 0 for one that is only watched until it execs. 0 or -errno. */
 int traced__tell_kernel(const struct traced *tr, struct session *session, uint32_t signals);
 /* Leaves a note for people in the profile. */
 void traced__note(const struct traced *tr, struct profile *profile, const char *note);

@@ -28,11 +28,11 @@ static double rate(const struct heap_plan *p, double cpu_s)
 	return fmin(fmax(lasting, MIN_RATE), MAX_RATE);
 }
 
-double heap_plan__next(struct heap_plan *p, double now_s, double cpu_s, double u, double *ret_stands_s)
+double heap_plan__next(struct heap_plan *p, double now_s, double cpu_s, double least_s, double u, double *ret_stands_s)
 {
 	double begins_s = fmax(p->ends_s, now_s);
 
-	*ret_stands_s = 1 / rate(p, cpu_s);
+	*ret_stands_s = fmax(1 / rate(p, cpu_s), least_s);
 	p->ends_s = begins_s + *ret_stands_s;
 	return begins_s + u * *ret_stands_s;
 }

@@ -20,14 +20,14 @@ struct heap_plan {
 };
 
 /* Costs that are looked at only once so much was spent: a short program is worth knowing, too. */
-#define HEAP_BURST_S 0.060
+#define HEAP_BURST_S 0.030
 
 /* What windows may still cost; cpu_s: CPU time of the process. */
 double heap_plan__allowance_s(const struct heap_plan *p, double cpu_s);
 /*
- * When the next window is due, and the period that it stands for. now_s: of any clock, the same each time; u: by chance, evenly
- * from [0, 1).
+ * When the next window is due, and the period that it stands for, least_s at least. now_s: of any clock, the same each time; u: by
+ * chance, evenly from [0, 1).
  */
-double heap_plan__next(struct heap_plan *p, double now_s, double cpu_s, double u, double *ret_stands_s);
+double heap_plan__next(struct heap_plan *p, double now_s, double cpu_s, double least_s, double u, double *ret_stands_s);
 
 #endif

@@ -13,6 +13,13 @@
 /* No window's weight is changed by more for the pools that it saw. */
 #define LEAST_FACTOR 0.1
 
+double heap_window__own_s(const struct window_state *w, double cpu_s, double trap_s)
+{
+	if (w->left <= 0 && w->timed)
+		return (w->between_ns / 1e9 / w->timed - trap_s) * w->hits;
+	return cpu_s - w->inside_ns / 1e9 - w->hits * trap_s;
+}
+
 double heap_windows__own_s(const struct heap_look *look)
 {
 	return fmax(look->own_s, LEAST_OWN_S);

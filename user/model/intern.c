@@ -135,6 +135,13 @@ static char *store(struct strings *set, const char *s)
 	return copy;
 }
 
+const char *strings__find(const struct strings *set, const char *s)
+{
+	uint32_t i = index_table__find(&set->index, string_hash(s ? s : ""), string_equal, set, s ? s : "");
+
+	return i == INTERN_NONE ? NULL : set->items[i];
+}
+
 int strings__intern(struct strings *set, const char *s, const char **ret)
 {
 	uint64_t hash;
@@ -159,6 +166,7 @@ int strings__intern(struct strings *set, const char *s, const char **ret)
 	if (!copy)
 		return -ENOMEM;
 	set->items[set->n] = copy;
+	set->bytes += strlen(copy) + 1;
 	index_table__put(&set->index, hash, set->n++);
 	*ret = copy;
 	return 0;

@@ -43,10 +43,13 @@ struct strings {
 	char **items;
 	uint32_t n, capacity;
 	struct strings_chunk *chunks;
+	uint64_t bytes; /* of all strings */
 };
 
 /* The one copy of s; lives as long as the set, so equal strings have equal addresses. NULL counts as "". */
 int strings__intern(struct strings *set, const char *s, const char **ret);
+/* Its one copy, or NULL where the set does not have it. */
+const char *strings__find(const struct strings *set, const char *s);
 void strings__free(struct strings *set);
 
 #endif

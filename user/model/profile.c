@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * The aggregate, in dense arrays with a hash beside each (intern.h). Two lists hang beside the
- * cells so that a second costs what changed in it and not what is known: cells touched since the
- * last tick, and sums not yet drained.
+ * The aggregate, in dense arrays with a hash beside each (intern.h). Cells and collections are in
+ * profile_cells.c.
  *
  * At max_nodes a new node is its parent, and a new frame is one frame "[more]" for all. At
  * max_cells sums go to the nearest ancestor that has a cell; where none has, to the root's cell of
@@ -15,85 +14,43 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "model/intern.h"
-#include "model/usage.h"
-#include "python.h"
+#include "model/profile_impl.h"
 
-#define DEFAULT_MAX_NODES (1u << 20)
-#define DEFAULT_MAX_CELLS (1u << 20)
+#define DEFAULT_MAX_NODES (1u << 18)
+#define DEFAULT_MAX_FRAMES (1u << 16)
+#define DEFAULT_MAX_CELLS (1u << 17)
+#define DEFAULT_MAX_TEXT_BYTES (8u << 20)
 #define DEFAULT_MAX_GC (1u << 16)
 #define DEFAULT_MAX_GC_SECOND 256
-/* Indexes must stay below PROFILE_NONE, and one more item than the limit may exist. */
-#define MAX_ITEMS (UINT32_MAX - 16)
 
-struct cell {
-	struct profile_cell pub;
-	uint32_t pending; /* index into pending, or PROFILE_NONE */
-	uint32_t touched; /* in the list for the next tick */
-};
-_Static_assert(sizeof(struct cell) == 64, "a cell is a cache line");
+static uint32_t limit_of(uint32_t given, uint32_t otherwise)
+{
+	uint32_t limit = given ? given : otherwise;
 
-struct pending {
-	uint32_t cell;
-	struct profile_sums sums;
-};
+	return limit < MAX_ITEMS ? limit : MAX_ITEMS;
+}
 
-struct named_value {
-	const char *name;
-	uint64_t value;
-};
+static struct profile_limits limits_of(const struct profile_limits *given)
+{
+	struct profile_limits l = given ? *given : (struct profile_limits){0};
 
-struct meta {
-	const char *key;
-	char *value; /* not interned: "duration_ns" changes every second */
-};
-
-#define ARRAY(type, name)                                                                          \
-	type *name;                                                                                \
-	uint32_t n_##name, cap_##name
-
-struct profile {
-	struct profile_limits limits;
-	struct strings strings;
-	ARRAY(struct profile_container, containers);
-	ARRAY(struct usage_history, usage); /* by container */
-	ARRAY(struct profile_process, processes);
-	ARRAY(struct profile_frame, frames);
-	ARRAY(struct profile_node, nodes);
-	ARRAY(struct cell, cells);
-	ARRAY(uint32_t, touched);
-	ARRAY(struct pending, pending);
-	ARRAY(struct named_value, counters);
-	ARRAY(struct meta, meta);
-	ARRAY(struct profile_gc, gc); /* a ring once n_gc is max_gc */
-	struct deviations deviations; /* by cell */
-	uint32_t gc_oldest;
-	uint32_t gc_second; /* entries made since the last tick */
-	uint64_t gc_dropped;
-	uint64_t merged;
-	struct index_table container_index, frame_index, node_index, cell_index;
-	struct index_table gc_index; /* of entries that others are summed into, until the tick */
-};
-
-#define RESERVE(p, name)                                                                           \
-	array__reserve((void **)&(p)->name, &(p)->cap_##name, (p)->n_##name, sizeof(*(p)->name))
+	l.max_nodes = limit_of(l.max_nodes, DEFAULT_MAX_NODES);
+	l.max_frames = limit_of(l.max_frames, l.max_nodes < DEFAULT_MAX_FRAMES ? l.max_nodes : DEFAULT_MAX_FRAMES);
+	l.max_cells = limit_of(l.max_cells, DEFAULT_MAX_CELLS);
+	l.max_cells_process = limit_of(l.max_cells_process, l.max_cells / 2);
+	l.max_text_bytes = l.max_text_bytes ? l.max_text_bytes : DEFAULT_MAX_TEXT_BYTES;
+	l.max_gc = limit_of(l.max_gc, DEFAULT_MAX_GC);
+	l.max_gc_second = limit_of(l.max_gc_second, DEFAULT_MAX_GC_SECOND);
+	return l;
+}
 
 int profile__new(const struct profile_limits *limits, struct profile **ret)
 {
-	const struct profile_limits given = limits ? *limits : (struct profile_limits){0};
 	struct profile *p = calloc(1, sizeof(*p));
 
 	if (!p)
 		return -ENOMEM;
-	p->limits.max_nodes = given.max_nodes ? given.max_nodes : DEFAULT_MAX_NODES;
-	p->limits.max_cells = given.max_cells ? given.max_cells : DEFAULT_MAX_CELLS;
-	p->limits.max_gc = given.max_gc ? given.max_gc : DEFAULT_MAX_GC;
-	p->limits.max_gc_second =
-		given.max_gc_second ? given.max_gc_second : DEFAULT_MAX_GC_SECOND;
-	if (p->limits.max_nodes > MAX_ITEMS)
-		p->limits.max_nodes = MAX_ITEMS;
-	if (p->limits.max_cells > MAX_ITEMS)
-		p->limits.max_cells = MAX_ITEMS;
+	p->limits = limits_of(limits);
 	if (RESERVE(p, nodes)) {
 		profile__free(p);
 		return -ENOMEM;
@@ -101,6 +58,12 @@ int profile__new(const struct profile_limits *limits, struct profile **ret)
 	p->nodes[p->n_nodes++] = (struct profile_node){PROFILE_NONE, PROFILE_NONE};
 	*ret = p;
 	return 0;
+}
+
+static void free_process(const struct profile_process *c)
+{
+	free((char *)c->command);
+	free((char *)c->note);
 }
 
 void profile__free(struct profile *p)
@@ -112,8 +75,13 @@ void profile__free(struct profile *p)
 	for (uint32_t i = 0; i < p->n_usage; i++)
 		usage_history__free(&p->usage[i]);
 	free(p->usage);
+	collectors__free(&p->collectors);
+	process_facts__free(&p->facts);
 	free(p->containers);
+	for (uint32_t i = 0; i < p->n_processes; i++)
+		free_process(&p->processes[i]);
 	free(p->processes);
+	free(p->process_cells);
 	free(p->frames);
 	free(p->nodes);
 	free(p->cells);
@@ -130,15 +98,6 @@ void profile__free(struct profile *p)
 	deviations__free(&p->deviations);
 	strings__free(&p->strings);
 	free(p);
-}
-
-static uint64_t hash_words(const uint64_t *words, size_t n)
-{
-	uint64_t h = 0;
-
-	for (size_t i = 0; i < n; i++)
-		h = PY_HASH_STEP(h, words[i]);
-	return h;
 }
 
 /* Interns n strings; *s[i] points into the profile afterwards. */
@@ -162,11 +121,20 @@ static int intern_container(struct profile *p, struct profile_container *c)
 	return intern_all(p, strings, 5);
 }
 
-static int intern_process(struct profile *p, struct profile_process *c)
+/* A process's strings; where it fails, nothing is left of it. */
+static int copy_process(struct profile *p, const struct profile_process *c, struct profile_process *ret)
 {
-	const char **strings[] = {&c->command, &c->python, &c->interpreter, &c->note};
+	const char **strings[] = {&ret->python, &ret->interpreter};
+	int err;
 
-	return intern_all(p, strings, 4);
+	*ret = *c;
+	err = intern_all(p, strings, 2);
+	ret->command = strdup(c->command ? c->command : "");
+	ret->note = strdup(c->note ? c->note : "");
+	if (!err && ret->command && ret->note)
+		return 0;
+	free_process(ret);
+	return -ENOMEM;
 }
 
 static bool container_equal(const void *owner, uint32_t item, const void *key)
@@ -197,14 +165,32 @@ int64_t profile__add_container(struct profile *p, const struct profile_container
 
 int64_t profile__add_process(struct profile *p, const struct profile_process *c)
 {
-	struct profile_process copy = *c;
+	struct profile_process copy;
 
 	if (c->container != PROFILE_NONE && c->container >= p->n_containers)
 		return -EINVAL;
-	if (p->n_processes >= MAX_ITEMS || RESERVE(p, processes) || intern_process(p, &copy))
+	if (p->n_processes >= MAX_ITEMS || RESERVE(p, processes) || RESERVE(p, process_cells) ||
+	    copy_process(p, c, &copy))
 		return -ENOMEM;
 	p->processes[p->n_processes] = copy;
+	p->process_cells[p->n_process_cells++] = (struct process_cells){.first = NO_CELL};
 	return p->n_processes++;
+}
+
+int profile__reuse_process(struct profile *p, uint32_t process, const struct profile_process *c)
+{
+	struct profile_process copy, *old;
+
+	if (process >= p->n_processes || p->processes[process].container != c->container)
+		return -EINVAL;
+	if (copy_process(p, c, &copy))
+		return -ENOMEM;
+	old = &p->processes[process];
+	copy.cost = old->cost;
+	copy.earlier = old->earlier + 1;
+	free_process(old);
+	*old = copy;
+	return 0;
 }
 
 static bool frame_equal(const void *owner, uint32_t item, const void *key)
@@ -216,39 +202,52 @@ static bool frame_equal(const void *owner, uint32_t item, const void *key)
 	       a->file == b->file;
 }
 
-static int64_t find_or_add_frame(struct profile *p, const struct profile_frame *f, uint32_t limit)
+static uint64_t frame_hash(const struct profile_frame *f)
 {
-	struct profile_frame copy = *f;
-	const char **strings[] = {&copy.function, &copy.file};
-	uint64_t hash;
-	uint32_t i;
-
-	if (intern_all(p, strings, 2))
-		return -ENOMEM;
-	hash = hash_words((uint64_t[]){copy.kind, (uint32_t)copy.line, (uintptr_t)copy.function,
-				       (uintptr_t)copy.file},
+	return hash_words((uint64_t[]){f->kind, (uint32_t)f->line, (uintptr_t)f->function,
+				       (uintptr_t)f->file},
 			  4);
-	i = index_table__find(&p->frame_index, hash, frame_equal, p, &copy);
+}
+
+/* The frame, or INTERN_NONE; *ret gets interned strings where there are such. */
+static uint32_t find_frame(const struct profile *p, const struct profile_frame *f, struct profile_frame *ret)
+{
+	*ret = *f;
+	ret->function = strings__find(&p->strings, f->function);
+	ret->file = strings__find(&p->strings, f->file);
+	if (!ret->function || !ret->file)
+		return INTERN_NONE;
+	return index_table__find(&p->frame_index, frame_hash(ret), frame_equal, p, ret);
+}
+
+static int64_t find_or_add_frame(struct profile *p, const struct profile_frame *f, uint32_t limit,
+				 uint64_t text_limit)
+{
+	struct profile_frame copy;
+	const char **strings[] = {&copy.function, &copy.file};
+	uint32_t i = find_frame(p, f, &copy);
+
 	if (i != INTERN_NONE)
 		return i;
-	if (p->n_frames >= limit)
+	if (p->n_frames >= limit || p->strings.bytes >= text_limit)
 		return PROFILE_NONE;
-	if (RESERVE(p, frames) || index_table__reserve(&p->frame_index))
+	copy = *f;
+	if (RESERVE(p, frames) || index_table__reserve(&p->frame_index) || intern_all(p, strings, 2))
 		return -ENOMEM;
 	p->frames[p->n_frames] = copy;
-	index_table__put(&p->frame_index, hash, p->n_frames);
+	index_table__put(&p->frame_index, frame_hash(&copy), p->n_frames);
 	return p->n_frames++;
 }
 
 int64_t profile__add_frame(struct profile *p, const struct profile_frame *f)
 {
 	static const struct profile_frame more = {.kind = FRAME_REASON, .function = "[more]"};
-	int64_t i = find_or_add_frame(p, f, p->limits.max_nodes);
+	int64_t i = find_or_add_frame(p, f, p->limits.max_frames, p->limits.max_text_bytes);
 
 	if (i != PROFILE_NONE)
 		return i;
 	p->merged++;
-	return find_or_add_frame(p, &more, p->limits.max_nodes + 1);
+	return find_or_add_frame(p, &more, UINT32_MAX, UINT64_MAX);
 }
 
 static bool node_equal(const void *owner, uint32_t item, const void *key)
@@ -259,7 +258,7 @@ static bool node_equal(const void *owner, uint32_t item, const void *key)
 	return p->nodes[item].parent == n->parent && p->nodes[item].frame == n->frame;
 }
 
-int64_t profile__add_node(struct profile *p, uint32_t parent, uint32_t frame)
+int64_t profile__add_node_within(struct profile *p, uint32_t parent, uint32_t frame, uint32_t *left)
 {
 	const struct profile_node node = {parent, frame};
 	uint64_t hash = hash_words((uint64_t[]){(uint64_t)parent << 32 | frame}, 1);
@@ -270,15 +269,23 @@ int64_t profile__add_node(struct profile *p, uint32_t parent, uint32_t frame)
 	i = index_table__find(&p->node_index, hash, node_equal, p, &node);
 	if (i != INTERN_NONE)
 		return i;
-	if (p->n_nodes >= p->limits.max_nodes) {
+	if (p->n_nodes >= p->limits.max_nodes || !*left) {
 		p->merged++;
 		return parent;
 	}
 	if (RESERVE(p, nodes) || index_table__reserve(&p->node_index))
 		return -ENOMEM;
+	--*left;
 	p->nodes[p->n_nodes] = node;
 	index_table__put(&p->node_index, hash, p->n_nodes);
 	return p->n_nodes++;
+}
+
+int64_t profile__add_node(struct profile *p, uint32_t parent, uint32_t frame)
+{
+	uint32_t left = UINT32_MAX;
+
+	return profile__add_node_within(p, parent, frame, &left);
 }
 
 static void take_string(const char **to, const char *from)
@@ -331,229 +338,93 @@ uint32_t profile__usage(const struct profile *p, uint32_t container, const struc
 	return p->usage[container].n;
 }
 
+static int take_own(const char **to, const char *from)
+{
+	char *copy;
+
+	if (!from || !strcmp(from, *to))
+		return 0;
+	copy = strdup(from);
+	if (!copy)
+		return -ENOMEM;
+	free((char *)*to);
+	*to = copy;
+	return 0;
+}
+
 int profile__update_process(struct profile *p, uint32_t process, const struct profile_process *c)
 {
-	struct profile_process copy;
-	int err;
+	const char *python = c->python, *interpreter = c->interpreter;
+	const char **strings[] = {&python, &interpreter};
+	struct profile_process *to;
 
 	if (process >= p->n_processes)
 		return -EINVAL;
-	copy = p->processes[process];
-	take_string(&copy.command, c->command);
-	take_string(&copy.python, c->python);
-	take_string(&copy.interpreter, c->interpreter);
-	take_string(&copy.note, c->note);
-	take_u64(&copy.rss_bytes, c->rss_bytes);
-	err = intern_process(p, &copy);
-	if (err)
-		return err;
-	p->processes[process] = copy;
+	to = &p->processes[process];
+	if (!python)
+		python = to->python;
+	if (!interpreter)
+		interpreter = to->interpreter;
+	if (intern_all(p, strings, 2) || take_own(&to->command, c->command) || take_own(&to->note, c->note))
+		return -ENOMEM;
+	to->python = python;
+	to->interpreter = interpreter;
+	take_u64(&to->rss_bytes, c->rss_bytes);
 	return 0;
 }
 
-static bool cell_equal(const void *owner, uint32_t item, const void *key)
+int profile__add_cost(struct profile *p, uint32_t process, const struct profile_cost *added)
 {
-	const struct profile *p = owner;
-	const struct profile_cell *a = &p->cells[item].pub, *b = key;
+	struct profile_cost *c;
 
-	return a->process == b->process && a->tid == b->tid && a->node == b->node &&
-	       a->kind == b->kind;
-}
-
-static uint64_t cell_hash(const struct profile_cell *c)
-{
-	return hash_words((uint64_t[]){(uint64_t)c->process << 32 | c->tid,
-				       (uint64_t)c->node << 32 | c->kind},
-			  2);
-}
-
-static uint32_t find_cell(const struct profile *p, const struct profile_cell *key)
-{
-	return index_table__find(&p->cell_index, cell_hash(key), cell_equal, p, key);
-}
-
-static int64_t add_cell(struct profile *p, const struct profile_cell *key)
-{
-	if (p->n_cells >= MAX_ITEMS || RESERVE(p, cells) || index_table__reserve(&p->cell_index))
-		return -ENOMEM;
-	p->cells[p->n_cells] = (struct cell){.pub = *key, .pending = PROFILE_NONE};
-	index_table__put(&p->cell_index, cell_hash(key), p->n_cells);
-	return p->n_cells++;
-}
-
-/* The cell that takes the sums of key once no more may be made. */
-static int64_t find_ancestor_cell(struct profile *p, struct profile_cell key)
-{
-	uint32_t i;
-
-	p->merged++;
-	while (key.node) {
-		key.node = p->nodes[key.node].parent;
-		i = find_cell(p, &key);
-		if (i != INTERN_NONE)
-			return i;
-	}
-	key.tid = 0;
-	i = find_cell(p, &key);
-	return i != INTERN_NONE ? i : add_cell(p, &key);
-}
-
-static void sum(uint64_t *to, uint64_t added)
-{
-	if (__builtin_add_overflow(*to, added, to))
-		*to = UINT64_MAX;
-}
-
-static void sums_add(struct profile_sums *to, const struct profile_sums *added)
-{
-	sum(&to->alloc_cnt, added->alloc_cnt);
-	sum(&to->alloc_bytes, added->alloc_bytes);
-	sum(&to->free_cnt, added->free_cnt);
-	sum(&to->free_bytes, added->free_bytes);
-}
-
-static bool sums_empty(const struct profile_sums *s)
-{
-	return !(s->alloc_cnt | s->alloc_bytes | s->free_cnt | s->free_bytes);
-}
-
-int profile__add(struct profile *p, uint32_t process, uint32_t tid, uint32_t node, uint32_t kind,
-		 const struct profile_sums *delta)
-{
-	const struct profile_cell key = {
-		.process = process, .tid = tid, .node = node, .kind = kind};
-	struct cell *cell;
-	int64_t i;
-
-	if (process >= p->n_processes || node >= p->n_nodes || kind >= KIND_MAX)
+	if (process >= p->n_processes)
 		return -EINVAL;
-	if (sums_empty(delta))
-		return 0;
-	i = find_cell(p, &key);
-	if (i == INTERN_NONE)
-		i = p->n_cells < p->limits.max_cells ? add_cell(p, &key)
-						     : find_ancestor_cell(p, key);
-	if (i < 0)
-		return (int)i;
-	if (RESERVE(p, touched) || RESERVE(p, pending))
-		return -ENOMEM;
-	cell = &p->cells[i];
-	if (!cell->touched) {
-		cell->touched = 1;
-		p->touched[p->n_touched++] = (uint32_t)i;
-	}
-	if (cell->pending == PROFILE_NONE) {
-		cell->pending = p->n_pending;
-		p->pending[p->n_pending++] = (struct pending){.cell = (uint32_t)i};
-	}
-	sums_add(&cell->pub.sums, delta);
-	sums_add(&p->pending[cell->pending].sums, delta);
+	c = &p->processes[process].cost;
+	sum(&c->cpu_ns, added->cpu_ns);
+	sum(&c->cost_ns, added->cost_ns);
+	sum(&c->faults, added->faults);
+	sum(&c->faults_seen, added->faults_seen);
 	return 0;
 }
 
-int profile__set_deviations(struct profile *p, uint32_t process, uint32_t tid, uint32_t node, uint32_t kind,
-			    const int64_t bytes[PROFILE_REPLICATES])
+int profile__set_collector(struct profile *p, const struct profile_collector *c)
 {
-	const struct profile_cell key = { .process = process, .tid = tid, .node = node, .kind = kind };
-	uint32_t cell = find_cell(p, &key);
-
-	return cell == INTERN_NONE ? -EINVAL : deviations__set(&p->deviations, cell, bytes);
+	return c->process < p->n_processes ? collectors__set(&p->collectors, c) : -EINVAL;
 }
 
-const int64_t *profile__deviations(const struct profile *p, uint32_t cell)
+uint32_t profile__n_collectors(const struct profile *p)
 {
-	return deviations__get(&p->deviations, cell);
+	return p->collectors.n;
 }
 
-static bool gc_equal(const void *owner, uint32_t item, const void *key)
+const struct profile_collector *profile__collector(const struct profile *p, uint32_t i)
 {
-	const struct profile *p = owner;
-	const struct profile_gc *a = &p->gc[item], *b = key;
-
-	return a->process == b->process && a->tid == b->tid && a->node == b->node &&
-	       a->generation == b->generation && (a->collected < 0) == (b->collected < 0);
+	return i < p->collectors.n ? &p->collectors.at[i] : NULL;
 }
 
-static uint64_t gc_hash(const struct profile_gc *gc)
+const struct profile_collector *profile__collector_of(const struct profile *p, uint32_t process)
 {
-	return hash_words((uint64_t[]){(uint64_t)gc->process << 32 | gc->tid,
-				       (uint64_t)gc->node << 32 | (uint32_t)gc->generation,
-				       gc->collected < 0},
-			  3);
+	return collectors__of(&p->collectors, process);
 }
 
-static void gc_merge(struct profile_gc *to, const struct profile_gc *gc)
+int profile__set_fact(struct profile *p, const struct profile_fact *f)
 {
-	sum(&to->cnt, gc->cnt);
-	sum(&to->pause_ns, gc->pause_ns);
-	if (gc->longest_ns > to->longest_ns)
-		to->longest_ns = gc->longest_ns;
-	if (gc->collected >= 0 && __builtin_add_overflow(to->collected, gc->collected, &to->collected))
-		to->collected = INT64_MAX;
-}
+	struct profile_fact copy = *f;
+	const char **strings[] = {&copy.name, &copy.text};
 
-/* Where the next entry goes: a new place, or the oldest one's. */
-static int64_t gc_slot(struct profile *p)
-{
-	uint32_t oldest = p->gc_oldest;
-
-	if (p->n_gc < p->limits.max_gc)
-		return RESERVE(p, gc) ? -ENOMEM : (int64_t)p->n_gc++;
-	p->gc_oldest = (oldest + 1) % p->n_gc;
-	p->gc_dropped++;
-	return oldest;
-}
-
-int profile__add_gc(struct profile *p, const struct profile_gc *gc)
-{
-	bool many = p->gc_second >= p->limits.max_gc_second;
-	struct profile_gc copy = *gc;
-	uint32_t known;
-	int64_t i;
-
-	if (gc->process >= p->n_processes || gc->node >= p->n_nodes)
+	if (f->process >= p->n_processes)
 		return -EINVAL;
-	if (!copy.cnt) {
-		copy.cnt = 1;
-		copy.longest_ns = copy.pause_ns;
-	}
-	known = many ? index_table__find(&p->gc_index, gc_hash(&copy), gc_equal, p, &copy)
-		     : INTERN_NONE;
-	if (known != INTERN_NONE) {
-		gc_merge(&p->gc[known], &copy);
-		return 0;
-	}
-	if (many && index_table__reserve(&p->gc_index))
-		return -ENOMEM;
-	i = gc_slot(p);
-	if (i < 0)
-		return (int)i;
-	p->gc[i] = copy;
-	p->gc_second++;
-	if (many)
-		index_table__put(&p->gc_index, gc_hash(&copy), (uint32_t)i);
-	return 0;
+	return intern_all(p, strings, 2) ? -ENOMEM : process_facts__set(&p->facts, &copy);
 }
 
-/* What a writer was given must not change any more. */
-static void end_gc_second(struct profile *p)
+uint32_t profile__n_facts(const struct profile *p)
 {
-	p->gc_second = 0;
-	index_table__free(&p->gc_index);
+	return p->facts.n;
 }
 
-void profile__tick(struct profile *p)
+const struct profile_fact *profile__fact(const struct profile *p, uint32_t i)
 {
-	for (uint32_t i = 0; i < p->n_touched; i++) {
-		struct cell *cell = &p->cells[p->touched[i]];
-		uint64_t live = profile_cell__value(&cell->pub, VIEW_LIVE);
-
-		if (live > cell->pub.peak_live_bytes)
-			cell->pub.peak_live_bytes = live;
-		cell->touched = 0;
-	}
-	p->n_touched = 0;
-	end_gc_second(p);
+	return i < p->facts.n ? &p->facts.at[i] : NULL;
 }
 
 int profile__set_counter(struct profile *p, const char *name, uint64_t value)
@@ -664,33 +535,6 @@ void profile__meta_at(const struct profile *p, uint32_t i, const char **key, con
 	*value = i < p->n_meta ? p->meta[i].value : NULL;
 }
 
-static int pending_order(const void *a, const void *b)
-{
-	uint32_t x = ((const struct pending *)a)->cell, y = ((const struct pending *)b)->cell;
-
-	return (x > y) - (x < y);
-}
-
-int profile__drain_changes(struct profile *p,
-			   int (*fn)(uint32_t cell, const struct profile_sums *added, void *arg),
-			   void *arg)
-{
-	int err = 0;
-
-	end_gc_second(p);
-	if (p->n_pending)
-		qsort(p->pending, p->n_pending, sizeof(*p->pending), pending_order);
-	for (uint32_t i = 0; i < p->n_pending; i++) {
-		uint32_t cell = p->pending[i].cell;
-
-		if (!err)
-			err = fn(cell, &p->pending[i].sums, arg);
-		p->cells[cell].pending = PROFILE_NONE;
-	}
-	p->n_pending = 0;
-	return err;
-}
-
 uint64_t profile__merged(const struct profile *p)
 {
 	return p->merged + p->gc_dropped;
@@ -699,19 +543,4 @@ uint64_t profile__merged(const struct profile *p)
 void profile__set_merged(struct profile *p, uint64_t merged)
 {
 	p->merged = merged;
-}
-
-uint64_t profile_cell__value(const struct profile_cell *c, enum profile_view view)
-{
-	switch (view) {
-	case VIEW_LIVE:
-		return c->sums.alloc_bytes > c->sums.free_bytes
-			       ? c->sums.alloc_bytes - c->sums.free_bytes
-			       : 0;
-	case VIEW_ALLOC:
-		return c->sums.alloc_bytes;
-	case VIEW_PEAK:
-		return c->peak_live_bytes;
-	}
-	return 0;
 }

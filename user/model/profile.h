@@ -10,6 +10,7 @@
 #ifndef MODEL_PROFILE_H
 #define MODEL_PROFILE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -35,6 +36,14 @@ struct profile_usage {
 	uint64_t oom_kills; /* ever */
 };
 
+/* What a process did and what tracing it cost; sums. */
+struct profile_cost {
+	uint64_t cpu_ns; /* CPU time since it was taken in */
+	uint64_t cost_ns; /* CPU time that tracing took of it: programs, traps, the hook on page faults */
+	uint64_t faults; /* page faults since it was taken in */
+	uint64_t faults_seen; /* of those that were looked at */
+};
+
 struct profile_process {
 	uint32_t tgid;
 	uint32_t container; /* index, or PROFILE_NONE */
@@ -44,6 +53,8 @@ struct profile_process {
 	const char *interpreter; /* path of the interpreter's file, "" */
 	const char *note; /* what limits what we can say of it (coverage, reason), "" */
 	uint64_t rss_bytes; /* latest; 0: not known */
+	struct profile_cost cost;
+	uint64_t earlier; /* processes that had this item before it (profile__reuse_process); their sums are in its own */
 };
 
 enum frame_kind { FRAME_PYTHON = 0, FRAME_NATIVE = 1, FRAME_REASON = 2 /* "[no python stack: ...]" and the like */ };
@@ -72,6 +83,16 @@ struct profile_cell {
 	uint64_t peak_live_bytes; /* greatest alloc_bytes - free_bytes seen at the end of a second */
 };
 
+/* What made the collector run. Recordings hold these numbers: append only. */
+enum gc_trigger {
+	GC_TRIGGER_UNKNOWN = 0,
+	GC_TRIGGER_AUTOMATIC = 1, /* objects were made */
+	GC_TRIGGER_COLLECT = 2, /* gc.collect(): the leaf of the stack calls it */
+	GC_TRIGGER_NATIVE = 3, /* PyGC_Collect(), called by C code */
+	GC_TRIGGER_SHUTDOWN = 4, /* the interpreter is being finalised */
+	GC_TRIGGER_MAX,
+};
+
 /* One collection; beyond max_gc_second several of one thread, place and generation, with their sums. */
 struct profile_gc {
 	uint64_t time_ns; /* of the first */
@@ -79,13 +100,46 @@ struct profile_gc {
 	int32_t generation; /* -1: not known */
 	int64_t collected; /* -1: not known */
 	uint64_t pause_ns;
+	uint32_t trigger; /* enum gc_trigger */
+	int64_t uncollectable; /* -1: not known */
 	uint64_t cnt, longest_ns; /* cnt 0, for profile__add_gc: one, and longest_ns is pause_ns */
 };
 
-/* Bounds on growth; 0 in a field: its default. What exceeds them is merged into the parent node and counted. */
+#define PROFILE_GENERATIONS 3
+
+/* What the collector of a process's main interpreter said of itself last (python/gc_state.h). */
+struct profile_collector {
+	uint32_t process;
+	bool enabled; /* collects by itself */
+	bool has_counts; /* threshold and count are known */
+	int32_t threshold[PROFILE_GENERATIONS], count[PROFILE_GENERATIONS];
+	/* Since the interpreter began. */
+	int64_t collections[PROFILE_GENERATIONS], collected[PROFILE_GENERATIONS], uncollectable[PROFILE_GENERATIONS];
+	int64_t frozen; /* objects that it leaves alone (gc.freeze); -1: not known */
+};
+
+/*
+ * What is known of a process beside its numbers. Names: "allocator"; "coverage.SIGNAL": part of whole is what the signal sees of
+ * what there is, text says from what that is known.
+ */
+struct profile_fact {
+	uint32_t process;
+	const char *name, *text;
+	uint64_t part, whole; /* whole 0: no share, or not known */
+};
+#define FACT_ALLOCATOR "allocator"
+#define FACT_COVERAGE "coverage."
+
+/*
+ * Bounds on growth; 0 in a field: its default. What exceeds them is merged into the parent node (the calling function) and
+ * counted (profile__merged).
+ */
 struct profile_limits {
-	uint32_t max_nodes; /* default 1 << 20 */
-	uint32_t max_cells; /* default 1 << 20 */
+	uint32_t max_nodes; /* default 1 << 18 */
+	uint32_t max_frames; /* default 1 << 16, or max_nodes where that is less */
+	uint32_t max_cells; /* default 1 << 17 */
+	uint32_t max_cells_process; /* of one process; default max_cells / 2, so that one cannot crowd out the others */
+	uint64_t max_text_bytes; /* names of functions and files, and the like; default 8 MiB */
 	uint32_t max_gc; /* default 1 << 16; older ones are summed and dropped */
 	uint32_t max_gc_second; /* default 256; between two ticks, what exceeds it is summed */
 };
@@ -94,21 +148,37 @@ int profile__new(const struct profile_limits *limits, struct profile **ret);
 void profile__free(struct profile *p);
 
 /* Adders: >= 0 is the index of the new or existing item, < 0 is -ENOMEM, or -EINVAL for an index that is not there.
- * Containers are told apart by cgroup id, processes always make a new item, frames and nodes are interned. After max_nodes
- * frames all new ones are one frame "[more]". */
+ * Containers are told apart by cgroup id, processes always make a new item, frames and nodes are interned. After max_frames
+ * frames, or max_text_bytes, all new ones are one frame "[more]". */
 int64_t profile__add_container(struct profile *p, const struct profile_container *c);
 int64_t profile__add_process(struct profile *p, const struct profile_process *c);
 int64_t profile__add_frame(struct profile *p, const struct profile_frame *f);
 /* parent: a node index. At max_nodes, returns parent itself and counts it. */
 int64_t profile__add_node(struct profile *p, uint32_t parent, uint32_t frame);
+/* The same for who may make only *left more new nodes, which counts down. */
+int64_t profile__add_node_within(struct profile *p, uint32_t parent, uint32_t frame, uint32_t *left);
+/*
+ * Gives the item of a process that has ended to another one of the same container: whose it is (tgid, start time, command)
+ * becomes the new one's, sums go on. So the items of a service that forks a worker a second do not grow without end.
+ */
+int profile__reuse_process(struct profile *p, uint32_t process, const struct profile_process *c);
 
 /* Changes what may change of an item (usage, limit, name; rss, note). What is not known (NULL, 0) keeps the old; whose it
  * is (cgroup id, tgid, start time, container) never changes. */
 int profile__update_container(struct profile *p, uint32_t container, const struct profile_container *c);
 int profile__update_process(struct profile *p, uint32_t process, const struct profile_process *c);
 
+/* Adds to a process's cost. */
+int profile__add_cost(struct profile *p, uint32_t process, const struct profile_cost *added);
+
 /* Keeps what a container uses now; many points are thinned out. For a writer or reader of recordings, who know times. */
 int profile__add_usage(struct profile *p, uint32_t container, const struct profile_usage *u);
+
+/* Keeps what a collector says now. 0, -ENOMEM, -EINVAL. */
+int profile__set_collector(struct profile *p, const struct profile_collector *c);
+
+/* Keeps a fact, instead of what the process's fact of that name was before. 0, -ENOMEM, -EINVAL. */
+int profile__set_fact(struct profile *p, const struct profile_fact *f);
 
 /* Adds sums to a cell. */
 int profile__add(struct profile *p, uint32_t process, uint32_t tid, uint32_t node, uint32_t kind,
@@ -146,6 +216,16 @@ const struct profile_frame *profile__frame(const struct profile *p, uint32_t i);
 const struct profile_node *profile__node(const struct profile *p, uint32_t i);
 const struct profile_cell *profile__cell(const struct profile *p, uint32_t i);
 const struct profile_gc *profile__gc(const struct profile *p, uint32_t i);
+/* A process's cells, in no order: its first, and the next one; PROFILE_NONE: no more. */
+uint32_t profile__first_cell_of(const struct profile *p, uint32_t process);
+uint32_t profile__next_cell_of(const struct profile *p, uint32_t cell);
+/* By number, in order of first sight; by process: NULL where nothing is known. */
+uint32_t profile__n_collectors(const struct profile *p);
+const struct profile_collector *profile__collector(const struct profile *p, uint32_t i);
+const struct profile_collector *profile__collector_of(const struct profile *p, uint32_t process);
+/* In order of first mention. */
+uint32_t profile__n_facts(const struct profile *p);
+const struct profile_fact *profile__fact(const struct profile *p, uint32_t i);
 /* The points where a container's usage changed, oldest first; how many. */
 uint32_t profile__usage(const struct profile *p, uint32_t container, const struct profile_usage **ret);
 void profile__counter(const struct profile *p, uint32_t i, const char **name, uint64_t *value);

@@ -2,32 +2,20 @@
 /*
  * The reader of recordings. The file may come from anywhere, so every value is checked: type,
  * range, order of keys, and that a node's parent comes before it. Only our tables are read, by
- * plain SELECTs, with SQLite's defences on.
- *
- * How the file is opened depends on what is beside it:
- *   no -wal and no -journal  nobody writes it: immutable, leaves nothing behind, works in a
- * read-only folder a -wal, usual            as SQLite does; a live writer goes on meanwhile a -wal,
- * no -shm to use   the writer was killed and the folder is not ours to write: without locks and
- * with the index of the WAL in our own memory (exclusive mode keeps it there, wal.c). No writer can
- *                            be alive, as a live one has its -shm.
+ * plain SELECTs, with SQLite's defences on (recording_open.c).
  */
 #include "model/recording.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <linux/limits.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "model/intern.h"
+#include "model/recording_open.h"
 #include "model/recording_schema.h"
 
-#define MAX_TEXT_BYTES (16 << 20)
-#define BUSY_MS 1000
 #define NS_PER_MS 1000000ull
 
 /* What a row of table cell says. */
@@ -250,6 +238,11 @@ static int on_process(struct load *l, struct row *row)
 	c.interpreter = row__text(row);
 	c.note = row__text(row);
 	c.rss_bytes = (uint64_t)row__i64(row);
+	c.earlier = row__max(row, INT64_MAX);
+	c.cost.cpu_ns = row__max(row, INT64_MAX);
+	c.cost.cost_ns = row__max(row, INT64_MAX);
+	c.cost.faults = row__max(row, INT64_MAX);
+	c.cost.faults_seen = row__max(row, INT64_MAX);
 	return row->bad ? -EBADMSG : added(row, profile__add_process(l->p, &c), id);
 }
 
@@ -373,10 +366,67 @@ static int on_gc(struct load *l, struct row *row)
 	gc.pause_ns = row__max(row, INT64_MAX);
 	gc.cnt = row__max(row, INT64_MAX);
 	gc.longest_ns = row__max(row, INT64_MAX);
+	gc.trigger = row__index(row, GC_TRIGGER_MAX);
+	gc.uncollectable = row__i64(row);
 	if (row->bad || !gc.cnt || (l->n_rows && id <= l->last_gc))
 		return -EBADMSG;
 	l->last_gc = id;
 	err = profile__add_gc(l->p, &gc);
+	return err == -EINVAL ? -EBADMSG : err;
+}
+
+static bool row__is_null(const struct row *row)
+{
+	return sqlite3_column_type(row->statement, row->column) == SQLITE_NULL;
+}
+
+static void row__generations(struct row *row, bool known, int32_t ret[PROFILE_GENERATIONS])
+{
+	for (int g = 0; g < PROFILE_GENERATIONS; g++) {
+		if (known)
+			ret[g] = row__i32(row);
+		else
+			row->column++;
+	}
+}
+
+/* In order of time, so that the last is what remains. */
+static int on_collector(struct load *l, struct row *row)
+{
+	struct profile_collector c = {.process = row__u32(row), .frozen = -1};
+	int err;
+
+	c.enabled = row__max(row, 1);
+	c.has_counts = !row__is_null(row);
+	row__generations(row, c.has_counts, c.threshold);
+	row__generations(row, c.has_counts, c.count);
+	if (row__is_null(row))
+		row->column++;
+	else
+		c.frozen = (int64_t)row__max(row, INT64_MAX);
+	for (int g = 0; g < PROFILE_GENERATIONS; g++) {
+		c.collections[g] = (int64_t)row__max(row, INT64_MAX);
+		c.collected[g] = (int64_t)row__max(row, INT64_MAX);
+		c.uncollectable[g] = (int64_t)row__max(row, INT64_MAX);
+	}
+	if (row->bad)
+		return -EBADMSG;
+	err = profile__set_collector(l->p, &c);
+	return err == -EINVAL ? -EBADMSG : err;
+}
+
+static int on_fact(struct load *l, struct row *row)
+{
+	struct profile_fact f = {.process = row__u32(row)};
+	int err;
+
+	f.name = text_at(l, row);
+	f.text = text_at(l, row);
+	f.part = row__max(row, INT64_MAX);
+	f.whole = row__max(row, INT64_MAX);
+	if (row->bad)
+		return -EBADMSG;
+	err = profile__set_fact(l->p, &f);
 	return err == -EINVAL ? -EBADMSG : err;
 }
 
@@ -392,7 +442,7 @@ static int load_items(struct load *l)
 		 " usage_bytes, peak_bytes, oom_kills FROM container ORDER BY id",
 		 on_container},
 		{"SELECT id, tgid, container, start_time_ticks, command, python, interpreter,"
-		 " note, rss_bytes FROM process ORDER BY id",
+		 " note, rss_bytes, earlier, cpu_ns, cost_ns, faults, faults_seen FROM process ORDER BY id",
 		 on_process},
 		{"SELECT id, text FROM text ORDER BY id", on_text},
 		{"SELECT id, kind, line, function, file FROM place ORDER BY id", on_place},
@@ -403,6 +453,8 @@ static int load_items(struct load *l)
 
 	for (size_t i = 0; i < sizeof(tables) / sizeof(*tables) && !err; i++)
 		err = each_row(l, tables[i].sql, tables[i].fn);
+	if (!err)
+		err = each_row(l, "SELECT process, name, text, part, whole FROM fact ORDER BY process, name", on_fact);
 	return err;
 }
 
@@ -430,7 +482,7 @@ static int load_times(struct load *l)
 		return err;
 	snprintf(sql, sizeof(sql),
 		 "SELECT id, time_ns, process, tid, node, generation, collected, pause_ns,"
-		 " cnt, longest_ns FROM gc"
+		 " cnt, longest_ns, trigger, uncollectable FROM gc"
 		 " WHERE time_ns > %lld AND time_ns <= %lld ORDER BY id",
 		 (long long)from_ns, (long long)to_ns);
 	err = each_row(l, sql, on_gc);
@@ -441,180 +493,15 @@ static int load_times(struct load *l)
 		 " WHERE time_ms <= %lld"
 		 " ORDER BY time_ms, container",
 		 (long long)to_ms);
-	return each_row(l, sql, on_usage);
-}
-
-static int query_int(sqlite3 *db, const char *sql, int64_t *ret)
-{
-	sqlite3_stmt *statement;
-	int rc = sqlite3_prepare_v2(db, sql, -1, &statement, NULL);
-
-	if (rc != SQLITE_OK)
-		return rc;
-	rc = sqlite3_step(statement);
-	if (rc == SQLITE_ROW) {
-		*ret = sqlite3_column_int64(statement, 0);
-		rc = SQLITE_OK;
-	}
-	sqlite3_finalize(statement);
-	return rc;
-}
-
-/* Is it ours, of a version we know, with tables that are tables (not views or modules that run code
- * of the file)? */
-static int check_schema(sqlite3 *db)
-{
-	int64_t id = 0, format = 0, is_table = 0;
-	int rc = query_int(db, "PRAGMA application_id", &id);
-
-	if (rc == SQLITE_OK)
-		rc = query_int(db, "PRAGMA user_version", &format);
-	if (rc != SQLITE_OK)
-		return recording_schema__errno(db, rc);
-	if (id != RECORDING_APPLICATION_ID)
-		return -EMEDIUMTYPE;
-	if (format < 1)
-		return -EBADMSG;
-	if (format != RECORDING_FORMAT)
-		return -EPROTONOSUPPORT;
-	for (int i = 0; recording_tables[i]; i++) {
-		char sql[160];
-
-		snprintf(sql, sizeof(sql),
-			 "SELECT count(*) FROM sqlite_schema WHERE name = '%s' AND type = 'table'"
-			 " AND rootpage > 0",
-			 recording_tables[i]);
-		rc = query_int(db, sql, &is_table);
-		if (rc != SQLITE_OK)
-			return recording_schema__errno(db, rc);
-		if (is_table != 1)
-			return -EBADMSG;
-	}
-	return 0;
-}
-
-/* file:... with all but plain characters escaped. */
-static int make_uri(const char *path, const char *options, char *uri, size_t size)
-{
-	size_t n = (size_t)snprintf(uri, size, "file:");
-
-	for (const char *s = path; *s; s++) {
-		bool plain = (*s >= 'a' && *s <= 'z') || (*s >= 'A' && *s <= 'Z') ||
-			     (*s >= '0' && *s <= '9') || strchr("/._-", *s);
-
-		if (n + 4 > size)
-			return -ENAMETOOLONG;
-		n += (size_t)snprintf(uri + n, size - n, plain ? "%c" : "%%%02X",
-				      (unsigned char)*s);
-	}
-	if (n + strlen(options) + 1 > size)
-		return -ENAMETOOLONG;
-	strcpy(uri + n, options);
-	return 0;
-}
-
-/* Opens the file and reads its first page, so that what SQLite cannot do shows here. Returns a code
- * of SQLite. */
-static int try_open(const char *path, const char *options, const char *vfs, sqlite3 **ret)
-{
-	char uri[3 * PATH_MAX + 32];
-	int flags = SQLITE_OPEN_READONLY | SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX |
-		    SQLITE_OPEN_EXRESCODE;
-	sqlite3 *db = NULL;
-	int64_t unused;
-	int rc;
-
-	if (make_uri(path, options, uri, sizeof(uri)))
-		return SQLITE_TOOBIG;
-	rc = sqlite3_open_v2(uri, &db, flags, vfs);
-	if (rc == SQLITE_OK) {
-		sqlite3_busy_timeout(db, BUSY_MS);
-		sqlite3_limit(db, SQLITE_LIMIT_LENGTH, MAX_TEXT_BYTES);
-		sqlite3_db_config(db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
-		sqlite3_db_config(db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
-		if (vfs)
-			sqlite3_exec(db, "PRAGMA locking_mode = EXCLUSIVE", NULL, NULL, NULL);
-		sqlite3_exec(db, "PRAGMA cell_size_check = ON", NULL, NULL, NULL);
-		rc = sqlite3_exec(db, "BEGIN", NULL, NULL, NULL);
-	}
-	if (rc == SQLITE_OK)
-		rc = query_int(db, "SELECT count(*) FROM sqlite_schema", &unused);
-	if (rc != SQLITE_OK) {
-		sqlite3_close(db);
-		return rc;
-	}
-	*ret = db;
-	return SQLITE_OK;
-}
-
-static bool exists_beside(const char *path, const char *suffix, bool filled)
-{
-	char name[PATH_MAX + 16];
-	struct stat st;
-
-	snprintf(name, sizeof(name), "%s%s", path, suffix);
-	return !stat(name, &st) && (!filled || st.st_size > 0);
-}
-
-/* SQLite takes a last page that is cut short for one that ends in zeros. */
-static int check_size(const char *path, sqlite3 *db)
-{
-	struct stat st;
-	int64_t bytes = 0;
-	int rc = query_int(db,
-			   "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size",
-			   &bytes);
-
-	if (rc != SQLITE_OK)
-		return recording_schema__errno(db, rc);
-	return stat(path, &st) || st.st_size < bytes ? -EBADMSG : 0;
-}
-
-static int open_finished(const char *path, sqlite3 **ret)
-{
-	sqlite3 *db;
-	int err = recording_schema__errno(NULL, try_open(path, "?immutable=1", NULL, &db));
-
+	err = each_row(l, sql, on_usage);
 	if (err)
 		return err;
-	err = check_size(path, db);
-	if (err) {
-		sqlite3_close(db);
-		return err;
-	}
-	*ret = db;
-	return 0;
-}
-
-static int open_for_reading(const char *path, sqlite3 **ret)
-{
-	int rc;
-
-	if (!exists_beside(path, "-wal", false) && !exists_beside(path, "-journal", true))
-		return open_finished(path, ret);
-	rc = try_open(path, "", NULL, ret);
-	if ((rc & 0xff) == SQLITE_CANTOPEN || (rc & 0xff) == SQLITE_READONLY ||
-	    (rc & 0xff) == SQLITE_PERM) {
-		if (exists_beside(path, "-wal", true))
-			rc = try_open(path, "", "unix-none", ret);
-		else
-			rc = try_open(path, "?immutable=1", NULL, ret);
-	}
-	/* The file itself may be read, as was checked: what is missing is beside it. */
-	return (rc & 0xff) == SQLITE_CANTOPEN ? -EACCES : recording_schema__errno(NULL, rc);
-}
-
-static int check_path(const char *path)
-{
-	struct stat st;
-
-	if (stat(path, &st))
-		return -errno;
-	if (!S_ISREG(st.st_mode))
-		return -EMEDIUMTYPE;
-	if (faccessat(AT_FDCWD, path, R_OK, AT_EACCESS))
-		return -errno;
-	return 0;
+	snprintf(sql, sizeof(sql),
+		 "SELECT process, enabled, threshold0, threshold1, threshold2, count0, count1, count2, frozen,"
+		 " collections0, collected0, uncollectable0, collections1, collected1, uncollectable1,"
+		 " collections2, collected2, uncollectable2 FROM collector WHERE time_ms <= %lld ORDER BY process, time_ms",
+		 (long long)to_ms);
+	return each_row(l, sql, on_collector);
 }
 
 static int ignore_change(uint32_t cell, const struct profile_sums *sums, void *arg)
@@ -628,7 +515,15 @@ static int ignore_change(uint32_t cell, const struct profile_sums *sums, void *a
 static int load_all(struct load *l)
 {
 	/* What was recorded within its own limits fits; the size of the file bounds the rest. */
-	const struct profile_limits limits = {UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX};
+	const struct profile_limits limits = {
+		.max_nodes = UINT32_MAX,
+		.max_frames = UINT32_MAX,
+		.max_cells = UINT32_MAX,
+		.max_cells_process = UINT32_MAX,
+		.max_text_bytes = UINT64_MAX,
+		.max_gc = UINT32_MAX,
+		.max_gc_second = UINT32_MAX,
+	};
 	int err = profile__new(&limits, &l->p);
 
 	if (!err)
@@ -644,22 +539,14 @@ static int load_all(struct load *l)
 int recording__load(const char *path, uint64_t from_ns, uint64_t to_ns, struct profile **ret)
 {
 	struct load l = {.from_ns = from_ns, .to_ns = to_ns};
-	char real[PATH_MAX];
 	int err;
 
 	if (from_ns > INT64_MAX || to_ns > INT64_MAX || (to_ns && from_ns > to_ns))
 		return -EINVAL;
-	/* The -wal is beside the file itself, not beside a link to it. */
-	if (!realpath(path, real))
-		return -errno;
-	err = check_path(real);
-	if (!err)
-		err = open_for_reading(real, &l.db);
+	err = recording_open__file(path, &l.db);
 	if (err)
 		return err;
-	err = check_schema(l.db);
-	if (!err)
-		err = load_all(&l);
+	err = load_all(&l);
 	sqlite3_close(l.db);
 	free(l.cells);
 	free(l.texts);

@@ -7,6 +7,8 @@
  * (file:line);..." sample       what was added at each flush by process, thread, node and kind
  *   memory       usage and limit of each container over time (a row where it changed)
  *   collections  runs of the garbage collector, and where they were triggered
+ *   facts        what is known of processes beside numbers: their allocator, what signals see of them
+ *   collectors   what each collector said of itself last: enabled, thresholds, counts, frozen objects
  *
  * A text (function, file) is in table `text` once; view `frame` puts a place in the code together
  * again. A row of `gc` is one collection, or, of a second with very many, the sum of `cnt` of them.
@@ -28,7 +30,7 @@
 
 const char *const recording_tables[] = {"meta",	 "counter", "kind", "text",  "container",
 					"process", "place",   "node", "cell",  "flush",
-					"delta",	 "gc",	    "usage", "estimate", NULL};
+					"delta",	 "gc",	    "usage", "collector", "fact", "estimate", NULL};
 
 #define BASE_TABLES                                                                                \
 	"CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;"              \
@@ -43,7 +45,9 @@ const char *const recording_tables[] = {"meta",	 "counter", "kind", "text",  "co
 	" usage_bytes INTEGER NOT NULL, peak_bytes INTEGER NOT NULL, oom_kills INTEGER NOT NULL);" \
 	"CREATE TABLE process(id INTEGER PRIMARY KEY, tgid INTEGER NOT NULL, container INTEGER,"   \
 	" start_time_ticks INTEGER NOT NULL, command TEXT NOT NULL, python TEXT NOT NULL,"         \
-	" interpreter TEXT NOT NULL, note TEXT NOT NULL, rss_bytes INTEGER NOT NULL);"
+	" interpreter TEXT NOT NULL, note TEXT NOT NULL, rss_bytes INTEGER NOT NULL,"              \
+	" earlier INTEGER NOT NULL, cpu_ns INTEGER NOT NULL, cost_ns INTEGER NOT NULL, faults INTEGER NOT NULL,"             \
+	" faults_seen INTEGER NOT NULL);"
 
 /* kind of frame: 0 Python, 1 native, 2 a reason instead of a frame (enum frame_kind). */
 #define STACK_TABLES                                                                               \
@@ -67,12 +71,33 @@ const char *const recording_tables[] = {"meta",	 "counter", "kind", "text",  "co
 	"CREATE TABLE gc(id INTEGER PRIMARY KEY, time_ns INTEGER NOT NULL,"                        \
 	" process INTEGER NOT NULL, tid INTEGER NOT NULL, node INTEGER NOT NULL,"                  \
 	" generation INTEGER NOT NULL, collected INTEGER NOT NULL, pause_ns INTEGER NOT NULL,"     \
-	" cnt INTEGER NOT NULL, longest_ns INTEGER NOT NULL);"                                     \
+	" cnt INTEGER NOT NULL, longest_ns INTEGER NOT NULL, trigger INTEGER NOT NULL,"           \
+	" uncollectable INTEGER NOT NULL);"                                     \
 	"CREATE TABLE estimate(cell INTEGER PRIMARY KEY, error_bytes INTEGER," \
 	" deviations BLOB NOT NULL);" \
 	"CREATE TABLE usage(time_ms INTEGER, container INTEGER, usage_bytes INTEGER NOT NULL,"     \
 	" limit_bytes INTEGER NOT NULL, oom_kills INTEGER NOT NULL,"                               \
 	" PRIMARY KEY(time_ms, container)) WITHOUT ROWID;"
+
+/* A row where something changed; NULL: not known. Statistics are since the interpreter began. */
+#define COLLECTOR_TABLES                                                                           \
+	"CREATE TABLE collector(process INTEGER, time_ms INTEGER, enabled INTEGER NOT NULL,"       \
+	" threshold0 INTEGER, threshold1 INTEGER, threshold2 INTEGER, count0 INTEGER,"             \
+	" count1 INTEGER, count2 INTEGER, frozen INTEGER, collections0 INTEGER NOT NULL,"          \
+	" collected0 INTEGER NOT NULL, uncollectable0 INTEGER NOT NULL,"                           \
+	" collections1 INTEGER NOT NULL, collected1 INTEGER NOT NULL,"                             \
+	" uncollectable1 INTEGER NOT NULL, collections2 INTEGER NOT NULL,"                         \
+	" collected2 INTEGER NOT NULL, uncollectable2 INTEGER NOT NULL,"                           \
+	" PRIMARY KEY(process, time_ms)) WITHOUT ROWID;"
+
+/* name and text: ids of texts; part of whole: a share, where whole is not 0. */
+#define FACT_TABLES                                                                                \
+	"CREATE TABLE fact(process INTEGER, name INTEGER, text INTEGER NOT NULL,"                  \
+	" part INTEGER NOT NULL, whole INTEGER NOT NULL, PRIMARY KEY(process, name)) WITHOUT ROWID;" \
+	"CREATE VIEW facts AS SELECT process.tgid, name.text AS name, content.text AS text,"       \
+	" CASE WHEN whole > 0 THEN round(100.0 * part / whole, 2) END AS percent"                  \
+	" FROM fact JOIN process ON process.id = fact.process JOIN text AS name ON name.id = fact.name" \
+	" JOIN text AS content ON content.id = fact.text;"
 
 #define SUM_VIEWS                                                                                  \
 	"CREATE VIEW sample AS SELECT time_ms, process, tid, node, kind.name AS kind, alloc_cnt,"  \
@@ -114,10 +139,19 @@ const char *const recording_tables[] = {"meta",	 "counter", "kind", "text",  "co
 	"CREATE VIEW collections AS SELECT time_ns / 1000000 AS time_ms,"                          \
 	" container.name AS container, process.tgid, gc.tid, generation, collected,"               \
 	" pause_ns / 1000.0 AS pause_us, frame.function, frame.file, frame.line,"                  \
-	" gc.cnt AS runs, longest_ns / 1000.0 AS longest_us"                                       \
+	" gc.cnt AS runs, longest_ns / 1000.0 AS longest_us, CASE gc.trigger"                      \
+	" WHEN 1 THEN 'automatic' WHEN 2 THEN 'gc.collect' WHEN 3 THEN 'native' WHEN 4 THEN"       \
+	" 'shutdown' END AS trigger, nullif(uncollectable, -1) AS uncollectable"                                       \
 	" FROM gc JOIN process ON process.id = gc.process"                                         \
 	" LEFT JOIN container ON container.id = process.container"                                 \
-	" LEFT JOIN node ON node.id = gc.node LEFT JOIN frame ON frame.id = node.frame;"
+	" LEFT JOIN node ON node.id = gc.node LEFT JOIN frame ON frame.id = node.frame;"           \
+	"CREATE VIEW collectors AS SELECT container.name AS container, process.tgid,"              \
+	" max(collector.time_ms) AS time_ms, enabled, threshold0, threshold1, threshold2, count0," \
+	" count1, count2, frozen, collections0 + collections1 + collections2 AS collections,"      \
+	" collected0 + collected1 + collected2 AS collected,"                                      \
+	" uncollectable0 + uncollectable1 + uncollectable2 AS uncollectable"                       \
+	" FROM collector JOIN process ON process.id = collector.process"                           \
+	" LEFT JOIN container ON container.id = process.container GROUP BY process.id;"
 
 #define STRING(x) #x
 #define VALUE(x) STRING(x)
@@ -126,7 +160,7 @@ const char recording_schema[] = "PRAGMA application_id = " VALUE(
 	RECORDING_APPLICATION_ID) ";"
 				  "PRAGMA user_version = " VALUE(
 					  RECORDING_FORMAT) ";" BASE_TABLES STACK_TABLES TIME_TABLES
-					  SUM_VIEWS STACK_VIEWS TIME_VIEWS;
+					  COLLECTOR_TABLES FACT_TABLES SUM_VIEWS STACK_VIEWS TIME_VIEWS;
 
 /* The disk, a quota or the limit on a file's size: to a person all the same. */
 static bool is_full(int err)

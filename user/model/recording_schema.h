@@ -6,7 +6,10 @@
 #include <sqlite3.h>
 
 #define RECORDING_APPLICATION_ID 0x504d5331 /* "PMS1"; a big-endian word at byte 68 of the file */
-/* 3: estimates have their errors. Earlier ones were never released and are not read. */
+/*
+ * 2: texts in a table of their own, collections summed where they are many. 3: what tracing cost each process, what collectors
+ * say of themselves, facts about processes, errors of estimates. Earlier ones were never released and are not read.
+ */
 #define RECORDING_FORMAT 3
 
 /* Rows of table meta that belong to the file and not to the profile. */

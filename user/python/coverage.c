@@ -2,6 +2,7 @@
 #include "python/coverage.h"
 
 #include <stdio.h>
+#include <string.h>
 
 /*
  * _PyMem_GetCurrentAllocatorName (Objects/obmalloc.c, 3.8-3.15) compares with the allocator's functions
@@ -9,54 +10,89 @@
  */
 #define NAMING_COMPARISONS 2
 
-static bool tell_exact(size_t n, const struct probe_sites_info *info, char ret[COVERAGE_TEXT_BYTES])
+static void set_share(struct coverage *c, uint64_t part, uint64_t whole)
+{
+	c->part = part;
+	c->whole = whole;
+}
+
+static void derive_exact(size_t n, const struct probe_sites_info *info, struct coverage *c)
 {
 	unsigned int unclear = info->unclear;
 	char places[64] = "; nowhere were they inlined";
 
 	if (!n) {
-		snprintf(ret, COVERAGE_TEXT_BYTES, "exact sees nothing: no allocator function was found");
-		return false;
+		set_share(c, 0, 1);
+		snprintf(c->text, sizeof(c->text), "sees nothing: no allocator function was found");
+		return;
 	}
 	if (!info->inlined) {
-		snprintf(ret, COVERAGE_TEXT_BYTES,
-			 "exact sees only what calls the public functions, as little as 0.1 %% in builds that inline "
+		snprintf(c->text, sizeof(c->text),
+			 "sees only what calls the public functions, as little as 0.1 %% in builds that inline "
 			 "their allocator: %s", info->why ? info->why : "its code is not understood");
-		return false;
+		return;
 	}
 	unclear -= unclear < NAMING_COMPARISONS ? unclear : NAMING_COMPARISONS;
 	if (info->guards)
 		snprintf(places, sizeof(places), " and %u places where they were inlined", info->guards);
-	if (unclear)
-		snprintf(ret, COVERAGE_TEXT_BYTES,
-			 "exact sees the functions that allocate and free%s, but not %u more that are not understood",
-			 places, unclear);
-	else
-		snprintf(ret, COVERAGE_TEXT_BYTES, "exact sees the functions that allocate and free%s", places);
-	return !unclear;
+	if (unclear) {
+		snprintf(c->text, sizeof(c->text),
+			 "sees the functions that allocate and free%s, but not %u more that are not understood", places,
+			 unclear);
+		return;
+	}
+	set_share(c, 1, 1);
+	snprintf(c->text, sizeof(c->text), "sees the functions that allocate and free%s", places);
 }
 
-static bool tell_gc(const struct probe_site *site, char ret[COVERAGE_TEXT_BYTES])
+static void derive_gc(const struct probe_site *site, struct coverage *c)
 {
+	set_share(c, site ? 1 : 0, 1);
 	if (!site)
-		snprintf(ret, COVERAGE_TEXT_BYTES, "gc sees nothing: the collector was not found in its code");
+		snprintf(c->text, sizeof(c->text), "sees nothing: the collector was not found in its code");
 	else
-		snprintf(ret, COVERAGE_TEXT_BYTES, "gc sees each collection, by %s",
+		snprintf(c->text, sizeof(c->text), "sees each collection, by %s",
 			 site->kind == PROBE_GC ? "the collector's function" : "the build's USDT probes");
-	return site;
 }
 
-bool coverage__tell(enum signal signal, const struct probe_site *sites, size_t n, const struct probe_sites_info *info,
-		    char ret[COVERAGE_TEXT_BYTES])
+void coverage__derive(enum signal signal, const struct probe_site *sites, size_t n, const struct probe_sites_info *info,
+		      struct coverage *ret)
 {
 	const struct probe_site *first = NULL;
+	struct coverage c = {};
 	size_t of_signal = 0;
 
 	for (size_t i = 0; i < n; i++) {
-		if (sites[i].signal != signal)
+		if (sites[i].signal != signal || sites[i].kind == PROBE_GC_COLLECT || sites[i].kind == PROBE_GC_API)
 			continue;
 		first = first ? first : &sites[i];
 		of_signal++;
 	}
-	return signal == SIGNAL_GC ? tell_gc(first, ret) : tell_exact(of_signal, info, ret);
+	if (signal == SIGNAL_GC) {
+		derive_gc(first, &c);
+	} else if (signal == SIGNAL_EXACT) {
+		derive_exact(of_signal, info, &c);
+	} else {
+		set_share(&c, 1, 1);
+		snprintf(c.text, sizeof(c.text), "sees all that becomes resident, whoever allocated it: page faults, and the "
+			 "kernel's own counters");
+	}
+	*ret = c;
+}
+
+void coverage__with_allocator(enum signal signal, const struct allocator_chain *allocator, struct coverage *c)
+{
+	char name[ALLOCATOR_TEXT_BYTES];
+
+	if (signal != SIGNAL_EXACT || allocator->base == ALLOCATOR_PYMALLOC)
+		return;
+	allocator_chain__text(allocator, name);
+	/* Where it leads is not known: it may end in pymalloc. */
+	set_share(c, 0, allocator->base == ALLOCATOR_UNKNOWN ? 0 : 1);
+	snprintf(c->text, sizeof(c->text), "sees only what calls pymalloc's functions: the allocator is %.250s", name);
+}
+
+bool coverage__is_complete(const struct coverage *c)
+{
+	return c->whole && c->part == c->whole;
 }

@@ -80,7 +80,7 @@ static bool read_table(const struct elf_file *f, const struct machine_code *c, u
 		if (!is_function_start(c, words[1 + i]))
 			return false;
 	}
-	ret->addr = addr;
+	ret->addr = ret->within = addr;
 	return true;
 }
 
@@ -166,17 +166,19 @@ int decode__allocators(const struct elf_file *f, const struct machine_code *c, u
 			found = find_table(f, c, i, &t[i]);
 		if (!found)
 			return -ENOENT;
+		if (in_runtime)
+			t[i].within = runtime.addr;
 	}
 	memcpy(ret, t, sizeof(t));
 	return 0;
 }
 
-/* rdi, rsi, rdx, rcx: System V ABI, AMD64, 3.2.3 */
+/* rdi, rsi, rdx, rcx, r8, r9: System V ABI, AMD64, 3.2.3 */
 static bool spoils_argument(const struct insn *insn, unsigned int args)
 {
-	static const int registers[] = {7, 6, 2, 1};
+	static const int registers[] = {7, 6, 2, 1, 8, 9};
 
-	for (unsigned int i = 0; i < 4; i++) {
+	for (unsigned int i = 0; i < 6; i++) {
 		if (args & 1u << i && insn__writes(insn, registers[i]))
 			return true;
 	}

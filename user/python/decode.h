@@ -33,6 +33,7 @@ enum alloc_domain {
 
 struct alloc_table {
 	uint64_t addr; /* of the PyMemAllocatorEx: {ctx, malloc, calloc, realloc, free} */
+	uint64_t within; /* _PyRuntime, of which it is a part from 3.12 on; before, itself */
 	uint64_t function[ALLOC_FUNCTIONS]; /* what the file sets it to */
 };
 
@@ -43,6 +44,27 @@ struct alloc_table {
  */
 int decode__allocators(const struct elf_file *f, const struct machine_code *c, uint16_t version,
 		       struct alloc_table ret[ALLOC_DOMAINS]);
+
+/* One way through code. */
+struct code_way {
+	uint64_t at; /* where it goes on */
+	uint64_t to; /* at its end: the function that it calls or jumps to; 0: it returns */
+	bool changed; /* one of the first three argument registers or the stack pointer was written */
+	int insns, forks;
+};
+
+/*
+ * Calls fn for the end of each way from start.at on, while it returns true. False: it did not, or some way does not end
+ * after a few instructions and conditional jumps, or ends in an indirect jump.
+ */
+bool decode__each_way(const struct machine_code *c, struct code_way start,
+		      bool (*fn)(const struct code_way *end, void *arg), void *arg);
+
+/*
+ * The function that does the work of one that only tests its arguments and goes on there with the same arguments, as others
+ * do past it; else the function itself. Calls of functions[ALLOC_MALLOC] in realloc's stead are no work of its own.
+ */
+uint64_t decode__body(const struct machine_code *c, const uint64_t functions[ALLOC_FUNCTIONS], enum alloc_function which);
 
 /* Where to put a probe on a function. */
 struct decode_place {
@@ -89,9 +111,17 @@ int decode__pools(const struct machine_code *c, uint16_t version, uint64_t mallo
 
 /*
  * The collector's function, which PyGC_Collect calls with the generation as second argument, as others do. *callers: how
- * many places in the file call it; each way to a collection is one (gc.collect(), automatic, at the end). -ENOENT.
+ * many places in the file call it, or what calls it for others; each way to a collection is one (gc.collect(), automatic, at
+ * the end). *reason: it gets a third argument, as from 3.13 on. -ENOENT.
  */
-int decode__collector(const struct elf_file *f, const struct machine_code *c, uint64_t *ret, unsigned int *callers);
+int decode__collector(const struct elf_file *f, const struct machine_code *c, uint64_t *ret, unsigned int *callers,
+		      bool *reason);
+
+/*
+ * All clones of the collector of CPython 3.8, in order of addresses; their arguments are not known. Returns how many, at
+ * most max, or -ENOENT.
+ */
+int decode__collector_clones(const struct elf_file *f, const struct machine_code *c, uint64_t *ret, size_t max);
 
 /*
  * Where the thread state's variable stands, from the thread pointer; below 0. -ENOENT: not an

@@ -2,8 +2,7 @@
 /*
  * Each function that names an allocator function is walked from its start. Position-dependent code
  * compares with an immediate; position-independent code loads the address (lea) before, possibly
- * far before, so each register's last such address is remembered until something else writes the
- * register.
+ * far before (system/known_addresses.h).
  *
  * A comparison is taken for a guard only if the side of the jump where the pointer differs ends in
  * an indirect call through the very value that was compared: then it is the call that was made
@@ -13,18 +12,17 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 
-/* How far a comparison may be from its jump, a jump from the call, and a jump from a direct call.
- */
+#include "system/known_addresses.h"
+
+/* How far a comparison may be from its jump, and a jump from the call. */
 #define MAX_TO_JUMP 6
 #define MAX_TO_CALL 40
-#define MAX_TO_DIRECT 24
 
 struct search {
 	const struct machine_code *c;
 	const uint64_t *functions;
-	uint64_t holds[16]; /* the function whose address a register holds, or 0 */
+	uint64_t body[ALLOC_FUNCTIONS];
 	struct guard *guards;
 	size_t cnt;
 	unsigned int undecoded;
@@ -37,18 +35,6 @@ static int function_of(const struct search *s, uint64_t addr)
 			return i;
 	}
 	return -1;
-}
-
-/* The function that an operand of a comparison is, or -1. */
-static int named_by(const struct search *s, const ZydisDecodedOperand *op)
-{
-	int gpr;
-
-	if (op->type == ZYDIS_OPERAND_TYPE_IMMEDIATE)
-		return function_of(s, op->imm.value.s);
-	gpr = op->type == ZYDIS_OPERAND_TYPE_REGISTER && op->size == 64 ? insn__gpr(op->reg.value)
-									: -1;
-	return gpr >= 0 ? function_of(s, s->holds[gpr]) : -1;
 }
 
 /* The jump that the comparison decides: nothing between may touch the flags. */
@@ -73,25 +59,26 @@ static int find_jump(const struct machine_code *c, const struct insn *cmp, struc
 	return -ENOENT;
 }
 
-/* The side where the pointers are equal calls the function, or goes on in it. */
-static bool calls_function(const struct machine_code *c, uint64_t addr, uint64_t function)
+struct side {
+	const struct search *s;
+	enum alloc_function which;
+};
+
+static bool is_call_of(const struct code_way *end, void *arg)
 {
-	struct insn insn;
+	const struct side *side = arg;
+	const struct search *s = side->s;
 
-	for (int i = 0; i < MAX_TO_DIRECT && !machine_code__decode(c, addr, &insn); i++) {
-		uint64_t target = insn__target(&insn);
+	return end->to && (end->to == s->functions[side->which] || end->to == s->body[side->which] ||
+			   (side->which == ALLOC_REALLOC && end->to == s->functions[ALLOC_MALLOC]));
+}
 
-		if (target == function)
-			return true;
-		if (insn.i.mnemonic == ZYDIS_MNEMONIC_JMP && target) {
-			addr = target;
-			continue;
-		}
-		if (insn.i.meta.branch_type != ZYDIS_BRANCH_TYPE_NONE)
-			return false;
-		addr += insn.i.length;
-	}
-	return false;
+/* The side where the pointers are equal calls the function, or goes on in it. */
+static bool calls_function(const struct search *s, uint64_t addr, enum alloc_function which)
+{
+	struct side side = {.s = s, .which = which};
+
+	return decode__each_way(s->c, (struct code_way){.at = addr}, is_call_of, &side);
 }
 
 static bool is_indirect_call(const struct insn *insn)
@@ -130,46 +117,20 @@ static const char *examine(struct search *s, const struct insn *cmp,
 	if (!machine_value__same(&pointer, &called))
 		return "the call where the pointer differs is through another pointer";
 	g->addr = jump.addr;
-	g->kind = calls_function(s->c, equal, s->functions[g->function]) ? GUARD_CALLS
-									 : GUARD_INLINED;
+	g->kind = calls_function(s, equal, g->function) ? GUARD_CALLS : GUARD_INLINED;
 	for (int i = 0; i < 2; i++)
 		g->arg[i] = state.reg[argument[i]];
 	return NULL;
 }
 
-static void remember_address(struct search *s, const struct insn *insn)
-{
-	int gpr;
-
-	for (gpr = 0; gpr < 16; gpr++) {
-		if (s->holds[gpr] && insn__writes(insn, gpr))
-			s->holds[gpr] = 0;
-	}
-	/* rax, rcx, rdx, rsi, rdi, r8-r11 are lost in a call */
-	if (insn->i.mnemonic == ZYDIS_MNEMONIC_CALL) {
-		for (gpr = 0; gpr < 12; gpr++) {
-			if (gpr != 3 && gpr != 4 && gpr != 5)
-				s->holds[gpr] = 0;
-		}
-	}
-	if (insn->op[0].type != ZYDIS_OPERAND_TYPE_REGISTER)
-		return;
-	gpr = insn__gpr(insn->op[0].reg.value);
-	if (gpr >= 0 && insn->i.mnemonic == ZYDIS_MNEMONIC_LEA)
-		s->holds[gpr] = insn__memory(insn, &insn->op[1]);
-	else if (gpr >= 0 && insn->i.mnemonic == ZYDIS_MNEMONIC_MOV &&
-		 insn->op[1].type == ZYDIS_OPERAND_TYPE_IMMEDIATE)
-		s->holds[gpr] = insn->op[1].imm.value.u;
-}
-
-static int look(const struct insn *insn, void *arg)
+static int look(const struct insn *insn, const struct known_addresses *known, void *arg)
 {
 	struct search *s = arg;
 	int function = -1, side;
 
 	if (insn->i.mnemonic == ZYDIS_MNEMONIC_CMP) {
 		for (side = 0; side < 2 && function < 0; side++)
-			function = named_by(s, &insn->op[side]);
+			function = function_of(s, known_addresses__value(known, s->c, insn, &insn->op[side]));
 	}
 	if (function >= 0) {
 		struct guard *g = &s->guards[s->cnt];
@@ -182,7 +143,6 @@ static int look(const struct insn *insn, void *arg)
 		g->why = examine(s, insn, &insn->op[side == 1], g);
 		s->cnt++;
 	}
-	remember_address(s, insn);
 	return 0;
 }
 
@@ -191,14 +151,33 @@ static int look_at_function(const struct elf_symbol *function, void *arg)
 	struct search *s = arg;
 	int err = machine_code__check(s->c, function);
 
+	if (!err)
+		err = known_addresses__walk(s->c, function, look, s);
 	if (err == -EILSEQ) {
 		s->undecoded++;
-		return 0;
+		err = 0;
 	}
-	if (err)
-		return err;
-	memset(s->holds, 0, sizeof(s->holds));
-	return machine_code__walk(s->c, function, look, s);
+	return err;
+}
+
+static int by_address(const void *a, const void *b)
+{
+	const struct guard *x = a, *y = b;
+
+	return x->addr < y->addr ? -1 : x->addr > y->addr;
+}
+
+/* A part that was split off is met with its function, and on its own if it names an address itself. */
+static void keep_each_once(struct search *s)
+{
+	size_t n = 0;
+
+	qsort(s->guards, s->cnt, sizeof(*s->guards), by_address);
+	for (size_t i = 0; i < s->cnt; i++) {
+		if (!n || s->guards[n - 1].addr != s->guards[i].addr)
+			s->guards[n++] = s->guards[i];
+	}
+	s->cnt = n;
 }
 
 int guards__find(const struct machine_code *c, const uint64_t functions[ALLOC_FUNCTIONS],
@@ -210,11 +189,14 @@ int guards__find(const struct machine_code *c, const uint64_t functions[ALLOC_FU
 	s.guards = calloc(MAX_GUARDS, sizeof(*s.guards));
 	if (!s.guards)
 		return -ENOMEM;
+	for (int i = 0; i < ALLOC_FUNCTIONS; i++)
+		s.body[i] = decode__body(c, functions, i);
 	err = machine_code__for_each_user(c, functions, ALLOC_FUNCTIONS, look_at_function, &s);
 	if (err) {
 		free(s.guards);
 		return err;
 	}
+	keep_each_once(&s);
 	*undecoded = s.undecoded;
 	*ret = s.guards;
 	return (int)s.cnt;

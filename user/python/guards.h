@@ -17,7 +17,7 @@
 
 enum guard_kind {
 	GUARD_INLINED, /* a probe at addr sees what no function's entry sees */
-	GUARD_CALLS,   /* both sides call: the function's own probe sees it */
+	GUARD_CALLS,   /* both sides call: the probe on the function, or on its body (decode__body), sees it */
 	GUARD_UNCLEAR, /* compares, but what follows is not understood: its allocations are not seen
 			*/
 };
@@ -42,14 +42,27 @@ struct guard {
 int guards__find(const struct machine_code *c, const uint64_t functions[ALLOC_FUNCTIONS],
 		 struct guard **ret, unsigned int *undecoded);
 
+#define MAX_RAW_RETURNS 1024
+#define MAX_RAW_TAILS 32
+
 /*
- * Where calls of the raw allocator return in the file's own code, so that a probe there has the new
- * block in %rax: behind each call through the raw domain's table, of its functions, and of what
- * those call (malloc, ... through the PLT). The place may be a little later, on an instruction that
- * the kernel emulates. At most max; returns how many.
+ * Where the raw allocator is used in the file's own code: called through the raw domain's table, by its functions, or by
+ * what those call (malloc, ... through the PLT).
  */
-size_t guards__raw_returns(const struct machine_code *c, const struct alloc_table *raw,
-			   const uint64_t *public_functions, size_t public_cnt,
-			   struct decode_place *ret, size_t max);
+struct raw_uses {
+	/*
+	 * Behind a call, so that a probe there has the new block in %rax. The place may be a little later, on an
+	 * instruction that the kernel emulates.
+	 */
+	struct decode_place returns[MAX_RAW_RETURNS];
+	size_t return_cnt;
+	/* Functions that end in a jump to it (a tail call), so that it returns to their callers. */
+	struct elf_symbol tails[MAX_RAW_TAILS];
+	size_t tail_cnt;
+};
+
+/* public_functions: PyMem_RawMalloc and its like. What is beyond the limits is left out. */
+void guards__raw_uses(const struct machine_code *c, const struct alloc_table *raw, const uint64_t *public_functions,
+		      size_t public_cnt, struct raw_uses *ret);
 
 #endif

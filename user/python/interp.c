@@ -6,20 +6,12 @@
  * itself. What a file says is kept by device, inode, size and time of change, so each file is read
  * once.
  *
- * A file is opened through /proc/TGID/map_files, which leads to the very file that is mapped,
- * whether it was deleted, replaced, lies in another mount namespace or below a chroot, and the
- * kernel takes that path for a uprobe (checked on 6.18, overlay and deleted files too). It needs
- * CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE in the first user namespace; without them /proc/TGID/exe
- * and /proc/TGID/root/PATH serve, the latter only if the inode is right: in it a symbolic link that
- * the container made could lead elsewhere.
- *
  * Overlays: the same file below two containers has two devices here, and is read twice. That two
  * processes share an inode below is for who places probes to find out.
  */
 #include "python/interp.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,6 +19,7 @@
 #include <unistd.h>
 
 #include "python/python_file.h"
+#include "system/mapped_file.h"
 #include "system/mem.h"
 #include "system/proc.h"
 
@@ -170,30 +163,6 @@ static int read_exe(struct interp_cache *cache, pid_t tgid, char *buf, size_t le
 	return stat.state == 'Z' || stat.state == 'X' ? -ESRCH : 0;
 }
 
-/* Finds a path that opens the mapped file. */
-static int find_host_path(pid_t tgid, const struct proc_map *m, bool exe,
-			  char path[sizeof(((struct interp *)NULL)->host_path)], struct stat *st)
-{
-	const size_t size = sizeof(((struct interp *)NULL)->host_path);
-	int err;
-
-	snprintf(path, size, "/proc/%d/map_files/%" PRIx64 "-%" PRIx64, tgid, m->start, m->end);
-	if (!stat(path, st))
-		return 0;
-	err = -errno;
-	if (err != -EPERM && err != -EACCES && err != -ENOENT)
-		return err;
-	if (exe) {
-		snprintf(path, size, "/proc/%d/exe", tgid);
-		return stat(path, st) ? -errno : 0;
-	}
-	if (m->deleted || (size_t)snprintf(path, size, "/proc/%d/root%s", tgid, m->path) >= size)
-		return err;
-	if (stat(path, st))
-		return -errno;
-	return st->st_ino == m->inode ? 0 : err;
-}
-
 /*
  * Fills a file's entry. The file that is opened is the file that is described: a path may change
  * between two looks.
@@ -282,7 +251,7 @@ static int try_candidate(struct interp_cache *cache, pid_t tgid, const struct ca
 	struct stat st;
 	int err;
 
-	err = find_host_path(tgid, &c->map, exe, r->host_path, &st);
+	err = mapped_file__path(tgid, &c->map, exe, r->host_path, &st);
 	if (err)
 		return err;
 	snprintf(r->path, sizeof(r->path), "%s", c->path);

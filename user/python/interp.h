@@ -11,10 +11,11 @@
 
 #include "python/layout.h"
 #include "system/elf_file.h"
+#include "system/mapped_file.h"
 
 struct interp {
 	char path[4096]; /* as the process names it (inside its own root) */
-	char host_path[256]; /* /proc/TGID/map_files/... while it lives: opens the very file that is mapped */
+	char host_path[MAPPED_FILE_PATH_BYTES]; /* system/mapped_file.h */
 	char build_id[65]; /* hex, or "" */
 	char version_text[32]; /* "3.11.2", as the binary says */
 	uint16_t version; /* PY_VERSION(3, 11) */

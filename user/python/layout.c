@@ -8,7 +8,7 @@
  *
  * The process may be corrupted or hostile: a told offset that does not fit the told size of its
  * struct, is not aligned or is large beyond sense ends in -EBADMSG, and nothing told is followed
- * here but the collector's generation0.
+ * here.
  */
 #include "python/layout.h"
 
@@ -35,8 +35,6 @@ struct told {
 struct row {
 	struct py_layout layout;
 	struct told told;
-	uint32_t generation0; /* struct _gc_runtime_state, where gc.generations depends on the patch
-				 release; else 0 */
 };
 
 static const struct row rows[] = {
@@ -173,31 +171,21 @@ static int check_untold(const struct py_layout *table, struct py_layout *l)
 		memset(&l->gc, 0xff, sizeof(l->gc));
 		l->gc.collecting = collecting;
 	}
-	l->walk.gc_stats = l->gc.stats == PY_NO_FIELD ? PY_NO_FIELD : l->interp.gc + l->gc.stats;
+	l->walk.finalizing = l->runtime.finalizing;
 	return 0;
 }
 
-/*
- * 3.13: between patch releases the array of generations moved by four bytes. The collector's own
- * pointer to the youngest tells where it is; before the first interpreter exists nothing does, and
- * the field stays PY_NO_FIELD.
- */
-static int find_generations(const struct mem_reader *m, uint64_t runtime, uint32_t generation0,
-			    struct py_layout *l)
+static uint32_t in_interp(const struct py_layout *l, uint32_t field)
 {
-	uint64_t interp, youngest, offset;
-	int err;
+	return field == PY_NO_FIELD ? PY_WALK_NONE : l->interp.gc + field;
+}
 
-	err = mem__read_u64(m, runtime + l->runtime.interpreters_head, &interp);
-	if (err || !interp)
-		return err;
-	err = mem__read_u64(m, interp + l->interp.gc + generation0, &youngest);
-	if (err)
-		return err;
-	offset = youngest - (interp + l->interp.gc);
-	if (offset == 20 || offset == 24)
-		l->gc.generations = (uint32_t)offset;
-	return 0;
+static void lead_to_collector(struct py_layout *l)
+{
+	l->walk.gc_stats = in_interp(l, l->gc.stats);
+	l->walk.gc_enabled = in_interp(l, l->gc.enabled);
+	l->walk.gc_generation0 = in_interp(l, l->gc.generation0);
+	l->walk.gc_garbage = in_interp(l, l->gc.garbage);
 }
 
 static int layout_told(const struct mem_reader *m, uint64_t runtime, const struct row *row,
@@ -227,8 +215,15 @@ static int layout_told(const struct mem_reader *m, uint64_t runtime, const struc
 			return err;
 	}
 	err = check_untold(&row->layout, ret);
-	if (!err && row->generation0 && ret->gc.enabled != PY_NO_FIELD)
-		err = find_generations(m, runtime, row->generation0, ret);
+	/*
+	 * 3.14.0 to 3.14.4 collect in increments: young and old[2] stand where later releases have
+	 * generations[3], what follows is padded to stand where it stood, and the struct is shorter,
+	 * without the pointer at its end.
+	 */
+	if (row->layout.version >= PY_VERSION(3, 14) &&
+	    word_at(told, row->told.gc_size) != row->layout.gc.size)
+		ret->gc.generation0 = PY_NO_FIELD;
+	lead_to_collector(ret);
 	return err;
 }
 

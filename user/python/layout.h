@@ -28,7 +28,9 @@ struct py_layout {
 		uint32_t interpreters_head;
 		uint32_t tstate_current; /* 3.11 and before; else PY_NO_FIELD */
 		uint32_t allocators; /* 3.12+: _PyRuntime.allocators.standard.raw; else PY_NO_FIELD */
+		uint32_t allocator_asked; /* preconfig.allocator: PyMemAllocatorName, an int (Include/cpython/pymem.h) */
 		uint32_t finalizing; /* non-null once Py_Finalize has begun */
+		uint32_t gc; /* 3.8: struct _gc_runtime_state, by value; else PY_NO_FIELD */
 	} runtime;
 	struct {
 		uint32_t next;
@@ -64,15 +66,22 @@ struct py_layout {
 	} bytes;
 	struct {
 		uint32_t enabled;
-		/* array of struct gc_generation; 3.13: known of a running interpreter only, else PY_NO_FIELD */
-		uint32_t generations;
+		uint32_t generation0; /* pointer to an array of struct gc_generation; 3.14.0 to 3.14.4: PY_NO_FIELD */
 		uint32_t generation_size;
 		uint32_t generation_threshold;
 		uint32_t generation_count;
 		uint32_t permanent; /* permanent_generation */
-		uint32_t stats; /* array of struct gc_generation_stats; 3.15: PY_NO_FIELD, a pointer to rings */
+		uint32_t stats; /* array of struct gc_generation_stats; 3.15: PY_NO_FIELD */
 		uint32_t stats_size;
+		uint32_t stats_collections; /* in it; collected and uncollectable are the words behind */
+		/* 3.15: pointer to struct gc_stats, a ring of struct gc_generation_stats a generation; else PY_NO_FIELD */
+		uint32_t rings;
+		struct {
+			uint32_t items, index, cnt; /* index: one byte, which item is the latest */
+		} ring[3];
+		uint32_t garbage; /* PyObject * */
 		uint32_t collecting;
+		uint32_t size; /* of struct _gc_runtime_state */
 	} gc;
 };
 

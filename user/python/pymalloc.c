@@ -85,7 +85,6 @@ void pymalloc__free(struct pymalloc *a)
 {
 	if (!a)
 		return;
-	residency__free(a->residency);
 	free(a->data.range);
 	free(a->anon.range);
 	free(a->path);
@@ -95,7 +94,7 @@ void pymalloc__free(struct pymalloc *a)
 void pymalloc_pools__free(struct pymalloc_pools *p)
 {
 	free(p->pool);
-	*p = (struct pymalloc_pools){0};
+	*p = (struct pymalloc_pools){ 0 };
 }
 
 struct map_walk {
@@ -138,11 +137,6 @@ static int read_maps(struct pymalloc *a)
 	return proc__for_each_map(a->proc, a->tgid, take_map, &w);
 }
 
-static int open_residency(struct pymalloc *a)
-{
-	return a->proc && !a->residency ? residency__open(a->proc, a->tgid, &a->residency) : 0;
-}
-
 /* One pool in `every` is read, the first of them random. */
 struct stride {
 	uint64_t every, next; /* pools to pass over */
@@ -159,8 +153,8 @@ static bool is_turn(struct stride *s)
 }
 
 /* Adds those pools of a range whose header is in memory. look: ask; else all are. */
-static int add_range(struct pymalloc *a, struct pymalloc_gather *g, struct stride *s, uint64_t first, uint64_t end, bool look,
-		     uint64_t *swapped)
+static int add_range(struct pymalloc *a, struct pymalloc_gather *g, struct stride *s, uint64_t first, uint64_t end,
+		     bool look, uint64_t *swapped)
 {
 	const uint64_t step = PAGES_A_LOOK * RESIDENCY_PAGE_BYTES;
 	uint8_t place[PAGES_A_LOOK];
@@ -182,7 +176,8 @@ static int add_range(struct pymalloc *a, struct pymalloc_gather *g, struct strid
 	return err;
 }
 
-static int scan_arenas(struct pymalloc *a, struct pymalloc_gather *g, struct stride *s, bool look, struct pymalloc_totals *t)
+static int scan_arenas(struct pymalloc *a, struct pymalloc_gather *g, struct stride *s, bool look,
+		       struct pymalloc_totals *t)
 {
 	int err = 0;
 
@@ -204,8 +199,9 @@ static int scan_arenas(struct pymalloc *a, struct pymalloc_gather *g, struct str
 			t->arena_bytes += arena[k].bytes;
 			t->pools_carved += arena[k].carved;
 			t->virgin_pools += arena[k].virgin;
-			err = add_range(a, g, s, arena[k].first, arena[k].first + (uint64_t)arena[k].carved * a->pool_bytes,
-					look, &t->swapped_pools);
+			err = add_range(a, g, s, arena[k].first,
+					arena[k].first + (uint64_t)arena[k].carved * a->pool_bytes, look,
+					&t->swapped_pools);
 		}
 		free(arena);
 	}
@@ -243,7 +239,8 @@ static bool is_swapped(const struct pymalloc *a)
 	return a->proc && (residency__swapped_bytes(a->proc, a->tgid, &bytes) || bytes);
 }
 
-static int scan(struct pymalloc *a, const struct pymalloc_opts *opts, struct pymalloc_pools *pools, struct pymalloc_totals *t)
+static int scan_books(struct pymalloc *a, const struct pymalloc_opts *opts, struct pymalloc_pools *pools,
+		      struct pymalloc_totals *t)
 {
 	struct stride s = { .every = opts->every ? opts->every : 1 };
 	struct pymalloc_gather *g;
@@ -264,22 +261,34 @@ static int scan(struct pymalloc *a, const struct pymalloc_opts *opts, struct pym
 	return err;
 }
 
+static int scan(struct pymalloc *a, const struct pymalloc_opts *opts, struct pymalloc_pools *pools,
+		struct pymalloc_totals *t)
+{
+	int err;
+
+	if (opts->search || !pymalloc__know_books(a)) {
+		err = read_maps(a);
+		if (err)
+			return err;
+		t->why = opts->search ? "asked to" : pymalloc__find_books(a);
+	}
+	t->by_arenas = !t->why;
+	t->pool_bytes = a->pool_bytes;
+	return scan_books(a, opts, pools, t);
+}
+
 int pymalloc__scan(struct pymalloc *a, const struct pymalloc_opts *opts, struct pymalloc_pools *pools,
 		   struct pymalloc_totals *ret)
 {
 	static const struct pymalloc_opts all;
-	struct pymalloc_totals t = {0};
-	int err = open_residency(a);
+	struct pymalloc_totals t = { 0 };
+	int err = a->proc ? residency__open(a->proc, a->tgid, &a->residency) : 0;
 
-	opts = opts ? opts : &all;
-	if (!err)
-		err = read_maps(a);
 	if (err)
 		return err;
-	t.why = opts->search ? "asked to" : pymalloc__find_books(a);
-	t.by_arenas = !t.why;
-	t.pool_bytes = a->pool_bytes;
-	err = scan(a, opts, pools, &t);
+	err = scan(a, opts ? opts : &all, pools, &t);
+	residency__free(a->residency);
+	a->residency = NULL;
 	if (!err)
 		*ret = t;
 	return err;

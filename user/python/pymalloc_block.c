@@ -63,42 +63,53 @@ static uint64_t hash_fixed(const struct pymalloc_print *p, const uint8_t *bytes)
 	return h;
 }
 
+static uint64_t digits(const struct py_layout *l, const uint8_t *object)
+{
+	uint64_t size = word_at(object, OB_SIZE);
+
+	/* lv_tag; before, ob_size with the sign. */
+	if (l->version >= PY_VERSION(3, 12))
+		return size >> 3;
+	return (int64_t)size < 0 ? -size : size;
+}
+
 /* Could an object of this type fill such a block? */
-static bool size_fits(const struct py_type *type, const uint8_t *object, uint32_t room, bool debug)
+static bool size_fits(const struct py_layout *l, const struct py_type *type, const uint8_t *object, uint32_t room,
+		      bool debug)
 {
 	uint32_t slack = debug ? DEBUG_BEHIND_BYTES : 0;
 	uint64_t items;
 
-	/* Compact strings are shorter than their type says, and the items of an int are counted otherwise from 3.12 on. */
+	/* Compact strings are shorter than their type says. */
 	if (type->flags & PY_TYPE_IS_STR)
 		return room >= 48;
 	if (type->basic_bytes > room)
 		return false;
-	if (!type->item_bytes || type->flags & PY_TYPE_IS_INT)
-		return type->flags & HEAPTYPE || type->item_bytes || room - type->basic_bytes < 16 + slack;
+	if (!type->item_bytes)
+		return type->flags & HEAPTYPE || room - type->basic_bytes < 16 + slack;
 	/* Generators have items, but no count of them (genobject.c). */
 	if (type->flags & PY_TYPE_HAS_GC)
 		return true;
-	items = word_at(object, OB_SIZE);
+	items = type->flags & PY_TYPE_IS_INT ? digits(l, object) : word_at(object, OB_SIZE);
 	return items <= room && type->basic_bytes + items * type->item_bytes <= room;
 }
 
 /* The type of the object at object_at, where there is one. */
-static const struct py_type *object_at(struct py_types *t, uint16_t version, const uint8_t *bytes, uint32_t block_bytes,
+static const struct py_type *object_at(const struct leaf_reader *r, const uint8_t *bytes, uint32_t block_bytes,
 				       uint32_t at, bool debug)
 {
 	const struct py_type *type;
 	uint32_t before = debug ? at - DEBUG_BYTES : at;
 
-	if (at + OBJECT_HEADER_BYTES > block_bytes || !py_type__is_refcount(version, word_at(bytes, at)))
+	if (at + OBJECT_HEADER_BYTES > block_bytes || !py_type__is_refcount(r->layout->version, word_at(bytes, at)))
 		return NULL;
-	type = py_types__look(t, word_at(bytes, at + OB_TYPE));
-	if (!type || type->before_bytes != before || !size_fits(type, bytes + at, block_bytes - at, debug))
+	type = py_types__look(r->types, word_at(bytes, at + OB_TYPE));
+	if (!type || type->before_bytes != before || !size_fits(r->layout, type, bytes + at, block_bytes - at, debug))
 		return NULL;
 	return type;
 }
 
-static const struct py_type *find_object(struct py_types *t, uint16_t version, const uint8_t *bytes, uint32_t block_bytes,
+static const struct py_type *find_object(const struct leaf_reader *r, const uint8_t *bytes, uint32_t block_bytes,
 					 uint8_t *at)
 {
 	bool debug = (word_at(bytes, 8) & ~0xffull) == DEBUG_FORBIDDEN;
@@ -106,7 +117,7 @@ static const struct py_type *find_object(struct py_types *t, uint16_t version, c
 
 	for (uint32_t before = 0; !type && before <= 32; before += 16) {
 		*at = before + (debug ? DEBUG_BYTES : 0);
-		type = object_at(t, version, bytes, block_bytes, *at, debug);
+		type = object_at(r, bytes, block_bytes, *at, debug);
 	}
 	return type;
 }
@@ -116,7 +127,8 @@ static uint32_t object_end(const struct pymalloc_print *p, const struct py_type 
 	uint64_t end = p->object_at + type->basic_bytes;
 
 	if (type->flags & PY_TYPE_IS_TUPLE)
-		end += word_at(object, OB_SIZE) < PYMALLOC_MAX_BLOCK_BYTES ? word_at(object, OB_SIZE) * 8 : p->block_bytes;
+		end += word_at(object, OB_SIZE) < PYMALLOC_MAX_BLOCK_BYTES ? word_at(object, OB_SIZE) * 8
+									   : p->block_bytes;
 	else if (type->flags & INLINE_VALUES || type->item_bytes)
 		end = p->block_bytes;
 	return end < p->block_bytes ? end : p->block_bytes;
@@ -141,18 +153,9 @@ static void print_str(struct pymalloc_print *p, const struct py_layout *l, const
 	if (!(state & STATE_COMPACT))
 		fix(p, 1, l->unicode.compact_data, 8);
 	else if (length < PYMALLOC_MAX_BLOCK_BYTES)
-		fix(p, 1, state & STATE_ASCII ? l->unicode.ascii_data : l->unicode.compact_data, length * STATE_KIND(state));
+		fix(p, 1, state & STATE_ASCII ? l->unicode.ascii_data : l->unicode.compact_data,
+		    length * STATE_KIND(state));
 	p->once_at = p->object_at + VAR_HEADER_BYTES;
-}
-
-static uint64_t digits(const struct py_layout *l, const uint8_t *object)
-{
-	uint64_t size = word_at(object, OB_SIZE);
-
-	/* lv_tag; before, ob_size with the sign. */
-	if (l->version >= PY_VERSION(3, 12))
-		return size >> 3;
-	return (int64_t)size < 0 ? -size : size;
 }
 
 /* What is immutable is told by its contents. False: it is not. */
@@ -190,8 +193,8 @@ static bool print_immutable(struct pymalloc_print *p, const struct py_layout *l,
 }
 
 /*
- * Small numbers and pointers that everybody has tell nothing, and larger numbers neither in memory without an object or with
- * attributes in it: they may be sizes, packed.
+ * Small numbers and pointers that everybody has tell nothing, and larger numbers neither in memory without an object or
+ * with attributes in it: they may be sizes, packed.
  */
 static bool tells(const struct pymalloc_print *p, uint64_t word, const struct leaf_reader *r)
 {
@@ -228,7 +231,8 @@ static void print_words(struct pymalloc_print *p, const uint8_t *bytes, const st
 }
 
 /* Words that may change, of an object or of memory without one. */
-static void print_mutable(struct pymalloc_print *p, const struct py_type *type, const uint8_t *bytes, const struct leaf_reader *r)
+static void print_mutable(struct pymalloc_print *p, const struct py_type *type, const uint8_t *bytes,
+			  const struct leaf_reader *r)
 {
 	p->head_cnt = PYMALLOC_PRINT_WORDS;
 	p->numbers_tell = type && !(type->flags & INLINE_VALUES);
@@ -254,11 +258,12 @@ static uint16_t link(const struct pymalloc_print *p, const uint8_t *bytes, int i
 	return fold(word_at(bytes, p->object_at - GC_HEAD_BYTES + i * 8) & ~GC_FLAGS);
 }
 
-void pymalloc__take_print(const struct leaf_reader *r, const void *block, uint32_t block_bytes, struct pymalloc_print *ret)
+void pymalloc__take_print(const struct leaf_reader *r, const void *block, uint32_t block_bytes,
+			  struct pymalloc_print *ret)
 {
 	struct pymalloc_print p = { .block_bytes = block_bytes };
 	const uint8_t *bytes = block;
-	const struct py_type *type = find_object(r->types, r->layout->version, bytes, block_bytes, &p.object_at);
+	const struct py_type *type = find_object(r, bytes, block_bytes, &p.object_at);
 
 	p.type = type ? type->addr : 0;
 	p.end = type ? object_end(&p, type, bytes + p.object_at) : block_bytes;
@@ -349,7 +354,8 @@ static enum pymalloc_same same_words(const struct pymalloc_print *p, const uint8
 	unsigned int telling = 0, equal = 0, other = 0;
 
 	for (int i = 0; i < p->word_cnt; i++) {
-		bool tells_something = p->telling >> i & 1, is_equal = fold(word_at(now, word_place(p, i))) == p->word[i];
+		bool tells_something = p->telling >> i & 1,
+		     is_equal = fold(word_at(now, word_place(p, i))) == p->word[i];
 
 		telling += tells_something;
 		equal += tells_something && is_equal;

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * Reads pool headers in batches and adds them up. One that makes no sense is read again at once: the process was within the
- * allocator, which takes nanoseconds.
+ * Reads pool headers in batches and adds them up. One that makes no sense is read again at once: the process was within
+ * the allocator, which takes nanoseconds.
  *
- * Searched pools are believed only together: pools of one arenaindex lie within one arena. A copy of an arena elsewhere (a
- * buffer that was read from somebody's heap) is recognised by that, and by free lists that lead into the original.
+ * Searched pools are believed only together: pools of one arenaindex lie within one arena. A copy of an arena (a buffer
+ * that was read from somebody's heap) is recognised by its free lists, which lead into the original; a full pool has
+ * none, and is as believable as the others of its arena. Each sub-interpreter's allocator has an arena 0 of its own.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -16,7 +17,7 @@
 /* 64 GiB in pools of 16 KiB, a list of 64 MiB. */
 #define MAX_POOLS (1u << 22)
 
-/* A pool found by searching. */
+/* A pool found by searching; POOL_NONE: it would be one elsewhere. */
 struct found {
 	struct pymalloc_header h;
 	uint64_t base;
@@ -35,8 +36,8 @@ struct pymalloc_gather {
 	size_t found_cnt, found_room;
 };
 
-int pymalloc_gather__new(const struct pymalloc *a, bool search, struct pymalloc_pools *pools, struct pymalloc_totals *totals,
-			 struct pymalloc_gather **ret)
+int pymalloc_gather__new(const struct pymalloc *a, bool search, struct pymalloc_pools *pools,
+			 struct pymalloc_totals *totals, struct pymalloc_gather **ret)
 {
 	struct pymalloc_gather *g = malloc(sizeof(*g));
 
@@ -102,7 +103,8 @@ static int count(struct pymalloc_gather *g, const struct pymalloc_header *h, uin
 	return list_pool(g, base, h->live, h->szidx, full);
 }
 
-static int keep_found(struct pymalloc_gather *g, const struct pymalloc_header *h, uint64_t base, enum pymalloc_state state)
+static int keep_found(struct pymalloc_gather *g, const struct pymalloc_header *h, uint64_t base,
+		      enum pymalloc_state state)
 {
 	if (g->found_cnt == MAX_POOLS) {
 		g->t->left_out++;
@@ -121,6 +123,13 @@ static int keep_found(struct pymalloc_gather *g, const struct pymalloc_header *h
 	return 0;
 }
 
+static bool is_displaced(const struct pymalloc_gather *g, const struct pymalloc_header *h)
+{
+	uint64_t base = h->freeblock & ~(uint64_t)(g->a->pool_bytes - 1);
+
+	return base && pymalloc__judge(h, base, g->a->pool_bytes) >= POOL_FREE;
+}
+
 /* What was read is the last word on this pool. */
 static int settle(struct pymalloc_gather *g, const struct mem_piece *p)
 {
@@ -128,7 +137,7 @@ static int settle(struct pymalloc_gather *g, const struct mem_piece *p)
 	enum pymalloc_state state = p->ok ? pymalloc__judge(h, p->addr, g->a->pool_bytes) : POOL_NONE;
 
 	if (g->search)
-		return state >= POOL_FREE ? keep_found(g, h, p->addr, state) : 0;
+		return state >= POOL_FREE || (p->ok && is_displaced(g, h)) ? keep_found(g, h, p->addr, state) : 0;
 	g->t->bad_pools += state == POOL_NONE;
 	g->t->torn_pools += state == POOL_TORN;
 	return state == POOL_NONE ? 0 : count(g, h, p->addr, state == POOL_FULL);
@@ -165,8 +174,8 @@ static int flush(struct pymalloc_gather *g)
 
 int pymalloc_gather__add(struct pymalloc_gather *g, uint64_t base)
 {
-	g->piece[g->cnt] = (struct mem_piece){
-		.addr = base, .buf = &g->header[g->cnt], .len = sizeof(g->header[g->cnt]) };
+	g->piece[g->cnt] =
+		(struct mem_piece){ .addr = base, .buf = &g->header[g->cnt], .len = sizeof(g->header[g->cnt]) };
 	return ++g->cnt == BATCH ? flush(g) : 0;
 }
 
@@ -179,51 +188,30 @@ static int by_arena_and_base(const void *x, const void *y)
 	return a->base < b->base ? -1 : a->base > b->base;
 }
 
-/* Pools of one arenaindex, from i on, that fit into one arena. Returns how many; *proven: a free list leads into them. */
-static size_t window(const struct pymalloc_gather *g, size_t i, bool *proven)
+/* Counts pools of one arenaindex, from i on, that fit into one arena. Returns how many were looked at in *ret. */
+static int count_arena(struct pymalloc_gather *g, size_t i, size_t *ret)
 {
+	bool proven = false, displaced = false;
 	size_t n = 0;
+	int err = 0;
 
-	*proven = false;
 	for (; i + n < g->found_cnt; n++) {
 		const struct found *f = &g->found[i + n];
 
 		if (f->h.arenaindex != g->found[i].h.arenaindex || f->base - g->found[i].base >= g->a->arena_bytes)
 			break;
-		*proven |= f->state != POOL_FULL;
+		proven |= f->state == POOL_PARTIAL || f->state == POOL_FREE;
+		displaced |= f->state == POOL_NONE;
 	}
-	return n;
-}
+	for (size_t k = i; !err && k < i + n; k++) {
+		const struct found *f = &g->found[k];
 
-/*
- * Pools of the arenaindex at i. Of several places, those with a free list of their own are right (each allocator of a
- * sub-interpreter has its own arena 0); where none has one, the largest. Returns how many pools were looked at.
- */
-static int count_arena(struct pymalloc_gather *g, size_t i, size_t *ret)
-{
-	size_t at = i, n, largest = 0;
-	bool proven, any_proven = false;
-	int err = 0;
-
-	while (at < g->found_cnt && g->found[at].h.arenaindex == g->found[i].h.arenaindex) {
-		n = window(g, at, &proven);
-		any_proven |= proven;
-		largest = n > largest ? n : largest;
-		at += n;
+		if (f->state == POOL_NONE || (displaced && !proven))
+			g->t->foreign_pools++;
+		else
+			err = count(g, &f->h, f->base, f->state == POOL_FULL);
 	}
-	*ret = at - i;
-	for (size_t end = at; !err && i < end; i += n) {
-		bool right;
-
-		n = window(g, i, &proven);
-		right = any_proven ? proven : n == largest;
-		if (right && !any_proven)
-			largest = 0;
-		if (!right)
-			g->t->foreign_pools += n;
-		for (size_t k = i; right && !err && k < i + n; k++)
-			err = count(g, &g->found[k].h, g->found[k].base, g->found[k].state == POOL_FULL);
-	}
+	*ret = n;
 	return err;
 }
 

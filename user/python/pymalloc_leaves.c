@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * Goes from all blocks at once, step by step, so that each step is one batch of reads. An object that others refer to as well
- * is not gone through: what it leads to is not the block's own. Memory without an object (tables of dicts, items of lists) is.
+ * Goes from all blocks at once, step by step, so that each step is one batch of reads. An object that others refer to
+ * as well is not gone through: what it leads to is not the block's own. Memory without an object (tables of dicts,
+ * items of lists) is.
  */
 #include "python/pymalloc_leaves.h"
 
@@ -22,10 +23,12 @@ struct node {
 	uint8_t bytes[LEAF_NODE_BYTES];
 };
 
-struct walk {
+struct leaf_walk {
 	struct leaf_reader *r;
 	struct pymalloc_root *roots;
-	unsigned int used[LEAF_ROOTS]; /* nodes of each root */
+	/* Nodes of each root, and their addresses. */
+	unsigned int used[LEAF_ROOTS];
+	uint64_t visited[LEAF_ROOTS][LEAF_NODES];
 	/* In order of steps; a step reads those from `from` on. */
 	struct node node[MAX_NODES];
 	size_t cnt;
@@ -50,21 +53,17 @@ bool leaf_reader__is_shared(const struct leaf_reader *r, uint64_t word)
 	return false;
 }
 
-static bool is_visited(const struct walk *w, unsigned int root, uint64_t addr)
+static bool is_visited(const struct leaf_walk *w, unsigned int root, uint64_t addr)
 {
-	unsigned int seen = 0;
-
-	for (size_t i = 0; i < w->cnt && seen < w->used[root]; i++) {
-		if (w->node[i].root != root)
-			continue;
-		if (w->node[i].addr == addr)
+	for (unsigned int i = 0; i < w->used[root]; i++) {
+		if (w->visited[root][i] == addr)
 			return true;
-		seen++;
 	}
 	return false;
 }
 
-/* 3.12: an instance's values, one less (_PyDictOrValues_GetValues); 3.14+: a borrowed reference in a frame, one more (_PyStackRef). */
+/* 3.12: an instance's values, one less (_PyDictOrValues_GetValues); 3.14+: a borrowed reference in a frame, one more
+ * (_PyStackRef). */
 static uint64_t untagged(uint64_t word)
 {
 	if (word % 8 == 7)
@@ -73,20 +72,21 @@ static uint64_t untagged(uint64_t word)
 }
 
 /* Pointers in [from, end) become nodes. */
-static void follow(struct walk *w, unsigned int root, const uint8_t *bytes, uint32_t from, uint32_t end)
+static void follow(struct leaf_walk *w, unsigned int root, const uint8_t *bytes, uint32_t from, uint32_t end)
 {
 	for (uint32_t at = from; at + 8 <= end && w->used[root] < LEAF_NODES; at += 8) {
 		uint64_t word = untagged(word_at(bytes, at));
 
-		if (word % 8 || word < 1 << 20 || word >= 1ull << 47 || leaf_reader__is_shared(w->r, word) || is_visited(w, root, word))
+		if (word % 8 || word < 1 << 20 || word >= 1ull << 47 || leaf_reader__is_shared(w->r, word) ||
+		    is_visited(w, root, word))
 			continue;
 		w->node[w->cnt].addr = word;
 		w->node[w->cnt++].root = root;
-		w->used[root]++;
+		w->visited[root][w->used[root]++] = word;
 	}
 }
 
-static void follow_root(struct walk *w, unsigned int i)
+static void follow_root(struct leaf_walk *w, unsigned int i)
 {
 	const struct pymalloc_root *root = &w->roots[i];
 	uint32_t object = root->object_at;
@@ -138,7 +138,7 @@ static uint32_t room_at(struct leaf_reader *r, uint64_t addr)
 }
 
 /* Reads nodes from `from` on, and the headers of their pools where these are not known. */
-static int read_nodes(struct walk *w, size_t from)
+static int read_nodes(struct leaf_walk *w, size_t from)
 {
 	size_t n = w->cnt - from, all = n;
 	int err;
@@ -157,8 +157,8 @@ static int read_nodes(struct walk *w, size_t from)
 			continue;
 		*p = (struct leaf_pool){ .base = base };
 		w->r->pool_cnt++;
-		w->piece[all] = (struct mem_piece){
-			.addr = base, .buf = &w->header[all - n], .len = sizeof(w->header[0]) };
+		w->piece[all] =
+			(struct mem_piece){ .addr = base, .buf = &w->header[all - n], .len = sizeof(w->header[0]) };
 		all++;
 	}
 	err = mem__read_many(w->r->m, w->piece, all);
@@ -172,7 +172,7 @@ static int read_nodes(struct walk *w, size_t from)
 }
 
 /* A leaf, or something that leads further. */
-static void visit(struct walk *w, const struct node *n)
+static void visit(struct leaf_walk *w, const struct node *n)
 {
 	uint64_t count = word_at(n->bytes, 0), hash;
 	uint32_t room = room_at(w->r, n->addr);
@@ -192,10 +192,13 @@ static void visit(struct walk *w, const struct node *n)
 
 int pymalloc__leaves(struct leaf_reader *r, struct pymalloc_root *roots, size_t n)
 {
-	struct walk *w = malloc(sizeof(*w));
+	struct leaf_walk *w;
 	size_t from = 0;
 	int err = 0;
 
+	if (!r->walk)
+		r->walk = malloc(sizeof(*w));
+	w = r->walk;
 	if (!w)
 		return -ENOMEM;
 	w->r = r;
@@ -203,7 +206,7 @@ int pymalloc__leaves(struct leaf_reader *r, struct pymalloc_root *roots, size_t 
 	w->cnt = 0;
 	memset(w->used, 0, sizeof(w->used));
 	for (size_t i = 0; i < n; i++) {
-		roots[i].leaves = (struct pymalloc_leaves){0};
+		roots[i].leaves = (struct pymalloc_leaves){ 0 };
 		follow_root(w, i);
 	}
 	for (int depth = 0; !err && depth < LEAF_DEPTH && from < w->cnt; depth++) {
@@ -216,6 +219,10 @@ int pymalloc__leaves(struct leaf_reader *r, struct pymalloc_root *roots, size_t 
 		}
 		from = end;
 	}
-	free(w);
 	return err;
+}
+
+void leaf_reader__end(struct leaf_reader *r)
+{
+	free(r->walk);
 }

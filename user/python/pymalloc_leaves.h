@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * What an object owns, as evidence of which object it is. The allocator hands out blocks in the reverse order of their being
- * freed, so a structure that is freed and one of the same shape that is made next get the same addresses in the same places:
- * pointers look equal then, and only what they lead to differs. Leaves are the immutable values (str, bytes, int, float) that
- * are reached from a block through memory and objects that nobody else refers to; a few of them, at most LEAF_DEPTH steps away.
+ * What an object owns, as evidence of which object it is. The allocator hands out blocks in the reverse order of their
+ * being freed, so a structure that is freed and one of the same shape that is made next get the same addresses in the
+ * same places: pointers look equal then, and only what they lead to differs. Leaves are the immutable values (str,
+ * bytes, int, float) that are reached from a block through memory and objects that nobody else refers to; a few of
+ * them, at most LEAF_DEPTH steps away.
  */
 #ifndef PYTHON_PYMALLOC_LEAVES_H
 #define PYTHON_PYMALLOC_LEAVES_H
@@ -42,11 +43,13 @@ struct pymalloc_range {
 
 /* How large the blocks of a pool are, so that what is read does not end in the block of somebody else. */
 struct leaf_pool {
-	uint64_t base; /* 0: none */
+	uint64_t base;	      /* 0: none */
 	uint32_t block_bytes; /* 0: no pool begins there */
 };
 
-/* Start with {0}. */
+struct leaf_walk;
+
+/* Start with {0}, end with leaf_reader__end. */
 struct leaf_reader {
 	const struct mem_reader *m;
 	const struct py_layout *layout;
@@ -57,13 +60,15 @@ struct leaf_reader {
 	size_t shared_cnt;
 	struct leaf_pool pool[LEAF_POOLS]; /* those seen; a hash table */
 	size_t pool_cnt;
+	struct leaf_walk *walk; /* memory of ours, kept from one call to the next */
 };
+void leaf_reader__end(struct leaf_reader *r);
 
 bool leaf_reader__is_shared(const struct leaf_reader *r, uint64_t word);
 
 /*
- * Finds the leaves of up to LEAF_ROOTS blocks. At most LEAF_NODES reads of LEAF_NODE_BYTES for each block, of all blocks together.
- * -ESRCH, -EPERM, -ENOMEM.
+ * Finds the leaves of up to LEAF_ROOTS blocks. At most LEAF_NODES reads of LEAF_NODE_BYTES for each block, of all
+ * blocks together. -ESRCH, -EPERM, -ENOMEM.
  */
 int pymalloc__leaves(struct leaf_reader *r, struct pymalloc_root *roots, size_t n);
 

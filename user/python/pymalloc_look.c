@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * Pool by pool: in a full one every block lives, so that its header and the block are read; of another one the whole pool, for
- * its free list. Headers and blocks of many pools go in one call.
+ * Pool by pool: in a full one every block lives, so that its header and the block are read; of another one the whole
+ * pool, for its free list. Headers and blocks of many pools go in one call.
  *
- * Drawing: block number r of a class (in order of pools) is in stratum r * n / N of n; one is drawn from each, so each has the
- * chance n / N, and neighbours, which are alike, are not drawn together.
+ * Drawing n of N: the blocks in order of pools, closed to a ring and cut into n strata, as equal as whole numbers can
+ * be, from a random place on; one is drawn from each. So each block has the chance n / N, none is drawn twice, and
+ * neighbours, which are alike, are not drawn together.
  */
 #include "python/pymalloc_look.h"
 
 #include <errno.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -69,15 +69,16 @@ static int looker__new(const struct pymalloc *a, struct looker **ret)
 
 static void looker__free(struct looker *k)
 {
+	leaf_reader__end(&k->leaf_reader);
 	py_types__free(k->types);
 	free(k);
 }
 
 static void set_same(struct pymalloc_block *b, enum pymalloc_same same)
 {
-	static const uint8_t fates[] = { [BLOCK_REPLACED] = FATE_REPLACED,
-					 [BLOCK_UNSURE] = FATE_UNSURE,
-					 [BLOCK_SAME] = FATE_LIVES };
+	static const uint8_t fates[] = {
+		[BLOCK_REPLACED] = FATE_REPLACED, [BLOCK_UNSURE] = FATE_UNSURE, [BLOCK_SAME] = FATE_LIVES
+	};
 
 	b->fate = fates[same];
 }
@@ -90,10 +91,9 @@ static int read_leaves(struct looker *k)
 	for (size_t i = 0; i < k->pending_cnt; i++) {
 		const struct pymalloc_print *p = &k->pending[i]->print;
 
-		k->root[i] = (struct pymalloc_root){ .bytes = k->pending_bytes[i],
-						     .end = p->end,
-						     .object_at = p->object_at,
-						     .typed = p->type };
+		k->root[i] = (struct pymalloc_root){
+			.bytes = k->pending_bytes[i], .end = p->end, .object_at = p->object_at, .typed = p->type
+		};
 	}
 	err = pymalloc__leaves(&k->leaf_reader, k->root, k->pending_cnt);
 	for (size_t i = 0; !err && i < k->pending_cnt; i++) {
@@ -273,25 +273,54 @@ static uint64_t next_random(uint64_t *state)
 	return x ^ x >> 31;
 }
 
-/* What is still to be drawn of a class. */
+/* Draws from one class. Its live blocks have numbers, in order of pools. */
 struct draw {
-	uint64_t live; /* blocks of the class */
+	uint64_t live;	 /* blocks of the class */
 	uint64_t passed; /* of these, in pools before */
-	unsigned int n, drawn;
-	uint64_t next; /* number of the next block; live: no more */
+	uint64_t n;	 /* to draw */
+	uint64_t drawn;	 /* so far */
+	uint32_t turn;	 /* where stratum 0 begins, in 2^-32 of a stratum */
+	uint64_t last;	 /* from the last stratum, where it came out before the end */
+	uint64_t next;	 /* number of the next block; live: no more */
 };
+
+/* Where stratum i begins. The last one goes on at 0 and ends where the first begins. */
+static uint64_t stratum(const struct draw *d, uint64_t i)
+{
+	return (((unsigned __int128)i << 32) + d->turn) * d->live / ((unsigned __int128)d->n << 32);
+}
+
+static uint64_t draw_between(uint64_t from, uint64_t end, uint64_t *random)
+{
+	return from + (unsigned __int128)next_random(random) * (end - from) / ((unsigned __int128)1 << 64);
+}
 
 static void draw_next(struct draw *d, uint64_t *random)
 {
-	double u = (next_random(random) >> 11) * 0x1p-53;
+	uint64_t i = d->drawn++;
 
-	if (d->drawn == d->n) {
+	if (i + 1 < d->n)
+		d->next = draw_between(stratum(d, i), stratum(d, i + 1), random);
+	else if (i + 1 == d->n)
+		d->next = d->last;
+	else
 		d->next = d->live;
+}
+
+/* The last stratum goes first where its block is at the beginning. */
+static void draw_first(struct draw *d, uint64_t *random)
+{
+	d->next = d->last = d->live;
+	if (!d->n)
+		return;
+	d->turn = next_random(random) >> 32;
+	d->last = draw_between(stratum(d, d->n - 1), stratum(d, d->n), random);
+	if (d->last < d->live) {
+		draw_next(d, random);
 		return;
 	}
-	/* All of them: no chance in it. */
-	d->next = d->n == d->live ? d->drawn : (uint64_t)floor((d->drawn + u) * d->live / d->n);
-	d->drawn++;
+	d->next = d->last - d->live;
+	d->last = d->live;
 }
 
 static size_t begin_draws(const struct pymalloc_pools *pools, unsigned int per_class, uint64_t *random,
@@ -305,7 +334,7 @@ static size_t begin_draws(const struct pymalloc_pools *pools, unsigned int per_c
 	for (int i = 0; i < PYMALLOC_CLASSES; i++) {
 		draws[i].n = draws[i].live < per_class ? draws[i].live : per_class;
 		total += draws[i].n;
-		draw_next(&draws[i], random);
+		draw_first(&draws[i], random);
 	}
 	return total;
 }
@@ -333,15 +362,14 @@ static void draw_from(struct looker *k, const struct pymalloc_pool *pool, struct
 
 		if (!pool->full) {
 			if (!listed && pymalloc__read_pool(k->a, pool->base, k->pool, &live))
-				live = (struct pymalloc_live){0};
+				live = (struct pymalloc_live){ 0 };
 			listed = true;
 			addr = address_of(&live, pool->base, pool->szidx, rank);
 		}
-		/* Two strata may share a block at their border. */
-		if (!addr || (*cnt && blocks[*cnt - 1].addr == addr))
+		if (!addr)
 			continue;
-		blocks[(*cnt)++] = (struct pymalloc_block){
-			.addr = addr, .weight = (double)d->live / d->n, .szidx = pool->szidx };
+		blocks[(*cnt)++] =
+			(struct pymalloc_block){ .addr = addr, .weight = (double)d->live / d->n, .szidx = pool->szidx };
 	}
 	d->passed += pool->live;
 }

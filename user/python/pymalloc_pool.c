@@ -66,7 +66,8 @@ static void all_live(struct pymalloc_live *l, unsigned int cnt)
 		l->bits[cnt / 64] = (1ull << cnt % 64) - 1;
 }
 
-enum pymalloc_doubt pymalloc__pool_blocks(const void *copy, uint64_t base, uint32_t pool_bytes, struct pymalloc_live *ret)
+enum pymalloc_doubt pymalloc__pool_blocks(const void *copy, uint64_t base, uint32_t pool_bytes,
+					  struct pymalloc_live *ret)
 {
 	unsigned int block, block_bytes, carved;
 	struct pymalloc_live l;

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * One pool of CPython's small-object allocator, judged by its bytes. Pure: nothing is read here, every input is untrusted, all
- * work is bounded.
+ * One pool of CPython's small-object allocator, judged by its bytes. Pure: nothing is read here, every input is
+ * untrusted, all work is bounded.
  *
- * Objects/obmalloc.c (from 3.12 on Include/internal/pycore_obmalloc.h), 64 bit, release build: a pool is 4 KiB (3.8, 3.9)
- * or 16 KiB (3.10+), aligned to its size, and holds blocks of one size class behind a header of 48 bytes. Blocks are handed
- * out for the first time from low to high (nextoffset); those freed since are a list through their first words
- * (freeblock). An arena is 256 KiB (3.8, 3.9), 1 MiB (3.10+) or 2 MiB (3.15 built for huge pages) from mmap.
+ * Objects/obmalloc.c (from 3.12 on Include/internal/pycore_obmalloc.h), 64 bit, release build: a pool is 4 KiB
+ * (3.8, 3.9) or 16 KiB (3.10+), aligned to its size, and holds blocks of one size class behind a header of 48 bytes.
+ * Blocks are handed out for the first time from low to high (nextoffset); those freed since are a list through their
+ * first words (freeblock). An arena is 256 KiB (3.8, 3.9), 1 MiB (3.10+) or 2 MiB (3.15 built for huge pages) from
+ * mmap.
  */
 #ifndef PYTHON_PYMALLOC_POOL_H
 #define PYTHON_PYMALLOC_POOL_H
@@ -25,11 +26,11 @@
 struct pymalloc_header {
 	uint32_t live; /* ref.count: blocks handed out and not freed */
 	uint32_t padding;
-	uint64_t freeblock; /* first of the free list; 0: the pool is full */
+	uint64_t freeblock;	     /* first of the free list; 0: the pool is full */
 	uint64_t nextpool, prevpool; /* of the class's list; in a full pool left from before */
 	uint32_t arenaindex;
 	uint32_t szidx;
-	uint32_t nextoffset; /* of the next block that was never handed out */
+	uint32_t nextoffset;	/* of the next block that was never handed out */
 	uint32_t maxnextoffset; /* of the last block */
 };
 _Static_assert(sizeof(struct pymalloc_header) == PYMALLOC_HEADER_BYTES, "struct pool_header");
@@ -47,8 +48,8 @@ static inline unsigned int pymalloc__pool_block_cnt(uint32_t pool_bytes, unsigne
 enum pymalloc_state {
 	POOL_NONE, /* not the header of a pool, or not yet */
 	/*
-	 * A header whose fields do not fit each other: it was read while the process changed it. Where that stays, it is no
-	 * pool, or somebody wrote over it.
+	 * A header whose fields do not fit each other: it was read while the process changed it. Where that stays, it
+	 * is no pool, or somebody wrote over it.
 	 */
 	POOL_TORN,
 	POOL_FREE, /* all its blocks are free; any class may take it next */
@@ -73,7 +74,8 @@ static inline bool pymalloc__is_live(const struct pymalloc_live *l, unsigned int
 	return block < PYMALLOC_MAX_POOL_BLOCKS && l->bits[block / 64] >> block % 64 & 1;
 }
 
-/* Why a copy of a pool cannot be believed: it was made while the process allocated or freed in it, or was written over. */
+/* Why a copy of a pool cannot be believed: it was made while the process allocated or freed in it, or was written over.
+ */
 enum pymalloc_doubt {
 	POOL_SOUND,
 	POOL_BAD_HEADER,
@@ -87,6 +89,7 @@ enum pymalloc_doubt {
  * The live blocks of the pool at `base`, of which `copy` holds the pool_bytes. *ret is written only where the answer is
  * POOL_SOUND. At most PYMALLOC_MAX_POOL_BLOCKS steps.
  */
-enum pymalloc_doubt pymalloc__pool_blocks(const void *copy, uint64_t base, uint32_t pool_bytes, struct pymalloc_live *ret);
+enum pymalloc_doubt pymalloc__pool_blocks(const void *copy, uint64_t base, uint32_t pool_bytes,
+					  struct pymalloc_live *ret);
 
 #endif

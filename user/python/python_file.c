@@ -166,7 +166,7 @@ static int read_version(const struct elf_file *f, const char *name, struct pytho
 	    !memcmp(head.cookie, COOKIE, sizeof(head.cookie))) {
 		set_version_hex(p, head.version);
 		if (head.free_threaded)
-			p->unsupported = "a free-threaded build keeps its memory otherwise";
+			p->unsupported = "a free-threaded build has mimalloc for its objects, and other structures";
 		return 0;
 	}
 	if (!elf_file__symbol(f, "Py_Version", &constant) &&

@@ -4,11 +4,13 @@
  * whose own pointers are compared and inlined too (_PyMem_RawMalloc is "return malloc(size ? size :
  * 1)"). So what is looked for are the calls that are left: of malloc, calloc and realloc in the
  * procedure linkage table, which are what _PyMem_RawMalloc, _PyMem_RawCalloc and _PyMem_RawRealloc
- * call themselves, of those three, and of the public functions in front of them.
+ * call themselves, of those three, and of the public functions in front of them. A realloc is mostly
+ * the last thing that a function does, and becomes a jump.
  */
 #include <string.h>
 
 #include "python/guards.h"
+#include "system/known_addresses.h"
 
 #define MAX_TARGETS 16
 #define MAX_STUB_INSNS 24
@@ -18,12 +20,10 @@ struct returns {
 	const struct machine_code *c;
 	uint64_t target[MAX_TARGETS];
 	size_t target_cnt;
-	struct decode_place *ret;
-	size_t n, max;
-	const struct elf_symbol *function;
+	struct raw_uses *ret;
+	struct elf_symbol function; /* or part of one */
 	int insns;
 	uint64_t table; /* of the raw domain's pointers */
-	bool holds[16]; /* the register was loaded with one of them */
 };
 
 static void add_target(struct returns *r, uint64_t addr)
@@ -81,60 +81,70 @@ static bool place_after(const struct returns *r, uint64_t addr, struct decode_pl
 			break;
 	}
 	b.to = insn.addr;
-	if (!insn__emulated(&insn) || insn.addr - r->function->addr >= r->function->size ||
-	    machine_code__walk(r->c, r->function, leads_between, &b))
+	if (!insn__emulated(&insn) || insn.addr - r->function.addr >= r->function.size ||
+	    machine_code__walk(r->c, &r->function, leads_between, &b))
 		insn = first;
 	*ret = (struct decode_place){.addr = insn.addr, .emulated = insn__emulated(&insn)};
 	insn__text(&insn, ret->text, sizeof(ret->text));
 	return true;
 }
 
-static bool is_slot(const struct returns *r, const struct insn *insn, const ZydisDecodedOperand *op)
+static bool is_slot(const struct returns *r, uint64_t addr)
 {
-	uint64_t at = insn__memory(insn, op) - r->table;
+	uint64_t at = addr - r->table;
 
 	return at >= 8 && at <= 8 * (1 + ALLOC_REALLOC) && at % 8 == 0;
 }
 
-static bool calls_raw(const struct returns *r, const struct insn *insn)
+/* A call, or a jump that is one. */
+static bool goes_to_raw(const struct returns *r, const struct known_addresses *known, const struct insn *insn)
 {
-	const ZydisDecodedOperand *op = &insn->op[0];
-	int gpr = op->type == ZYDIS_OPERAND_TYPE_REGISTER ? insn__gpr(op->reg.value) : -1;
+	uint64_t from;
 
-	if (insn->i.mnemonic != ZYDIS_MNEMONIC_CALL)
+	if (insn->i.mnemonic != ZYDIS_MNEMONIC_CALL && insn->i.mnemonic != ZYDIS_MNEMONIC_JMP)
 		return false;
-	return is_target(r, insn__target(insn)) || is_slot(r, insn, op) ||
-	       (gpr >= 0 && r->holds[gpr]);
+	from = known_addresses__source(known, r->c, insn, &insn->op[0]);
+	return is_target(r, insn__target(insn)) || is_slot(r, from);
 }
 
-static void remember_slot(struct returns *r, const struct insn *insn)
+static void add_return(struct returns *r, const struct insn *call)
 {
-	bool call = insn->i.mnemonic == ZYDIS_MNEMONIC_CALL;
+	uint64_t after = call->addr + call->i.length;
+	struct raw_uses *u = r->ret;
 
-	for (int gpr = 0; gpr < 16; gpr++) {
-		/* rbx, rsp, rbp, r12-r15 outlive a call */
-		bool lost = call && gpr != 3 && gpr != 4 && gpr != 5 && gpr < 12;
-
-		if (r->holds[gpr] && (lost || insn__writes(insn, gpr)))
-			r->holds[gpr] = false;
+	if (u->return_cnt == MAX_RAW_RETURNS || after >= r->function.addr + r->function.size ||
+	    !place_after(r, after, &u->returns[u->return_cnt]))
+		return;
+	/* A part that was split off is met with its function, and on its own. */
+	for (size_t i = 0; i < u->return_cnt; i++) {
+		if (u->returns[i].addr == u->returns[u->return_cnt].addr)
+			return;
 	}
-	if (insn->i.mnemonic == ZYDIS_MNEMONIC_MOV &&
-	    insn->op[0].type == ZYDIS_OPERAND_TYPE_REGISTER && insn->op[0].size == 64 &&
-	    insn__gpr(insn->op[0].reg.value) >= 0 && is_slot(r, insn, &insn->op[1]))
-		r->holds[insn__gpr(insn->op[0].reg.value)] = true;
+	u->return_cnt++;
 }
 
-static int look(const struct insn *insn, void *arg)
+static void add_tail(struct returns *r)
+{
+	struct raw_uses *u = r->ret;
+
+	for (size_t i = 0; i < u->tail_cnt; i++) {
+		if (u->tails[i].addr == r->function.addr)
+			return;
+	}
+	if (u->tail_cnt < MAX_RAW_TAILS)
+		u->tails[u->tail_cnt++] = r->function;
+}
+
+static int look(const struct insn *insn, const struct known_addresses *known, void *arg)
 {
 	struct returns *r = arg;
-	bool found = calls_raw(r, insn);
 
-	remember_slot(r, insn);
-	if (!found)
+	if (!goes_to_raw(r, known, insn) || machine_code__function(r->c, insn->addr, &r->function))
 		return 0;
-	if (r->n < r->max && insn->addr + insn->i.length < r->function->addr + r->function->size &&
-	    place_after(r, insn->addr + insn->i.length, &r->ret[r->n]))
-		r->n++;
+	if (insn->i.mnemonic == ZYDIS_MNEMONIC_CALL)
+		add_return(r, insn);
+	else
+		add_tail(r);
 	return 0;
 }
 
@@ -142,22 +152,20 @@ static int look_at_function(const struct elf_symbol *function, void *arg)
 {
 	struct returns *r = arg;
 
-	r->function = function;
-	memset(r->holds, 0, sizeof(r->holds));
 	if (!machine_code__check(r->c, function))
-		machine_code__walk(r->c, function, look, r);
+		known_addresses__walk(r->c, function, look, r);
 	return 0;
 }
 
-size_t guards__raw_returns(const struct machine_code *c, const struct alloc_table *raw,
-			   const uint64_t *public_functions, size_t public_cnt,
-			   struct decode_place *ret, size_t max)
+void guards__raw_uses(const struct machine_code *c, const struct alloc_table *raw, const uint64_t *public_functions,
+		      size_t public_cnt, struct raw_uses *ret)
 {
-	struct returns r = {.c = c, .ret = ret, .max = max, .table = raw->addr};
+	struct returns r = {.c = c, .ret = ret, .table = raw->addr};
 	uint64_t users[2 * MAX_TARGETS];
 	struct elf_symbol function;
 	size_t n;
 
+	ret->return_cnt = ret->tail_cnt = 0;
 	for (int i = ALLOC_MALLOC; i <= ALLOC_REALLOC; i++) {
 		r.insns = 0;
 		if (!machine_code__function(c, raw->function[i], &function))
@@ -168,8 +176,11 @@ size_t guards__raw_returns(const struct machine_code *c, const struct alloc_tabl
 		add_target(&r, public_functions[i]);
 	memcpy(users, r.target, sizeof(r.target));
 	n = r.target_cnt;
-	for (int i = ALLOC_MALLOC; i <= ALLOC_REALLOC; i++)
+	/* Named as they are, or as displacements. */
+	for (int i = ALLOC_MALLOC; i <= ALLOC_REALLOC; i++) {
 		users[n++] = raw->addr + 8 * (1 + i);
+		if (raw->within != raw->addr)
+			users[n++] = raw->addr + 8 * (1 + i) - raw->within;
+	}
 	machine_code__for_each_user(c, users, n, look_at_function, &r);
-	return r.n;
 }

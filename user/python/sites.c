@@ -19,6 +19,7 @@
 #include "python/decode.h"
 #include "python/guards.h"
 #include "python/layout.h"
+#include "python/method_table.h"
 #include "python/usdt_arg.h"
 
 static const struct {
@@ -35,7 +36,7 @@ static const struct {
 /* Register numbers of the machine's encoding, as decode.h gives them. */
 #define GPR_RDI 7
 
-/* tstate, generation */
+/* tstate, generation; and the third or the fifth (enum gc_reason_arg) */
 #define COLLECTOR_ARGS 3
 
 struct list {
@@ -57,9 +58,10 @@ static bool add_function(const struct elf_file *f, struct probe_site site, uint6
 			 unsigned int args, struct list *l)
 {
 	struct decode_place place;
-	int err = l->code ? decode__place(l->code, addr, args, site.kind != PROBE_FREE, &place) : -ENOENT;
+	int err = l->code ? decode__place(l->code, addr, args, site.returns, &place) : -EILSEQ;
 
-	if (err == -EPERM)
+	/* A symbol that leads into a function is no proof that an instruction begins there. */
+	if (err == -ENOENT || err == -EPERM)
 		return false;
 	if (!err) {
 		site.emulated = place.emulated;
@@ -77,8 +79,11 @@ static void add_allocator(const struct elf_file *f, struct list *l)
 	for (size_t i = 0; i < sizeof(allocator) / sizeof(allocator[0]); i++) {
 		struct probe_site site = {.signal = SIGNAL_EXACT,
 					  .kind = allocator[i].kind,
+					  .returns = allocator[i].kind != PROBE_FREE,
 					  .symbol = allocator[i].symbol};
 
+		site.spec.function = site.kind;
+		site.spec.returns = site.returns;
 		if (!elf_file__symbol(f, site.symbol, &s))
 			add_function(f, site, s.addr, allocator[i].args, l);
 	}
@@ -120,8 +125,8 @@ static struct site_arg arg_of(const struct machine_value *v)
 	return a;
 }
 
-static struct site_spec spec_of(const struct elf_file *f, uint16_t version, const struct guard *g,
-				const struct decode_pools *pools)
+/* What is the same for all sites of a file: where its pools are. */
+static struct site_spec spec_of_pools(const struct elf_file *f, uint16_t version, const struct decode_pools *pools)
 {
 	static const enum site_pools kinds[] = {
 		[USED_POOLS_STATIC] = SITE_POOLS_STATIC,
@@ -129,16 +134,11 @@ static struct site_spec spec_of(const struct elf_file *f, uint16_t version, cons
 		[USED_POOLS_BEHIND_INTERP] = SITE_POOLS_BEHIND_INTERP,
 	};
 	const struct py_layout *layout = py_layout__of_version(version);
-	struct site_spec s = {.arg = {arg_of(&g->arg[0]), arg_of(&g->arg[1])},
-			      .function = behind[g->function].kind,
-			      .pools = kinds[pools->used],
-			      .pools_at = pools->used_at};
+	struct site_spec s = {.pools = kinds[pools->used], .pools_at = pools->used_at};
 	struct elf_symbol runtime;
 
 	/* struct pyinterpreters {mutex, head, main, next_id}; Include/internal/pycore_runtime.h */
 	s.main_interp = layout ? layout->runtime.interpreters_head + 8 : 0;
-	if (g->function == ALLOC_MALLOC || g->function == ALLOC_FREE)
-		s.arg[1] = (struct site_arg){.base = SITE_NO_REG, .index = SITE_NO_REG};
 	if (s.pools != SITE_POOLS_STATIC)
 		return s;
 	if (elf_file__symbol(f, "_PyRuntime", &runtime) &&
@@ -146,6 +146,14 @@ static struct site_spec spec_of(const struct elf_file *f, uint16_t version, cons
 		s.pools = SITE_POOLS_UNKNOWN;
 	s.pools_at -= runtime.addr;
 	return s;
+}
+
+static void add_args(struct site_spec *s, const struct guard *g)
+{
+	s->arg[0] = arg_of(&g->arg[0]);
+	s->arg[1] = arg_of(&g->arg[1]);
+	if (g->function == ALLOC_MALLOC || g->function == ALLOC_FREE)
+		s->arg[1] = (struct site_arg){.base = SITE_NO_REG, .index = SITE_NO_REG};
 }
 
 static void describe(const struct list *l, uint64_t addr, struct probe_site *site)
@@ -168,20 +176,21 @@ static bool is_known(const struct guard *g)
 	return g->arg[0].kind != MV_UNKNOWN && (!two || g->arg[1].kind != MV_UNKNOWN);
 }
 
-static bool add_guards(const struct elf_file *f, uint16_t version, const struct guard *g, int n,
-		       const struct decode_pools *pools, struct list *l,
-		       struct probe_sites_info *info)
+static bool add_guards(const struct elf_file *f, const struct site_spec *spec, const struct guard *g, int n,
+		       struct list *l, struct probe_sites_info *info)
 {
 	for (int i = 0; i < n; i++) {
 		struct probe_site site = {.signal = SIGNAL_EXACT,
 					  .kind = PROBE_GUARD,
+					  .spec = *spec,
 					  .symbol = behind[g[i].function].symbol};
 
 		if (g[i].kind == GUARD_UNCLEAR || !is_known(&g[i]))
 			info->unclear++;
 		if (g[i].kind != GUARD_INLINED || !is_known(&g[i]))
 			continue;
-		site.spec = spec_of(f, version, &g[i], pools);
+		site.spec.function = behind[g[i].function].kind;
+		add_args(&site.spec, &g[i]);
 		describe(l, g[i].addr, &site);
 		if (!add(f, site, g[i].addr, l))
 			return false;
@@ -190,39 +199,123 @@ static bool add_guards(const struct elf_file *f, uint16_t version, const struct 
 	return true;
 }
 
-/* Where an inlined allocation ends that had to go further: the pool's opener, and calls of the raw
- * allocator. */
-static bool add_ends(const struct elf_file *f, const struct alloc_table *raw, uint64_t opener,
-		     struct list *l)
+/* Some allocation was inlined in the function. */
+static bool has_guard(const struct elf_symbol *function, const struct guard *g, int n)
+{
+	for (int i = 0; i < n; i++) {
+		if (g[i].kind == GUARD_INLINED && g[i].function != ALLOC_FREE && g[i].addr - function->addr < function->size)
+			return true;
+	}
+	return false;
+}
+
+static bool add_raw_uses(const struct elf_file *f, const struct raw_uses *u, const struct guard *g, int n_guards,
+			 struct list *l)
+{
+	struct probe_site site = {.signal = SIGNAL_EXACT, .kind = PROBE_RAW_RETURN, .symbol = "PyMem_RawMalloc"};
+
+	for (size_t i = 0; i < u->return_cnt; i++) {
+		describe(l, u->returns[i].addr, &site);
+		if (!add(f, site, u->returns[i].addr, l))
+			return false;
+	}
+	site = (struct probe_site){.signal = SIGNAL_EXACT, .kind = PROBE_RAW_TAIL, .returns = true,
+				   .symbol = "PyMem_RawRealloc"};
+	for (size_t i = 0; i < u->tail_cnt; i++) {
+		/* A part that was jumped into takes no return probe. */
+		if (has_guard(&u->tails[i], g, n_guards) && !machine_code__is_part(l->code, u->tails[i].addr) &&
+		    !add_function(f, site, u->tails[i].addr, 0, l))
+			return false;
+	}
+	return true;
+}
+
+static struct raw_uses *find_raw_uses(const struct elf_file *f, const struct machine_code *c,
+				      const struct alloc_table *raw)
 {
 	static const char *const names[] = {"PyMem_RawMalloc", "PyMem_RawCalloc",
 					    "PyMem_RawRealloc"};
-	struct probe_site site = {.signal = SIGNAL_EXACT,
-				  .kind = PROBE_POOL_OPENER,
-				  .symbol = "allocate_from_new_pool"};
-	struct decode_place *places;
+	struct raw_uses *uses = malloc(sizeof(*uses));
 	struct elf_symbol s;
 	uint64_t known[3];
 	size_t n = 0;
-	bool ok = true;
 
-	if (opener && !add_function(f, site, opener, 0, l))
-		return false;
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		if (!elf_file__symbol(f, names[i], &s))
 			known[n++] = s.addr;
-	places = calloc(MAX_PROBE_SITES, sizeof(*places));
-	if (!places)
+	if (uses)
+		guards__raw_uses(c, raw, known, n, uses);
+	return uses;
+}
+
+/* Where an allocation ends that had to go further, where no return probe tells: the pool's opener, and
+ * uses of the raw allocator. */
+static bool add_ends(const struct elf_file *f, const struct raw_uses *uses, uint64_t opener, const struct guard *guards,
+		     int n_guards, struct list *l)
+{
+	struct probe_site site = {.signal = SIGNAL_EXACT,
+				  .kind = PROBE_POOL_OPENER,
+				  .returns = true,
+				  .symbol = "allocate_from_new_pool"};
+
+	if (opener && !add_function(f, site, opener, 0, l))
 		return false;
-	n = guards__raw_returns(l->code, raw, known, n, places, MAX_PROBE_SITES);
-	site.kind = PROBE_RAW_RETURN;
-	site.symbol = "PyMem_RawMalloc";
-	for (size_t i = 0; i < n && ok; i++) {
-		describe(l, places[i].addr, &site);
-		ok = add(f, site, places[i].addr, l);
+	return add_raw_uses(f, uses, guards, n_guards, l);
+}
+
+/* The function's own code calls the raw allocator where a probe sees the return, and leaves by no jump to it. */
+static bool ends_in_probes(const struct machine_code *c, uint64_t function, const struct raw_uses *uses, uint64_t opener)
+{
+	struct elf_symbol s;
+	bool calls = false;
+
+	if (!opener || machine_code__function(c, function, &s))
+		return false;
+	for (size_t i = 0; i < uses->return_cnt; i++)
+		calls |= uses->returns[i].addr - s.addr < s.size;
+	for (size_t i = 0; i < uses->tail_cnt; i++)
+		if (uses->tails[i].addr == s.addr)
+			return false;
+	return calls;
+}
+
+/*
+ * The functions behind the tables. A realloc's return is always needed: which way it went is not known before. A malloc's or
+ * calloc's is needed only where its block is not known at entry, and not even then where probes inside tell: so where
+ * the kernel asks for returns anyhow, or a site before which the stack moved is the cheaper one, those are used.
+ */
+static bool add_functions(const struct elf_file *f, const struct site_spec *spec, const struct alloc_table *t,
+			  const struct raw_uses *uses, uint64_t opener, enum probe_links links, struct list *l)
+{
+	for (int i = 0; i < ALLOC_FUNCTIONS; i++) {
+		struct probe_site site = {.signal = SIGNAL_EXACT,
+					  .kind = behind[i].kind,
+					  .takes_context = true,
+					  .returns = i != ALLOC_FREE,
+					  .spec = *spec,
+					  .symbol = behind[i].symbol};
+		uint64_t body = decode__body(l->code, t->function, i);
+		struct decode_place place;
+
+		if ((i == ALLOC_MALLOC || i == ALLOC_CALLOC) && ends_in_probes(l->code, body, uses, opener) &&
+		    (links != PROBE_LINKS_SESSION ||
+		     decode__place(l->code, body, behind[i].args, true, &place) || !place.emulated))
+			site.returns = false;
+		site.spec.function = site.kind;
+		site.spec.returns = site.returns;
+		if (!add_function(f, site, body, behind[i].args, l))
+			return false;
 	}
-	free(places);
-	return ok;
+	return true;
+}
+
+static bool needs_ends(const struct list *l)
+{
+	for (size_t i = 0; i < l->n; i++) {
+		if (l->site[i].kind == PROBE_GUARD || (l->site[i].kind <= PROBE_CALLOC && !l->site[i].returns))
+			return true;
+	}
+	return false;
 }
 
 /* NULL, or why not. */
@@ -244,14 +337,16 @@ static const char *find_allocator(const struct elf_file *f, const struct machine
  * The functions behind the tables and all places where they were inlined, or nothing: a part would
  * look like the whole. _PyMem and _PyObject begin with the same functions.
  */
-static bool add_all_that_allocates(const struct elf_file *f, uint16_t version, struct list *l,
+static bool add_all_that_allocates(const struct elf_file *f, uint16_t version, enum probe_links links, struct list *l,
 				   struct probe_sites_info *info)
 {
 	struct alloc_table t[ALLOC_DOMAINS];
+	struct raw_uses *uses = NULL;
 	struct decode_pools pools;
 	struct guard *guards = NULL;
 	const size_t before = l->n;
 	unsigned int undecoded = 0;
+	struct site_spec spec;
 	bool ok = false;
 	int n;
 
@@ -263,27 +358,35 @@ static bool add_all_that_allocates(const struct elf_file *f, uint16_t version, s
 		info->why = "its code is too large";
 		return false;
 	}
-	for (int i = 0; i < ALLOC_FUNCTIONS; i++) {
-		struct probe_site site = {.signal = SIGNAL_EXACT,
-					  .kind = behind[i].kind,
-					  .takes_context = true,
-					  .symbol = behind[i].symbol};
-
-		ok = add_function(f, site, t[DOMAIN_OBJ].function[i], behind[i].args, l);
-		if (!ok)
-			goto out;
-	}
+	uses = find_raw_uses(f, l->code, &t[DOMAIN_RAW]);
+	if (!uses)
+		goto out;
 	*info = (struct probe_sites_info){.inlined = true, .unclear = undecoded};
-	ok = add_guards(f, version, guards, n, &pools, l, info);
-	if (ok && info->guards)
-		ok = add_ends(f, &t[DOMAIN_RAW], pools.opener, l);
+	spec = spec_of_pools(f, version, &pools);
+	ok = add_functions(f, &spec, &t[DOMAIN_OBJ], uses, pools.opener, links, l) &&
+	     add_guards(f, &spec, guards, n, l, info);
+	if (ok && needs_ends(l))
+		ok = add_ends(f, uses, pools.opener, guards, n, l);
 out:
+	free(uses);
 	free(guards);
 	if (!ok) {
 		l->n = before;
 		*info = (struct probe_sites_info){.why = "too many places for one attachment"};
 	}
 	return ok;
+}
+
+static enum gc_reason_arg reason_arg(uint16_t version)
+{
+	return version >= PY_VERSION(3, 13) ? GC_REASON_THIRD : GC_REASON_FIFTH;
+}
+
+static unsigned int collector_args(const struct probe_site *site)
+{
+	static const unsigned int reason[] = {[GC_REASON_THIRD] = 1 << 2, [GC_REASON_FIFTH] = 1 << 4};
+
+	return COLLECTOR_ARGS | reason[site->arg.arg_value];
 }
 
 /*
@@ -316,9 +419,9 @@ static bool add_pool_open(const struct elf_file *f, uint16_t version, struct lis
 }
 
 /* All clones or none: one that is left out would hide its share of the runs. */
-static bool add_collector_function(const struct elf_file *f, const char *name, struct list *l)
+static bool add_collector_function(const struct elf_file *f, uint16_t version, const char *name, struct list *l)
 {
-	struct probe_site site = {.signal = SIGNAL_GC, .kind = PROBE_GC, .symbol = name};
+	struct probe_site site = {.signal = SIGNAL_GC, .kind = PROBE_GC, .returns = true, .symbol = name};
 	struct elf_symbol s[8], plain;
 	const size_t before = l->n;
 	char clones[64];
@@ -331,12 +434,31 @@ static bool add_collector_function(const struct elf_file *f, const char *name, s
 		plain.addr = 0;
 	for (size_t i = 0; i < n; i++) {
 		site.args_unknown = s[i].addr != plain.addr;
-		if (!add_function(f, site, s[i].addr, COLLECTOR_ARGS, l)) {
+		site.arg.arg_value = site.args_unknown ? GC_REASON_NONE : reason_arg(version);
+		if (!add_function(f, site, s[i].addr, collector_args(&site), l)) {
 			l->n = before;
 			return false;
 		}
 	}
 	return n > 0;
+}
+
+static int look_for_nop(const struct insn *insn, void *arg)
+{
+	const uint64_t *addr = arg;
+
+	if (insn->addr < *addr)
+		return 0;
+	return insn->addr == *addr && insn->i.mnemonic == ZYDIS_MNEMONIC_NOP ? 1 : -ENOENT;
+}
+
+/* What a note says is no proof either: a USDT probe is a nop, to which its function's code leads. */
+static bool is_nop(const struct machine_code *c, uint64_t addr)
+{
+	struct elf_symbol function;
+
+	return c && !machine_code__function(c, addr, &function) &&
+	       machine_code__walk(c, &function, look_for_nop, &addr) == 1;
 }
 
 static bool add_usdt(const struct elf_file *f, enum probe_kind kind, const char *name,
@@ -345,7 +467,7 @@ static bool add_usdt(const struct elf_file *f, enum probe_kind kind, const char 
 	struct probe_site site = {.signal = SIGNAL_GC, .kind = kind, .symbol = name};
 	struct elf_usdt u;
 
-	if (elf_file__usdt(f, "python", name, &u))
+	if (elf_file__usdt(f, "python", name, &u) || !is_nop(l->code, u.addr))
 		return false;
 	if (u.semaphore && elf_file__file_offset(f, u.semaphore, &site.semaphore))
 		return false;
@@ -356,41 +478,106 @@ static bool add_usdt(const struct elf_file *f, enum probe_kind kind, const char 
 
 /* At least gc.collect() and the automatic runs must come by. */
 #define MIN_COLLECTOR_CALLERS 3
+#define MAX_COLLECTOR_CLONES 4
 
-static void add_decoded_collector(const struct elf_file *f, struct list *l)
+static void add_decoded_collector(const struct elf_file *f, uint16_t version, struct list *l)
 {
-	struct probe_site site = {.signal = SIGNAL_GC, .kind = PROBE_GC, .symbol = "gc_collect_main"};
+	struct probe_site site = {.signal = SIGNAL_GC, .kind = PROBE_GC, .returns = true, .symbol = "gc_collect_main"};
+	uint64_t addr, clones[MAX_COLLECTOR_CLONES];
+	const size_t before = l->n;
 	unsigned int callers;
+	bool reason;
+	int n;
+
+	if (!l->code)
+		return;
+	if (version > PY_VERSION(3, 8)) {
+		if (decode__collector(f, l->code, &addr, &callers, &reason) || callers < MIN_COLLECTOR_CALLERS)
+			return;
+		/* Before 3.13 it may be what calls the collector. */
+		site.arg.arg_value = reason && reason_arg(version) == GC_REASON_THIRD ? GC_REASON_THIRD : GC_REASON_NONE;
+		add_function(f, site, addr, collector_args(&site), l);
+		return;
+	}
+	site.symbol = "collect";
+	site.args_unknown = true;
+	n = decode__collector_clones(f, l->code, clones, MAX_COLLECTOR_CLONES);
+	for (int i = 0; i < n; i++) {
+		if (add_function(f, site, clones[i], collector_args(&site), l))
+			continue;
+		l->n = before;
+		return;
+	}
+}
+
+/*
+ * Who calls the collector on purpose: the function of gc.collect() and PyGC_Collect(). Both or none: then what neither called
+ * is known to be automatic, or the end.
+ */
+static void add_collector_callers(const struct elf_file *f, struct list *l)
+{
+	struct probe_site collect = {
+		.signal = SIGNAL_GC, .kind = PROBE_GC_COLLECT, .returns = true, .symbol = "gc.collect"};
+	struct probe_site api = {.signal = SIGNAL_GC, .kind = PROBE_GC_API, .returns = true, .symbol = "PyGC_Collect"};
+	const size_t before = l->n;
+	struct elf_symbol s;
 	uint64_t addr;
 
-	if (l->code && !decode__collector(f, l->code, &addr, &callers) && callers >= MIN_COLLECTOR_CALLERS)
-		add_function(f, site, addr, COLLECTOR_ARGS, l);
+	if (method_table__function(f, "get_threshold", "collect", &addr) || elf_file__symbol(f, api.symbol, &s) ||
+	    !add_function(f, collect, addr, 0, l) || !add_function(f, api, s.addr, 0, l))
+		l->n = before;
 }
 
 static void add_collector(const struct elf_file *f, uint16_t version, struct list *l)
 {
-	const size_t before = l->n;
+	const size_t begin = l->n;
+	size_t before;
 
-	if (add_collector_function(f, version < PY_VERSION(3, 10) ? "collect" : "gc_collect_main", l))
+	add_collector_callers(f, l);
+	before = l->n;
+	if (add_collector_function(f, version, version < PY_VERSION(3, 10) ? "collect" : "gc_collect_main", l))
 		return;
-	if (version == PY_VERSION(3, 14) && add_collector_function(f, "_PyGC_Collect", l))
+	if (version == PY_VERSION(3, 14) && add_collector_function(f, version, "_PyGC_Collect", l))
 		return;
 	if (add_usdt(f, PROBE_GC_USDT, "gc__start", l) && add_usdt(f, PROBE_GC_USDT_DONE, "gc__done", l))
 		return;
 	l->n = before;
-	add_decoded_collector(f, l);
+	add_decoded_collector(f, version, l);
+	if (l->n == before)
+		l->n = begin;
 }
 
-size_t probe_sites__find(const struct elf_file *f, uint16_t version, uint32_t signals, bool many,
+uint32_t probe_sites__trap_ns(const struct probe_site *sites, size_t n, enum signal signal)
+{
+	uint32_t ns = 0, hits = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		const struct probe_site *s = &sites[i];
+
+		/* Those who call the collector on purpose are few. */
+		if (s->signal != signal || s->kind == PROBE_GC_COLLECT || s->kind == PROBE_GC_API)
+			continue;
+		/* USDT probes stand on a nop. */
+		ns += s->emulated || s->kind == PROBE_GC_USDT || s->kind == PROBE_GC_USDT_DONE
+			      ? PROBE_COST_EMULATED_NS
+			      : PROBE_COST_STEPPED_NS;
+		ns += s->kind == PROBE_GC ? PROBE_COST_RETURN_NS : 0;
+		hits += s->kind == PROBE_GC ? 2 : 1;
+	}
+	return hits ? ns / hits : 0;
+}
+
+size_t probe_sites__find(const struct elf_file *f, uint16_t version, uint32_t signals, enum probe_links links,
 			 struct probe_site *ret, size_t max, struct probe_sites_info *info)
 {
+	const bool many = links != PROBE_LINKS_SINGLE;
 	struct list l = {.site = ret, .max = max};
 	struct machine_code *code = NULL;
 
 	*info = (struct probe_sites_info){.why = many ? NULL : "this kernel cannot attach to so many places"};
 	if (!machine_code__open(f, &code))
 		l.code = code;
-	if (signals & 1u << SIGNAL_EXACT && !(many && add_all_that_allocates(f, version, &l, info)))
+	if (signals & 1u << SIGNAL_EXACT && !(many && add_all_that_allocates(f, version, links, &l, info)))
 		add_allocator(f, &l);
 	if (signals & 1u << SIGNAL_GC)
 		add_collector(f, version, &l);

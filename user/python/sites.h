@@ -20,12 +20,13 @@ struct probe_site {
 	enum probe_kind kind;
 	bool takes_context; /* the first argument is an allocator context */
 	bool args_unknown; /* a clone made by the compiler, which may have dropped or moved arguments */
+	bool returns; /* it needs the function's return, too (PROBE_LINKS_SESSION: when the program says so) */
 	bool emulated; /* the kernel emulates the instruction there: a hit costs little */
 	uint64_t offset; /* in the file: where both entry and return probe stand */
 	uint32_t into; /* bytes from the function's start to there */
 	uint64_t semaphore; /* USDT: offset in the file of the count of who listens, or 0 */
 	union site_cookie arg; /* USDT: only the fields arg_* */
-	struct site_spec spec; /* PROBE_GUARD */
+	struct site_spec spec; /* PROBE_MALLOC to PROBE_FREE, PROBE_GUARD */
 	const char *symbol; /* static; what is allocated with, where the site is inside another function */
 	char insn[48]; /* the instruction there, for people; "" where no decoder looked */
 };
@@ -38,13 +39,23 @@ struct probe_site {
 #define PROBE_COST_STEPPED_NS 5300
 #define PROBE_COST_RETURN_NS 250
 
+/* What it takes a traced thread to get to our program at the sites of a signal, on average; a return is a hit of its own. */
+uint32_t probe_sites__trap_ns(const struct probe_site *sites, size_t n, enum signal signal);
+
+/* How the kernel can attach to sites (system/uprobe_multi.h). */
+enum probe_links {
+	PROBE_LINKS_SINGLE, /* one by one */
+	PROBE_LINKS_MANY, /* many at once */
+	PROBE_LINKS_SESSION, /* and a site's program says at each hit whether it wants to see the return */
+};
+
 /*
  * Fills up to max sites for the signals asked for (bit per enum signal) in an interpreter of that version,
  * PY_VERSION(3, 11); returns how many. A signal may have several sites (clones of one function), or none.
  *
- * many: the exact signal gets the functions behind _PyObject and _PyMem and all places where they were inlined, which may
- * be hundreds; without it, and where the code is not understood, the public functions, which see little in a build with
- * profile-guided optimisation. struct probe_sites_info tells which it was.
+ * With many sites in one link the exact signal gets the functions behind _PyObject and _PyMem and all places where they were
+ * inlined, which may be hundreds; without it, and where the code is not understood, the public functions, which see little
+ * in a build with profile-guided optimisation. struct probe_sites_info tells which it was.
  */
 struct probe_sites_info {
 	bool inlined; /* everything that allocates is probed, but what is counted in unclear */
@@ -53,8 +64,8 @@ struct probe_sites_info {
 	const char *why; /* not inlined: a static string */
 };
 
-size_t probe_sites__find(const struct elf_file *f, uint16_t version, uint32_t signals, bool many, struct probe_site *ret,
-			 size_t max, struct probe_sites_info *info);
+size_t probe_sites__find(const struct elf_file *f, uint16_t version, uint32_t signals, enum probe_links links,
+			 struct probe_site *ret, size_t max, struct probe_sites_info *info);
 
 /*
  * The site of a code object's deallocator (PyCode_Type.tp_dealloc), whose ELF address was read from the process: the type is

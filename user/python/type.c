@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * A table of addresses that were looked at, types and others; most words that are asked for are no types. When it is full
- * all is forgotten.
+ * A table of addresses that were looked at, types and others; most words that are asked for are no types. When it is
+ * full all is forgotten.
  */
 #include "python/type.h"
 
@@ -31,7 +31,7 @@
 
 struct slot {
 	uint64_t addr; /* 0: empty */
-	int32_t type; /* index, or -1: not a type */
+	int32_t type;  /* index, or -1: not a type */
 };
 
 struct py_types {
@@ -122,10 +122,9 @@ static bool read_type(const struct py_types *t, uint64_t addr, struct py_type *r
 	if (!(word_at(bytes, TP_FLAGS) & READY) || basic < 16 || basic > MAX_BASIC_BYTES || item > MAX_ITEM_BYTES ||
 	    !is_user_pointer(word_at(bytes, TP_NAME) & ~7ull) || !makes_types(t, word_at(bytes, OB_TYPE)))
 		return false;
-	*ret = (struct py_type){ .addr = addr,
-				 .flags = word_at(bytes, TP_FLAGS),
-				 .basic_bytes = basic,
-				 .item_bytes = item };
+	*ret = (struct py_type){
+		.addr = addr, .flags = word_at(bytes, TP_FLAGS), .basic_bytes = basic, .item_bytes = item
+	};
 	ret->before_bytes = before_object(t->layout->version, ret->flags);
 	read_name(t, word_at(bytes, TP_NAME), ret->name);
 	return true;

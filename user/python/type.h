@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
  * Type objects of a running process: is a word the address of one, what do its objects look like, what is it called?
- * PyTypeObject (CPython Include/cpython/object.h) has its first fields at the same places in 3.8 to 3.15. A type proves itself
- * by its own type, whose tp_flags say that its objects are types.
+ * PyTypeObject (CPython Include/cpython/object.h) has its first fields at the same places in 3.8 to 3.15. A type proves
+ * itself by its own type, whose tp_flags say that its objects are types.
  */
 #ifndef PYTHON_TYPE_H
 #define PYTHON_TYPE_H
@@ -24,10 +24,11 @@
 
 struct py_type {
 	uint64_t addr;
-	uint32_t flags; /* the lower half of tp_flags */
-	uint32_t basic_bytes; /* tp_basicsize */
-	uint32_t item_bytes; /* tp_itemsize */
-	uint32_t before_bytes; /* what stands in the block before the object: links of the collector, dict, weak references */
+	uint32_t flags;		       /* the lower half of tp_flags */
+	uint32_t basic_bytes;	       /* tp_basicsize */
+	uint32_t item_bytes;	       /* tp_itemsize */
+	uint32_t before_bytes;	       /* what stands in the block before the object: links of the collector, dict, weak
+					  references */
 	char name[PY_TYPE_NAME_BYTES]; /* tp_name, cut; bytes that are not printable ASCII are '?' */
 };
 
@@ -41,8 +42,8 @@ int py_types__new(const struct mem_reader *m, const struct py_layout *l, struct 
 void py_types__free(struct py_types *t);
 
 /*
- * The type at addr, or NULL: not a type, or it can't be read. Valid until the next look. Answers are kept, but addresses are
- * used again: take a new table for each snapshot.
+ * The type at addr, or NULL: not a type, or it can't be read. Valid until the next look. Answers are kept, but
+ * addresses are used again: take a new table for each snapshot.
  */
 const struct py_type *py_types__look(struct py_types *t, uint64_t addr);
 

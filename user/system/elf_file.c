@@ -39,6 +39,15 @@
 #define HOST_MACHINE EM_AARCH64
 #endif
 
+/* Relocations that are nothing but the address of a symbol, for calls. */
+#if defined(__x86_64__)
+#define RELOCATION_JUMP_SLOT R_X86_64_JUMP_SLOT
+#define RELOCATION_GLOB_DAT R_X86_64_GLOB_DAT
+#elif defined(__aarch64__)
+#define RELOCATION_JUMP_SLOT R_AARCH64_JUMP_SLOT
+#define RELOCATION_GLOB_DAT R_AARCH64_GLOB_DAT
+#endif
+
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
 #define HOST_DATA ELFDATA2LSB
 #else
@@ -323,6 +332,66 @@ size_t elf_file__symbols(const struct elf_file *f, const char *name, struct elf_
 int elf_file__symbol(const struct elf_file *f, const char *name, struct elf_symbol *ret)
 {
 	return elf_file__symbols(f, name, ret, 1) ? 0 : -ENOENT;
+}
+
+static bool name_function(const struct symbols *t, uint64_t addr, char *name, size_t len)
+{
+	for (size_t i = 0; i < t->cnt; i++) {
+		const Elf64_Sym *s = &t->syms[i];
+		size_t n;
+
+		if (!is_definition(t, s) || ELF64_ST_TYPE(s->st_info) != STT_FUNC || addr < s->st_value ||
+		    addr - s->st_value >= s->st_size)
+			continue;
+		n = strnlen(t->names.text + s->st_name, len - 1);
+		memcpy(name, t->names.text + s->st_name, n);
+		name[n] = '\0';
+		return true;
+	}
+	return false;
+}
+
+int elf_file__function_at(const struct elf_file *f, uint64_t addr, char *name, size_t len)
+{
+	return name_function(&f->symtab, addr, name, len) || name_function(&f->dynsym, addr, name, len) ? 0 : -ENOENT;
+}
+
+int elf_file__exported(const struct elf_file *f, const char *name, struct elf_symbol *ret)
+{
+	return find_symbols(&f->dynsym, name, ret, 1) ? 0 : -ENOENT;
+}
+
+static bool imports(const struct elf_file *f, const Elf64_Rela *r, const char *name)
+{
+	const struct symbols *t = &f->dynsym;
+	size_t symbol = ELF64_R_SYM(r->r_info);
+	uint32_t type = ELF64_R_TYPE(r->r_info);
+
+	return (type == RELOCATION_JUMP_SLOT || type == RELOCATION_GLOB_DAT) && symbol < t->cnt &&
+	       t->syms[symbol].st_shndx == SHN_UNDEF && t->syms[symbol].st_name < t->names.bytes &&
+	       !strcmp(t->names.text + t->syms[symbol].st_name, name);
+}
+
+size_t elf_file__import_slots(const struct elf_file *f, const char *name, uint64_t *ret, size_t max)
+{
+	Elf_Scn *scn = NULL;
+	size_t n = 0;
+	GElf_Shdr h;
+
+	while ((scn = elf_nextscn(f->elf, scn))) {
+		const Elf64_Rela *rela;
+		Elf_Data *data;
+
+		if (!gelf_getshdr(scn, &h) || h.sh_type != SHT_RELA || !(h.sh_flags & SHF_ALLOC))
+			continue;
+		data = section_data(f, scn, &h);
+		rela = data && data->d_type == ELF_T_RELA ? data->d_buf : NULL;
+		for (size_t i = 0; rela && i < data->d_size / sizeof(*rela) && n < max; i++) {
+			if (imports(f, &rela[i], name))
+				ret[n++] = rela[i].r_offset;
+		}
+	}
+	return n;
 }
 
 static Elf_Scn *find_section(const struct elf_file *f, const char *name, GElf_Shdr *h)

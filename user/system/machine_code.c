@@ -17,6 +17,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "system/got.h"
+
 /* Interpreters have 2-5 MB of code and 10-15 thousand functions. */
 #define MAX_TEXT_BYTES (64ull << 20)
 #define MAX_FUNCTIONS (1u << 20)
@@ -36,6 +38,7 @@ struct machine_code {
 	uint8_t *text;
 	struct range *functions; /* sorted, disjoint */
 	size_t function_cnt;
+	struct got *got;
 };
 
 static int read_text(const struct elf_file *f, struct machine_code *c)
@@ -168,6 +171,8 @@ int machine_code__open(const struct elf_file *f, struct machine_code **ret)
 	err = read_text(f, c);
 	if (!err)
 		err = read_functions(f, c);
+	if (!err)
+		err = got__open(f, &c->got);
 	if (err) {
 		machine_code__free(c);
 		return err;
@@ -180,6 +185,7 @@ void machine_code__free(struct machine_code *c)
 {
 	if (!c)
 		return;
+	got__free(c->got);
 	free(c->functions);
 	free(c->text);
 	free(c);
@@ -188,6 +194,11 @@ void machine_code__free(struct machine_code *c)
 bool machine_code__contains(const struct machine_code *c, uint64_t addr)
 {
 	return addr >= c->start && addr - c->start < c->bytes;
+}
+
+uint64_t machine_code__pointer(const struct machine_code *c, uint64_t at)
+{
+	return got__pointer(c->got, at);
 }
 
 int machine_code__function(const struct machine_code *c, uint64_t addr, struct elf_symbol *ret)
@@ -303,6 +314,18 @@ static bool names(uint32_t word, uint64_t after, const uint64_t *addrs, size_t n
 	return false;
 }
 
+/* jmp and jcc with a displacement of eight bits */
+static bool jumps_near(const uint8_t *code, uint64_t addr, const uint64_t *addrs, size_t n)
+{
+	if (code[0] != 0xeb && (code[0] & 0xf0) != 0x70)
+		return false;
+	for (size_t i = 0; i < n; i++) {
+		if (addr + 2 + (int8_t)code[1] == addrs[i])
+			return true;
+	}
+	return false;
+}
+
 int machine_code__for_each_user(const struct machine_code *c, const uint64_t *addrs, size_t n,
 				int (*fn)(const struct elf_symbol *function, void *arg), void *arg)
 {
@@ -312,10 +335,13 @@ int machine_code__for_each_user(const struct machine_code *c, const uint64_t *ad
 	int err;
 
 	while (at + sizeof(word) <= c->bytes) {
-		memcpy(&word, c->text + at, sizeof(word));
+		uint64_t addr = c->start + at;
+		const uint8_t *code = c->text + at;
+
+		memcpy(&word, code, sizeof(word));
 		at++;
-		if (!names(word, c->start + at + 3, addrs, n) ||
-		    machine_code__function(c, c->start + at - 1, &function))
+		if ((!names(word, addr + sizeof(word), addrs, n) && !jumps_near(code, addr, addrs, n)) ||
+		    machine_code__function(c, addr, &function))
 			continue;
 		err = fn(&function, arg);
 		if (err)

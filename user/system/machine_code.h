@@ -22,12 +22,14 @@ struct insn {
 	ZydisDecodedOperand op[ZYDIS_MAX_OPERAND_COUNT]; /* the first i.operand_count are set */
 };
 
-/* Reads .text and the table of functions. -ENOENT: it has none; -E2BIG; -ENOTSUP: not x86-64. Keeps
+/* Reads .text, the table of functions and the global offset table. -ENOENT: it has none; -E2BIG; -ENOTSUP: not x86-64. Keeps
  * no pointer to f. */
 int machine_code__open(const struct elf_file *f, struct machine_code **ret);
 void machine_code__free(struct machine_code *c);
 
 bool machine_code__contains(const struct machine_code *c, uint64_t addr);
+/* The address that the loader will have put into the global offset table there (system/got.h), or 0. */
+uint64_t machine_code__pointer(const struct machine_code *c, uint64_t at);
 /* The function, or part of one that was split, that covers addr. -ENOENT. */
 int machine_code__function(const struct machine_code *c, uint64_t addr, struct elf_symbol *ret);
 /*
@@ -45,8 +47,8 @@ int machine_code__check(const struct machine_code *c, const struct elf_symbol *f
 int machine_code__walk(const struct machine_code *c, const struct elf_symbol *function,
 		       int (*fn)(const struct insn *insn, void *arg), void *arg);
 /*
- * Calls fn once for each function that may name one of the addresses: as an immediate of 32 bits or
- * relative to the instruction pointer. May be wrong about it, but misses none.
+ * Calls fn once for each function that may name one of the addresses: as an immediate or displacement
+ * of 32 bits, or relative to the instruction pointer. May be wrong about it, but misses none.
  */
 int machine_code__for_each_user(const struct machine_code *c, const uint64_t *addrs, size_t n,
 				int (*fn)(const struct elf_symbol *function, void *arg), void *arg);

@@ -281,6 +281,14 @@ void machine_state__step(struct machine_state *s, const struct insn *insn)
 	}
 }
 
+void machine_state__call(struct machine_state *s)
+{
+	static const int lost[] = {0, 1, 2, 6, 7, 8, 9, 10, 11}; /* rax, rcx, rdx, rsi, rdi, r8-r11 */
+
+	for (size_t i = 0; i < sizeof(lost) / sizeof(lost[0]); i++)
+		s->reg[lost[i]] = unknown;
+}
+
 static bool branches(const struct insn *insn)
 {
 	switch (insn->i.meta.category) {

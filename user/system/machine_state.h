@@ -45,6 +45,8 @@ struct machine_state {
 void machine_state__begin(struct machine_state *s);
 /* The effect of one instruction that is not a jump or call. */
 void machine_state__step(struct machine_state *s, const struct insn *insn);
+/* The effect of a call: callee-saved registers and our own stack remain. System V ABI, AMD64, 3.2.1. */
+void machine_state__call(struct machine_state *s);
 /* What an operand of the instruction would read. */
 struct machine_value machine_state__operand(const struct machine_state *s, const struct insn *insn,
 					    const ZydisDecodedOperand *op);

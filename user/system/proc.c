@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 /*
@@ -283,7 +284,7 @@ int proc__for_each_thread(const struct proc *p, pid_t tgid, int (*fn)(pid_t tid,
 
 int proc__stat(const struct proc *p, pid_t tgid, struct proc_stat *ret)
 {
-	uint64_t user_ticks, system_ticks;
+	uint64_t user_ticks, system_ticks, minor, major;
 	struct proc_stat s = {0};
 	const char *after_comm;
 	char buf[1024];
@@ -300,15 +301,35 @@ int proc__stat(const struct proc *p, pid_t tgid, struct proc_stat *ret)
 	if (!after_comm)
 		return -EBADMSG;
 	n = sscanf(after_comm + 1,
-		   " %c %d %*s %*s %*s %*s %*s %*s %*s %*s %*s %" SCNu64 " %" SCNu64
+		   " %c %d %*s %*s %*s %*s %*s %" SCNu64 " %*s %" SCNu64 " %*s %" SCNu64 " %" SCNu64
 		   " %*s %*s %*s %*s %*s %*s %" SCNu64 " %*s %" SCNu64,
-		   &s.state, &s.ppid, &user_ticks, &system_ticks, &s.start_time_ticks,
-		   &s.rss_pages);
-	if (n != 6)
+		   &s.state, &s.ppid, &minor, &major, &user_ticks, &system_ticks,
+		   &s.start_time_ticks, &s.rss_pages);
+	if (n != 8)
 		return -EBADMSG;
+	s.faults = minor + major;
 	s.cpu_ticks = user_ticks + system_ticks;
 	*ret = s;
 	return 0;
+}
+
+int proc__cpu_ns(const struct proc *p, pid_t tgid, uint64_t *ret)
+{
+	struct proc_stat stat;
+	struct timespec t;
+	clockid_t clock;
+	int err;
+
+	if (!strcmp(p->root, "/proc")) {
+		if (clock_getcpuclockid(tgid, &clock) || clock_gettime(clock, &t))
+			return -ESRCH;
+		*ret = t.tv_sec * 1000000000ull + t.tv_nsec;
+		return 0;
+	}
+	err = proc__stat(p, tgid, &stat);
+	if (!err)
+		*ret = stat.cpu_ticks * (1000000000ull / sysconf(_SC_CLK_TCK));
+	return err;
 }
 
 int proc__comm(const struct proc *p, pid_t tgid, pid_t tid, char *buf, size_t len)

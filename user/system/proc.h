@@ -40,8 +40,12 @@ struct proc_stat {
 	uint64_t start_time_ticks; /* since boot; with tgid names a process for good */
 	uint64_t cpu_ticks; /* user and system time, in sysconf(_SC_CLK_TCK) */
 	uint64_t rss_pages;
+	uint64_t faults; /* page faults, minor and major, of all its threads ever */
 };
 int proc__stat(const struct proc *p, pid_t tgid, struct proc_stat *ret);
+
+/* User and system time of a process, all its threads ever, ns: by its clock where the root is /proc, else in ticks. */
+int proc__cpu_ns(const struct proc *p, pid_t tgid, uint64_t *ret);
 
 /* Resident set in bytes: anonymous, file, shmem (RssAnon, RssFile, RssShmem of /proc/TGID/status). */
 int proc__resident(const struct proc *p, pid_t tgid, uint64_t ret[3]);

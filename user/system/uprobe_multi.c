@@ -28,19 +28,19 @@ struct multi_attr {
 	uint32_t pad;
 };
 
-int uprobe_multi__attach(int prog_fd, const char *path, pid_t tgid, bool at_return, const struct uprobe_multi_site *sites,
-			 size_t n)
+int uprobe_multi__attach(int prog_fd, const char *path, pid_t tgid, enum uprobe_multi_when when,
+			 const struct uprobe_multi_site *sites, size_t n)
 {
 	uint64_t offsets[UPROBE_MULTI_MAX_SITES], semaphores[UPROBE_MULTI_MAX_SITES], cookies[UPROBE_MULTI_MAX_SITES];
 	struct multi_attr attr = {
 		.prog_fd = prog_fd,
-		.attach_type = UPROBE_MULTI_ATTACH_TYPE,
+		.attach_type = when == UPROBE_MULTI_SESSION ? UPROBE_SESSION_ATTACH_TYPE : UPROBE_MULTI_ATTACH_TYPE,
 		.path = (uintptr_t)path,
 		.offsets = (uintptr_t)offsets,
 		.ref_ctr_offsets = (uintptr_t)semaphores,
 		.cookies = (uintptr_t)cookies,
 		.cnt = n,
-		.multi_flags = at_return ? MULTI_RETURN : 0,
+		.multi_flags = when == UPROBE_MULTI_AT_RETURN ? MULTI_RETURN : 0,
 		.pid = tgid,
 	};
 	size_t i;
@@ -87,18 +87,20 @@ static int own_offset(const void *addr, uint64_t *ret)
 	return err;
 }
 
-/* A program that sets the word of an array map; its descriptor. */
-static int load_marker(int map_fd)
+/* A program that sets the word of an array map, and asks for no return; its descriptor. */
+static int load_marker(int map_fd, enum uprobe_multi_when when)
 {
 	const struct bpf_insn insns[] = {
 		{ .code = BPF_LD | BPF_DW | BPF_IMM, .dst_reg = BPF_REG_1, .src_reg = BPF_PSEUDO_MAP_VALUE, .imm = map_fd },
 		{},
 		{ .code = BPF_ST | BPF_DW | BPF_MEM, .dst_reg = BPF_REG_1, .imm = 1 },
-		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0 },
+		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = when == UPROBE_MULTI_SESSION },
 		{ .code = BPF_JMP | BPF_EXIT },
 	};
 	LIBBPF_OPTS(bpf_prog_load_opts, opts, .expected_attach_type = UPROBE_MULTI_ATTACH_TYPE);
 
+	if (when == UPROBE_MULTI_SESSION)
+		opts.expected_attach_type = UPROBE_SESSION_ATTACH_TYPE;
 	return bpf_prog_load(BPF_PROG_TYPE_KPROBE, "pms_probe", "Dual BSD/GPL", insns, sizeof(insns) / sizeof(insns[0]),
 			     &opts);
 }
@@ -114,7 +116,7 @@ static bool was_hit(int map_fd)
 	return value;
 }
 
-static enum uprobe_multi_support try(int map_fd, int prog_fd)
+static enum uprobe_multi_support try(int map_fd, int prog_fd, enum uprobe_multi_when when)
 {
 	enum uprobe_multi_support ret = UPROBE_MULTI_NONE;
 	struct uprobe_multi_site site = {};
@@ -123,7 +125,7 @@ static enum uprobe_multi_support try(int map_fd, int prog_fd)
 
 	if (own_offset(hit_me, &site.offset))
 		return ret;
-	link = uprobe_multi__attach(prog_fd, "/proc/self/exe", getpid(), false, &site, 1);
+	link = uprobe_multi__attach(prog_fd, "/proc/self/exe", getpid(), when, &site, 1);
 	if (link < 0)
 		return ret;
 	hit_me(NULL);
@@ -136,19 +138,29 @@ static enum uprobe_multi_support try(int map_fd, int prog_fd)
 	return ret;
 }
 
+static enum uprobe_multi_support load_and_try(int map_fd, enum uprobe_multi_when when)
+{
+	int prog_fd = load_marker(map_fd, when);
+	enum uprobe_multi_support ret;
+
+	if (prog_fd < 0)
+		return UPROBE_MULTI_NONE;
+	ret = try(map_fd, prog_fd, when);
+	close(prog_fd);
+	return ret;
+}
+
 enum uprobe_multi_support uprobe_multi__probe(void)
 {
-	enum uprobe_multi_support ret = UPROBE_MULTI_NONE;
-	int map_fd, prog_fd;
+	enum uprobe_multi_support ret;
+	int map_fd;
 
 	map_fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "pms_probe", sizeof(uint32_t), sizeof(uint64_t), 1, NULL);
 	if (map_fd < 0)
-		return ret;
-	prog_fd = load_marker(map_fd);
-	if (prog_fd >= 0) {
-		ret = try(map_fd, prog_fd);
-		close(prog_fd);
-	}
+		return UPROBE_MULTI_NONE;
+	ret = load_and_try(map_fd, UPROBE_MULTI_AT_SITE);
+	if (ret == UPROBE_MULTI_FULL && load_and_try(map_fd, UPROBE_MULTI_SESSION) == UPROBE_MULTI_FULL)
+		ret = UPROBE_MULTI_WITH_SESSION;
 	close(map_fd);
 	return ret;
 }

@@ -90,8 +90,52 @@ struct facts_nobody facts__nobody(const struct selection *s)
 			ret.before_bytes += profile_cell__value(cell, s->view);
 		else if (nobody == NOBODY_GIVEN_BACK && sums->free_bytes > sums->alloc_bytes)
 			ret.given_back_bytes += sums->free_bytes - sums->alloc_bytes;
+		else if (nobody == NOBODY_NOT_FOLLOWED)
+			ret.not_followed_bytes += profile_cell__value(cell, VIEW_LIVE);
 	}
 	return ret;
+}
+
+static double meta_number(const struct profile *p, const char *key, double otherwise)
+{
+	const char *text = profile__meta(p, key);
+	char *end;
+	double value = text ? strtod(text, &end) : otherwise;
+
+	return text && end != text && !*end ? value : otherwise;
+}
+
+struct facts_cost facts__cost(const struct selection *s)
+{
+	struct facts_cost ret = {.budget = meta_number(s->p, "budget", -1),
+				 .hook_share = meta_number(s->p, "fault_hook_on", 1),
+				 .dearest = PROFILE_NONE};
+	double most = 0;
+
+	for (uint32_t i = 0; i < profile__n_processes(s->p); i++) {
+		const struct profile_cost *c = &profile__process(s->p, i)->cost;
+
+		if (!s->wanted[select__container(s, i)])
+			continue;
+		ret.sum.cpu_ns += c->cpu_ns;
+		ret.sum.cost_ns += c->cost_ns;
+		ret.sum.faults += c->faults;
+		ret.sum.faults_seen += c->faults_seen;
+		if (c->cpu_ns >= FACTS_LEAST_CPU_NS && (double)c->cost_ns / c->cpu_ns > most) {
+			most = (double)c->cost_ns / c->cpu_ns;
+			ret.dearest = i;
+		}
+	}
+	return ret;
+}
+
+const char *facts__cost_share(const struct profile_cost *c, char *buf, size_t len)
+{
+	if (c->cpu_ns < FACTS_LEAST_CPU_NS)
+		snprintf(buf, len, "-");
+	else
+		snprintf(buf, len, "%.2f %%", 100.0 * c->cost_ns / c->cpu_ns);
+	return buf;
 }
 
 /* Names: counter__name in capture/event.c, and those of cmd_record.c. */
@@ -104,15 +148,35 @@ static const struct {
 	 "starts and ends of processes were not told: the ring buffer was full"},
 	{"dropped.stacks_counts_full", "events found no room among the counted stacks"},
 	{"dropped.blocks_not_followed", "blocks were too many to follow until they are freed"},
+	{"dropped.large_blocks_not_followed", "blocks over 512 bytes were too many to follow until they are freed"},
 	{"dropped.allocations_pending_full", "allocations were too many to be under way at once"},
+	{"dropped.allocations_pool_unreadable", "allocations came from memory that was swapped out: they are not counted"},
 	{"dropped.forked_processes", "forked processes were too many to follow"},
 	{"dropped.pages_not_followed", "pages were too many to follow until they are given back"},
 	{"dropped.programs_ended_at_once", "programs ended before they could be attached to"},
+	{"dropped.forked_processes_not_attached",
+	 "forked processes came in a storm, and were followed without probes in their interpreter"},
+	{"dropped.counts_of_unknown_processes", "sums came for processes that are not known"},
 	{"dropped.bad_records", "records from the kernel were malformed"},
 	{"code_objects_ring_full",
 	 "code objects came without their names at first sight: the ring buffer was full"},
 };
 #define N_LOSSES (sizeof(losses) / sizeof(losses[0]))
+
+static const struct {
+	const char *counter, *text;
+} merges[] = {
+	{"merged.processes", "processes that have ended are told together with others of their container and command"},
+	{"merged.names_forgotten", "names of stacks and code objects, forgotten to be asked for again"},
+};
+
+const char *facts__merge(const char *counter)
+{
+	for (size_t i = 0; i < sizeof(merges) / sizeof(merges[0]); i++)
+		if (strcmp(counter, merges[i].counter) == 0)
+			return merges[i].text;
+	return NULL;
+}
 
 const char *facts__loss(const char *counter)
 {

@@ -27,11 +27,27 @@ int facts__notes(const struct selection *s, struct facts_note **ret, size_t *ret
 struct facts_nobody {
 	uint64_t before_bytes; /* there before tracing began, in the view */
 	uint64_t given_back_bytes; /* taken away from no line */
+	uint64_t not_followed_bytes; /* lived when they were followed last */
 };
 struct facts_nobody facts__nobody(const struct selection *s);
 
+/* What tracing cost the selection's processes. */
+struct facts_cost {
+	struct profile_cost sum;
+	double budget; /* 0.01: 1 %; 0: none was set; < 0: not known */
+	double hook_share; /* of the time page faults were watched */
+	uint32_t dearest; /* the process that tracing took the greatest share of its CPU time of; PROFILE_NONE: cannot be told */
+};
+struct facts_cost facts__cost(const struct selection *s);
+/* Of less CPU time no share is told. */
+#define FACTS_LEAST_CPU_NS 20000000ull
+/* "1.06 %"; "-" where there was too little CPU time. Returns buf. */
+const char *facts__cost_share(const struct profile_cost *c, char *buf, size_t len);
+
 /* What a counter of losses counts, for a person: "... stacks without their frames: ..."; unknown ones as they are. */
 const char *facts__loss(const char *counter);
+/* What a counter of things merged to bound memory counts; NULL: it is none. */
+const char *facts__merge(const char *counter);
 /* Whether a counter tells of something lost. */
 bool facts__is_loss(const char *counter, uint64_t value);
 

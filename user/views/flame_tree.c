@@ -74,9 +74,12 @@ static void find_uses(struct builder *b)
 
 	for (uint32_t i = 0; i < profile__n_cells(s->p); i++) {
 		const struct profile_cell *cell = profile__cell(s->p, i);
+		enum nobody nobody;
 
-		if (!select__has(s, cell) || !profile_cell__value(cell, s->view) ||
-		    select__nobody(s->p, profile__node(s->p, cell->node)->frame) == NOBODY_GIVEN_BACK)
+		if (!select__has(s, cell) || !profile_cell__value(cell, s->view))
+			continue;
+		nobody = select__nobody(s->p, profile__node(s->p, cell->node)->frame);
+		if (nobody == NOBODY_GIVEN_BACK || nobody == NOBODY_NOT_FOLLOWED)
 			continue;
 		b->uses[b->n_uses++] = (struct use){
 			.container = select__container(s, cell->process),

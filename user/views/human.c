@@ -87,3 +87,18 @@ const char *human__percent(uint64_t part, uint64_t whole, char *buf, size_t len)
 	snprintf(buf, len, "%" PRIu64 ".%d %%", (uint64_t)(t / 10), (int)(t % 10));
 	return buf;
 }
+
+const char *human__share(uint64_t part, uint64_t whole, char *buf, size_t len)
+{
+	double percent = whole ? 100.0 * (double)part / (double)whole : 0;
+
+	if (!whole)
+		snprintf(buf, len, "share not known");
+	else if (part == whole)
+		snprintf(buf, len, "100 %%");
+	else if (part < whole && percent > 99.99)
+		snprintf(buf, len, "99.99 %%");
+	else
+		snprintf(buf, len, part ? "%.2f %%" : "0 %%", percent);
+	return buf;
+}

@@ -14,5 +14,7 @@ const char *human__duration(uint64_t ns, char *buf, size_t len);
 const char *human__count(uint64_t n, char *buf, size_t len);
 /* "45.2 %": part of whole; "0.0 %" of nothing. */
 const char *human__percent(uint64_t part, uint64_t whole, char *buf, size_t len);
+/* The same where there is no telling of nothing: "share not known"; "100 %" only where nothing is missing. */
+const char *human__share(uint64_t part, uint64_t whole, char *buf, size_t len);
 
 #endif

@@ -23,6 +23,8 @@
 #define LEAST_WIDTH 80
 /* Containers above the table; all of them are in the report by container. */
 #define HEADER_CONTAINERS 8
+/* Settings of collectors below it, and facts of one name. */
+#define MOST_ALIKE 4
 
 static size_t line_width(FILE *out)
 {
@@ -113,6 +115,16 @@ static void put_heading(const struct report *r, FILE *out)
 	putc('\n', out);
 }
 
+/* The other signals of the recording, and how to see them. */
+static void put_also(const struct report *r, FILE *out)
+{
+	uint32_t others = select__recorded(r->p) & ~r->selection.kinds;
+	char signals[64];
+
+	if (others)
+		fprintf(out, "also recorded: %s (--signal)\n", select__signal(others, signals, sizeof(signals)));
+}
+
 static bool by_code(const struct report *r)
 {
 	return r->opts->by == REPORT_BY_FUNCTION || r->opts->by == REPORT_BY_LINE;
@@ -165,6 +177,8 @@ static void add_columns(const struct report *r, struct table *t)
 		table__column(t, by == REPORT_BY_THREAD ? "TID" : "RSS", COLUMN_NUMBER);
 		if (by == REPORT_BY_PROCESS)
 			table__column(t, "PYTHON", COLUMN_NUMBER);
+		if (by == REPORT_BY_PROCESS && r->cost.sum.cpu_ns)
+			table__column(t, "COST", COLUMN_NUMBER);
 		table__column(t, "COMMAND", COLUMN_NAME);
 		table__column(t, "TOP LINE", COLUMN_PATH);
 	}
@@ -230,6 +244,19 @@ static void add_code(const struct report *r, struct table *t, const struct row *
 	table__cell(t, f && f->file[0] ? f->function : "");
 }
 
+static void add_command(struct table *t, const struct profile_process *p)
+{
+	char *text = NULL;
+
+	if (!p || !p->earlier)
+		table__cell(t, p ? p->command : "");
+	else if (asprintf(&text, "%s (and %" PRIu64 " before it)", p->command, p->earlier) < 0)
+		t->err = -ENOMEM;
+	else
+		table__cell(t, text);
+	free(text);
+}
+
 static void add_process(const struct report *r, struct table *t, const struct row *row)
 {
 	const struct profile_process *process = row->process < profile__n_processes(r->p)
@@ -245,8 +272,10 @@ static void add_process(const struct report *r, struct table *t, const struct ro
 	} else {
 		add_bytes(t, process ? process->rss_bytes : 0);
 		table__cell(t, process && process->python[0] ? process->python : "-");
+		if (r->cost.sum.cpu_ns)
+			table__cell(t, process ? facts__cost_share(&process->cost, buf, sizeof(buf)) : "-");
 	}
-	table__cell(t, process ? process->command : "");
+	add_command(t, process);
 	add_top_line(r, t, row);
 }
 
@@ -313,6 +342,9 @@ static void put_nobody(const struct report *r, FILE *out)
 	if (r->nobody.given_back_bytes)
 		fprintf(out, "%s were given back by lines not known: not taken away above\n",
 			human__bytes(r->nobody.given_back_bytes, buf, sizeof(buf)));
+	if (r->nobody.not_followed_bytes)
+		fprintf(out, "%s lived when they were followed last, and may be freed since: of no row above\n",
+			human__bytes(r->nobody.not_followed_bytes, buf, sizeof(buf)));
 }
 
 static void put_left_out(const struct report *r, size_t top, size_t n, FILE *out)
@@ -361,6 +393,102 @@ static void put_gc(const struct report *r, FILE *out)
 			human__count(profile__gc_dropped(r->p), cnt, sizeof(cnt)));
 }
 
+static void put_dearest(const struct report *r, FILE *out)
+{
+	const struct profile_process *p = profile__process(r->p, r->cost.dearest);
+	char share[32];
+
+	if (!p || r->cost.budget <= 0 || p->cost.cost_ns <= 1.1 * r->cost.budget * p->cost.cpu_ns)
+		return;
+	fprintf(out, "; the most %s, of process %" PRIu32,
+		facts__cost_share(&p->cost, share, sizeof(share)), p->tgid);
+}
+
+static void put_cost(const struct report *r, FILE *out)
+{
+	const struct profile_cost *c = &r->cost.sum;
+	char took[32], of[32], share[32], cnt[32];
+
+	if (!c->cpu_ns)
+		return;
+	fprintf(out, "tracing took %s of %s of CPU time", human__duration(c->cost_ns, took, sizeof(took)),
+		human__duration(c->cpu_ns, of, sizeof(of)));
+	if (c->cpu_ns >= FACTS_LEAST_CPU_NS)
+		fprintf(out, ": %s", facts__cost_share(c, share, sizeof(share)));
+	if (r->cost.budget >= 0)
+		fprintf(out, r->cost.budget > 0 ? " (budget %g %%)" : " (no budget)", 100 * r->cost.budget);
+	put_dearest(r, out);
+	if (c->faults_seen && c->faults_seen < c->faults)
+		fprintf(out, "\n%.3g %% of %s page faults were looked at, and stand for the others",
+			100.0 * c->faults_seen / c->faults, human__count(c->faults, cnt, sizeof(cnt)));
+	if (r->cost.hook_share < 0.9995)
+		fprintf(out, "; page faults were watched for %.1f %% of the time", 100 * r->cost.hook_share);
+	putc('\n', out);
+}
+
+static void put_collectors(const struct report *r, FILE *out)
+{
+	char setting[COLLECTOR_SETTING_LEN], cnt[32];
+
+	for (size_t i = 0; i < r->n_collectors; i++) {
+		const struct facts_collector *c = &r->collectors[i];
+
+		if (i == MOST_ALIKE) {
+			fprintf(out, "collectors: %zu more settings (--json)\n", r->n_collectors - i);
+			break;
+		}
+		fprintf(out, "collector of %" PRIu32 " process%s: %s", c->processes, c->processes == 1 ? "" : "es",
+			collector__setting(c->like, setting, sizeof(setting)));
+		if (c->frozen)
+			fprintf(out, "; %s objects frozen (gc.freeze)", human__count(c->frozen, cnt, sizeof(cnt)));
+		if (c->frozen_unknown)
+			fprintf(out, "; frozen objects not counted in %" PRIu32, c->frozen_unknown);
+		if (c->uncollectable)
+			fprintf(out, "; %s objects uncollectable since it began",
+				human__count(c->uncollectable, cnt, sizeof(cnt)));
+		putc('\n', out);
+	}
+}
+
+/* Pymalloc as it is needs no word. */
+static void put_fact(const struct fact_group *g, FILE *out)
+{
+	const char *signal = fact_group__signal(g);
+	char share[32];
+
+	if (!signal && (strcmp(g->name, FACT_ALLOCATOR) || !strcmp(g->text, "pymalloc")))
+		return;
+	if (signal) {
+		fputs("coverage of ", out);
+		text__put(signal, out);
+		fprintf(out, " in ");
+	} else {
+		fputs("allocator of ", out);
+	}
+	fprintf(out, "%" PRIu32 " process%s: ", g->processes, g->processes == 1 ? "" : "es");
+	if (signal)
+		fprintf(out, "%s, ", human__share(g->part, g->whole, share, sizeof(share)));
+	text__put(g->text, out);
+	if (signal && g->whole > g->processes)
+		fprintf(out, " (%" PRIu64 " of %" PRIu64 ")", g->part, g->whole);
+	putc('\n', out);
+}
+
+static void put_facts(const struct report *r, FILE *out)
+{
+	size_t alike = 0, left = 0;
+
+	for (size_t i = 0; i < r->n_facts; i++) {
+		alike = i && !strcmp(r->facts[i].name, r->facts[i - 1].name) ? alike + 1 : 0;
+		if (alike < MOST_ALIKE)
+			put_fact(&r->facts[i], out);
+		else
+			left++;
+	}
+	if (left)
+		fprintf(out, "and %zu more allocators and coverages (--json)\n", left);
+}
+
 static void put_losses(const struct report *r, FILE *out)
 {
 	uint64_t value, merged = profile__merged(r->p);
@@ -378,6 +506,12 @@ static void put_losses(const struct report *r, FILE *out)
 	if (merged)
 		fprintf(out, "merged into their callers to bound memory: %s\n",
 			human__count(merged, buf, sizeof(buf)));
+	for (uint32_t i = 0; i < profile__n_counters(r->p); i++) {
+		profile__counter(r->p, i, &name, &value);
+		if (value && facts__merge(name))
+			fprintf(out, "merged to bound memory: %s %s\n", human__count(value, buf, sizeof(buf)),
+				facts__merge(name));
+	}
 	for (size_t i = 0; i < r->n_notes; i++) {
 		fprintf(out, "note, %" PRIu32 " process%s: ", r->notes[i].processes,
 			r->notes[i].processes == 1 ? "" : "es");
@@ -413,6 +547,7 @@ static int put_text(const struct report *r, struct table *t, FILE *out)
 		return t->err;
 	put_containers(r, out);
 	put_heading(r, out);
+	put_also(r, out);
 	putc('\n', out);
 	if (n)
 		err = table__print(t, line_width(out), out);
@@ -421,6 +556,9 @@ static int put_text(const struct report *r, struct table *t, FILE *out)
 	put_left_out(r, top, n, out);
 	putc('\n', out);
 	put_gc(r, out);
+	put_cost(r, out);
+	put_collectors(r, out);
+	put_facts(r, out);
 	put_losses(r, out);
 	return err;
 }
@@ -438,7 +576,12 @@ static int prepare(struct report *r)
 	r->top = r->rows.n < top ? r->rows.n : top;
 	r->has_estimates = has_estimates(&r->rows);
 	r->nobody = facts__nobody(&r->selection);
+	r->cost = facts__cost(&r->selection);
 	facts__gc(&r->selection, r->gc);
+	err = facts__collectors(&r->selection, &r->collectors, &r->n_collectors);
+	err = err ? err : fact_groups__new(&r->selection, &r->facts, &r->n_facts);
+	if (err)
+		return err;
 	return facts__notes(&r->selection, &r->notes, &r->n_notes);
 }
 
@@ -461,6 +604,8 @@ int report__print(const struct profile *p, const struct report_opts *opts, FILE 
 out:
 	table__free(&t);
 	free(r.notes);
+	free(r.collectors);
+	free(r.facts);
 	rows__free(&r.containers);
 	rows__free(&r.rows);
 	select__free(&r.selection);

@@ -3,6 +3,8 @@
 #ifndef VIEWS_REPORT_IMPL_H
 #define VIEWS_REPORT_IMPL_H
 
+#include "views/collector_facts.h"
+#include "views/fact_groups.h"
 #include "views/facts.h"
 #include "views/rows.h"
 
@@ -16,8 +18,13 @@ struct report {
 	size_t top; /* rows to show, at most rows.n */
 	struct facts_gc gc[FACTS_GENERATIONS];
 	struct facts_nobody nobody;
+	struct facts_cost cost;
 	struct facts_note *notes;
 	size_t n_notes;
+	struct facts_collector *collectors;
+	size_t n_collectors;
+	struct fact_group *facts;
+	size_t n_facts;
 };
 
 /* 0 or -ENOMEM. */

@@ -15,10 +15,17 @@
  * "growth_bytes", "usage_bytes", "limited": true|false|null, "limit_bytes", "peak_bytes",
  * "oom_kills", "time_to_limit_ns"}], "rows": [{"bytes", "error_bytes" (half of the 95 % interval; 0: counted, null: not known), "count", "allocated_bytes", "container",
  * "cgroup_id", by function and line: "total_bytes"; by process and thread: "tgid", "command",
- * "python", "interpreter", "rss_bytes", "note"; by thread: "tid"; "frame": {"kind":
+ * "python", "interpreter", "rss_bytes", "note", "earlier" (processes whose sums are in it, too), "cost": {"cpu_ns", "cost_ns", "faults",
+ * "faults_seen"}; by thread: "tid"; "frame": {"kind":
  * "python|native|reason", "function", "file", "line"}}], by function and line the row itself (by
  * function without "line"), else its line with the most bytes "rows_left_out": n, "gc":
  * [{"generation", "collections", "pause_ns", "longest_ns", "collected"}], "gc_dropped": n,
+ *   "cost": as in rows, for all, and "budget" (a share; 0: none), "faults_watched" (share of the time),
+ *   "collectors": [{"tgid", "enabled", "thresholds": [n, n, n]|null, "counts": [n, n, n]|null, "frozen",
+ * "generations": [{"collections", "collected", "uncollectable"}]}], what they said last; sums since the interpreter began
+ *   "allocators": [{"allocator", "processes"}],
+ *   "coverage": [{"signal", "share", "part", "whole", "known", "processes"}], how much a signal sees (share: part of whole, null:
+ * not known), and from what that is known: "derived: ..." or "measured: ..."
  *   "counters": {"name": n}, "losses": {"dropped.name": n}, "merged": n,
  *   "notes": [{"note", "processes"}],
  *   "meta": {"key": "value"}
@@ -28,6 +35,7 @@
 #include <json-c/json.h>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "views/report_impl.h"
 #include "views/text.h"
@@ -121,6 +129,7 @@ static void put_head(const struct report *r, struct json_object *root, int *err)
 	put_number(root, "unmatched_free_bytes", r->rows.unmatched_bytes, err);
 	put_number(root, "before_tracing_bytes", r->nobody.before_bytes, err);
 	put_number(root, "given_back_bytes", r->nobody.given_back_bytes, err);
+	put_number(root, "not_followed_bytes", r->nobody.not_followed_bytes, err);
 }
 
 static void put_container(const struct report *r, struct json_object *to, const struct row *row,
@@ -166,6 +175,29 @@ static void put_frame(const struct report *r, struct json_object *row, uint32_t 
 		put_known(to, "line", f->line > 0 ? (uint64_t)f->line : 0, err);
 }
 
+static struct json_object *put_cost(struct json_object *to, const struct profile_cost *c, int *err)
+{
+	struct json_object *cost = put_new(to, "cost", json_object_new_object(), err);
+
+	if (!cost)
+		return NULL;
+	put_number(cost, "cpu_ns", c->cpu_ns, err);
+	put_number(cost, "cost_ns", c->cost_ns, err);
+	put_number(cost, "faults", c->faults, err);
+	put_number(cost, "faults_seen", c->faults_seen, err);
+	return cost;
+}
+
+static void put_costs(const struct report *r, struct json_object *root, int *err)
+{
+	struct json_object *cost = put_cost(root, &r->cost.sum, err);
+
+	if (!cost)
+		return;
+	put(cost, "budget", r->cost.budget < 0 ? NULL : json_object_new_double(r->cost.budget), err);
+	put(cost, "faults_watched", json_object_new_double(r->cost.hook_share), err);
+}
+
 /* Half of the 95 % interval; 0: counted, not estimated. */
 static void put_error(struct json_object *to, const struct row *row, int *err)
 {
@@ -206,6 +238,8 @@ static void put_row(const struct report *r, struct json_object *to, const struct
 		put_string(to, "interpreter", process->interpreter, err);
 		put_known(to, "rss_bytes", process->rss_bytes, err);
 		put_string(to, "note", process->note, err);
+		put_number(to, "earlier", process->earlier, err);
+		put_cost(to, &process->cost, err);
 	}
 	if (r->opts->by == REPORT_BY_THREAD)
 		put_number(to, "tid", row->tid, err);
@@ -268,6 +302,82 @@ static void put_gc(const struct report *r, struct json_object *root, int *err)
 	put_number(root, "gc_dropped", profile__gc_dropped(r->p), err);
 }
 
+static void put_integers(struct json_object *to, const char *key, const int32_t values[PROFILE_GENERATIONS], int *err)
+{
+	struct json_object *list = put_new(to, key, json_object_new_array(), err);
+
+	for (int g = 0; g < PROFILE_GENERATIONS && list; g++)
+		json_object_array_add(list, json_object_new_int(values[g]));
+}
+
+static void put_collector(const struct report *r, struct json_object *to, const struct profile_collector *c, int *err)
+{
+	struct json_object *list;
+
+	put_number(to, "tgid", profile__process(r->p, c->process)->tgid, err);
+	put(to, "enabled", json_object_new_boolean(c->enabled), err);
+	if (c->has_counts) {
+		put_integers(to, "thresholds", c->threshold, err);
+		put_integers(to, "counts", c->count, err);
+	} else {
+		put(to, "thresholds", NULL, err);
+		put(to, "counts", NULL, err);
+	}
+	put(to, "frozen", c->frozen < 0 ? NULL : json_object_new_int64(c->frozen), err);
+	list = put_new(to, "generations", json_object_new_array(), err);
+	for (int g = 0; g < PROFILE_GENERATIONS && list && !*err; g++) {
+		struct json_object *item = append(list, err);
+
+		if (!item)
+			return;
+		put_number(item, "collections", (uint64_t)c->collections[g], err);
+		put_number(item, "collected", (uint64_t)c->collected[g], err);
+		put_number(item, "uncollectable", (uint64_t)c->uncollectable[g], err);
+	}
+}
+
+static void put_collectors(const struct report *r, struct json_object *root, int *err)
+{
+	struct json_object *list = put_new(root, "collectors", json_object_new_array(), err);
+
+	for (uint32_t i = 0; i < profile__n_collectors(r->p) && !*err; i++) {
+		const struct profile_collector *c = profile__collector(r->p, i);
+		struct json_object *item;
+
+		if (!r->selection.wanted[select__container(&r->selection, c->process)])
+			continue;
+		item = append(list, err);
+		if (item)
+			put_collector(r, item, c, err);
+	}
+}
+
+static void put_facts(const struct report *r, struct json_object *root, int *err)
+{
+	struct json_object *allocators = put_new(root, "allocators", json_object_new_array(), err);
+	struct json_object *coverage = put_new(root, "coverage", json_object_new_array(), err);
+
+	for (size_t i = 0; i < r->n_facts && !*err; i++) {
+		const struct fact_group *g = &r->facts[i];
+		const char *signal = fact_group__signal(g);
+		struct json_object *item;
+
+		if (!signal && strcmp(g->name, FACT_ALLOCATOR))
+			continue;
+		item = append(signal ? coverage : allocators, err);
+		if (!item)
+			return;
+		put_string(item, signal ? "signal" : "allocator", signal ? signal : g->text, err);
+		if (signal) {
+			put(item, "share", g->whole ? json_object_new_double((double)g->part / (double)g->whole) : NULL, err);
+			put_number(item, "part", g->part, err);
+			put_number(item, "whole", g->whole, err);
+			put_string(item, "known", g->text, err);
+		}
+		put_number(item, "processes", g->processes, err);
+	}
+}
+
 static void put_counters(const struct report *r, struct json_object *root, int *err)
 {
 	struct json_object *all = put_new(root, "counters", json_object_new_object(), err);
@@ -316,6 +426,12 @@ int report_json__print(const struct report *r, FILE *out)
 		put_rows(r, root, &err);
 	if (!err)
 		put_gc(r, root, &err);
+	if (!err)
+		put_costs(r, root, &err);
+	if (!err)
+		put_collectors(r, root, &err);
+	if (!err)
+		put_facts(r, root, &err);
 	if (!err)
 		put_counters(r, root, &err);
 	if (!err)

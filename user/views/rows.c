@@ -169,6 +169,14 @@ double row__error(const struct row *row)
 	return row->estimated && row->bytes ? deviations__error(row->deviations) / row->bytes : 0;
 }
 
+/* Whether they live nobody knows, and their line has counted their allocation: they only are a row of nobody. */
+static bool counts_for_nothing(const struct maker *m, enum nobody nobody)
+{
+	bool by_code = m->by == REPORT_BY_FUNCTION || m->by == REPORT_BY_LINE;
+
+	return nobody == NOBODY_NOT_FOLLOWED && (!by_code || m->s->view != VIEW_LIVE);
+}
+
 static void add_cell(struct maker *m, struct row *row, const struct item *item)
 {
 	const struct profile *p = m->s->p;
@@ -177,6 +185,8 @@ static void add_cell(struct maker *m, struct row *row, const struct item *item)
 	bool is_reason =
 		item->frame == PROFILE_NONE || profile__frame(p, item->frame)->kind == FRAME_REASON;
 
+	if (counts_for_nothing(m, select__nobody(p, item->frame)))
+		return;
 	/* What was given back is only frees; its allocations are what lines took of them since. */
 	if (select__nobody(p, item->frame) != NOBODY_GIVEN_BACK) {
 		row->bytes += profile_cell__value(cell, m->s->view);

@@ -15,15 +15,26 @@
 /* What docker and runc print of an id; fewer digits could be a name. */
 #define SHORT_ID 12
 
-uint32_t report__default_kinds(const struct profile *p)
+uint32_t select__recorded(const struct profile *p)
 {
-	uint32_t seen = 0;
+	uint32_t seen = 0, all = 0;
 
 	for (uint32_t i = 0; i < profile__n_cells(p); i++)
 		seen |= 1u << (profile__cell(p, i)->kind & 31);
-	if (seen & EXACT_KINDS)
+	all |= seen & EXACT_KINDS ? EXACT_KINDS : 0;
+	all |= seen & RESIDENT_KINDS ? RESIDENT_KINDS : 0;
+	all |= seen & HEAP_KINDS ? HEAP_KINDS : 0;
+	return all;
+}
+
+/* What was asked for beyond the default; else what the container is charged for. */
+uint32_t report__default_kinds(const struct profile *p)
+{
+	uint32_t recorded = select__recorded(p);
+
+	if (recorded & EXACT_KINDS)
 		return EXACT_KINDS;
-	return seen & HEAP_KINDS ? HEAP_KINDS : RESIDENT_KINDS;
+	return recorded & RESIDENT_KINDS || !recorded ? RESIDENT_KINDS : HEAP_KINDS;
 }
 
 static bool names(const struct profile_container *c, const char *text)
@@ -94,7 +105,9 @@ enum nobody select__nobody(const struct profile *p, uint32_t frame)
 		return SOMEBODY;
 	if (strcmp(f->function, "[there before tracing began]") == 0)
 		return NOBODY_BEFORE;
-	return strcmp(f->function, "[given back]") == 0 ? NOBODY_GIVEN_BACK : SOMEBODY;
+	if (strcmp(f->function, "[given back]") == 0)
+		return NOBODY_GIVEN_BACK;
+	return strcmp(f->function, "[not followed any more]") == 0 ? NOBODY_NOT_FOLLOWED : SOMEBODY;
 }
 
 const char *select__container_name(const struct selection *s, uint32_t container)

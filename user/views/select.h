@@ -18,6 +18,9 @@ struct selection {
 	bool *wanted;	       /* by container, n_containers + 1 of them */
 };
 
+/* All kinds of the signals that anything was recorded of. */
+uint32_t select__recorded(const struct profile *p);
+
 /* kinds 0: report__default_kinds. container: name, id, at least 12 digits of an id, or cgroup path;
  * NULL: all. -ENOENT: no such container; -ENOMEM. The profile must outlive ret and not change. */
 int select__new(const struct profile *p, uint32_t kinds, enum profile_view view,
@@ -27,8 +30,11 @@ void select__free(struct selection *s);
 bool select__has(const struct selection *s, const struct profile_cell *cell);
 /* Container of a process, n_containers where it has none. */
 uint32_t select__container(const struct selection *s, uint32_t process);
-/* Bytes that are of no line of anybody: they were there before tracing began, or nobody knows who gave them back. */
-enum nobody { SOMEBODY, NOBODY_BEFORE, NOBODY_GIVEN_BACK };
+/*
+ * Bytes that are of no line of anybody: they were there before tracing began, nobody knows who gave them back, or
+ * nobody knows whether they are still there.
+ */
+enum nobody { SOMEBODY, NOBODY_BEFORE, NOBODY_GIVEN_BACK, NOBODY_NOT_FOLLOWED };
 enum nobody select__nobody(const struct profile *p, uint32_t frame);
 
 const char *select__container_name(const struct selection *s, uint32_t container);

@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * User memory of the current process read in place, through the kernel's own mapping of all memory: a word costs 3 ns, a
+ * new page 12, where a call of bpf_probe_read_user costs 80 on a hardened kernel whatever its size. For programs that run
+ * a million times a second. x86-64 only, and only where user space has found that mapping and seen that reading through it
+ * works (user/capture/session_direct.c); everybody else, and any page that is not plainly there, goes the usual way.
+ *
+ * What makes it safe: loads through bpf_rdonly_cast (6.2) that meet no memory give 0, and fault nobody. Page tables are
+ * freed only after a grace period (CONFIG_MMU_GATHER_RCU_TABLE_FREE), and these programs run inside one. Only entries that
+ * are present and open to user space are followed, so no address from a process leads to the kernel's memory. A page may
+ * be moved while we read (migration, huge pages): after use of a page its entries are looked at again, and where they have
+ * changed nothing that was read is believed. Arch: Intel SDM 3A 4.5; arch/x86/include/asm/pgtable_types.h.
+ */
+#ifndef BPF_DIRECT_H
+#define BPF_DIRECT_H
+
+#include "stack.bpf.h"
+
+#include "direct.h"
+
+/* Where physical address 0 is in the kernel's mapping; 0: not known. Set by user space, as is the other. */
+__u64 direct_map __weak = 0;
+__u32 page_table_levels __weak = 4;
+
+extern void *bpf_rdonly_cast(const void *obj, __u32 btf_id) __ksym __weak;
+
+/*
+ * Functions that the verifier looks at once, on their own, instead of on each way that leads to them. They take no pointers
+ * inside what they are given a pointer to. Weak, or the compiler would tell callers more of them than the verifier sees.
+ */
+#define GLOBAL __weak __noinline
+
+#define ENTRY_OPEN 5 /* present, user */
+#define ENTRY_LARGE 0x80 /* no table but a page of 2 MiB */
+#define ENTRY_ADDRESS 0x000ffffffffff000ull
+#define LARGE_PAGE_ADDRESS 0x000fffffffe00000ull
+/* What must not change while a page is in use; the processor sets the other bits (accessed, dirty). */
+#define ENTRY_MEANING (ENTRY_ADDRESS | ENTRY_LARGE | ENTRY_OPEN)
+
+/* A page of the process in use. */
+struct page_view {
+	__u64 page; /* user address; NO_PAGE: none */
+	__u64 offset; /* from user addresses to those of the kernel's mapping */
+	/* The last two entries on the way to it; for a large page the same one twice. */
+	__u64 table_at, table;
+	__u64 entry_at, entry;
+	__u64 changed; /* a page that was used is no longer where it was */
+};
+#define NO_PAGE 1
+
+/* Words of the kernel's memory. The cast needs a struct: this one is at least 18 plain words on each architecture. */
+static __always_inline const __u64 *kernel_words(__u64 at)
+{
+	return bpf_rdonly_cast((const void *)at, bpf_core_type_id_kernel(struct pt_regs));
+}
+
+static __always_inline __u64 kernel_word(__u64 at)
+{
+	return kernel_words(at)[0];
+}
+
+/* Top of the current process's page tables, as a number: the verifier lets nobody calculate with a pointer. */
+static __always_inline __u64 page_tables(void)
+{
+	return kernel_word((__u64)&bpf_get_current_task_btf()->mm->pgd);
+}
+
+static __always_inline void begin_view(struct page_view *v)
+{
+	v->page = NO_PAGE;
+	v->changed = 0;
+}
+
+/* Done with the page. */
+static __always_inline void leave_page(struct page_view *v)
+{
+	if (v->page == NO_PAGE)
+		return;
+	v->changed |= (kernel_word(v->table_at) ^ v->table) & ENTRY_MEANING;
+	v->changed |= (kernel_word(v->entry_at) ^ v->entry) & ENTRY_MEANING;
+	v->page = NO_PAGE;
+}
+
+/* Whether all that was read through the view was so. */
+static __always_inline bool end_view(struct page_view *v)
+{
+	leave_page(v);
+	return !v->changed;
+}
+
+/* The table that an entry leads to; 0: none. */
+static __always_inline __u64 table_of(__u64 entry)
+{
+	return (entry & (ENTRY_OPEN | ENTRY_LARGE)) == ENTRY_OPEN ? direct_map + (entry & ENTRY_ADDRESS) : 0;
+}
+
+/* Takes another page into use. False: not plainly there. */
+GLOBAL int enter_page(struct page_view *v, __u64 addr)
+{
+	__u64 table;
+
+	if (!v)
+		return false;
+	leave_page(v);
+	if (addr >> (page_table_levels == 5 ? 56 : 47))
+		return false;
+	table = page_tables();
+	if (page_table_levels == 5)
+		table = table_of(kernel_word(table + (addr >> 48 & 511) * 8));
+	table = table ? table_of(kernel_word(table + (addr >> 39 & 511) * 8)) : 0;
+	table = table ? table_of(kernel_word(table + (addr >> 30 & 511) * 8)) : 0;
+	if (!table)
+		return false;
+	v->table_at = table + (addr >> 21 & 511) * 8;
+	v->table = kernel_word(v->table_at);
+	if ((v->table & ENTRY_OPEN) != ENTRY_OPEN)
+		return false;
+	if (v->table & ENTRY_LARGE) {
+		v->entry_at = v->table_at;
+		v->entry = v->table;
+		v->offset = direct_map + (v->table & LARGE_PAGE_ADDRESS) - (addr & ~0x1fffffull);
+	} else {
+		v->entry_at = table_of(v->table) + (addr >> 12 & 511) * 8;
+		v->entry = kernel_word(v->entry_at);
+		if ((v->entry & ENTRY_OPEN) != ENTRY_OPEN)
+			return false;
+		v->offset = direct_map + (v->entry & ENTRY_ADDRESS) - (addr & ~4095ull);
+	}
+	v->page = addr & ~4095ull;
+	return true;
+}
+
+/* An aligned word. False: to be read the usual way. */
+static __always_inline bool view_word(struct page_view *v, __u64 addr, __u64 *ret)
+{
+	if (addr & 7 || ((addr & ~4095ull) != v->page && !enter_page(v, addr)))
+		return false;
+	*ret = kernel_word(addr + v->offset);
+	return true;
+}
+
+/* ---- the walk of stack.bpf.h, through a view ---- */
+
+/* No pointers in it, for the functions that take it are checked by the verifier on their own. */
+struct direct_walk {
+	__u64 frame;
+	__u64 code_mask;
+	__u32 shape; /* enum py_frame_shape */
+	__u32 skip_owner; /* shims' owners are not below */
+	struct walk_result r;
+	struct page_view v;
+	__u32 interp;
+	__u32 failed;
+};
+
+static __always_inline __u64 bits_at(__u64 word, __u64 addr)
+{
+	return word >> (addr & 7) * 8;
+}
+
+static __always_inline void hash_direct(struct direct_walk *k, __u64 code, __u64 instr)
+{
+	__u64 id = PY_HASH_STEP(k->r.id, code);
+
+	k->r.id = PY_HASH_STEP(id, instr);
+	k->r.depth++;
+}
+
+/* One frame, field by field. True: the walk ends here. */
+GLOBAL int direct_step(struct direct_walk *k)
+{
+	__u64 code, previous, instr, owner = 0, at;
+	const struct py_walk *w;
+	__u32 slot;
+
+	if (!k)
+		return true;
+	slot = k->interp;
+	w = bpf_map_lookup_elem(&interpreters, &slot);
+	at = k->frame;
+	if (!w || !view_word(&k->v, at + w->frame_code, &code) || !view_word(&k->v, at + w->frame_previous, &previous) ||
+	    !view_word(&k->v, (at + w->frame_instr) & ~7ull, &instr) ||
+	    (w->skip_owner && !view_word(&k->v, (at + w->frame_owner) & ~7ull, &owner))) {
+		k->failed = true;
+		return true;
+	}
+	k->frame = previous;
+	code &= k->code_mask;
+	if (!code || (__u8)bits_at(owner, at + w->frame_owner) >= k->skip_owner)
+		return false;
+	if (w->frame_kind == PY_FRAME_OBJECT)
+		instr = (__u64)(__s64)(__s32)bits_at(instr, at + w->frame_instr);
+	hash_direct(k, code, instr);
+	return false;
+}
+
+/* The same where the frame's shape is known and all that is read of it lies in the page in use. */
+static __always_inline void direct_step_in_page(struct direct_walk *k)
+{
+	const __u64 *word = kernel_words(k->frame + k->v.offset);
+	__u64 code, instr = word[7], owner = 0;
+
+	if (k->shape == PY_SHAPE_311) {
+		code = word[4];
+		k->frame = word[6];
+	} else {
+		code = word[0];
+		k->frame = word[1];
+		owner = k->shape == PY_SHAPE_312 ? word[8] >> 48 & 0xff : word[9] >> 16 & 0xff;
+	}
+	code &= k->code_mask;
+	if (code && owner < k->skip_owner)
+		hash_direct(k, code, instr);
+}
+
+#define STEPS_A_CALL 8
+
+/* Some frames. True: the walk ends here. */
+GLOBAL int direct_steps(struct direct_walk *k)
+{
+	int i;
+
+	if (!k)
+		return true;
+	for (i = 0; i < STEPS_A_CALL; i++) {
+		__u64 in_page = k->frame - k->v.page;
+
+		if (!k->frame || k->r.depth >= MAX_FRAMES)
+			return true;
+		if (k->shape != PY_SHAPE_ANY && in_page <= 4096 - FRAME_WORDS * 8 && !(in_page & 7))
+			direct_step_in_page(k);
+		else if (direct_step(k))
+			return true;
+	}
+	return false;
+}
+
+static long more_direct_steps(__u32 i, void *arg)
+{
+	return direct_steps(arg) != 0;
+}
+
+/* The current thread's state and first frame. False: to be found the usual way. */
+static __always_inline bool direct_first(const struct py_walk *w, struct target *t, struct page_view *v,
+					 struct thread_stack *s)
+{
+	__u64 slot, tp = thread_pointer();
+
+	if (w->tstate_tls)
+		slot = tp + w->tstate_tls;
+	else if (t->tss_key >= 0 && t->tss_key < GLIBC_TSD_BLOCK_KEYS)
+		slot = tp + GLIBC_TSD + t->tss_key * 16 + 8;
+	else
+		return false;
+	if (!view_word(v, slot, &s->tstate) || !s->tstate || !view_word(v, s->tstate + w->tstate_frame, &s->first) ||
+	    !s->first)
+		return false;
+	return w->frame_kind != PY_FRAME_CFRAME || (view_word(v, s->first + w->cframe_current, &s->first) && s->first);
+}
+
+/*
+ * As walk_stack, for a thread that runs Python and whose stack is all there. False: nothing is known, walk_stack tells why.
+ */
+static __noinline bool direct_stack(struct target *t, struct thread_stack *s)
+{
+	struct direct_walk k = {};
+
+	if (!t || !s || !direct_map || checks(t))
+		return false;
+	begin_stack(t, s);
+	if (!s->w)
+		return false;
+	begin_view(&k.v);
+	if (!direct_first(s->w, t, &k.v, s))
+		return false;
+	k.r = s->r;
+	k.frame = s->first;
+	k.interp = t->interp;
+	k.shape = s->w->frame_shape;
+	k.skip_owner = s->w->skip_owner ? s->w->skip_owner : ~0u;
+	k.code_mask = ~(__u64)s->w->code_tag_mask;
+	if (!direct_steps(&k))
+		bpf_loop(MAX_STEPS / STEPS_A_CALL - 1, more_direct_steps, &k, 0);
+	if (k.failed || !end_view(&k.v))
+		return false;
+	s->r.id = k.r.id;
+	s->r.depth = k.r.depth;
+	s->r.status = k.frame ? STACK_CUT : STACK_COMPLETE;
+	end_stack(s);
+	return true;
+}
+
+#endif

@@ -1,0 +1,71 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+"""The exact signal follows each block through malloc, calloc, realloc and free, of pools and beyond, on every interpreter."""
+import contextlib
+import os
+import sys
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+
+from lib import host, measure, tool  # noqa: E402
+from lib.pythons import pythons  # noqa: E402
+from lib.tap import is_, main, skip, test  # noqa: E402
+
+COUNT = 700  # of 208 bytes, nine pools of 16 KiB
+
+
+@contextlib.contextmanager
+def links(kind):
+    """Recorders attach as they would on an older kernel."""
+    os.environ["PYMEMSCOPE_LINKS"] = kind
+    yield
+    del os.environ["PYMEMSCOPE_LINKS"]
+
+
+def lives(start, orders):
+    """(truth, the rows that live): as [label, count, bytes], by line."""
+    with measure.recording(start, "calls.py", "exact") as (target, recorder):
+        for order in orders:
+            truth = target.ask(order)
+        recorder.stop().succeeded()
+        rows = tool.lines(recorder.file)
+    told = [[line["label"], line["count"], line["bytes"]] for line in truth["lines"]]
+    found = [tool.at(rows, truth["file"], line["line"]) for line in truth["lines"]]
+    return told, [[one[0], row["count"], row["bytes"]] for one, row in zip(told, found)]
+
+
+def check(python):
+    host.need_bpf()
+    told, found = lives(python.start, [f"go {COUNT}"])
+    is_(found, told, "blocks that live, by line")
+    told, found = lives(python.start, [f"go {COUNT}", "drop"])
+    is_(found, told, "after all were freed")
+
+
+for PYTHON in pythons():
+    def one(python=PYTHON):
+        check(python)
+    one.__name__ = "calls on " + PYTHON.name
+    test(one)
+
+
+@test
+def return_probes_of_each_call_as_before_6_13():
+    with links("many"):
+        check(next((one for one in pythons() if one.release == "3.8"), None) or skip("no Python 3.8"))
+
+
+@test
+def inlined_without_return_probes_as_before_6_13():
+    with links("many"):
+        check(next((one for one in pythons() if one.where == "host"), None) or skip("no Debian Python"))
+
+
+@test
+def public_functions_as_before_6_6():
+    with links("single"):
+        check(next((one for one in pythons() if one.where == "pyenv"), None) or skip("no pyenv"))
+
+
+main()

@@ -1,0 +1,239 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+"""Blocks over 512 bytes where it is not plain: other allocators, older kernels' ways, forks, the first instruction, a program
+that allocates too hotly, and who must not be touched."""
+import os
+import re
+import subprocess
+import sys
+import tempfile
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+
+from lib import debian, host, measure, tool  # noqa: E402
+from lib.tap import has, is_, main, near, note, ok, test  # noqa: E402
+from lib.target import Process  # noqa: E402
+
+EVERYTHING = ["--signals", "heap", "--budget", "none"]
+LIBRARIES = "usr/lib/x86_64-linux-gnu"
+
+
+def check_all(environment=None, recorder_environment=None):
+    """large.py knows what each of its lines does."""
+    host.need_bpf()
+    with tempfile.TemporaryDirectory() as folder, Process("large.py", environment=environment) as target:
+        target.ready()
+        file = os.path.join(folder, "large.pms")
+        prefix = ["env", *(f"{name}={value}" for name, value in (recorder_environment or {}).items())]
+        with tool.Recorder("--pid", target.pid, *EVERYTHING, file=file, prefix=prefix) as recorder:
+            for order in ["grow", "drop", "threads", "calls"]:
+                truth = target.ask(order)
+            recorder.stop().succeeded()
+        measure.LargeBlocks(file).check(truth)
+
+
+def preloaded(package, library):
+    root = debian.unpacked(package, package)
+    path = os.path.join(root, LIBRARIES, library)
+    ok(os.path.exists(path), path)
+    check_all({"LD_PRELOAD": path})
+
+
+@test
+def jemalloc():
+    preloaded("libjemalloc2", "libjemalloc.so.2")
+
+
+@test
+def tcmalloc():
+    preloaded("libtcmalloc-minimal4", "libtcmalloc_minimal.so.4")
+
+
+@test
+def mimalloc():
+    preloaded("libmimalloc2.0", "libmimalloc.so.2")
+
+
+@test
+def every_python_block_from_malloc():
+    check_all({"PYTHONMALLOC": "malloc"})
+
+
+@test
+def without_session_programs():
+    """As before Linux 6.13: two programs, and a probe on each return"""
+    check_all(recorder_environment={"PYMEMSCOPE_LINKS": "many"})
+
+
+@test
+def without_links_that_hold_many_sites():
+    """As before Linux 6.6: a perf event for each probe"""
+    check_all(recorder_environment={"PYMEMSCOPE_LINKS": "single"})
+
+
+@test
+def threads_that_hand_blocks_to_each_other():
+    """Threads without the GIL that resize and free each other's blocks: every block counted once"""
+    host.need_bpf()
+    with tempfile.TemporaryDirectory() as folder:
+        library = os.path.join(folder, "malloc_threads.so")
+        subprocess.run(["cc", "-O2", "-shared", "-fPIC", "-pthread", "-o", library,
+                        os.path.join(host.TARGETS, "malloc_threads.c")], check=True)
+        with measure.recording(Process, "malloc_threads.py", "heap", "--budget", "none", args=[library]) as (target, recorder):
+            truth = target.ask("go 6 30000")
+            recorder.stop().succeeded()
+            seen = measure.LargeBlocks(recorder.file)
+            counters = dict(measure.rows(recorder.file, "SELECT name, value FROM counter"))
+    # What the threads did is of no Python line; what Python did meanwhile is.
+    is_(seen.at("", 0)[0], [truth["alloc_cnt"], truth["alloc_bytes"]], "allocated")
+    is_(seen.lives("", 0), [truth["live_cnt"], truth["live_bytes"]], "left")
+    is_(counters["block_reused_without_free"], 0, "blocks whose free was missed")
+
+
+@test
+def numpy():
+    host.need_bpf()
+    python = host.interpreter("debian", "3.11").path
+    root = debian.unpacked("numpy", "python3-numpy", "libblas3", "liblapack3", "libgfortran5", "libquadmath0")
+    environment = {"PYTHONPATH": os.path.join(root, "usr/lib/python3/dist-packages"),
+                   "LD_LIBRARY_PATH": debian.library_path(root)}
+
+    def start(script):
+        return Process(script, python=python, environment=environment)
+    with measure.recording(start, "numpy_arrays.py", "heap", "--budget", "none") as (target, recorder):
+        truth = target.ask("go")
+        recorder.stop().succeeded()
+        seen = measure.LargeBlocks(recorder.file)
+    for name, line in truth["lines"].items():
+        near(seen.at(truth["file"], line["line"])[0][1], line["alloc_bytes"], 1, f"{name}: allocated")
+        near(seen.lives(truth["file"], line["line"])[1], line["live_bytes"], 1, f"{name}: lives")
+
+
+@test
+def a_command_from_its_first_instruction():
+    host.need_bpf()
+    for python in (host.PYTHON, host.interpreter("pyenv", "3.12").path):
+        with tempfile.TemporaryDirectory() as folder:
+            script, file = os.path.join(folder, "begin.py"), os.path.join(folder, "command.pms")
+            with open(script, "w", encoding="utf-8") as source:
+                source.write("import sys\nkept = []\n"
+                             "for i in range(60):\n    kept.append(bytes(7000 - sys.getsizeof(b'')))\n")
+            tool.run("record", *EVERYTHING, "-o", file, "--", python, script).succeeded()
+            is_(measure.LargeBlocks(file).at(script, 4), ([60, 60 * 7000], [60, 60 * 7000]), f"{python}: all, and freed at the end")
+            is_(measure.notes(file), [], "notes")
+
+
+@test
+def blocks_from_before_are_not_counted():
+    """What was there before tracing began counts when it is resized, not when it is freed"""
+    host.need_bpf()
+    with tempfile.TemporaryDirectory() as folder, Process("large.py") as target:
+        target.ready()
+        before = target.ask("grow")["lines"]
+        file = os.path.join(folder, "late.pms")
+        with tool.record("--pid", target.pid, *EVERYTHING, file=file) as recorder:
+            truth = target.ask("drop")
+            recorder.stop().succeeded()
+        seen = measure.LargeBlocks(file)
+        for name in ("strings", "buffers", "arrays"):
+            is_(seen.at(truth["file"], before[name]["line"]), ([0, 0], [0, 0]), name)
+        is_(seen.lives(truth["file"], truth["labels"]["shrunk_list"])[0], 1, "the list that was shrunk")
+
+
+@test
+def forked_workers():
+    """Each worker's blocks are its own; what it inherited is its parent's, also when it frees it"""
+    host.need_bpf()
+    with measure.recording(Process, "fork_workers.py", "heap", "--budget", "none") as (target, recorder):
+        of_one = recorder.links_of_type("uprobe_multi")
+        workers = target.ask("fork")["workers"]
+        if of_one:  # else probes are perf events
+            tool.wait_until(lambda: recorder.links_of_type("uprobe_multi") == of_one * (1 + len(workers)), "workers attached")
+        truth = target.ask("go 200 5000")
+        recorder.stop().succeeded()
+        seen = measure.LargeBlocks(recorder.file)
+    for worker in truth["workers"]:
+        near(seen.lives(truth["file"], worker["line"])[1], worker["bytes"], 1, worker["function"])
+
+
+def opcode_at(pid, path, offset):
+    """The byte of a file's code as a process has it mapped."""
+    with open(f"/proc/{pid}/maps", encoding="ascii") as maps:
+        for line in maps:
+            match = re.match(r"(\w+)-(\w+) r-xp (\w+) \S+ \d+ +(\S+)", line)
+            if not match or match[4] != path:
+                continue
+            start, end, file_offset = (int(match[i], 16) for i in (1, 2, 3))
+            if file_offset <= offset < file_offset + end - start:
+                with open(f"/proc/{pid}/mem", "rb") as memory:
+                    memory.seek(start + offset - file_offset)
+                    return memory.read(1)
+    raise AssertionError(f"{path} is not mapped in {pid}")
+
+
+@test
+def nobody_else_traps():
+    """A process with the same C library has no breakpoint in it; nor has the target when the recording has ended"""
+    host.need_bpf()
+    breakpoint_opcode = b"\xcc"
+    with Process("large.py") as target, Process("large.py") as bystander:
+        target.ready()
+        bystander.ready()
+        doctor = tool.run("doctor", "--pid", target.pid).succeeded().out
+        path = re.search(r"^malloc +(\S+)$", doctor, re.M)[1]
+        offset = int(re.search(r"heap +malloc\+\d+ \(file offset (0x\w+)\)", doctor)[1], 16)
+        plain = opcode_at(bystander.pid, path, offset)
+        ok(plain != breakpoint_opcode, "somebody traces already")
+        with tempfile.TemporaryDirectory() as folder:
+            with tool.record("--pid", target.pid, *EVERYTHING, file=os.path.join(folder, "one.pms")) as recorder:
+                is_(opcode_at(target.pid, path, offset), breakpoint_opcode, "target")
+                is_(opcode_at(bystander.pid, path, offset), plain, "bystander")
+                recorder.stop().succeeded()
+        is_(opcode_at(target.pid, path, offset), plain, "target at the end")
+
+
+@test
+def more_blocks_than_there_is_room_for():
+    """Blocks that are too many to follow are counted, and are told apart from those that live"""
+    host.need_bpf()
+    room, count = 262144, 270000  # include/bounds.h: MAX_LARGE_BLOCKS
+    with measure.recording(Process, "hot_malloc.py", "heap", "--budget", "none") as (target, recorder):
+        truth = target.ask(f"keep {count} 600")
+        recorder.stop().succeeded()
+        told = tool.report(recorder.file)
+        seen = measure.LargeBlocks(recorder.file)
+        live = seen.lives(truth["file"], truth["lines"]["keep"])
+        allocated = seen.at(truth["file"], truth["lines"]["keep"])[0]
+        counters = dict(measure.rows(recorder.file, "SELECT name, value FROM counter"))
+    ok(allocated[0] >= count, "allocated", allocated)
+    ok(room - 100 < live[0] <= room, "blocks that live, and room for a list's", live)
+    ok(count - live[0] <= counters["dropped.large_blocks_not_followed"] < count - live[0] + 100, "dropped", counters)
+    near(told["not_followed_bytes"], (count - room) * 600, 5, "bytes not followed")
+
+
+@test
+def a_hot_program_is_paused():
+    """Following stops where it costs more than the budget; what is not followed any more is of no line"""
+    host.need_bpf()
+    with measure.recording(Process, "hot_malloc.py", "heap") as (target, recorder):
+        target.ask("keep 500")
+        spun = target.ask("spin 4")
+        truth = target.ask("drop")
+        recorder.stop().succeeded()
+        told = tool.report(recorder.file)
+        seen = measure.LargeBlocks(recorder.file)
+        counters = dict(measure.rows(recorder.file, "SELECT name, value FROM counter"))
+    kept, made = [seen.at(truth["file"], truth["lines"][name]) for name in ("keep", "spin")]
+    ok(0 < counters["large.followed_ns"] < counters["large.all_ns"], "not paused:", counters)
+    has(str(told["notes"]), "large blocks were followed", "notes")
+    ok(kept[0][0] >= 500, "allocated", kept)
+    is_(kept[1], kept[0], "blocks that may be freed since, taken from their line")
+    ok(made[0][0] < spun["made"], "seen, and made", made, spun)
+    is_(made[1], made[0], "dropped at once")
+    ok(told["not_followed_bytes"] >= 500 * 2000, "not followed any more", told["not_followed_bytes"])
+    note(f"followed {100 * counters['large.followed_ns'] / counters['large.all_ns']:.1f} % of the time, "
+         f"{made[0][0]:,} of {spun['made']:,} blocks seen")
+
+
+main()

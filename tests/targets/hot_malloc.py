@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+"""Allocates large blocks hotly: so much that following each would cost more than it is worth.
+
+    keep COUNT [BYTES]   keeps COUNT blocks
+    spin SECONDS         makes and drops blocks until so much CPU time is used
+    drop                 frees what was kept
+"""
+import sys
+import time
+import truth
+
+LINES = truth.labels(__file__)
+SIZE = 2000 - sys.getsizeof(b"")
+TOLD = {"file": __file__, "lines": LINES, "kept": 0, "made": 0}
+KEPT = []
+
+
+def keep(count, size=2000):
+    size -= sys.getsizeof(b"")
+    for _ in range(count):
+        KEPT.append(bytes(size))  # line: keep
+    TOLD["kept"] += count
+
+
+def spin(seconds):
+    end = time.process_time() + seconds
+    while time.process_time() < end:
+        for _ in range(1000):
+            bytes(SIZE)  # line: spin
+        TOLD["made"] += 1000
+
+
+def drop():
+    KEPT.clear()
+    TOLD["kept"] = 0
+
+
+def main():
+    for order in truth.orders():
+        if order[0] == "keep":
+            keep(*map(int, order[1:]))
+        elif order[0] == "spin":
+            spin(float(order[1]))
+        elif order[0] == "drop":
+            drop()
+        truth.tell(TOLD)
+
+
+main()

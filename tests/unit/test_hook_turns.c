@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+#include "capture/hook_turns.h"
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdlib.h>
+#include <cmocka.h>
+
+#define MS 1000000ull
+#define SECOND 1000000000ull
+
+/* Lets time go by until `end`; the caller comes late by up to late_ns. */
+static void until(struct hook_turns *t, uint64_t *now, uint64_t end, uint64_t late_ns)
+{
+	while (*now < end) {
+		uint64_t next = hook_turns__next_ns(t);
+
+		*now = next < end ? next + (late_ns ? (uint64_t)random() % late_ns : 0) : end;
+		hook_turns__update(t, *now);
+	}
+}
+
+static void test_always_on_needs_nobody(void **state)
+{
+	struct hook_turns t;
+
+	(void)state;
+	hook_turns__begin(&t, 5 * SECOND);
+	assert_true(hook_turns__update(&t, 6 * SECOND));
+	assert_true(hook_turns__next_ns(&t) == UINT64_MAX);
+	assert_true(hook_turns__was_on(&t, 7 * SECOND) == 1);
+	assert_true(hook_turns__was_on_in_all(&t) == 1);
+}
+
+static void test_share_is_kept(void **state)
+{
+	static const double shares[] = { 0.02, 0.1, 0.37, 0.8, 0.99 };
+	static const uint64_t late[] = { 0, 5 * MS, 40 * MS };
+	size_t i, j;
+
+	(void)state;
+	for (i = 0; i < sizeof(shares) / sizeof(shares[0]); i++) {
+		for (j = 0; j < sizeof(late) / sizeof(late[0]); j++) {
+			uint64_t now = 5 * SECOND;
+			struct hook_turns t;
+			double was_on;
+
+			hook_turns__begin(&t, now);
+			hook_turns__set_share(&t, shares[i]);
+			hook_turns__update(&t, now);
+			until(&t, &now, 605 * SECOND, late[j]);
+			was_on = hook_turns__was_on(&t, now);
+			/* Who comes late switches on late, too: never more than the share, and hardly less. */
+			if (was_on > shares[i] * 1.01 + 0.001 || was_on < shares[i] * (late[j] > 5 * MS ? 0.85 : 0.97))
+				fail_msg("share %.2f, %llu ms late: on for %.4f", shares[i],
+					 (unsigned long long)(late[j] / MS), was_on);
+			assert_true(hook_turns__was_on_in_all(&t) == was_on);
+		}
+	}
+}
+
+/* Seen from a program that does the same in every half second: each of its tenths is seen as often. */
+static void test_falls_in_with_no_rhythm(void **state)
+{
+	uint64_t now = SECOND, seen[10] = {}, at = now, all = 0;
+	struct hook_turns t;
+	int i;
+
+	(void)state;
+	hook_turns__begin(&t, now);
+	hook_turns__set_share(&t, 0.1);
+	hook_turns__update(&t, now);
+	for (; at < 2001 * SECOND; at += MS) {
+		if (at >= hook_turns__next_ns(&t))
+			hook_turns__update(&t, at);
+		seen[at / (50 * MS) % 10] += t.on;
+		all += t.on;
+	}
+	for (i = 0; i < 10; i++) {
+		if (seen[i] < all / 10 * 8 / 10 || seen[i] > all / 10 * 12 / 10)
+			fail_msg("tenth %d: %llu of %llu", i, (unsigned long long)seen[i], (unsigned long long)all);
+	}
+}
+
+static void test_share_of_each_step(void **state)
+{
+	uint64_t now = SECOND;
+	struct hook_turns t;
+
+	(void)state;
+	hook_turns__begin(&t, now);
+	assert_true(hook_turns__was_on(&t, now += SECOND) == 1);
+	hook_turns__set_share(&t, 0.02);
+	hook_turns__update(&t, now);
+	until(&t, &now, now + SECOND, 0);
+	assert_true(hook_turns__was_on(&t, now) < 0.1);
+	hook_turns__set_share(&t, 1);
+	assert_true(hook_turns__update(&t, now));
+	assert_true(hook_turns__next_ns(&t) == UINT64_MAX);
+	assert_true(hook_turns__was_on(&t, now += SECOND) == 1);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_always_on_needs_nobody),
+		cmocka_unit_test(test_share_is_kept),
+		cmocka_unit_test(test_falls_in_with_no_rhythm),
+		cmocka_unit_test(test_share_of_each_step),
+	};
+
+	cmocka_set_message_output(CM_OUTPUT_TAP);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

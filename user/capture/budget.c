@@ -1,0 +1,397 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+#include "capture/budget.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "capture/hook_turns.h"
+#include "python/sites.h"
+
+/* A process that did nothing is looked at in every tenth step, should its memory have been taken away. */
+#define IDLE_STEPS 10
+/* Fewer page faults a second are not worth being asked for. */
+#define MANY_FAULTS 1000
+/* A process that was in the nursery begins with so much of what may be saved up. */
+#define GROWN_UP_SAVED_NS (GOVERNOR_SAVED_NS / 4)
+
+/* Processes of one container that have not been looked at yet. */
+struct nursery {
+	struct governor governor;
+	struct governor_use use; /* of those that are not there any more */
+	uint32_t cnt; /* how many came in since the last step */
+	uint32_t child_shift; /* what a newborn begins with */
+	uint64_t child_limit_ns;
+};
+
+struct budget {
+	const struct tracker_deps *deps;
+	struct traced_table *table;
+	double share;
+	struct nursery *nurseries; /* by container; one more for those without */
+	uint32_t n_nurseries;
+	uint32_t steps;
+	struct hook_turns turns; /* of the hook on page faults */
+	double hook_was_on; /* in the last step */
+	bool on, ended;
+	struct profile_cost sums;
+	uint64_t exact_ns; /* what the exact signal had cost at the last step */
+};
+
+int budget__new(const struct tracker_deps *deps, struct traced_table *table, double share, struct budget **ret)
+{
+	struct budget *b = calloc(1, sizeof(*b));
+
+	if (!b)
+		return -ENOMEM;
+	b->deps = deps;
+	b->table = table;
+	b->share = share;
+	b->on = true;
+	hook_turns__begin(&b->turns, clock_now_ns());
+	*ret = b;
+	return 0;
+}
+
+void budget__free(struct budget *b)
+{
+	if (!b)
+		return;
+	free(b->nurseries);
+	free(b);
+}
+
+/* ---- what a process begins with ---- */
+
+static double hook_ns(const struct budget *b)
+{
+	return session__hook_ns(b->deps->session);
+}
+
+/* NULL: no memory. */
+static struct nursery *nursery_of(struct budget *b, const struct traced *tr)
+{
+	uint32_t container = profile__process(b->deps->profile, tr->process)->container;
+	uint32_t i = container == PROFILE_NONE ? 0 : container + 1;
+	struct nursery *more, *n;
+
+	for (; b->n_nurseries <= i; b->n_nurseries++) {
+		if (!(b->n_nurseries & (b->n_nurseries - 1))) {
+			more = reallocarray(b->nurseries, b->n_nurseries ? 2 * b->n_nurseries : 1, sizeof(*more));
+			if (!more)
+				return NULL;
+			b->nurseries = more;
+		}
+		n = &b->nurseries[b->n_nurseries];
+		memset(n, 0, sizeof(*n));
+		governor__begin(&n->governor, b->share, hook_ns(b), GOVERNOR_SAVED_NS, NULL);
+		n->child_limit_ns = b->share ? GOVERNOR_SAVED_NS / 8 : UINT64_MAX;
+	}
+	return &b->nurseries[i];
+}
+
+void budget__begin(struct budget *b, struct traced *tr, bool newborn)
+{
+	struct nursery *n = nursery_of(b, tr);
+
+	tr->use = (struct governor_use){ .cpu_ns = tr->cpu_ns };
+	governor__begin(&tr->governor, b->share, hook_ns(b), GOVERNOR_SAVED_NS, &tr->use);
+	if (!n)
+		return;
+	tr->newborn = newborn;
+	if (newborn) {
+		n->cnt++;
+		tr->governor.shift = n->child_shift;
+		tr->governor.gc_shift = n->governor.gc_shift;
+		governor__set_limit(&tr->governor, n->child_limit_ns);
+	}
+	tr->budget = (struct govern_args){
+		.tgid = tr->tgid,
+		.fault_shift = tr->governor.shift,
+		.fault_limit_ns = tr->governor.limit_ns,
+		.fault_step_ns = tr->governor.step_ns,
+		.gc_shift = tr->governor.gc_shift,
+		.child_shift = n->child_shift,
+		.child_limit_ns = n->child_limit_ns,
+	};
+}
+
+void budget__go_on(struct traced *tr, uint64_t cpu_ns, uint64_t faults)
+{
+	tr->cpu_ns = tr->use.cpu_ns = tr->governor.last.cpu_ns = cpu_ns;
+	tr->faults = faults;
+}
+
+/* ---- what it does ---- */
+
+static uint64_t cost_of(const struct traced *tr, enum cost_part part, const struct cost *cost)
+{
+	return cost[part].ns + cost[part].cnt * tr->trap_ns[part];
+}
+
+/* Takes in the sums of a process as they are now; what they gained goes to the profile. */
+static void use_until_now(struct budget *b, struct traced *tr, const struct cost *cost, uint64_t skipped, uint64_t faults,
+			  uint64_t cpu_ns)
+{
+	struct governor_use before = tr->use;
+	struct profile_cost gained;
+
+	if (cpu_ns > tr->cpu_ns)
+		tr->cpu_ns = cpu_ns;
+	tr->use.cpu_ns = tr->cpu_ns;
+	/* Less than before: the kernel side had no memory for the state, and has begun anew. */
+	if (cost[COST_FAULT].cnt >= before.fault_cnt) {
+		tr->use.fault_ns = cost[COST_FAULT].ns;
+		tr->use.fault_cnt = cost[COST_FAULT].cnt;
+		tr->use.skipped_cnt += (uint32_t)(skipped - tr->use.skipped_cnt);
+		tr->use.gc_ns = cost_of(tr, COST_GC, cost);
+		tr->use.gc_cnt = cost[COST_GC].cnt;
+		tr->use.gc_skipped_ns = cost_of(tr, COST_GC_SKIPPED, cost);
+		tr->use.gc_skipped_cnt = cost[COST_GC_SKIPPED].cnt;
+		tr->use.other_ns = cost_of(tr, COST_CODE, cost) + cost_of(tr, COST_LIFE, cost);
+		tr->use.heap_ns = cost_of(tr, COST_HEAP, cost) + tr->windows_ns + tr->large_ns;
+	}
+	gained.cpu_ns = tr->use.cpu_ns - before.cpu_ns;
+	gained.cost_ns = governor__cost_ns(&tr->governor, &tr->use) - governor__cost_ns(&tr->governor, &before);
+	gained.faults_seen = tr->use.fault_cnt - before.fault_cnt;
+	gained.faults = faults > tr->faults ? faults - tr->faults : 0;
+	tr->faults = faults;
+	profile__add_cost(b->deps->profile, tr->process, &gained);
+	b->sums.cpu_ns += gained.cpu_ns;
+	b->sums.cost_ns += gained.cost_ns;
+	b->sums.faults += gained.faults;
+	b->sums.faults_seen += gained.faults_seen;
+}
+
+static void add_use(struct governor_use *to, const struct governor_use *use, const struct governor_use *since)
+{
+	to->cpu_ns += use->cpu_ns - since->cpu_ns;
+	to->fault_ns += use->fault_ns - since->fault_ns;
+	to->fault_cnt += use->fault_cnt - since->fault_cnt;
+	to->skipped_cnt += use->skipped_cnt - since->skipped_cnt;
+	to->gc_ns += use->gc_ns - since->gc_ns;
+	to->gc_cnt += use->gc_cnt - since->gc_cnt;
+	to->gc_skipped_ns += use->gc_skipped_ns - since->gc_skipped_ns;
+	to->gc_skipped_cnt += use->gc_skipped_cnt - since->gc_skipped_cnt;
+	to->other_ns += use->other_ns - since->other_ns;
+	to->heap_ns += use->heap_ns - since->heap_ns;
+}
+
+static void leave_nursery(struct budget *b, struct traced *tr)
+{
+	struct nursery *n = nursery_of(b, tr);
+
+	tr->newborn = false;
+	if (n)
+		add_use(&n->use, &tr->use, &tr->governor.last);
+}
+
+void budget__ended(struct budget *b, struct traced *tr, const struct rec_proc *rec)
+{
+	use_until_now(b, tr, rec->cost, rec->skipped, rec->faults, rec->cpu_ns);
+	if (tr->newborn)
+		leave_nursery(b, tr);
+}
+
+/* The exact signal is not governed. What it cost is told by process, too: by how many events were whose. */
+void budget__share_out_exact(struct budget *b)
+{
+	uint64_t now_ns = session__exact_ns(b->deps->session), ns = now_ns - b->exact_ns, all = 0;
+	struct traced *tr;
+
+	for (tr = b->table->by_id; tr; tr = tr->hh.next)
+		all += tr->exact_cnt;
+	if (!all)
+		return;
+	b->exact_ns = now_ns;
+	b->sums.cost_ns += ns;
+	for (tr = b->table->by_id; tr; tr = tr->hh.next) {
+		const struct profile_cost cost = { .cost_ns = (double)ns * tr->exact_cnt / all };
+
+		if (tr->exact_cnt)
+			profile__add_cost(b->deps->profile, tr->process, &cost);
+		tr->exact_cnt = 0;
+	}
+}
+
+/* False: it did nothing since it was looked at last. */
+static bool look_at(struct budget *b, struct traced *tr)
+{
+	uint64_t cpu_ns, page_bytes = sysconf(_SC_PAGESIZE);
+	struct target_state state;
+	struct proc_stat stat;
+	struct profile_process p;
+
+	if (proc__cpu_ns(b->deps->proc, tr->tgid, &cpu_ns)) {
+		tr->gone_steps++;
+		return false;
+	}
+	tr->gone_steps = 0;
+	if (cpu_ns == tr->cpu_ns && (b->steps + tr->tgid) % IDLE_STEPS && !tr->newborn)
+		return false;
+	if (proc__stat(b->deps->proc, tr->tgid, &stat))
+		return false;
+	p = *profile__process(b->deps->profile, tr->process);
+	p.rss_bytes = stat.rss_pages * page_bytes;
+	profile__update_process(b->deps->profile, tr->process, &p);
+	if (session__read_state(b->deps->session, tr->tgid, &state))
+		return false;
+	tr->many_faults = stat.faults - tr->faults >= MANY_FAULTS;
+	tr->write_share = (uint32_t)state.skipped ? (double)(state.skipped >> 32) / (uint32_t)state.skipped : 1;
+	use_until_now(b, tr, state.cost, state.skipped, stat.faults, cpu_ns);
+	tr->kernel_shift = state.fault_shift;
+	return true;
+}
+
+/* ---- what it may do ---- */
+
+static void govern(struct budget *b, struct traced *tr)
+{
+	const struct nursery *n = nursery_of(b, tr);
+	struct govern_args args = {
+		.tgid = tr->tgid,
+		.fault_shift = tr->governor.shift,
+		.fault_limit_ns = tr->governor.limit_ns,
+		.fault_step_ns = tr->governor.step_ns,
+		.gc_shift = tr->governor.gc_shift,
+	};
+
+	if (n) {
+		args.child_shift = n->child_shift;
+		args.child_limit_ns = n->child_limit_ns;
+	}
+	if (!memcmp(&args, &tr->budget, sizeof(args)) && !tr->has_forked)
+		return;
+	if (session__govern(b->deps->session, &args) == -ENOTSUP)
+		log_debug("this kernel (before 5.14) lets nobody set a budget");
+	tr->budget = args;
+	tr->has_forked = false;
+}
+
+static void step_process(struct budget *b, struct traced *tr)
+{
+	if (!tr->newborn) {
+		governor__step(&tr->governor, &tr->use, tr->kernel_shift, b->hook_was_on, b->turns.share);
+		return;
+	}
+	leave_nursery(b, tr);
+	governor__begin(&tr->governor, b->share, hook_ns(b), GROWN_UP_SAVED_NS, &tr->use);
+	tr->governor.shift = tr->kernel_shift;
+	tr->governor.gc_shift = tr->budget.gc_shift;
+}
+
+static void step_nursery(struct budget *b, struct nursery *n)
+{
+	uint64_t more_ns;
+
+	governor__step(&n->governor, &n->use, n->child_shift, b->hook_was_on, b->turns.share);
+	n->child_shift = n->governor.shift;
+	more_ns = (n->governor.limit_ns - n->use.fault_ns) / (n->cnt > 8 ? n->cnt : 8);
+	n->child_limit_ns = more_ns > MIN_FAULT_LIMIT_NS ? more_ns : MIN_FAULT_LIMIT_NS;
+	n->cnt = 0;
+}
+
+static double least(double a, double b)
+{
+	return a < b ? a : b;
+}
+
+static double choose_hook_share(struct budget *b)
+{
+	struct traced *tr;
+	double share = 1;
+	uint32_t i;
+
+	for (tr = b->table->alive; tr; tr = tr->hh_tgid.next) {
+		if (tr->busy && !tr->newborn)
+			share = least(share, governor__hook_share(&tr->governor, &tr->use, b->hook_was_on));
+	}
+	for (i = 0; i < b->n_nurseries; i++)
+		share = least(share, governor__hook_share(&b->nurseries[i].governor, &b->nurseries[i].use, b->hook_was_on));
+	return share;
+}
+
+void budget__step(struct budget *b)
+{
+	struct traced *tr;
+	uint32_t i;
+
+	b->steps++;
+	b->hook_was_on = hook_turns__was_on(&b->turns, clock_now_ns());
+	for (tr = b->table->alive; tr; tr = tr->hh_tgid.next)
+		tr->busy = look_at(b, tr);
+	budget__share_out_exact(b);
+	if (!b->share)
+		return;
+	hook_turns__set_share(&b->turns, choose_hook_share(b));
+	for (i = 0; i < b->n_nurseries; i++)
+		step_nursery(b, &b->nurseries[i]);
+	for (tr = b->table->alive; tr; tr = tr->hh_tgid.next) {
+		if (tr->busy)
+			step_process(b, tr);
+		govern(b, tr);
+	}
+	budget__upkeep(b);
+}
+
+/* ---- the hook ---- */
+
+void budget__end(struct budget *b)
+{
+	session__pause_faults(b->deps->session, true);
+	b->ended = true;
+}
+
+/*
+ * The kernel counts page faults also while the hook is off. They are told to the kernel side, with as many writes among
+ * them as among those that the hook passed over, so that memory that comes and goes meanwhile is counted.
+ */
+static void count_missed(struct budget *b, bool on)
+{
+	struct proc_stat stat;
+	struct traced *tr;
+
+	for (tr = b->table->alive; tr; tr = tr->hh_tgid.next) {
+		struct govern_args args = tr->budget;
+		uint64_t missed;
+
+		if (!tr->many_faults || proc__stat(b->deps->proc, tr->tgid, &stat))
+			continue;
+		if (on && tr->faults_at_pause) {
+			missed = stat.faults - tr->faults_at_pause;
+			args.missed = missed + ((uint64_t)(missed * tr->write_share) << 32);
+			session__govern(b->deps->session, &args);
+		}
+		tr->faults_at_pause = on ? 0 : stat.faults;
+	}
+}
+
+void budget__upkeep(struct budget *b)
+{
+	bool on = hook_turns__update(&b->turns, clock_now_ns());
+
+	if (b->ended || on == b->on)
+		return;
+	count_missed(b, on);
+	if (session__pause_faults(b->deps->session, !on))
+		log_warn("the hook on page faults could not be put back");
+	b->on = on;
+}
+
+uint64_t budget__next_ns(const struct budget *b)
+{
+	return hook_turns__next_ns(&b->turns);
+}
+
+struct profile_cost budget__sums(const struct budget *b)
+{
+	return b->sums;
+}
+
+double budget__hook_share(const struct budget *b)
+{
+	return hook_turns__was_on_in_all(&b->turns);
+}

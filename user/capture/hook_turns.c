@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+#include "capture/hook_turns.h"
+
+#include <stdlib.h>
+
+#define TURN_MIN_NS 400000000ull
+#define TURN_MAX_NS 600000000ull
+
+void hook_turns__begin(struct hook_turns *t, uint64_t now_ns)
+{
+	*t = (struct hook_turns){ .share = 1, .on = true, .told_ns = now_ns };
+}
+
+void hook_turns__set_share(struct hook_turns *t, double share)
+{
+	t->share = share < 1 ? share : 1;
+}
+
+static void take_time(struct hook_turns *t, uint64_t now_ns)
+{
+	uint64_t passed = now_ns - t->told_ns;
+
+	t->all_ns += passed;
+	if (t->on)
+		t->on_ns += passed;
+	t->told_ns = now_ns;
+}
+
+static uint64_t random_below(uint64_t n)
+{
+	return n * (random() / ((double)RAND_MAX + 1));
+}
+
+static void begin_turn(struct hook_turns *t, uint64_t now_ns)
+{
+	uint64_t turn_ns = TURN_MIN_NS + random_below(TURN_MAX_NS - TURN_MIN_NS);
+	int64_t on_ns = (int64_t)(turn_ns * t->share) - t->excess_ns;
+
+	t->on = false;
+	t->on_for_ns = on_ns > 0 ? on_ns : 0;
+	t->excess_ns = on_ns < 0 ? -on_ns : 0;
+	if (t->on_for_ns > turn_ns)
+		t->on_for_ns = turn_ns;
+	t->end_ns = now_ns + turn_ns;
+	t->on_from_ns = on_ns > 0 ? now_ns + random_below(turn_ns - t->on_for_ns) : UINT64_MAX;
+	t->off_from_ns = UINT64_MAX;
+}
+
+bool hook_turns__update(struct hook_turns *t, uint64_t now_ns)
+{
+	take_time(t, now_ns);
+	if (t->share >= 1) {
+		t->on = true;
+		t->end_ns = t->excess_ns = 0;
+		return true;
+	}
+	if (t->on && t->end_ns && now_ns >= t->off_from_ns) {
+		t->on = false;
+		t->excess_ns += now_ns - t->off_from_ns;
+		t->on_from_ns = t->off_from_ns = UINT64_MAX;
+	}
+	if (!t->on && t->end_ns && now_ns >= t->on_from_ns && now_ns < t->end_ns) {
+		t->on = true;
+		t->off_from_ns = now_ns + t->on_for_ns;
+	}
+	if (!t->end_ns || (now_ns >= t->end_ns && !t->on))
+		begin_turn(t, now_ns);
+	return t->on;
+}
+
+uint64_t hook_turns__next_ns(const struct hook_turns *t)
+{
+	uint64_t next = t->on ? t->off_from_ns : t->on_from_ns < t->end_ns ? t->on_from_ns : t->end_ns;
+
+	return t->end_ns ? next : UINT64_MAX;
+}
+
+double hook_turns__was_on(struct hook_turns *t, uint64_t now_ns)
+{
+	uint64_t on, all;
+
+	take_time(t, now_ns);
+	on = t->on_ns - t->asked_on_ns;
+	all = t->all_ns - t->asked_all_ns;
+	t->asked_on_ns = t->on_ns;
+	t->asked_all_ns = t->all_ns;
+	return all ? (double)on / all : t->on;
+}
+
+double hook_turns__was_on_in_all(const struct hook_turns *t)
+{
+	return t->all_ns ? (double)t->on_ns / t->all_ns : 1;
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * When a hook that may be on for a share of the time only is on. Time goes by in turns of about half a second; in each the
+ * hook is on once, for its share, from a random moment on, so that it falls in with no rhythm of a program. Pure: told the
+ * time, it answers; the caller switches. What a late caller had it on for too long is taken from the next turn.
+ */
+#ifndef CAPTURE_HOOK_TURNS_H
+#define CAPTURE_HOOK_TURNS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct hook_turns {
+	double share; /* 1: always on */
+	bool on;
+	uint64_t on_from_ns, on_for_ns, off_from_ns, end_ns; /* of this turn */
+	int64_t excess_ns;
+	uint64_t told_ns; /* when it was told the time last */
+	uint64_t on_ns, all_ns; /* since the begin */
+	uint64_t asked_on_ns, asked_all_ns; /* of that, when it was last asked for the share */
+};
+
+/* It is on, and stays so until a share is set. */
+void hook_turns__begin(struct hook_turns *t, uint64_t now_ns);
+/* > 0; from the next turn on, or at once where there are none. */
+void hook_turns__set_share(struct hook_turns *t, double share);
+/* Whether it is to be on from now on. To be called no later than hook_turns__next_ns, and after set_share. */
+bool hook_turns__update(struct hook_turns *t, uint64_t now_ns);
+/* UINT64_MAX: it stays as it is. */
+uint64_t hook_turns__next_ns(const struct hook_turns *t);
+/* The share of the time that it was on since it was last asked; all: since the begin. */
+double hook_turns__was_on(struct hook_turns *t, uint64_t now_ns);
+double hook_turns__was_on_in_all(const struct hook_turns *t);
+
+#endif

@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+#include "capture/interp_watch.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "capture/traced.h"
+#include "python/gc_state.h"
+
+#define COUNTING_NS 100000000ull
+#define COUNTING_LAST_NS 1000000000ull
+#define COUNTING_SHARE 1000
+
+_Static_assert(PROFILE_GENERATIONS == GC_GENERATIONS, "generations");
+
+/* ---- collector ---- */
+
+/* -1: not known. */
+static int64_t frozen_of(const struct interp_watch *w, const struct gc_state *s)
+{
+	if (s->frozen_first == s->frozen_head)
+		return 0;
+	return w->frozen_first == s->frozen_first && w->frozen_last == s->frozen_last ? w->frozen_plus_1 - 1 : -1;
+}
+
+static void put_collector(const struct traced *tr, const struct gc_state *s, struct profile *p)
+{
+	struct profile_collector c = {
+		.process = tr->process,
+		.enabled = s->enabled,
+		.has_counts = s->has_counts,
+		.frozen = frozen_of(&tr->watch, s),
+	};
+
+	memcpy(c.threshold, s->threshold, sizeof(c.threshold));
+	memcpy(c.count, s->count, sizeof(c.count));
+	memcpy(c.collections, s->collections, sizeof(c.collections));
+	memcpy(c.collected, s->collected, sizeof(c.collected));
+	memcpy(c.uncollectable, s->uncollectable, sizeof(c.uncollectable));
+	profile__set_collector(p, &c);
+}
+
+static void count_frozen(struct interp_watch *w, const struct mem_reader *m, const struct gc_state *s)
+{
+	uint64_t n = 0, begin = clock_now_ns(), end;
+	int err = gc_state__count_frozen(m, s, &n);
+
+	end = clock_now_ns();
+	w->count_again_ns = end + (end - begin) * COUNTING_SHARE;
+	w->frozen_first = s->frozen_first;
+	w->frozen_last = s->frozen_last;
+	w->frozen_plus_1 = !err || (err == -E2BIG && n == GC_MAX_FROZEN) ? (int64_t)n + 1 : 0;
+}
+
+/* As of now_ns, which is before s was read: what ends in between would be counted and is not yet seen. */
+static void note_collections(struct interp_watch *w, const struct gc_state *s, uint64_t now_ns)
+{
+	w->last_collections = 0;
+	for (int g = 0; g < GC_GENERATIONS; g++)
+		w->last_collections += s->collections[g];
+	if (!w->first_look_ns) {
+		w->first_look_ns = now_ns;
+		w->first_collections = w->last_collections;
+	}
+	w->seen_collections += w->later_collections;
+	w->later_collections = 0;
+	w->last_look_ns = now_ns;
+}
+
+/* may_count_ns: how long frozen objects may still be counted; what was used is taken off. */
+static void look_at_collector(struct traced *tr, struct profile *p, uint64_t *may_count_ns)
+{
+	struct mem_reader m = mem_reader__of_process(tr->tgid);
+	uint64_t begin = clock_now_ns(), used;
+	struct interp_watch *w = &tr->watch;
+	struct gc_state s;
+	int err;
+
+	err = gc_state__read(&m, tr->interp->runtime, &tr->interp->layout, &s);
+	/* An interpreter that has not begun yet has collected nothing. */
+	if (err == -EAGAIN && !w->first_look_ns)
+		w->first_look_ns = 1;
+	if (err)
+		return;
+	note_collections(w, &s, begin);
+	if (frozen_of(w, &s) < 0 && *may_count_ns && begin >= w->count_again_ns) {
+		count_frozen(w, &m, &s);
+		used = clock_now_ns() - begin;
+		*may_count_ns = *may_count_ns > used ? *may_count_ns - used : 0;
+	}
+	w->seen_cpu_ns = frozen_of(w, &s) < 0 ? 0 : tr->cpu_ns;
+	put_collector(tr, &s, p);
+}
+
+void interp_watch__collected(struct traced *tr, uint64_t time_ns, uint64_t cnt)
+{
+	struct interp_watch *w = &tr->watch;
+
+	if (!w->first_look_ns || time_ns <= w->first_look_ns)
+		return;
+	if (time_ns <= w->last_look_ns)
+		w->seen_collections += cnt;
+	else
+		w->later_collections += cnt;
+}
+
+/* ---- facts ---- */
+
+static void put_coverage(const struct traced *tr, enum signal signal, const char *basis, const struct coverage *c,
+			 struct profile *p)
+{
+	static const char *const names[] = {
+		[SIGNAL_RESIDENT] = FACT_COVERAGE "resident",
+		[SIGNAL_HEAP] = FACT_COVERAGE "heap",
+		[SIGNAL_EXACT] = FACT_COVERAGE "exact",
+		[SIGNAL_GC] = FACT_COVERAGE "gc",
+	};
+	char text[COVERAGE_TEXT_BYTES + 16];
+	struct profile_fact f = {.process = tr->process, .name = names[signal], .part = c->part, .whole = c->whole};
+
+	snprintf(text, sizeof(text), "%s: %s", basis, c->text);
+	f.text = text;
+	profile__set_fact(p, &f);
+}
+
+static void put_derived(const struct traced *tr, const struct allocator_chain *allocator, struct profile *p)
+{
+	static const struct coverage none = {.whole = 1, .text = "sees nothing: its probes could not be attached"};
+	static const enum signal signals[] = {SIGNAL_RESIDENT, SIGNAL_EXACT, SIGNAL_GC};
+	const struct interp_file_facts *file = tr->watch.file;
+
+	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++) {
+		struct coverage c = file->coverage[signals[i]];
+
+		if (!(file->signals & 1u << signals[i]))
+			continue;
+		if (signals[i] != SIGNAL_RESIDENT && !tr->links)
+			c = none;
+		else if (allocator)
+			coverage__with_allocator(signals[i], allocator, &c);
+		put_coverage(tr, signals[i], "derived", &c, p);
+	}
+}
+
+void interp_watch__measure(const struct traced *tr, struct profile *p)
+{
+	const struct interp_watch *w = &tr->watch;
+	struct coverage c = {.part = w->seen_collections, .text = "the interpreter's own count of collections"};
+
+	if (!w->file || !(w->file->signals & 1u << SIGNAL_GC) || !w->last_look_ns || w->last_collections <= w->first_collections)
+		return;
+	c.whole = (uint64_t)(w->last_collections - w->first_collections);
+	put_coverage(tr, SIGNAL_GC, "measured", &c, p);
+}
+
+/* ---- allocator ---- */
+
+/* What stands before another domain only. */
+static void append_other_domains(const struct allocator_chain chains[ALLOC_DOMAINS], char text[2 * ALLOCATOR_TEXT_BYTES])
+{
+	static const char *const names[] = {[DOMAIN_RAW] = "raw", [DOMAIN_MEM] = "mem"};
+	char other[ALLOCATOR_TEXT_BYTES];
+	size_t n;
+
+	for (int d = DOMAIN_RAW; d < DOMAIN_OBJ; d++) {
+		if (!chains[d].place[0] || !strcmp(chains[d].place, chains[DOMAIN_OBJ].place))
+			continue;
+		n = strlen(text);
+		snprintf(text + n, 2 * ALLOCATOR_TEXT_BYTES - n, "; domain %s: %s", names[d],
+			 allocator_chain__text(&chains[d], other));
+	}
+}
+
+static void put_allocator(const struct traced *tr, const struct allocator_chain chains[ALLOC_DOMAINS], bool changed,
+			  struct profile *p)
+{
+	char text[2 * ALLOCATOR_TEXT_BYTES];
+	struct profile_fact f = {.process = tr->process, .name = FACT_ALLOCATOR, .text = text};
+	size_t n;
+
+	allocator_chain__text(&chains[DOMAIN_OBJ], text);
+	append_other_domains(chains, text);
+	n = strlen(text);
+	if (changed)
+		snprintf(text + n, sizeof(text) - n, " (it changed while it was recorded)");
+	profile__set_fact(p, &f);
+}
+
+static void look_at_allocators(struct traced *tr, const struct proc *proc, struct profile *p)
+{
+	struct mem_reader m = mem_reader__of_process(tr->tgid);
+	struct allocator_chain chains[ALLOC_DOMAINS] = {};
+	const uint64_t bias = tr->interp->load_bias;
+	struct code_places *places = NULL;
+	struct interp_watch *w = &tr->watch;
+	const struct allocator_file *file;
+	struct allocator_words words;
+	bool changed = w->knows_words;
+
+	if (!w->file || !w->file->has_allocators)
+		return;
+	file = &w->file->allocators;
+	if (allocator_words__read(&m, file, bias, &words) || (w->knows_words && !memcmp(&w->words, &words, sizeof(words))))
+		return;
+	if (allocator_words__untouched(&words, file, bias)) {
+		chains[DOMAIN_OBJ].base = chains[DOMAIN_MEM].base = ALLOCATOR_PYMALLOC;
+	} else {
+		if (code_places__of_process(proc, tr->tgid, tr->interp->path, &places))
+			return;
+		for (int d = 0; d < ALLOC_DOMAINS; d++)
+			allocator_chain__follow(&m, &words, d, file, bias, places, &chains[d]);
+		code_places__free(places);
+	}
+	w->words = words;
+	w->knows_words = true;
+	put_allocator(tr, chains, changed, p);
+	put_derived(tr, &chains[DOMAIN_OBJ], p);
+}
+
+/* ---- all of it ---- */
+
+void interp_watch__begin(struct traced *tr, const struct interp_file_facts *file, const struct proc *proc, struct profile *p)
+{
+	struct interp_watch *w = &tr->watch;
+	uint64_t never = 0;
+
+	*w = (struct interp_watch){
+		.file = file,
+		.frozen_first = w->frozen_first,
+		.frozen_last = w->frozen_last,
+		.frozen_plus_1 = w->frozen_plus_1,
+	};
+	if (file)
+		put_derived(tr, NULL, p);
+	look_at_collector(tr, p, &never);
+	look_at_allocators(tr, proc, p);
+}
+
+void interp_watch__refresh(const struct traced_table *table, const struct proc *proc, struct profile *p, bool last)
+{
+	uint64_t may_count_ns = last ? COUNTING_LAST_NS : COUNTING_NS;
+	struct traced *tr;
+
+	for (tr = table->alive; tr; tr = tr->hh_tgid.next) {
+		if (!tr->interp)
+			continue;
+		interp_watch__measure(tr, p);
+		if (!last && tr->cpu_ns == tr->watch.seen_cpu_ns)
+			continue;
+		look_at_collector(tr, p, &may_count_ns);
+		look_at_allocators(tr, proc, p);
+	}
+}

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * Targets, what tracing costs each, and what it may cost.
+ *
+ * What the hook on page faults costs a fault that is passed over cannot be taken by the program itself: most of it is the
+ * way there. So it is measured here, on our own faults, before and after the hook is attached: the time of short runs of
+ * them, of which a fast one counts, because on a busy machine many are disturbed.
+ */
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "capture/session_impl.h"
+
+int session__add_target(struct session *s, pid_t tgid, const struct target *t, const struct govern_args *budget)
+{
+	struct target_state first = {
+		.stack_id = STACK_BEFORE_ATTACH,
+		.fault_shift = budget->fault_shift,
+		.fault_limit_ns = budget->fault_limit_ns,
+		.fault_step_ns = budget->fault_step_ns,
+		.gc_shift = budget->gc_shift,
+		.child_shift = budget->child_shift,
+		.child_limit_ns = budget->child_limit_ns,
+	};
+	uint32_t key = tgid;
+
+	if (bpf_map_update_elem(bpf_map__fd(s->bpf->maps.states), &key, &first, BPF_NOEXIST) && errno != EEXIST)
+		return -errno;
+	return bpf_map_update_elem(bpf_map__fd(s->bpf->maps.targets), &key, t, BPF_ANY) ? -errno : 0;
+}
+
+void session__remove_target(struct session *s, pid_t tgid)
+{
+	uint32_t key = tgid;
+
+	bpf_map_delete_elem(bpf_map__fd(s->bpf->maps.targets), &key);
+	bpf_map_delete_elem(bpf_map__fd(s->bpf->maps.states), &key);
+}
+
+int session__read_state(const struct session *s, pid_t tgid, struct target_state *ret)
+{
+	uint32_t key = tgid;
+
+	return bpf_map_lookup_elem(bpf_map__fd(s->bpf->maps.states), &key, ret) ? -errno : 0;
+}
+
+int session__govern(struct session *s, const struct govern_args *args)
+{
+	int fd = bpf_program__fd(s->bpf->progs.govern);
+	struct govern_args copy = *args;
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .ctx_in = &copy, .ctx_size_in = sizeof(copy));
+
+	if (fd < 0)
+		return -ENOTSUP;
+	if (bpf_prog_test_run_opts(fd, &opts))
+		return -errno;
+	return opts.retval ? -ENOENT : 0;
+}
+
+int session__pause_faults(struct session *s, bool pause)
+{
+	int err;
+
+	if (pause == !s->n_fault_links)
+		return 0;
+	if (pause) {
+		session_impl__detach_faults(s);
+		return 0;
+	}
+	err = session_impl__attach_faults(s);
+	if (err)
+		session_impl__detach_faults(s);
+	return err;
+}
+
+#define RUN_BYTES (1u << 18)
+#define RUNS 150
+#define QUICK_RUN (RUNS / 10)
+
+static int compare_ns(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+/* ns of a page fault in the memory, as quick as one run in ten is. */
+static double quick_fault_ns(volatile char *memory, size_t page_bytes)
+{
+	uint64_t took[RUNS];
+	size_t i, at;
+
+	for (i = 0; i < RUNS; i++) {
+		took[i] = clock_now_ns();
+		for (at = 0; at < RUN_BYTES; at += page_bytes)
+			memory[at] = 1;
+		took[i] = clock_now_ns() - took[i];
+		madvise((void *)memory, RUN_BYTES, MADV_DONTNEED);
+	}
+	qsort(took, RUNS, sizeof(took[0]), compare_ns);
+	return (double)took[QUICK_RUN] * page_bytes / RUN_BYTES;
+}
+
+/* Least and most that is believed. */
+#define MIN_HOOK_NS 40
+#define MAX_HOOK_NS 2000
+
+int session_impl__begin_faults(struct session *s)
+{
+	const struct target_state passed_over = { .fault_shift = 31, .fault_limit_ns = UINT64_MAX };
+	size_t page_bytes = sysconf(_SC_PAGESIZE);
+	uint32_t self = getpid();
+	double before, cost;
+	void *memory;
+	int err;
+
+	memory = mmap(NULL, RUN_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (memory == MAP_FAILED)
+		return -errno;
+	madvise(memory, RUN_BYTES, MADV_NOHUGEPAGE);
+	before = quick_fault_ns(memory, page_bytes);
+	bpf_map_update_elem(bpf_map__fd(s->bpf->maps.states), &self, &passed_over, BPF_ANY);
+	err = session_impl__attach_faults(s);
+	cost = quick_fault_ns(memory, page_bytes) - before;
+	s->hook_ns = cost < MIN_HOOK_NS ? MIN_HOOK_NS : cost > MAX_HOOK_NS ? MAX_HOOK_NS : (uint64_t)cost;
+	session__remove_target(s, self);
+	munmap(memory, RUN_BYTES);
+	return err;
+}
+
+uint64_t session__hook_ns(const struct session *s)
+{
+	return s->hook_ns;
+}
+
+uint64_t session__exact_ns(const struct session *s)
+{
+	uint64_t sum = 0;
+	struct bpf_program *p;
+	struct bpf_prog_info info;
+	uint32_t len;
+
+	bpf_object__for_each_program(p, s->bpf->obj) {
+		if (bpf_program__fd(p) < 0 || strncmp(bpf_program__name(p), "exact_", 6))
+			continue;
+		memset(&info, 0, sizeof(info));
+		len = sizeof(info);
+		if (!bpf_obj_get_info_by_fd(bpf_program__fd(p), &info, &len))
+			sum += info.run_time_ns;
+	}
+	return sum;
+}
