@@ -17,6 +17,7 @@
 #define WINDOW_SAMPLES 64
 #define WINDOW_EVENTS 200
 #define WINDOW_S 0.020
+#define SETTLE_S 0.030
 #define PROBE_S 40e-6 /* an event's, at a tenth of the speed */
 #define UNKNOWN LINES
 
@@ -195,7 +196,7 @@ static uint32_t window_end(const struct heap_program *p, double at, uint32_t fir
 	return i;
 }
 
-static void take_born(struct watcher *w, uint32_t first, uint32_t end)
+static void take_born(struct watcher *w, uint32_t first, uint32_t end, uint32_t settled)
 {
 	const struct heap_program *p = &w->watched->p;
 	uint32_t left[HEAP_CLASSES], taken[HEAP_CLASSES], wanted[HEAP_CLASSES];
@@ -207,7 +208,7 @@ static void take_born(struct watcher *w, uint32_t first, uint32_t end)
 	for (uint32_t i = first; i < end; i++) {
 		uint8_t class = p->allocations[i].class;
 
-		if (is_dead(p, i, end) || even(&w->random) * left[class]-- >= wanted[class])
+		if (is_dead(p, i, settled) || even(&w->random) * left[class]-- >= wanted[class])
 			continue;
 		wanted[class]--;
 		if (w->n == MOST_SAMPLES)
@@ -221,16 +222,19 @@ static double look(struct watcher *w, double at, double stands_s)
 {
 	const struct heap_program *p = &w->watched->p;
 	struct heap_look l = { .stands_s = stands_s, .at_s = at };
-	uint32_t first = allocation_at(p, at), end;
+	uint32_t first = allocation_at(p, at), end, settled;
 	double until;
 
 	end = window_end(p, at, first, &until);
 	l.own_s = until - at + w->opts->wrong * (end - first) * PROBE_S;
 	l.pools = opening_at(p, until) - opening_at(p, at);
-	for (uint32_t i = first; i < end; i++)
-		l.survived[p->allocations[i].class] += !is_dead(p, i, end);
+	settled = allocation_at(p, until + SETTLE_S);
+	for (uint32_t i = first; i < end; i++) {
+		l.born[p->allocations[i].class] += !is_dead(p, i, end);
+		l.survived[p->allocations[i].class] += !is_dead(p, i, settled);
+	}
 	heap_windows__add(&w->windows, &l);
-	take_born(w, first, end);
+	take_born(w, first, end, settled);
 	w->seen = true;
 	w->plan.spent_s += 0.002 + (end - first) * 10 * 2e-6;
 	return until;

@@ -17,7 +17,7 @@ from . import measure, table
 SECONDS = 20
 STEPS = 8000
 PROGRAMS = {"dicts": STEPS, "strings": STEPS, "slots": STEPS, "buffers": STEPS, "cache": STEPS, "parser": STEPS // 2,
-            "in_turn": STEPS // 2, "bursts": STEPS}
+            "in_turn": STEPS // 2, "bursts": STEPS, "phases": STEPS}
 LARGEST = 10
 LEAST_SHARE = 0.01  # below it, what the target itself does counts as much
 MAJOR_SHARE = 0.05

@@ -56,6 +56,7 @@ struct heap_process {
 	uint64_t seen_ns, seen_cpu_ns; /* its clock when last looked at */
 	struct session_links *window; /* NULL: none is open */
 	uint32_t window_id;
+	bool settles; /* the last window */
 	double opened_s; /* own time */
 	uint64_t opened_cpu_ns;
 	uint64_t read_due_ns;
@@ -260,6 +261,8 @@ static void close_window(struct heap *h, struct heap_process *p)
 	h->totals.allocations += w.hits;
 	charge(h, p, WINDOW_COST_S + (double)w.inside_ns / SECOND_NS + w.hits * TRAP_COST_S);
 	plan(h, p, cpu_ns);
+	p->settles = true;
+	p->next_ns = clock_now_ns() + HEAP_SETTLE_MS * MS_NS;
 }
 
 void heap__request(struct heap *h, struct traced *tr, const struct rec_heap *rec)
@@ -277,6 +280,10 @@ static void go_on(struct heap *h, struct heap_process *p)
 
 	if (p->window) {
 		close_window(h, p);
+	} else if (p->settles) {
+		h->totals.failed += heap_samples__settle(p->samples) != 0;
+		p->settles = false;
+		p->next_ns = 0;
 	} else if (proc__cpu_ns(h->deps->proc, p->tr->tgid, &cpu_ns)) {
 		p->next_ns = UINT64_MAX; /* it has ended */
 		return;

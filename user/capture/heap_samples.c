@@ -31,6 +31,9 @@ struct heap_samples {
 	size_t n, room;
 	struct heap_windows windows;
 	bool seen; /* a window since the last reading */
+	struct sample *born; /* in the last window, to be settled; NULL: none */
+	size_t n_born;
+	struct heap_look look; /* of that window */
 	struct drand48_data random;
 	struct heap_holdings holdings;
 };
@@ -175,6 +178,7 @@ void heap_samples__free(struct heap_samples *s)
 		return;
 	pymalloc__free(s->heap);
 	free(s->at);
+	free(s->born);
 	free(s->holdings.holders);
 	free(s);
 }
@@ -199,8 +203,23 @@ static size_t make_samples(const struct heap_block *blocks, size_t n, struct sam
 	return made;
 }
 
-/* Takes those born in the window, of each class at most WINDOW_SAMPLES. */
-static int take_born(struct heap_samples *s, struct sample *born, size_t n)
+/* Leaves out those that live no more; whoever cannot be told lives. */
+static size_t keep_alive(struct sample *born, size_t n, uint32_t cnt[HEAP_CLASSES])
+{
+	size_t i, alive = 0;
+
+	memset(cnt, 0, HEAP_CLASSES * sizeof(*cnt));
+	for (i = 0; i < n; i++) {
+		if (born[i].block.fate == FATE_FREED || born[i].block.fate == FATE_REPLACED)
+			continue;
+		cnt[born[i].block.szidx]++;
+		born[alive++] = born[i];
+	}
+	return alive;
+}
+
+/* Of each class at most WINDOW_SAMPLES. */
+static int take_born(struct heap_samples *s)
 {
 	uint32_t left[HEAP_CLASSES], taken[HEAP_CLASSES], wanted[HEAP_CLASSES];
 	size_t i;
@@ -210,37 +229,53 @@ static int take_born(struct heap_samples *s, struct sample *born, size_t n)
 		left[c] = s->windows.last.survived[c];
 		wanted[c] = taken[c] = left[c] < WINDOW_SAMPLES ? left[c] : WINDOW_SAMPLES;
 	}
-	for (i = 0; i < n && !err; i++) {
-		c = born[i].block.szidx;
-		if (born[i].block.fate != FATE_LIVES || chance(s) * left[c]-- >= wanted[c])
+	for (i = 0; i < s->n_born && !err; i++) {
+		c = s->born[i].block.szidx;
+		if (chance(s) * left[c]-- >= wanted[c])
 			continue;
 		wanted[c]--;
-		born[i].weight = heap_weights__seen(&s->windows, c, taken[c]);
-		err = add_sample(s, &born[i]);
+		s->born[i].weight = heap_weights__seen(&s->windows, c, taken[c]);
+		err = add_sample(s, &s->born[i]);
 	}
+	return err;
+}
+
+int heap_samples__settle(struct heap_samples *s)
+{
+	int err;
+
+	if (!s->born)
+		return 0;
+	err = look_at_all(s, s->born, s->n_born);
+	if (!err) {
+		s->n_born = keep_alive(s->born, s->n_born, s->look.survived);
+		heap_windows__add(&s->windows, &s->look);
+		err = take_born(s);
+		s->seen = true;
+	}
+	free(s->born);
+	s->born = NULL;
 	return err;
 }
 
 int heap_samples__add_window(struct heap_samples *s, const struct heap_look *look, const struct heap_block *blocks, size_t n)
 {
-	struct heap_look seen = *look;
-	struct sample *born = calloc(n + 1, sizeof(*born));
-	size_t i, made;
-	int err;
+	int err = heap_samples__settle(s);
 
-	if (!born)
+	if (err)
+		return err;
+	s->born = calloc(n + 1, sizeof(*s->born));
+	if (!s->born)
 		return -ENOMEM;
-	made = make_samples(blocks, n, born);
-	err = look_at_all(s, born, made);
+	s->look = *look;
+	s->n_born = make_samples(blocks, n, s->born);
+	err = look_at_all(s, s->born, s->n_born);
 	if (!err) {
-		memset(seen.survived, 0, sizeof(seen.survived));
-		for (i = 0; i < made; i++)
-			seen.survived[born[i].block.szidx] += born[i].block.fate == FATE_LIVES;
-		heap_windows__add(&s->windows, &seen);
-		err = take_born(s, born, made);
-		s->seen = true;
+		s->n_born = keep_alive(s->born, s->n_born, s->look.born);
+		return 0;
 	}
-	free(born);
+	free(s->born);
+	s->born = NULL;
 	return err;
 }
 
@@ -331,7 +366,8 @@ int heap_samples__read(struct heap_samples *s, double own_s, double pools, const
 	struct pymalloc_totals totals;
 	int c, err;
 
-	err = look_at_all(s, s->at, s->n);
+	err = heap_samples__settle(s);
+	err = err ? err : look_at_all(s, s->at, s->n);
 	err = err ? err : pymalloc__scan(s->heap, NULL, NULL, &totals);
 	if (err)
 		return err;

@@ -33,10 +33,16 @@ int heap_samples__new(const struct proc *p, pid_t tgid, const struct interp *in,
 void heap_samples__free(struct heap_samples *s);
 
 /*
- * Takes what a window saw: the last block at each address. look->survived is found here. To be called as soon as the window is
- * closed: blocks that have been freed meanwhile do not count as born. 0 or -errno.
+ * Takes what a window saw: the last block at each address. look->born and survived are found here. To be called as soon as the
+ * window is closed: blocks that have been freed meanwhile do not count as born. 0 or -errno.
  */
 int heap_samples__add_window(struct heap_samples *s, const struct heap_look *look, const struct heap_block *blocks, size_t n);
+/*
+ * To be called a while later, HEAP_SETTLE_MS or so: only what lives then may be sampled. So what was just being used when the
+ * window closed does not crowd out what stays. Done at the next window and reading at the latest. 0 or -errno.
+ */
+int heap_samples__settle(struct heap_samples *s);
+#define HEAP_SETTLE_MS 30
 
 /* An estimate in blocks and bytes, and its replicates' deviations. */
 struct heap_sum {

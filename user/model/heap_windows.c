@@ -46,7 +46,7 @@ void heap_windows__add(struct heap_windows *w, const struct heap_look *look)
 		double rate = look->survived[c] / heap_windows__own_s(look);
 
 		class->born += look->stands_s * rate;
-		if (look->survived[c])
+		if (look->born[c])
 			class->seen_born = w->n;
 		if (look->survived[c] >= KNOWN_BLOCKS)
 			class->fastest = fmax(class->fastest, rate);

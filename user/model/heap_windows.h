@@ -21,7 +21,8 @@ struct heap_look {
 	double at_s; /* when it opened */
 	double own_s; /* how long it was */
 	double pools; /* taken into use meanwhile */
-	uint32_t survived[HEAP_CLASSES]; /* blocks that were born in it, and lived at its end */
+	uint32_t born[HEAP_CLASSES]; /* blocks that lived at its end */
+	uint32_t survived[HEAP_CLASSES]; /* of them, those that lived a while later */
 };
 
 /* Sums over windows: of what they stand for, and of that by the pools a second that they saw. */
