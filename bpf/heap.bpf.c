@@ -13,10 +13,11 @@ int heap_site(struct pt_regs *ctx)
 	union site_cookie c = { .raw = bpf_get_attach_cookie(ctx) };
 	struct target *t = target_at(SIGNAL_HEAP, c.attach_id);
 	__u32 tgid = bpf_get_current_pid_tgid() >> 32, class;
-	struct window_state *w = window_with_room();
+	struct window_state *w = current_window();
 	struct heap_pools *p;
+	__u64 all;
 
-	if (w)
+	if (w && w->attach_id && w->left > 0)
 		w->pools++;
 	if (!t)
 		return 0;
@@ -25,7 +26,9 @@ int heap_site(struct pt_regs *ctx)
 		return 0;
 	class = reg_word(ctx, c.arg_register) & (HEAP_CLASSES - 1);
 	__sync_fetch_and_add(&p->opened[class], 1);
-	__sync_fetch_and_add(&p->all, 1);
+	all = __sync_fetch_and_add(&p->all, 1) + 1;
+	if (w && !w->attach_id && w->pools_goal && all >= w->pools_goal)
+		tell_once(w, t);
 	return 0;
 }
 

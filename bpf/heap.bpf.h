@@ -31,7 +31,7 @@ static __always_inline struct window_state *current_window(void)
 }
 
 /* When the ring is full user space finds out by the clock. */
-static __always_inline void tell_full(struct window_state *w, const struct target *t)
+static __always_inline void tell_once(struct window_state *w, const struct target *t)
 {
 	struct rec_heap *r;
 

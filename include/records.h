@@ -184,11 +184,11 @@ struct cost {
 	__u64 cnt;
 };
 
-/* A window of the heap signal has seen as many allocations as it may. */
+/* As many pools were taken into use as were waited for (attach_id 0), or a window has seen as many allocations as it may. */
 struct rec_heap {
 	struct rec_hdr hdr;
 	__u32 proc_id;
-	__u32 attach_id; /* the window's */
+	__u32 attach_id; /* the window's; 0: one is asked for */
 };
 _Static_assert(sizeof(struct rec_heap) == 24, "rec_heap");
 
@@ -282,14 +282,15 @@ struct heap_pools {
 };
 
 /*
- * Map `heap_windows`, by tgid: attach_id and left are written by user space, the rest is the kernel side's, and counts until the
- * window is full. A hit is a run of a program at an allocation's site. What lies between the end of one and the next is the
+ * Map `heap_windows`, by tgid: attach_id, left and pools_goal are written by user space, the rest is the kernel side's, and counts
+ * until the window is full. A hit is a run of a program at an allocation's site. What lies between the end of one and the next is the
  * process's own time and that of a trap, unless its thread slept; waiting for a processor does not count.
  */
 struct window_state {
 	__u32 attach_id; /* whose hits count (union site_cookie); 0: no window is open */
 	__u32 told; /* the request of this window was sent */
 	__s64 left; /* allocations until the window is full */
+	__u64 pools_goal; /* with as many pools taken into use (heap_pools.all) a window is asked for; 0: not */
 	__u64 pools; /* taken into use */
 	__u64 hits, timed; /* all; those of which the time before is known */
 	__u64 between_ns, least_ns; /* before those that are timed: sum, least */
@@ -300,7 +301,7 @@ struct window_state {
 	__u32 tid;
 	__u32 pad;
 };
-_Static_assert(sizeof(struct window_state) == 104, "window_state");
+_Static_assert(sizeof(struct window_state) == 112, "window_state");
 
 /*
  * Map `pages`: who brought a page into the resident set, until user space finds it gone (pagemap) or it faults again.

@@ -218,16 +218,17 @@ static void take_born(struct watcher *w, uint32_t first, uint32_t end, uint32_t 
 }
 
 /* Returns when the window closed. */
-static double look(struct watcher *w, double at, double stands_s)
+static double look(struct watcher *w, double at)
 {
 	const struct heap_program *p = &w->watched->p;
-	struct heap_look l = { .stands_s = stands_s, .at_s = at };
+	struct heap_look l = { .at_s = at };
 	uint32_t first = allocation_at(p, at), end, settled;
 	double until;
 
 	end = window_end(p, at, first, &until);
 	l.own_s = until - at + w->opts->wrong * (end - first) * PROBE_S;
 	l.pools = opening_at(p, until) - opening_at(p, at);
+	l.stands_s = heap_plan__stands_s(&w->plan, heap_windows__pools(&l));
 	settled = allocation_at(p, until + SETTLE_S);
 	for (uint32_t i = first; i < end; i++) {
 		l.born[p->allocations[i].class] += !is_dead(p, i, end);
@@ -282,6 +283,12 @@ static void add_up_lines(struct watcher *w, struct heap_blocks lines[LINES + 1])
 			lines[UNKNOWN].at[r] += scales.unknown[c].at[r] * 16 * (c + 1);
 }
 
+/* When a window is asked for by pools; not before the last one closed. */
+static double asked_at(const struct heap_program *p, uint32_t goal, double closed)
+{
+	return goal < p->n_openings ? fmax(p->openings[goal].at, closed) : INFINITY;
+}
+
 /* Watches the program from beginning to end: what each line holds then, in bytes. Returns how many windows it took. */
 static uint64_t watch(const struct watched *watched, const struct watch_opts *opts, uint64_t seed,
 		      struct heap_blocks lines[LINES + 1])
@@ -289,7 +296,8 @@ static uint64_t watch(const struct watched *watched, const struct watch_opts *op
 	static struct watcher watcher;
 	struct watcher *w = &watcher;
 	int every = opts->read_every ? opts->read_every : 1, k = every;
-	double stands_s, due, open, closed;
+	double due, asked, open, closed;
+	uint32_t goal;
 
 	w->watched = watched;
 	w->opts = opts;
@@ -299,17 +307,25 @@ static uint64_t watch(const struct watched *watched, const struct watch_opts *op
 	w->windows = (struct heap_windows){};
 	w->seen = false;
 	draw_old(w);
-	due = heap_plan__next(&w->plan, 0, 0, 0, even(&w->random), &stands_s);
+	due = heap_plan__next(&w->plan, 0, 0, 0, even(&w->random));
+	goal = heap_plan__pools(&w->plan, 0, 0, even(&w->random));
+	asked = asked_at(&watched->p, goal, 0);
 	while (k <= READINGS) {
-		open = due + 0.010 + 0.020 * even(&w->random);
+		open = fmin(due, asked) + 0.010 + 0.020 * even(&w->random);
 		if (open >= k * SECONDS / READINGS) {
 			read_heap(w, k);
 			k += every;
-		} else if (heap_plan__allowance_s(&w->plan, due) <= 0) {
-			due += 0.01;
+		} else if (heap_plan__allowance_s(&w->plan, fmin(due, asked)) <= 0) {
+			due = fmax(due, open);
+			asked = fmax(asked, open);
 		} else {
-			closed = look(w, open, stands_s);
-			due = heap_plan__next(&w->plan, closed, closed, 0, even(&w->random), &stands_s);
+			closed = look(w, open);
+			if (asked < due)
+				goal = heap_plan__pools(&w->plan, closed, opening_at(&watched->p, closed),
+						       even(&w->random));
+			else
+				due = heap_plan__next(&w->plan, closed, closed, 0, even(&w->random));
+			asked = asked_at(&watched->p, goal, closed);
 		}
 	}
 	add_up_lines(w, lines);

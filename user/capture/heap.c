@@ -51,7 +51,9 @@ struct heap_process {
 	uint64_t adopted_cpu_ns, began_cpu_ns, refreshed_cpu_ns;
 	/* The next window, or the open one. */
 	struct heap_plan plan;
-	double due_s, stands_s; /* own time */
+	double due_s; /* own time */
+	uint64_t pools_goal; /* the other window is due with as many pools */
+	bool asked; /* it is */
 	uint64_t next_ns; /* when there is something to do: to look at its clock, or to close the window */
 	uint64_t seen_ns, seen_cpu_ns; /* its clock when last looked at */
 	struct session_links *window; /* NULL: none is open */
@@ -162,8 +164,30 @@ static void plan(struct heap *h, struct heap_process *p, uint64_t cpu_ns)
 
 	drand48_r(&h->random, &u);
 	p->due_s = heap_plan__next(&p->plan, own_s(p, cpu_ns), (double)(cpu_ns - p->began_cpu_ns) / SECOND_NS,
-				   least_period_s(h), u, &p->stands_s);
-	p->next_ns = clock_now_ns() + MS_NS;
+				   least_period_s(h), u);
+}
+
+/* And that of the one that is asked for by the pools that are taken into use. */
+static void plan_by_pools(struct heap *h, struct heap_process *p, uint64_t cpu_ns)
+{
+	struct heap_pools pools = {};
+	double u;
+
+	drand48_r(&h->random, &u);
+	session__read_pools(h->deps->session, p->tr->tgid, &pools);
+	p->pools_goal = (uint64_t)heap_plan__pools(&p->plan, own_s(p, cpu_ns), pools.all, u);
+	p->asked = false;
+}
+
+/* Whichever is due now was opened, or could not be. */
+static void plan_again(struct heap *h, struct heap_process *p, uint64_t cpu_ns)
+{
+	if (p->asked)
+		plan_by_pools(h, p, cpu_ns);
+	else
+		plan(h, p, cpu_ns);
+	session__ask_for_window(h->deps->session, p->tr->tgid, p->pools_goal);
+	p->next_ns = clock_now_ns() + LEAST_WAIT_NS;
 }
 
 /* Whether its next window's place has come; else looks again when it may have. */
@@ -172,7 +196,7 @@ static bool is_due(const struct heap *h, struct heap_process *p, uint64_t cpu_ns
 	double left_s = p->due_s - own_s(p, cpu_ns), most_ns = MOST_WAIT_NS * (1 + h->read_cnt / WAIT_PROCESSES), used;
 	uint64_t now = clock_now_ns();
 
-	if (left_s <= 0 && heap_plan__allowance_s(&p->plan, (double)(cpu_ns - p->began_cpu_ns) / SECOND_NS) > 0)
+	if ((left_s <= 0 || p->asked) && heap_plan__allowance_s(&p->plan, (double)(cpu_ns - p->began_cpu_ns) / SECOND_NS) > 0)
 		return true;
 	used = (double)(cpu_ns - p->seen_cpu_ns) / (now - p->seen_ns + 1);
 	p->next_ns = now + (uint64_t)fmin(fmax(left_s * SECOND_NS / fmax(used, 0.01), LEAST_WAIT_NS), most_ns);
@@ -201,7 +225,7 @@ static void open_window(struct heap *h, struct heap_process *p, uint64_t cpu_ns)
 	h->totals.failed++;
 	p->window = NULL;
 	log_debug("heap: no window for process %d: %s", (int)p->tr->tgid, strerror(-err));
-	plan(h, p, cpu_ns);
+	plan_again(h, p, cpu_ns);
 }
 
 struct taken {
@@ -241,7 +265,7 @@ static void note_least(struct heap *h, const struct window_state *w)
 static void close_window(struct heap *h, struct heap_process *p)
 {
 	struct taken t = { .h = h, .tr = p->tr, .max = 2 * WINDOW_ALLOCATIONS };
-	struct heap_look look = { .stands_s = p->stands_s, .at_s = p->opened_s };
+	struct heap_look look = { .at_s = p->opened_s };
 	struct window_state w = {};
 	uint64_t cpu_ns = p->opened_cpu_ns;
 	int err;
@@ -252,6 +276,7 @@ static void close_window(struct heap *h, struct heap_process *p)
 	note_least(h, &w);
 	look.own_s = heap_window__own_s(&w, (double)(cpu_ns - p->opened_cpu_ns) / SECOND_NS, h->trap_s);
 	look.pools = w.pools;
+	look.stands_s = heap_plan__stands_s(&p->plan, heap_windows__pools(&look));
 	t.blocks = malloc(t.max * sizeof(*t.blocks));
 	err = t.blocks ? err : -ENOMEM;
 	err = err ? err : session__take_blocks(h->deps->session, p->tr->proc_id, take_block, &t);
@@ -260,7 +285,7 @@ static void close_window(struct heap *h, struct heap_process *p)
 	h->totals.failed += err != 0;
 	h->totals.allocations += w.hits;
 	charge(h, p, WINDOW_COST_S + (double)w.inside_ns / SECOND_NS + w.hits * TRAP_COST_S);
-	plan(h, p, cpu_ns);
+	plan_again(h, p, cpu_ns);
 	p->settles = true;
 	p->next_ns = clock_now_ns() + HEAP_SETTLE_MS * MS_NS;
 }
@@ -270,8 +295,14 @@ void heap__request(struct heap *h, struct traced *tr, const struct rec_heap *rec
 	struct heap_process *p = tr->heap;
 
 	(void)h;
-	if (p && p->window && p->window_id == rec->attach_id)
+	if (!p)
+		return;
+	if (p->window && p->window_id == rec->attach_id)
 		p->next_ns = 0; /* it is full */
+	if (p->window || rec->attach_id || p->asked)
+		return;
+	p->asked = true;
+	p->next_ns = p->settles ? p->next_ns : 0;
 }
 
 static void go_on(struct heap *h, struct heap_process *p)
@@ -339,6 +370,8 @@ static int begin(struct heap *h, struct heap_process *p)
 	p->seen_ns = clock_now_ns();
 	p->plan.share = h->budget * BUDGET_SHARE;
 	plan(h, p, p->began_cpu_ns);
+	p->asked = true;
+	plan_again(h, p, p->began_cpu_ns);
 	return 0;
 }
 

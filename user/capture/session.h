@@ -130,6 +130,8 @@ bool session__takes_windows(const struct session *s);
 int session__watch_pools(struct session *s, pid_t tgid);
 void session__unwatch_pools(struct session *s, pid_t tgid);
 int session__read_pools(const struct session *s, pid_t tgid, struct heap_pools *ret);
+/* Has a window asked for (rec_heap) when as many pools were taken into use; 0: never. No window may be open. */
+int session__ask_for_window(struct session *s, pid_t tgid, uint64_t pools_goal);
 /* The window sees at most `allocations`. *ret is the caller's, for session__close_window; *ret_id is rec_heap's. */
 int session__open_window(struct session *s, pid_t tgid, const char *path, const struct probe_site *sites, size_t n,
 			 uint32_t allocations, struct session_links **ret, uint32_t *ret_id);

@@ -45,6 +45,13 @@ int session__read_pools(const struct session *s, pid_t tgid, struct heap_pools *
 	return bpf_map_lookup_elem(bpf_map__fd(s->bpf->maps.heap_pools), &key, ret) ? -errno : 0;
 }
 
+int session__ask_for_window(struct session *s, pid_t tgid, uint64_t pools_goal)
+{
+	const struct window_state w = { .pools_goal = pools_goal };
+
+	return put_window(s, tgid, &w, BPF_EXIST);
+}
+
 int session__open_window(struct session *s, pid_t tgid, const char *path, const struct probe_site *sites, size_t n,
 			 uint32_t allocations, struct session_links **ret, uint32_t *ret_id)
 {

@@ -11,6 +11,11 @@
 /* With so many windows to spare the rate is what the budget can bear for good: with fewer, less, with more, what is left goes soon. */
 #define SPARE_WINDOWS 4.0
 #define SOON_S 2.0
+/* Before it is known how many pools are taken into use: 1 MiB of them. */
+#define FIRST_POOLS 64
+/* What lately means, and what is too short to tell. */
+#define LATELY_S 3.0
+#define LEAST_COUNTED_S 0.05
 
 double heap_plan__allowance_s(const struct heap_plan *p, double cpu_s)
 {
@@ -28,11 +33,37 @@ static double rate(const struct heap_plan *p, double cpu_s)
 	return fmin(fmax(lasting, MIN_RATE), MAX_RATE);
 }
 
-double heap_plan__next(struct heap_plan *p, double now_s, double cpu_s, double least_s, double u, double *ret_stands_s)
+double heap_plan__next(struct heap_plan *p, double now_s, double cpu_s, double least_s, double u)
 {
 	double begins_s = fmax(p->ends_s, now_s);
 
-	*ret_stands_s = fmax(1 / rate(p, cpu_s), least_s);
-	p->ends_s = begins_s + *ret_stands_s;
-	return begins_s + u * *ret_stands_s;
+	p->period_s = 2 * fmax(1 / rate(p, cpu_s), least_s);
+	p->ends_s = begins_s + p->period_s;
+	return begins_s + u * p->period_s;
+}
+
+static void count_pools(struct heap_plan *p, double now_s, double pools)
+{
+	double passed_s = now_s - p->at_s, lately;
+
+	if (passed_s < LEAST_COUNTED_S)
+		return;
+	lately = (pools - p->pools) / passed_s;
+	p->pools_a_second += (p->pools_a_second ? -expm1(-passed_s / LATELY_S) : 1) * (lately - p->pools_a_second);
+	p->at_s = now_s;
+	p->pools = pools;
+}
+
+double heap_plan__pools(struct heap_plan *p, double now_s, double pools, double u)
+{
+	double mean;
+
+	count_pools(p, now_s, pools);
+	mean = p->pools_a_second > 0 ? p->pools_a_second * p->period_s : FIRST_POOLS;
+	return pools + 1 - log1p(-u) * fmax(mean, 1);
+}
+
+double heap_plan__stands_s(const struct heap_plan *p, double pools_a_second)
+{
+	return p->pools_a_second > 0 ? p->period_s / (1 + pools_a_second / p->pools_a_second) : p->period_s;
 }

@@ -11,7 +11,7 @@
 #define KNOWN_BLOCKS 8
 #define RATE_DOUBT 2
 /* No window's weight is changed by more for the pools that it saw. */
-#define LEAST_FACTOR 0.1
+#define LEAST_FACTOR 0.02
 
 double heap_window__own_s(const struct window_state *w, double cpu_s, double trap_s)
 {

@@ -17,7 +17,7 @@
 
 /* A window, as it was seen. */
 struct heap_look {
-	double stands_s; /* as heap_plan__next chose it: of the time in which the process ran */
+	double stands_s; /* of the time in which the process ran (heap_plan__stands_s) */
 	double at_s; /* when it opened */
 	double own_s; /* how long it was */
 	double pools; /* taken into use meanwhile */
