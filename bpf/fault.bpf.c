@@ -305,15 +305,12 @@ int BPF_KPROBE(fault_kprobe, struct vm_area_struct *vma, unsigned long address, 
 	return on_fault(address, !!(flags & FAULT_WRITE));
 }
 
-SEC("tp_btf/page_fault_user")
-int BPF_PROG(fault_tp_user, unsigned long address, struct pt_regs *regs, unsigned long error)
-{
-	return on_fault(address, !!(error & PF_WRITE));
-}
-
-/* The kernel touching user memory, as read(2) into a fresh buffer does. The upper half is the kernel's own. */
-SEC("tp_btf/page_fault_kernel")
-int BPF_PROG(fault_tp_kernel, unsigned long address, struct pt_regs *regs, unsigned long error)
+/*
+ * At page_fault_user, and at page_fault_kernel: the kernel touching user memory, as read(2) into a fresh buffer does. The
+ * upper half is the kernel's own. Both have these arguments; as "tp_btf" it would have to be loaded, and verified, twice.
+ */
+SEC("raw_tp")
+int BPF_PROG(fault_tp, unsigned long address, struct pt_regs *regs, unsigned long error)
 {
 	return (long)address < 0 ? 0 : on_fault(address, !!(error & PF_WRITE));
 }

@@ -46,7 +46,7 @@ class Run:
     def processes(self):
         """How many there were, told apart or not."""
         with contextlib.closing(sqlite3.connect(f"file:{self.file}?mode=ro", uri=True)) as db:
-            return db.execute("SELECT count(*) + sum(earlier) FROM process").fetchone()[0]
+            return db.execute("SELECT count(*) + coalesce(sum(earlier), 0) FROM process").fetchone()[0]
 
     def of_target(self):
         return self.costs().get(self.target.pid, {"cpu_ns": 0})
@@ -116,7 +116,8 @@ def workers_that_live_for_moments():
         cost_ns, cpu_ns = (b - a for a, b in zip(before, after))
         note(f"{run.processes()} processes, {cpu_ns / 1e6:.0f} ms of CPU time, {100 * cost_ns / cpu_ns:.2f} %")
         ok(run.processes() > 950, f"{run.processes()} processes", result)
-        ok(len(costs) < 200, f"{len(costs)} items for processes that were alike", result)
+        # 64 are told apart, and those whose end is not settled yet (capture/limits.h).
+        ok(len(costs) < 500, f"{len(costs)} items for processes that were alike", result)
         has(result.err, "processes that have ended are told together", "stderr")
         ok(cost_ns <= 0.01 * cpu_ns + 2 * SAVED_NS, f"{cost_ns:,} ns of {cpu_ns:,}", result)
 

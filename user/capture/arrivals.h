@@ -14,6 +14,7 @@
 struct arrival {
 	uint32_t proc_id; /* forked, and traced already; 0: a new program */
 	pid_t tgid;
+	uint64_t time_ns; /* when it became the program */
 	/* Of a new program: what the one before it had used. */
 	uint64_t cpu_ns, faults;
 };

@@ -58,9 +58,11 @@ int session__new(const struct session_opts *opts, const struct session_handlers 
 	s->opts = *opts;
 	s->handlers = *handlers;
 	s->stats_fd = -1;
-	s->fault_hook = opts->fault_hook == FAULT_HOOK_AUTO ? session__probe_fault_hook() : opts->fault_hook;
+	s->fault_hook = opts->fault_hook;
 	err = -ENOTSUP;
-	if (!session_impl__has_fault_hook(s->fault_hook))
+	if (opts->fault_hook == FAULT_HOOK_AUTO)
+		s->fault_hook = session__probe_fault_hook();
+	else if (!session_impl__has_fault_hook(opts->fault_hook))
 		goto out;
 	if (opts->max_links != PROBE_LINKS_SINGLE)
 		s->uprobe_multi = uprobe_multi__probe();

@@ -21,14 +21,14 @@ const char *fault_hook__name(enum fault_hook hook)
 }
 
 /* fentry may be compiled out or refused (lockdown): only loading and attaching a program tells. */
-static bool fentry_works(void)
+static bool fentry_works(const struct btf *kernel)
 {
 	const struct bpf_insn insns[] = {
 		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0 },
 		{ .code = BPF_JMP | BPF_EXIT },
 	};
 	LIBBPF_OPTS(bpf_prog_load_opts, opts, .expected_attach_type = BPF_TRACE_FENTRY);
-	int id = libbpf_find_vmlinux_btf_id("handle_mm_fault", BPF_TRACE_FENTRY);
+	int id = btf__find_by_name_kind(kernel, "handle_mm_fault", BTF_KIND_FUNC);
 	int prog, link;
 
 	if (id <= 0)
@@ -45,15 +45,15 @@ static bool fentry_works(void)
 	return true;
 }
 
-bool session_impl__has_fault_hook(enum fault_hook hook)
+static bool works(enum fault_hook hook, const struct btf *kernel)
 {
 	switch (hook) {
 	case FAULT_HOOK_FENTRY:
-		return fentry_works();
+		return fentry_works(kernel);
 	case FAULT_HOOK_KPROBE:
 		return access("/sys/bus/event_source/devices/kprobe/type", F_OK) == 0;
 	case FAULT_HOOK_TRACEPOINT:
-		return libbpf_find_vmlinux_btf_id("page_fault_user", BPF_TRACE_RAW_TP) > 0;
+		return btf__find_by_name_kind(kernel, "btf_trace_page_fault_user", BTF_KIND_TYPEDEF) > 0;
 	case FAULT_HOOK_PERF:
 		return true;
 	default:
@@ -61,16 +61,28 @@ bool session_impl__has_fault_hook(enum fault_hook hook)
 	}
 }
 
+bool session_impl__has_fault_hook(enum fault_hook hook)
+{
+	struct btf *kernel = btf__load_vmlinux_btf();
+	bool ret = kernel && works(hook, kernel);
+
+	btf__free(kernel);
+	return ret;
+}
+
 enum fault_hook session__probe_fault_hook(void)
 {
-	enum fault_hook hook;
+	enum fault_hook hook = FAULT_HOOK_FENTRY;
+	struct btf *kernel;
 
 	session_impl__log_libbpf();
-	for (hook = FAULT_HOOK_FENTRY; hook < FAULT_HOOK_PERF; hook++) {
-		if (session_impl__has_fault_hook(hook))
-			return hook;
-	}
-	return FAULT_HOOK_PERF;
+	kernel = btf__load_vmlinux_btf(); /* 25 ms: once for all */
+	if (!kernel)
+		return FAULT_HOOK_PERF;
+	while (hook < FAULT_HOOK_PERF && !works(hook, kernel))
+		hook++;
+	btf__free(kernel);
+	return hook;
 }
 
 enum fault_hook session__fault_hook(const struct session *s)
@@ -112,31 +124,26 @@ static int attach_perf(struct session *s)
 	return 0;
 }
 
+static int attach_tracepoints(struct session *s)
+{
+	struct bpf_program *p = s->bpf->progs.fault_tp;
+	int err = add_fault_link(s, bpf_program__attach_raw_tracepoint(p, "page_fault_user"));
+
+	return err ? err : add_fault_link(s, bpf_program__attach_raw_tracepoint(p, "page_fault_kernel"));
+}
+
 int session_impl__attach_faults(struct session *s)
 {
-	struct bpf_program *p[2] = {};
-	int i, err;
-
 	switch (s->fault_hook) {
 	case FAULT_HOOK_FENTRY:
-		p[0] = s->bpf->progs.fault_fentry;
-		break;
+		return add_fault_link(s, bpf_program__attach(s->bpf->progs.fault_fentry));
 	case FAULT_HOOK_KPROBE:
-		p[0] = s->bpf->progs.fault_kprobe;
-		break;
+		return add_fault_link(s, bpf_program__attach(s->bpf->progs.fault_kprobe));
 	case FAULT_HOOK_TRACEPOINT:
-		p[0] = s->bpf->progs.fault_tp_user;
-		p[1] = s->bpf->progs.fault_tp_kernel;
-		break;
+		return attach_tracepoints(s);
 	default:
 		return attach_perf(s);
 	}
-	for (i = 0; i < 2 && p[i]; i++) {
-		err = add_fault_link(s, bpf_program__attach(p[i]));
-		if (err)
-			return err;
-	}
-	return 0;
 }
 
 void session_impl__detach_faults(struct session *s)

@@ -132,8 +132,7 @@ static void choose_programs(struct session *s)
 	bpf_program__set_autoload(b->progs.find_percpu_offsets, resident && has_percpu_lookup());
 	bpf_program__set_autoload(b->progs.fault_fentry, resident && s->fault_hook == FAULT_HOOK_FENTRY);
 	bpf_program__set_autoload(b->progs.fault_kprobe, resident && s->fault_hook == FAULT_HOOK_KPROBE);
-	bpf_program__set_autoload(b->progs.fault_tp_user, resident && s->fault_hook == FAULT_HOOK_TRACEPOINT);
-	bpf_program__set_autoload(b->progs.fault_tp_kernel, resident && s->fault_hook == FAULT_HOOK_TRACEPOINT);
+	bpf_program__set_autoload(b->progs.fault_tp, resident && s->fault_hook == FAULT_HOOK_TRACEPOINT);
 	bpf_program__set_autoload(b->progs.fault_perf, resident && s->fault_hook == FAULT_HOOK_PERF);
 }
 

@@ -33,6 +33,7 @@ struct traced {
 	bool python;
 	bool ended; /* no more events come */
 	bool replaced; /* ended by exec */
+	uint64_t looked_ns; /* when its program was looked at: an exec after that makes it another */
 	bool settled; /* and nothing more is counted for it */
 	bool forked; /* begins with what it inherited, which is not counted */
 	bool held; /* was stopped by us: to be let go */

@@ -195,6 +195,7 @@ static void settle_ended(struct tracker *t, bool now)
 static int take_in(struct tracker *t, pid_t tgid, bool started)
 {
 	enum origin origin = started ? STARTED : FOUND;
+	const uint64_t now = clock_now_ns();
 	const char *why = NULL;
 	struct interp *in;
 	struct traced *tr;
@@ -220,6 +221,7 @@ static int take_in(struct tracker *t, pid_t tgid, bool started)
 		err = -ENOMEM;
 		goto out;
 	}
+	tr->looked_ns = now;
 	if (!err) {
 		err = interpreters__adopt(t->interpreters, &t->table, tr, in);
 		goto out;
@@ -365,9 +367,13 @@ static void on_fork(struct tracker *t, const struct rec_proc *rec)
 
 static void look_at_program(struct tracker *t, const struct arrival *a)
 {
-	bool known = traced_table__find_alive(&t->table, a->tgid);
-	struct traced *tr;
+	struct traced *tr = traced_table__find_alive(&t->table, a->tgid);
+	bool known;
 
+	/* It was taken in while it became another program, of which the kernel side did not know that it is traced. */
+	if (tr && tr->looked_ns <= a->time_ns)
+		end(t, tr, true);
+	known = tr && !tr->ended;
 	if (take_in(t, a->tgid, true) == -ESRCH)
 		t->missed++;
 	tr = traced_table__find_alive(&t->table, a->tgid);
@@ -377,7 +383,7 @@ static void look_at_program(struct tracker *t, const struct arrival *a)
 
 static void on_exec(struct tracker *t, const struct rec_proc *rec)
 {
-	const struct arrival a = { .tgid = rec->hdr.tgid, .cpu_ns = rec->cpu_ns, .faults = rec->faults };
+	const struct arrival a = { .tgid = rec->hdr.tgid, .time_ns = rec->hdr.time_ns, .cpu_ns = rec->cpu_ns, .faults = rec->faults };
 	struct traced *tr;
 
 	if (!held_command__holds(&t->held, a.tgid)) {
