@@ -7,33 +7,47 @@
 
 #include "heap.bpf.h"
 
-/*
- * How long the process has run by itself since the last program ended. A program that user space has no time of is a window
- * whose length is not known: all of a window's must begin and end with these two.
- */
-static __noinline int time_hit(void)
+/* How long its process has run by itself since the last program ended, or the window opened. */
+static __always_inline __u64 own_time(struct window_state *w, __u64 now)
 {
 	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
-	struct window_state *w = window_with_room();
-	__u64 now, waited = 0, slept, between;
+	bool same = w->tid == (__u32)bpf_get_current_pid_tgid();
+	__u64 waited = 0, slept, between = now - (w->end_ns ?: w->opened_ns), trap_ns = w->end_ns ? w->trap_ns : 0;
 
-	if (!w)
-		return 0;
-	now = bpf_ktime_get_ns();
 	if (bpf_core_field_exists(task->sched_info.run_delay))
 		waited = BPF_CORE_READ(task, sched_info.run_delay);
 	slept = BPF_CORE_READ(task, nvcsw);
-	w->hits++;
-	between = now - w->end_ns - (waited - w->waited_ns);
-	if (w->end_ns && w->tid == (__u32)bpf_get_current_pid_tgid() && w->slept == slept && (__s64)between > 0) {
-		w->timed++;
-		w->between_ns += between;
-		if (!w->least_ns || between < w->least_ns)
-			w->least_ns = between;
-	}
-	w->hit_ns = now;
+	if (same && w->slept == slept)
+		between -= waited - w->waited_ns;
+	else if (same)
+		between = 0;
 	w->waited_ns = waited;
 	w->slept = slept;
+	if (w->end_ns && (__s64)between > 0 && (!w->least_ns || between < w->least_ns))
+		w->least_ns = between;
+	return (__s64)(between - trap_ns) > 0 ? between - trap_ns : 0;
+}
+
+/*
+ * All of a window's programs must begin and end with these two. A hit beyond the limit is no part of the window: it ends in
+ * time, whatever the program does then, or what comes first in a burst would be seen more often than what comes last.
+ */
+static __noinline int time_hit(void)
+{
+	struct target *t = current_target();
+	struct window_state *w = window_with_room();
+
+	if (!w || !t)
+		return 0;
+	w->hit_ns = bpf_ktime_get_ns();
+	w->own_ns += own_time(w, w->hit_ns);
+	if (w->own_ns < w->limit_ns) {
+		w->hits++;
+		return 0;
+	}
+	w->own_ns = w->limit_ns;
+	w->left = 0;
+	tell_once(w, t);
 	return 0;
 }
 

@@ -282,26 +282,29 @@ struct heap_pools {
 };
 
 /*
- * Map `heap_windows`, by tgid: attach_id, left and pools_goal are written by user space, the rest is the kernel side's, and counts
- * until the window is full. A hit is a run of a program at an allocation's site. What lies between the end of one and the next is the
- * process's own time and that of a trap, unless its thread slept; waiting for a processor does not count.
+ * Map `heap_windows`, by tgid: a window ends when it has seen as much of the process's own time as it may, or as many
+ * allocations; then or before, user space closes it. A hit is a run of a program at an allocation's site. What lies between the
+ * end of one and the next is the process's own time and that of a trap, unless its thread slept; waiting for a processor does
+ * not count.
  */
 struct window_state {
+	/* Written by user space. */
 	__u32 attach_id; /* whose hits count (union site_cookie); 0: no window is open */
-	__u32 told; /* the request of this window was sent */
-	__s64 left; /* allocations until the window is full */
-	__u64 pools_goal; /* with as many pools taken into use (heap_pools.all) a window is asked for; 0: not */
-	__u64 pools; /* taken into use */
-	__u64 hits, timed; /* all; those of which the time before is known */
-	__u64 between_ns, least_ns; /* before those that are timed: sum, least */
+	__u32 trap_ns; /* what a hit takes outside of our program */
+	__u64 pools_goal; /* with as many pools taken into use (heap_pools.all) one is asked for; 0: not */
+	__u64 opened_ns;
+	__u64 limit_ns; /* own time until the window ends */
+	__s64 left; /* allocations until it ends; the kernel side's from then on, as all that follows */
+	__u64 own_ns; /* until the last hit, or the end */
+	__u64 hits, pools; /* pools: taken into use */
+	__u64 least_ns; /* between two hits */
 	__u64 inside_ns; /* in programs */
 	__u64 hit_ns, end_ns; /* the last program began, ended */
-	/* When the last program ended: how long its thread had waited for a processor, how often slept. */
-	__u64 waited_ns, slept;
-	__u32 tid;
-	__u32 pad;
+	__u64 waited_ns, slept; /* the last one's thread: how long it had waited for a processor, how often slept */
+	__u32 tid; /* the last one's */
+	__u32 told; /* the request was sent */
 };
-_Static_assert(sizeof(struct window_state) == 112, "window_state");
+_Static_assert(sizeof(struct window_state) == 120, "window_state");
 
 /*
  * Map `pages`: who brought a page into the resident set, until user space finds it gone (pagemap) or it faults again.

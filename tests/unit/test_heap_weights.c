@@ -160,18 +160,21 @@ static void test_length_of_window(void **state)
 		struct window_state w;
 		double cpu_s, own_s;
 	} cases[] = {
-		/* 1,000 allocations 1 us apart, each with a trap of 2 us: full, so what came after is no part of it. */
-		{ { .left = 0, .hits = 1000, .timed = 1000, .between_ns = 3000000, .inside_ns = 5000000 }, 0.1, 0.001 },
-		/* The thread slept before half of them. */
-		{ { .left = 0, .hits = 1000, .timed = 500, .between_ns = 1500000, .inside_ns = 5000000 }, 0.1, 0.001 },
-		/* Closed before it was full: 10 ms, of which programs and traps took 4. */
-		{ { .left = 1000, .hits = 1000, .timed = 999, .between_ns = 9000000, .inside_ns = 2000000 }, 0.010, 0.006 },
-		{ { .left = 2000 }, 0.020, 0.020 },
+		/* It ended in time, or by the number of allocations: what came after is no part of it. */
+		{ { .left = 0, .limit_ns = 1000000, .own_ns = 1000000, .hits = 500 }, 0.1, 0.001 },
+		{ { .left = 0, .limit_ns = 1000000, .own_ns = 300000, .hits = 2000 }, 0.1, 0.0003 },
+		/* Closed before: 10 ms, of which programs and traps took 4; and where nothing was allocated after its end. */
+		{ { .left = 1, .limit_ns = 20000000, .hits = 1000, .inside_ns = 2000000, .trap_ns = 2000 }, 0.010, 0.006 },
+		{ { .left = 1, .limit_ns = 20000000 }, 0.030, 0.020 },
 	};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
-		assert_true(fabs(heap_window__own_s(&cases[i].w, cases[i].cpu_s, 2e-6) - cases[i].own_s) < 1e-9);
+		assert_true(fabs(heap_window__own_s(&cases[i].w, cases[i].cpu_s) - cases[i].own_s) < 1e-9);
+	/* Shorter after one that was full, longer after others, as long as is allowed. */
+	assert_true(heap_window__limit_s(0.001, &cases[1].w) < 0.0003);
+	assert_true(heap_window__limit_s(0.001, &cases[0].w) > 0.001);
+	assert_true(heap_window__limit_s(HEAP_MOST_LIMIT_S, &cases[0].w) == HEAP_MOST_LIMIT_S);
 }
 
 int main(void)

@@ -22,13 +22,13 @@
 
 #define MS_NS 1000000ull
 #define SECOND_NS 1000000000ull
-/* A window ends after so many allocations, or so long. */
+/* A window ends after so many allocations, or so long if the process sleeps. */
 #define WINDOW_ALLOCATIONS 2000
-#define WINDOW_NS (20 * MS_NS)
+#define WINDOW_NS (60 * MS_NS)
 /* What a window costs the process beside its probes: code pages changed, traps after the end. */
 #define WINDOW_COST_S 0.002
-/* A hit outside of our program. */
-#define TRAP_COST_S 0.7e-6
+/* A hit outside of our program, before it is measured. */
+#define TRAP_NS 700
 /* Share of the budget that windows may have; large blocks have as much, page faults what is left. */
 #define BUDGET_SHARE 0.3
 /* How long a process's clock is left alone while it nears a window's place; and if it sleeps, with each so many processes. */
@@ -59,7 +59,7 @@ struct heap_process {
 	struct session_links *window; /* NULL: none is open */
 	uint32_t window_id;
 	bool settles; /* the last window */
-	double opened_s; /* own time */
+	double opened_s, limit_s; /* own time; its length */
 	uint64_t opened_cpu_ns;
 	uint64_t read_due_ns;
 	struct told *told; /* what the profile was told, by stack */
@@ -85,7 +85,7 @@ struct heap {
 	uint64_t may_read_ns; /* not before then */
 	uint64_t refreshed_ns;
 	double busy; /* processors that those whose windows we open use, 1 at least */
-	double trap_s; /* between two hits at least, ever */
+	uint32_t trap_ns; /* between two hits at least, ever */
 	struct heap_activity totals;
 	struct drand48_data random;
 };
@@ -209,12 +209,17 @@ static bool is_due(const struct heap *h, struct heap_process *p, uint64_t cpu_ns
 
 static void open_window(struct heap *h, struct heap_process *p, uint64_t cpu_ns)
 {
+	const struct window_state w = {
+		.trap_ns = h->trap_ns ? h->trap_ns : TRAP_NS,
+		.limit_ns = p->limit_s * SECOND_NS,
+		.left = WINDOW_ALLOCATIONS,
+	};
 	int err;
 
 	/* What was seen after the last window was closed is no part of this one. */
 	err = session__take_blocks(h->deps->session, p->tr->proc_id, NULL, NULL);
 	err = err ? err : session__open_window(h->deps->session, p->tr->tgid, p->tr->interp->host_path, p->sites.site,
-					       p->sites.n, WINDOW_ALLOCATIONS, &p->window, &p->window_id);
+					       p->sites.n, &w, &p->window, &p->window_id);
 	p->opened_s = own_s(p, cpu_ns);
 	if (!err) {
 		proc__cpu_ns(h->deps->proc, p->tr->tgid, &p->opened_cpu_ns);
@@ -256,10 +261,8 @@ static void charge(struct heap *h, struct heap_process *p, double s)
 
 static void note_least(struct heap *h, const struct window_state *w)
 {
-	double s = (double)w->least_ns / SECOND_NS;
-
-	if (w->least_ns && (!h->trap_s || s < h->trap_s))
-		h->trap_s = s;
+	if (w->least_ns && (!h->trap_ns || w->least_ns < h->trap_ns))
+		h->trap_ns = w->least_ns;
 }
 
 static void close_window(struct heap *h, struct heap_process *p)
@@ -274,7 +277,8 @@ static void close_window(struct heap *h, struct heap_process *p)
 	err = session__close_window(h->deps->session, p->tr->tgid, p->window, &w);
 	p->window = NULL;
 	note_least(h, &w);
-	look.own_s = heap_window__own_s(&w, (double)(cpu_ns - p->opened_cpu_ns) / SECOND_NS, h->trap_s);
+	look.own_s = heap_window__own_s(&w, (double)(cpu_ns - p->opened_cpu_ns) / SECOND_NS);
+	p->limit_s = heap_window__limit_s(p->limit_s, &w);
 	look.pools = w.pools;
 	look.stands_s = heap_plan__stands_s(&p->plan, heap_windows__pools(&look));
 	t.blocks = malloc(t.max * sizeof(*t.blocks));
@@ -284,7 +288,7 @@ static void close_window(struct heap *h, struct heap_process *p)
 	free(t.blocks);
 	h->totals.failed += err != 0;
 	h->totals.allocations += w.hits;
-	charge(h, p, WINDOW_COST_S + (double)w.inside_ns / SECOND_NS + w.hits * TRAP_COST_S);
+	charge(h, p, WINDOW_COST_S + (double)(w.inside_ns + w.hits * w.trap_ns) / SECOND_NS);
 	plan_again(h, p, cpu_ns);
 	p->settles = true;
 	p->next_ns = clock_now_ns() + HEAP_SETTLE_MS * MS_NS;
@@ -368,6 +372,7 @@ static int begin(struct heap *h, struct heap_process *p)
 	proc__cpu_ns(h->deps->proc, p->tr->tgid, &p->began_cpu_ns);
 	p->seen_cpu_ns = p->began_cpu_ns;
 	p->seen_ns = clock_now_ns();
+	p->limit_s = HEAP_MOST_LIMIT_S;
 	p->plan.share = h->budget * BUDGET_SHARE;
 	plan(h, p, p->began_cpu_ns);
 	p->asked = true;

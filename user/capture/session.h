@@ -132,9 +132,9 @@ void session__unwatch_pools(struct session *s, pid_t tgid);
 int session__read_pools(const struct session *s, pid_t tgid, struct heap_pools *ret);
 /* Has a window asked for (rec_heap) when as many pools were taken into use; 0: never. No window may be open. */
 int session__ask_for_window(struct session *s, pid_t tgid, uint64_t pools_goal);
-/* The window sees at most `allocations`. *ret is the caller's, for session__close_window; *ret_id is rec_heap's. */
+/* w: left, limit_ns and trap_ns are set. *ret is the caller's, for session__close_window; *ret_id is rec_heap's. */
 int session__open_window(struct session *s, pid_t tgid, const char *path, const struct probe_site *sites, size_t n,
-			 uint32_t allocations, struct session_links **ret, uint32_t *ret_id);
+			 const struct window_state *w, struct session_links **ret, uint32_t *ret_id);
 /* *ret: how it ended. 0 or -errno (-ENOENT: the process has ended). */
 int session__close_window(struct session *s, pid_t tgid, struct session_links *l, struct window_state *ret);
 /* Hands out (fn may be NULL) the blocks that are followed of a process, and forgets them. */

@@ -5,6 +5,7 @@
 #include <bpf/bpf.h>
 #include <errno.h>
 
+#include "base/clock.h"
 #include "capture/session_impl.h"
 
 bool session__takes_windows(const struct session *s)
@@ -53,14 +54,15 @@ int session__ask_for_window(struct session *s, pid_t tgid, uint64_t pools_goal)
 }
 
 int session__open_window(struct session *s, pid_t tgid, const char *path, const struct probe_site *sites, size_t n,
-			 uint32_t allocations, struct session_links **ret, uint32_t *ret_id)
+			 const struct window_state *window, struct session_links **ret, uint32_t *ret_id)
 {
-	struct window_state w = { .left = allocations };
+	struct window_state w = *window;
 	int err;
 
 	err = session_impl__attach_window(s, tgid, path, sites, n, ret, &w.attach_id);
 	if (err)
 		return err;
+	w.opened_ns = clock_now_ns();
 	err = put_window(s, tgid, &w, BPF_EXIST);
 	if (err) {
 		session_links__free(*ret);

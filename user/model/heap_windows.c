@@ -5,6 +5,8 @@
 
 /* No window is shorter: its time is known no better. */
 #define LEAST_OWN_S 1e-6
+#define LEAST_LIMIT_S 50e-6
+#define LIMIT_GROWTH 1.1
 /* Windows after which a class is forgotten of which none has seen any born. */
 #define LATELY 16
 /* A rate is known from so many blocks and more, and may be wrong by such a factor. */
@@ -13,11 +15,18 @@
 /* No window's weight is changed by more for the pools that it saw. */
 #define LEAST_FACTOR 0.02
 
-double heap_window__own_s(const struct window_state *w, double cpu_s, double trap_s)
+double heap_window__own_s(const struct window_state *w, double cpu_s)
 {
-	if (w->left <= 0 && w->timed)
-		return (w->between_ns / 1e9 / w->timed - trap_s) * w->hits;
-	return cpu_s - w->inside_ns / 1e9 - w->hits * trap_s;
+	if (w->left <= 0)
+		return w->own_ns / 1e9;
+	return fmin(cpu_s - (w->inside_ns + w->hits * w->trap_ns) / 1e9, w->limit_ns / 1e9);
+}
+
+double heap_window__limit_s(double limit_s, const struct window_state *w)
+{
+	if (w->left <= 0 && w->own_ns < w->limit_ns)
+		return fmax(w->own_ns / 2e9, LEAST_LIMIT_S);
+	return fmin(limit_s * LIMIT_GROWTH, HEAP_MOST_LIMIT_S);
 }
 
 double heap_windows__own_s(const struct heap_look *look)

@@ -58,11 +58,14 @@ static inline unsigned int heap_windows__group(uint64_t window)
 	return window % HEAP_REPLICATES;
 }
 
+/* The own time of a window from how it ended. cpu_s: CPU time of the process while it was open. */
+double heap_window__own_s(const struct window_state *w, double cpu_s);
 /*
- * The own time of a window from how it ended. cpu_s: CPU time of the process while it was open; trap_s: what a hit takes outside of
- * our program. One that was full before it was closed is measured by its hits.
+ * How long the next one is to be: such that few end by the number of their allocations, which favours what is allocated after a
+ * pause.
  */
-double heap_window__own_s(const struct window_state *w, double cpu_s, double trap_s);
+double heap_window__limit_s(double limit_s, const struct window_state *w);
+#define HEAP_MOST_LIMIT_S 0.020
 void heap_windows__add(struct heap_windows *w, const struct heap_look *look);
 /* How long it was at least, and pools a second in it. */
 double heap_windows__own_s(const struct heap_look *look);
