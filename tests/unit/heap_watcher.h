@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
  * The heap signal's rules (model/heap_plan, heap_windows, heap_weights) applied to a program of known truth, as
- * capture/heap.c and heap_samples.c apply them: windows that open 10 to 30 ms late, of 200 allocations or 20 ms, in which
- * each allocation takes 40 us more; readings every second; fates of samples as they can be told.
+ * capture/heap.c and heap_samples.c apply them: windows that open 10 to 30 ms late, of 20 ms or less, in which each allocation
+ * takes 40 us more; readings every second; fates of samples as they can be told.
  */
 #ifndef TESTS_HEAP_WATCHER_H
 #define TESTS_HEAP_WATCHER_H
@@ -16,7 +16,6 @@
 #define OLD_SAMPLES 128
 #define WINDOW_SAMPLES 64
 #define WINDOW_EVENTS 200
-#define WINDOW_S 0.020
 #define SETTLE_S 0.030
 #define PROBE_S 40e-6 /* an event's, at a tenth of the speed */
 #define UNKNOWN LINES
@@ -49,6 +48,7 @@ struct watcher {
 	size_t n;
 	struct heap_plan plan;
 	struct heap_windows windows;
+	double limit; /* of the next window's time */
 	bool seen; /* a window since the last reading */
 };
 
@@ -181,18 +181,16 @@ static bool seems_to_live(struct watcher *w, struct member *m, uint32_t now)
 	return true;
 }
 
-/* Past the last allocation that a window sees; *ret_end: when it ends, in the program's own time. */
-static uint32_t window_end(const struct heap_program *p, double at, uint32_t first, double *ret_end)
+/* Past the last allocation that a window sees; *ret: how it ended. */
+static uint32_t window_end(const struct heap_program *p, double at, uint32_t first, double limit, struct window_state *ret)
 {
-	double probes = 0;
-	uint32_t i;
+	uint32_t i = first;
 
-	for (i = first; i < p->n_allocations && i - first < WINDOW_EVENTS; i++) {
-		if (p->allocations[i].at + probes >= at + WINDOW_S)
-			break;
-		probes += PROBE_S;
-	}
-	*ret_end = i < p->n_allocations && i - first == WINDOW_EVENTS ? p->allocations[i].at : at + WINDOW_S - probes;
+	while (i < p->n_allocations && i - first < WINDOW_EVENTS && p->allocations[i].at < at + limit)
+		i++;
+	*ret = (struct window_state){ .limit_ns = limit * 1e9, .own_ns = limit * 1e9 };
+	if (i - first == WINDOW_EVENTS)
+		ret->own_ns = (p->allocations[i - 1].at - at) * 1e9;
 	return i;
 }
 
@@ -223,10 +221,13 @@ static double look(struct watcher *w, double at)
 	const struct heap_program *p = &w->watched->p;
 	struct heap_look l = { .at_s = at };
 	uint32_t first = allocation_at(p, at), end, settled;
+	struct window_state state;
 	double until;
 
-	end = window_end(p, at, first, &until);
-	l.own_s = until - at + w->opts->wrong * (end - first) * PROBE_S;
+	end = window_end(p, at, first, w->limit, &state);
+	until = at + state.own_ns / 1e9;
+	l.own_s = state.own_ns / 1e9 + w->opts->wrong * (end - first) * PROBE_S;
+	w->limit = heap_window__limit_s(w->limit, &state);
 	l.pools = opening_at(p, until) - opening_at(p, at);
 	l.stands_s = heap_plan__stands_s(&w->plan, heap_windows__pools(&l));
 	settled = allocation_at(p, until + SETTLE_S);
@@ -306,6 +307,7 @@ static uint64_t watch(const struct watched *watched, const struct watch_opts *op
 	w->plan = (struct heap_plan){ .share = 0.005 };
 	w->windows = (struct heap_windows){};
 	w->seen = false;
+	w->limit = HEAP_MOST_LIMIT_S;
 	draw_old(w);
 	due = heap_plan__next(&w->plan, 0, 0, 0, even(&w->random));
 	goal = heap_plan__pools(&w->plan, 0, 0, even(&w->random));

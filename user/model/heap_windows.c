@@ -6,7 +6,9 @@
 /* No window is shorter: its time is known no better. */
 #define LEAST_OWN_S 1e-6
 #define LEAST_LIMIT_S 50e-6
-#define LIMIT_GROWTH 1.1
+/* About one window in four is full then, and a burst now and then does not make all the others short. */
+#define LIMIT_SHRINKS 0.7
+#define LIMIT_GROWS 1.15
 /* Windows after which a class is forgotten of which none has seen any born. */
 #define LATELY 16
 /* A rate is known from so many blocks and more, and may be wrong by such a factor. */
@@ -24,9 +26,9 @@ double heap_window__own_s(const struct window_state *w, double cpu_s)
 
 double heap_window__limit_s(double limit_s, const struct window_state *w)
 {
-	if (w->left <= 0 && w->own_ns < w->limit_ns)
-		return fmax(w->own_ns / 2e9, LEAST_LIMIT_S);
-	return fmin(limit_s * LIMIT_GROWTH, HEAP_MOST_LIMIT_S);
+	bool full = w->left <= 0 && w->own_ns < w->limit_ns;
+
+	return full ? fmax(limit_s * LIMIT_SHRINKS, LEAST_LIMIT_S) : fmin(limit_s * LIMIT_GROWS, HEAP_MOST_LIMIT_S);
 }
 
 double heap_windows__own_s(const struct heap_look *look)
