@@ -154,6 +154,7 @@ GLOBAL int allocate(struct target *t, const struct site_spec *spec, struct pendi
 	__u64 pid_tgid = bpf_get_current_pid_tgid();
 	enum next_block next = NEXT_BLOCK_RAW;
 	struct block_value block;
+	struct pending waits;
 	__u64 addr = 0;
 
 	if (!t || !p)
@@ -174,9 +175,10 @@ GLOBAL int allocate(struct target *t, const struct site_spec *spec, struct pendi
 			return false;
 		}
 	}
-	if (bpf_map_update_elem(&pending, &pid_tgid, p, BPF_ANY))
+	waits = *p; /* 6.1 and 6.12 copy into a map only from the stack, or from a map */
+	if (bpf_map_update_elem(&pending, &pid_tgid, &waits, BPF_ANY))
 		counter_add(CTR_PENDING_FULL, 1);
-	return p->wait == WAIT_RETURN;
+	return waits.wait == WAIT_RETURN;
 }
 
 /* A body that ended otherwise leaves its allocation waiting: what comes from another frame, or later, is not its end. */
@@ -328,7 +330,7 @@ GLOBAL __u64 stack_directly(struct target *t)
 	if (!t)
 		return STACK_LOST;
 	if (!direct_stack(t, &s))
-		return stack_of_current(t);
+		return 0;
 	q = quick_count_of(s.r.id, t->proc_id, kind_of(t), true);
 	if (!q || !q->told) {
 		told = tell_stack(t, &s);
@@ -362,7 +364,9 @@ static __always_inline bool called(struct target *t, const struct site_spec *spe
 	if (!takes(t, p.bytes))
 		return function == PROBE_REALLOC && outgrown(t, first);
 	counter_add(CTR_EVENTS, 1);
-	p.stack_id = spec ? stack_directly(t) : stack_of_current(t);
+	p.stack_id = spec ? stack_directly(t) : 0;
+	if (!p.stack_id)
+		p.stack_id = stack_of_current(t);
 	if (function != PROBE_REALLOC)
 		return allocate(t, spec, &p);
 	if (!spec || spec->returns)

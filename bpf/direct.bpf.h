@@ -22,6 +22,9 @@
 __u64 direct_map __weak = 0;
 __u32 page_table_levels __weak = 4;
 
+/* The kernel has bpf_rdonly_cast (6.2): before, what calls it must be dead code. Set before loading. */
+const volatile bool casts_work __weak = false;
+
 extern void *bpf_rdonly_cast(const void *obj, __u32 btf_id) __ksym __weak;
 
 /*
@@ -56,7 +59,7 @@ static __always_inline const __u64 *kernel_words(__u64 at)
 
 static __always_inline __u64 kernel_word(__u64 at)
 {
-	return kernel_words(at)[0];
+	return casts_work ? kernel_words(at)[0] : 0;
 }
 
 /* Top of the current process's page tables, as a number: the verifier lets nobody calculate with a pointer. */
@@ -197,9 +200,13 @@ GLOBAL int direct_step(struct direct_walk *k)
 /* The same where the frame's shape is known and all that is read of it lies in the page in use. */
 static __always_inline void direct_step_in_page(struct direct_walk *k)
 {
-	const __u64 *word = kernel_words(k->frame + k->v.offset);
-	__u64 code, instr = word[7], owner = 0;
+	__u64 code, instr, owner = 0;
+	const __u64 *word;
 
+	if (!casts_work)
+		return;
+	word = kernel_words(k->frame + k->v.offset);
+	instr = word[7];
 	if (k->shape == PY_SHAPE_311) {
 		code = word[4];
 		k->frame = word[6];

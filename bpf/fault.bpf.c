@@ -172,6 +172,8 @@ static __noinline void charge_last(const struct target *t, struct target_state *
 	if (gone > unseen)
 		gone = unseen;
 	value.stack_id = s->stack_id;
+	/* 6.1 refuses a loop into whose head the compiler falls, with no jump, from the loop's end. */
+#pragma unroll
 	for (i = 0; i < RSS_KINDS; i++) {
 		__s64 came = g.of[i] > 0 ? g.of[i] : 0, lost;
 

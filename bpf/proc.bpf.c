@@ -155,27 +155,33 @@ int BPF_PROG(proc_fork, struct task_struct *parent, struct task_struct *child)
 	return 0;
 }
 
+static __always_inline void forget(const struct target *t, __u32 tgid)
+{
+	if (!t)
+		return;
+	bpf_map_delete_elem(&targets, &tgid);
+	bpf_map_delete_elem(&states, &tgid);
+}
+
 /*
  * The end of a program image. The target is forgotten before user space hears of it, which may make it one again. True:
- * user space will hear.
+ * user space will hear. One branch on the record: 6.1 does not know at a second one that it is there.
  */
 static __always_inline bool end_image(__u16 kind, struct task_struct *task, const struct target *t, __s32 exit_code)
 {
-	struct rec_proc *rec = begin_record(kind, task, t ? t->proc_id : 0);
-	__u32 tgid = BPF_CORE_READ(task, tgid);
+	__u32 proc_id = t ? t->proc_id : 0, tgid = BPF_CORE_READ(task, tgid);
+	struct rec_proc *rec = begin_record(kind, task, proc_id);
 
-	if (rec) {
-		rec->cgroup_id = current_cgroup_id();
-		rec->exit_code = exit_code;
-		fill_sums(rec, task);
+	if (!rec) {
+		forget(t, tgid);
+		return false;
 	}
-	if (t) {
-		bpf_map_delete_elem(&targets, &tgid);
-		bpf_map_delete_elem(&states, &tgid);
-	}
-	if (rec)
-		bpf_ringbuf_submit(rec, kind == REC_EXEC ? BPF_RB_FORCE_WAKEUP : wake_now_and_then());
-	return rec;
+	rec->cgroup_id = current_cgroup_id();
+	rec->exit_code = exit_code;
+	fill_sums(rec, task);
+	forget(t, tgid);
+	bpf_ringbuf_submit(rec, kind == REC_EXEC ? BPF_RB_FORCE_WAKEUP : wake_now_and_then());
+	return true;
 }
 
 SEC("tp_btf/sched_process_exec")

@@ -460,19 +460,25 @@ struct code_walk {
 	const struct py_walk *w;
 	const struct target *t;
 	__u64 frame;
+	struct py_frame f;
 };
+
+/* Of its own: what it keeps on the stack must not count for those who send (512 bytes for a whole chain of calls). */
+static __noinline bool next_code(struct code_walk *k)
+{
+	return k && k->frame && read_frame(k->w, k->frame, true, &k->f, &k->frame);
+}
 
 static long send_code_of_frame(__u32 i, void *arg)
 {
 	struct code_walk *k = arg;
-	struct py_frame f;
 
-	if (!k->frame || !read_frame(k->w, k->frame, true, &f, &k->frame))
+	if (!next_code(k))
 		return 1;
-	if (!f.code || code_is_known(k->t, &f))
+	if (!k->f.code || code_is_known(k->t, &k->f))
 		return 0;
-	send_long_parts(k->w, k->t, &f);
-	return send_code(k->w, k->t, &f);
+	send_long_parts(k->w, k->t, &k->f);
+	return send_code(k->w, k->t, &k->f);
 }
 
 static __noinline void send_codes(const struct py_walk *w, const struct target *t, __u64 frame)

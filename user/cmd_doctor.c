@@ -9,6 +9,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include "capture/large_cost.h"
 #include "capture/session.h"
 #include "cmd.h"
 #include "containers/cgroup.h"
@@ -60,6 +61,7 @@ static const char *const kind_names[] = {
 	[PROBE_GC_API] = "call from C",
 	[PROBE_GUARD] = "inlined",
 	[PROBE_POOL_OPENER] = "pool taken",
+	[PROBE_POOL_OPEN] = "pool taken",
 	[PROBE_RAW_TAIL] = "resize large",
 	[PROBE_RAW_RETURN] = "large block",
 };
@@ -76,17 +78,26 @@ static enum probe_links links_of_kernel(void)
 	}
 }
 
+static const char *signal_name(enum signal signal)
+{
+	return signal == SIGNAL_GC ? "gc" : signal == SIGNAL_HEAP ? "heap" : "exact";
+}
+
+static const char *way_of(const char *insn, bool emulated)
+{
+	return !insn[0] ? "" : emulated ? ": emulated, " : ": single-stepped, ";
+}
+
 /* A malloc's return is asked for seldom, where it can be. */
-static void show_site(const struct probe_site *s, enum probe_links links, bool first)
+static void show_site(const struct probe_site *s, enum probe_links links)
 {
 	bool usdt = s->kind == PROBE_GC_USDT || s->kind == PROBE_GC_USDT_DONE;
 	unsigned int ns = s->emulated || usdt ? PROBE_COST_EMULATED_NS : PROBE_COST_STEPPED_NS;
 
 	if (s->returns && !(links == PROBE_LINKS_SESSION && (s->kind == PROBE_MALLOC || s->kind == PROBE_CALLOC)))
 		ns += PROBE_COST_RETURN_NS;
-	say(first ? "probe sites" : "", "%-5s %-17s %s+%u (file offset 0x%llx) %s%sabout %u.%02u us a hit",
-	    s->signal == SIGNAL_GC ? "gc" : "exact", kind_names[s->kind], s->symbol, s->into,
-	    (unsigned long long)s->offset, s->insn, !s->insn[0] ? "" : s->emulated ? ": emulated, " : ": single-stepped, ",
+	say("", "%-5s %-18s %s+%u (file offset 0x%llx) %s%sabout %u.%02u us a hit", signal_name(s->signal),
+	    kind_names[s->kind], s->symbol, s->into, (unsigned long long)s->offset, s->insn, way_of(s->insn, s->emulated),
 	    ns / 1000, ns % 1000 / 10);
 }
 
@@ -100,7 +111,7 @@ static void show_inner_sites(const struct probe_site *sites, size_t n, enum prob
 		emulated += sites[i].kind == kind && sites[i].emulated;
 	}
 	if (all)
-		say("", "exact %-17s %zu places, %zu of them emulated (about %u.%02u us a hit, else %u.%02u)", kind_names[kind],
+		say("", "exact %-18s %zu places, %zu of them emulated (about %u.%02u us a hit, else %u.%02u)", kind_names[kind],
 		    all, emulated, PROBE_COST_EMULATED_NS / 1000, PROBE_COST_EMULATED_NS % 1000 / 10,
 		    PROBE_COST_STEPPED_NS / 1000, PROBE_COST_STEPPED_NS % 1000 / 10);
 }
@@ -146,6 +157,38 @@ static void show_allocators(pid_t tgid, const struct interp *in, const struct el
 	proc__free(proc);
 }
 
+static void show_sites_of(enum signal signal, const struct probe_site *sites, size_t n, enum probe_links links)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < n; i++) {
+		if (sites[i].signal != signal)
+			continue;
+		any = true;
+		if (sites[i].kind != PROBE_GUARD && sites[i].kind != PROBE_RAW_RETURN)
+			show_site(&sites[i], links);
+	}
+	if (!any && signal != SIGNAL_HEAP)
+		say("", "%-5s none was found", signal_name(signal));
+}
+
+/* Pools tell how much; which line took it is asked at the sites of the exact signal, for moments. */
+static void show_heap_sites(const struct probe_site *sites, size_t n, const struct probe_sites_info *info,
+			    enum probe_links links, const struct allocator_chain *allocator)
+{
+	show_sites_of(SIGNAL_HEAP, sites, n, links);
+	if (info->why_no_pools)
+		say("", "heap  %-18s none: %s", kind_names[PROBE_POOL_OPEN], info->why_no_pools);
+	if (allocator->base != ALLOCATOR_PYMALLOC && allocator->base != ALLOCATOR_UNKNOWN)
+		say("", "heap  %-18s are not pymalloc's: no pool is taken, and no window sees them", "small blocks");
+	else if (links == PROBE_LINKS_SINGLE)
+		say("", "heap  %-18s none: this kernel cannot attach to so many places", "line, by windows");
+	else if (info->inlined)
+		say("", "heap  %-18s at the sites of exact, for moments", "line, by windows");
+	else
+		say("", "heap  %-18s none: %s", "line, by windows", info->why ? info->why : "its code is not understood");
+}
+
 static void show_sites(pid_t tgid, const struct interp *in)
 {
 	enum probe_links links = links_of_kernel();
@@ -153,23 +196,21 @@ static void show_sites(pid_t tgid, const struct interp *in)
 	struct allocator_chain allocator;
 	struct probe_sites_info info;
 	struct elf_file *f;
-	bool first = true;
-	size_t i, n;
+	size_t n;
 
 	if (!sites || elf_file__open(in->host_path, &f)) {
 		free(sites);
 		return;
 	}
-	n = probe_sites__find(f, in->version, 1u << SIGNAL_EXACT | 1u << SIGNAL_GC, links, sites, MAX_PROBE_SITES, &info);
-	for (i = 0; i < n; i++) {
-		if (sites[i].kind == PROBE_GUARD || sites[i].kind == PROBE_RAW_RETURN)
-			continue;
-		show_site(&sites[i], links, first);
-		first = false;
-	}
+	n = probe_sites__find(f, in->version, 1u << SIGNAL_EXACT | 1u << SIGNAL_GC | 1u << SIGNAL_HEAP, links, sites,
+			      MAX_PROBE_SITES, &info);
+	show_allocators(tgid, in, f, &allocator);
+	say("probe sites", "of %s", in->path);
+	show_sites_of(SIGNAL_EXACT, sites, n, links);
 	show_inner_sites(sites, n, PROBE_GUARD);
 	show_inner_sites(sites, n, PROBE_RAW_RETURN);
-	show_allocators(tgid, in, f, &allocator);
+	show_sites_of(SIGNAL_GC, sites, n, links);
+	show_heap_sites(sites, n, &info, links, &allocator);
 	show_coverage(sites, n, &info, &allocator);
 	elf_file__free(f);
 	free(sites);
@@ -201,32 +242,84 @@ static void show_collector(pid_t tgid, const struct interp *in)
 		    (long long)s.collections[g], (long long)s.collected[g], (long long)s.uncollectable[g]);
 }
 
-static void show_malloc_site(const struct malloc_site *s)
-{
-	unsigned int ns = s->emulated ? PROBE_COST_EMULATED_NS : PROBE_COST_STEPPED_NS;
+static const char *const large_names[] = {
+	[LARGE_MALLOC] = "allocate",
+	[LARGE_CALLOC] = "allocate zeroed",
+	[LARGE_REALLOC] = "resize",
+	[LARGE_FREE] = "free",
+};
 
-	say("", "heap  %s+%u (file offset 0x%llx) %s%sabout %u.%02u us a hit", s->symbol, s->into,
-	    (unsigned long long)s->offset, s->insn, !s->insn[0] ? "" : s->emulated ? ": emulated, " : ": single-stepped, ", ns / 1000, ns % 1000 / 10);
+/* C code calls the others seldom. */
+static bool is_often_called(const struct malloc_site *s)
+{
+	return !strcmp(s->symbol, "malloc") || !strcmp(s->symbol, "calloc") || !strcmp(s->symbol, "realloc") ||
+	       !strcmp(s->symbol, "free");
 }
 
-/* Of functions that C code seldom calls nothing is said. */
+/* Where the kernel takes a program's word, only large blocks have their return probed. */
+static void show_malloc_site(const struct malloc_site *s, enum probe_links links)
+{
+	unsigned int ns = large_cost__hit_ns(s->emulated);
+
+	if (links != PROBE_LINKS_SESSION && s->function != LARGE_FREE)
+		ns += PROBE_COST_RETURN_NS;
+	say("", "heap  %-18s %s+%u (file offset 0x%llx) %s%sabout %u.%02u us a hit", large_names[s->function], s->symbol,
+	    s->into, (unsigned long long)s->offset, s->insn, way_of(s->insn, s->emulated), ns / 1000, ns % 1000 / 10);
+}
+
+static void show_often_called(const struct malloc_file *file, const char *symbol, enum large_function function,
+			      enum probe_links links)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < file->n; i++) {
+		if (strcmp(file->site[i].symbol, symbol))
+			continue;
+		show_malloc_site(&file->site[i], links);
+		any = true;
+	}
+	if (!any)
+		say("", "heap  %-18s none: the file has no function %s", large_names[function], symbol);
+}
+
+static void show_malloc_sites(const struct malloc_file *file, enum probe_links links)
+{
+	unsigned int ns = large_cost__block_ns() - (links == PROBE_LINKS_SESSION ? 0 : PROBE_COST_RETURN_NS);
+	size_t seldom = 0, emulated = 0;
+
+	show_often_called(file, "malloc", LARGE_MALLOC, links);
+	show_often_called(file, "calloc", LARGE_CALLOC, links);
+	show_often_called(file, "realloc", LARGE_REALLOC, links);
+	show_often_called(file, "free", LARGE_FREE, links);
+	for (size_t i = 0; i < file->n; i++) {
+		if (is_often_called(&file->site[i]))
+			continue;
+		seldom++;
+		emulated += file->site[i].emulated;
+	}
+	if (seldom)
+		say("", "heap  %-18s %zu places, %zu of them emulated", "seldom called", seldom, emulated);
+	say("", "heap  %-18s about %u.%02u us more for each block over 512 bytes: its stack%s", "large block", ns / 1000,
+	    ns % 1000 / 10, links == PROBE_LINKS_SESSION ? ", and the return of its allocation" : "");
+}
+
 static void show_malloc(pid_t tgid, const struct interp *in)
 {
 	struct malloc_finder *finder;
 	struct malloc_file file;
-	size_t i;
+	int err = malloc_finder__new(&finder);
 
-	if (malloc_finder__new(&finder))
+	if (err) {
+		say("malloc", "not looked for: %s", strerror(-err));
 		return;
-	if (malloc_finder__find(finder, tgid, in, &file)) {
-		say("malloc", "not found: the heap signal sees no blocks over 512 bytes");
-	} else {
+	}
+	err = malloc_finder__find(finder, tgid, in, &file);
+	if (!err) {
 		say("malloc", "%s", file.path);
-		for (i = 0; i < file.n; i++) {
-			if (!strcmp(file.site[i].symbol, "malloc") || !strcmp(file.site[i].symbol, "calloc") ||
-			    !strcmp(file.site[i].symbol, "realloc") || !strcmp(file.site[i].symbol, "free"))
-				show_malloc_site(&file.site[i]);
-		}
+		show_malloc_sites(&file, links_of_kernel());
+	} else {
+		say("malloc", "not found: %s; the heap signal sees no blocks over 512 bytes",
+		    err == -ENOENT ? "no file that the interpreter gets it from names it" : strerror(-err));
 	}
 	malloc_finder__free(finder);
 }

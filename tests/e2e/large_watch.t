@@ -13,7 +13,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 
 from lib import debian, host, measure, tool  # noqa: E402
 from lib.tap import has, is_, main, near, note, ok, test  # noqa: E402
-from lib.target import Process  # noqa: E402
+from lib.target import Process, opcode_at  # noqa: E402
 
 EVERYTHING = ["--signals", "heap", "--budget", "none"]
 LIBRARIES = "usr/lib/x86_64-linux-gnu"
@@ -157,21 +157,6 @@ def forked_workers():
         near(seen.lives(truth["file"], worker["line"])[1], worker["bytes"], 1, worker["function"])
 
 
-def opcode_at(pid, path, offset):
-    """The byte of a file's code as a process has it mapped."""
-    with open(f"/proc/{pid}/maps", encoding="ascii") as maps:
-        for line in maps:
-            match = re.match(r"(\w+)-(\w+) r-xp (\w+) \S+ \d+ +(\S+)", line)
-            if not match or match[4] != path:
-                continue
-            start, end, file_offset = (int(match[i], 16) for i in (1, 2, 3))
-            if file_offset <= offset < file_offset + end - start:
-                with open(f"/proc/{pid}/mem", "rb") as memory:
-                    memory.seek(start + offset - file_offset)
-                    return memory.read(1)
-    raise AssertionError(f"{path} is not mapped in {pid}")
-
-
 @test
 def nobody_else_traps():
     """A process with the same C library has no breakpoint in it; nor has the target when the recording has ended"""
@@ -182,7 +167,7 @@ def nobody_else_traps():
         bystander.ready()
         doctor = tool.run("doctor", "--pid", target.pid).succeeded().out
         path = re.search(r"^malloc +(\S+)$", doctor, re.M)[1]
-        offset = int(re.search(r"heap +malloc\+\d+ \(file offset (0x\w+)\)", doctor)[1], 16)
+        offset = int(re.search(r"heap +allocate +malloc\+\d+ \(file offset (0x\w+)\)", doctor)[1], 16)
         plain = opcode_at(bystander.pid, path, offset)
         ok(plain != breakpoint_opcode, "somebody traces already")
         with tempfile.TemporaryDirectory() as folder:

@@ -137,13 +137,50 @@ def leak(start, count, block_bytes):
     return {"truth": truth["bytes"], "seen": seen}
 
 
+HEAP_LINES = 10
+
+
+def heap_truth(start, program, steps):
+    """{FILE:LINE: bytes} of the largest lines of a program of heap_programs.py, as tracemalloc says on the same interpreter.
+    Below a hundredth of the whole, what the target itself does counts as much."""
+    with start("under_tracemalloc.py", "heap_programs.py") as target:
+        lives = target.ready().ask(f"{program} {steps} 0", 120)["tracemalloc"]
+    lines = {place: size for place, (_, size) in lives.items() if not place.startswith("<")}
+    largest = sorted(lines, key=lambda place: -lines[place])[:HEAP_LINES]
+    return {place: lines[place] for place in largest if lines[place] >= sum(lines.values()) / 100}
+
+
+def by_place(told):
+    """{FILE:LINE: row} of a report by line."""
+    places = {}
+    for row in told["rows"] + told["other"]:
+        frame = row["frame"] or {}
+        places[f"{os.path.basename(frame.get('file') or frame.get('function') or '')}:{frame.get('line')}"] = row
+    return places
+
+
+def heap(start, program, order, *options):
+    """{"before", "after", "small", "rows", "counters", "notes"}: bytes in small blocks by pymalloc's own count before and after,
+    those that the recording has, its rows by line."""
+    with recording(start, "heap_programs.py", "heap", *options) as (target, recorder):
+        before = target.ask("pymalloc")["bytes"]
+        target.ask(f"{program} {order}", 300)
+        after = target.ask("pymalloc")["bytes"]
+        recorder.stop().succeeded()
+        told = tool.report(recorder.file, "line", "--top", "100000", "--signal", "heap")
+        small = rows(recorder.file, "SELECT sum(live_bytes) FROM total WHERE kind = 'heap_pool'")[0][0] or 0
+        return {"before": before, "after": after, "small": small, "rows": by_place(told), "counters": told["counters"],
+                "notes": notes(recorder.file)}
+
+
 TRIGGERS = ["unknown", "automatic", "gc.collect", "native", "shutdown"]
 COLLECTIONS = ["auto 20000", "nested 10", "collect 0 7", "collect 1 5", "collect 2 3", "index 2", "native 3", "uncollectable 2"]
 
 
 def collections(start, orders):
-    """{"truth", "seen": [{"generation", "collected", "pause_ns", ...}], "at_end": [likewise], "coverage", "notes"}, in order of
-    time; at_end: those after the last order, when the target ends."""
+    """{"truth", "seen": [{"generation", "collected", "pause_ns", ...}], "at_end": [likewise], "stats", "coverage", "notes",
+    "report", "text", "named"}, in order of time; at_end: those after the last order, when the target ends; stats: what
+    gc.get_stats() gained by all but the first order, which is "first" collections; named: the triggers' names."""
     with recording(start, "gc_loop.py", "gc") as (target, recorder):
         told = [target.ask(order) for order in orders]
         truth = [one for order in told for one in order["collections"]]
@@ -153,13 +190,18 @@ def collections(start, orders):
                                                     "'measured%' AND percent > 0") == [(1,)], "coverage that was measured")
         target.close()
         recorder.wait().succeeded()
-        names = ("generation", "collected", "pause_ns", "trigger", "uncollectable", "line")
+        names = ("generation", "collected", "pause_ns", "trigger", "uncollectable", "line", "function")
         seen = [dict(zip(names, one), trigger=TRIGGERS[one[3]]) for one in rows(
-            recorder.file, "SELECT generation, collected, pause_ns, trigger, uncollectable, line FROM gc "
+            recorder.file, "SELECT generation, collected, pause_ns, trigger, uncollectable, line, function FROM gc "
                            "LEFT JOIN node ON node.id = gc.node LEFT JOIN frame ON frame.id = node.frame ORDER BY time_ns")]
-        said = notes(recorder.file)
-        coverage = [one for one in tool.report(recorder.file)["coverage"] if one["signal"] == "gc"]
-    return {"truth": truth, "lines": told[0]["lines"], "notes": said, "coverage": coverage, "seen": seen[:len(truth)], "at_end": seen[len(truth):]}
+        named = [name for name, in rows(recorder.file, "SELECT trigger FROM collections ORDER BY time_ms")]
+        report = tool.report(recorder.file)
+        text = tool.run("report", recorder.file).succeeded().out
+    return {"truth": truth, "file": told[0]["file"], "notes": [note["note"] for note in report["notes"]],
+            "coverage": [one for one in report["coverage"] if one["signal"] == "gc"], "report": report, "text": text,
+            "first": len(told[0]["collections"]), "named": named,
+            "stats": [{key: after[key] - before[key] for key in after} for before, after in zip(told[0]["stats"], told[-1]["stats"])],
+            "seen": seen[:len(truth)], "at_end": seen[len(truth):]}
 
 
 def pause_errors_ns(result):

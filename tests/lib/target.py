@@ -6,11 +6,27 @@ the truth about what it did; it ends when its stdin closes.
 """
 import json
 import os
+import re
 import select
 import subprocess
 import time
 
 from . import host, tap
+
+
+def opcode_at(pid, path, offset):
+    """The byte of a file's code as a process has it mapped."""
+    with open(f"/proc/{pid}/maps", encoding="ascii") as maps:
+        for line in maps:
+            match = re.match(r"(\w+)-(\w+) r-xp (\w+) \S+ \d+ +(\S+)", line)
+            if not match or match[4] != path:
+                continue
+            start, end, file_offset = (int(match[i], 16) for i in (1, 2, 3))
+            if file_offset <= offset < file_offset + end - start:
+                with open(f"/proc/{pid}/mem", "rb") as memory:
+                    memory.seek(start + offset - file_offset)
+                    return memory.read(1)
+    raise AssertionError(f"{path} is not mapped in {pid}")
 
 
 class Target:

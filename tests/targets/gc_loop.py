@@ -10,17 +10,19 @@
     enable                  leaves the collector on, for the end of the program, but never due
 
 Between orders the collector is off, so that nothing is collected that no order asked for. `trigger` is what the program did
-when it ran. time_ns is CLOCK_MONOTONIC
-at the start, pause_ns between the two callbacks: a little more than the collector itself takes.
+when it ran, and `line` and `function` where it was. time_ns is CLOCK_MONOTONIC at the start, pause_ns between the two
+callbacks: a little more than the collector itself takes.
 """
 import ctypes
 import gc
+import sys
 import time
 import truth
 
 LINES = truth.labels(__file__)
 COLLECTIONS = []
 STARTED = [0]
+PLACE = [None]
 TRIGGER = [None]
 # PyTypeObject.tp_del, Include/cpython/object.h, 3.8-3.15 on 64-bit machines.
 TP_DEL = 376
@@ -29,12 +31,14 @@ NEVER = 100_000_000
 
 def watch(phase, info):
     if phase == "start":
+        running = sys._getframe().f_back
+        PLACE[0] = {"line": running.f_lineno, "function": running.f_code.co_name} if running else {}
         STARTED[0] = time.monotonic_ns()
         return
     end = time.monotonic_ns()
     COLLECTIONS.append({"generation": info["generation"], "collected": info["collected"],
                         "uncollectable": info["uncollectable"], "time_ns": STARTED[0], "pause_ns": end - STARTED[0],
-                        "trigger": TRIGGER[0]})
+                        "trigger": TRIGGER[0], **PLACE[0]})
 
 
 def make_cycles(count):

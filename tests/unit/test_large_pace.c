@@ -92,8 +92,8 @@ static void test_a_burst_is_free_and_forgotten(void **state)
 
 	(void)state;
 	assert_int_equal(r.pauses, 1);
-	/* A tenth of a second too much takes ten seconds, and another while at that rate 7.5 more at most. */
-	assert_true(r.longest_ns <= 20 * SECOND_NS);
+	/* 30 ms too much take three seconds, and another while at that rate 7.5 more at most. */
+	assert_true(r.longest_ns <= 11 * SECOND_NS);
 	assert_true(r.followed_ns >= 80 * SECOND_NS);
 }
 

@@ -489,6 +489,39 @@ static void test_gc_limit(void **state)
 	profile__free(p);
 }
 
+/* Of what exceeds a second's room sums are kept; a long pause after many short ones keeps its own time. */
+static void test_gc_second(void **state)
+{
+	enum { SHORT = 999999, LONG = 1000000 };
+	const struct profile_limits limits = {.max_gc_second = 2};
+	static const struct {
+		uint64_t time_ns, pause_ns, cnt;
+	} rows[] = {{0, SHORT, 1}, {1, SHORT, 1}, {2, SHORT, 8}, {10, LONG, 1}, {11, LONG, 1}};
+	struct profile *p = new_chain(&limits, 1);
+	struct profile_gc gc = {.node = 1, .pause_ns = SHORT};
+
+	(void)state;
+	for (; gc.time_ns < 12; gc.time_ns++) {
+		if (gc.time_ns == 10)
+			gc.pause_ns = LONG;
+		assert_int_equal(profile__add_gc(p, &gc), 0);
+	}
+	assert_int_equal(profile__n_gc(p), 5);
+	for (uint32_t i = 0; i < 5; i++) {
+		assert_int_equal(profile__gc(p, i)->time_ns, rows[i].time_ns);
+		assert_int_equal(profile__gc(p, i)->cnt, rows[i].cnt);
+		assert_int_equal(profile__gc(p, i)->pause_ns, rows[i].cnt * rows[i].pause_ns);
+	}
+	for (; gc.time_ns < 20; gc.time_ns++)
+		assert_int_equal(profile__add_gc(p, &gc), 0);
+	assert_int_equal(profile__n_gc(p), 5);
+	assert_int_equal(profile__gc(p, 2)->cnt, 16);
+	profile__tick(p);
+	assert_int_equal(profile__add_gc(p, &gc), 0);
+	assert_int_equal(profile__n_gc(p), 6);
+	profile__free(p);
+}
+
 static void test_counters_and_meta(void **state)
 {
 	struct profile *p = new_profile(NULL);
@@ -558,6 +591,7 @@ int main(void)
 		cmocka_unit_test(test_nodes_within),
 		cmocka_unit_test(test_reused_process),
 		cmocka_unit_test(test_gc_limit),
+		cmocka_unit_test(test_gc_second),
 		cmocka_unit_test(test_counters_and_meta),
 		cmocka_unit_test(test_many),
 	};

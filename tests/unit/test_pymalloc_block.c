@@ -13,7 +13,7 @@
 #define MANAGED_DICT (1u << 4)
 #define NO_HASH UINT64_MAX
 
-enum { TYPE, INT, FLOAT, STR, BYTES, TUPLE, LIST, PLAIN, TYPES };
+enum { TYPE, INT, FLOAT, STR, BYTES, TUPLE, LIST, PLAIN, OBJECT, LYING_BYTES, LYING_TUPLE, LYING_FLOAT, LYING_ITEMS, TYPES };
 
 static const struct {
 	const char *name;
@@ -27,6 +27,12 @@ static const struct {
 	[TUPLE] = { "tuple", 24, 8, PY_TYPE_IS_TUPLE | PY_TYPE_HAS_GC },
 	[LIST] = { "list", 40, 0, PY_TYPE_HAS_GC },
 	[PLAIN] = { "Plain", 16, 0, PY_TYPE_HAS_GC | MANAGED_DICT | HEAPTYPE },
+	[OBJECT] = { "object", 16, 0, 0 },
+	/* Their objects are smaller than their kind can be. */
+	[LYING_BYTES] = { "bytes", 16, 0, PY_TYPE_IS_BYTES | HEAPTYPE },
+	[LYING_TUPLE] = { "tuple", 16, 1, PY_TYPE_IS_TUPLE | PY_TYPE_HAS_GC | HEAPTYPE },
+	[LYING_FLOAT] = { "float", 16, 0, 0 },
+	[LYING_ITEMS] = { "items", 16, 8, 0 },
 };
 
 static void add_types(struct heap *h)
@@ -360,6 +366,36 @@ static uint64_t random_word(const struct heap *h)
 	}
 }
 
+/* Prints from memory that ends where the block ends, for sanitizers to see. */
+static void exact_buffers(const struct heap *h)
+{
+	struct py_types *table;
+	struct leaf_reader *r = calloc(1, sizeof(*r));
+
+	assert_non_null(r);
+	assert_int_equal(py_types__new(&h->m, h->layout, &table), 0);
+	r->m = &h->m;
+	r->layout = h->layout;
+	r->types = table;
+	for (int i = 0; i < 2000; i++) {
+		uint32_t bytes =
+			pymalloc__block_bytes(random_below(PYMALLOC_CLASSES) % (1 + random_below(PYMALLOC_CLASSES)));
+		uint64_t *block = malloc(bytes);
+		struct pymalloc_print print;
+
+		assert_non_null(block);
+		for (uint32_t at = 0; at < bytes / 8; at++)
+			block[at] = random_word(h);
+		pymalloc__take_print(r, block, bytes, &print);
+		for (uint32_t at = 0; at < bytes / 8; at++)
+			block[at] = random_below(4) ? block[at] : random_word(h);
+		assert_in_range(pymalloc__same_block(&print, block, NULL), BLOCK_REPLACED, BLOCK_SAME);
+		free(block);
+	}
+	py_types__free(table);
+	free(r);
+}
+
 /* Blocks full of it: no read beyond them, no endless way. */
 static void nonsense(void **state)
 {
@@ -372,6 +408,7 @@ static void nonsense(void **state)
 
 		heap__new(&h, PY_VERSION(3, 8 + round % 8));
 		add_types(&h);
+		exact_buffers(&h);
 		for (int i = 0; i < N; i++) {
 			blocks[i].szidx = random_below(PYMALLOC_CLASSES);
 			blocks[i].addr = heap__alloc(&h, blocks[i].szidx);

@@ -516,11 +516,29 @@ static double best_of(struct target *t, const struct pymalloc_opts *opts, struct
 	return best;
 }
 
+/* Of the classes that have 5 % of the live bytes or more, the one whose estimate is furthest off. */
+static double largest_error(const struct pymalloc_totals *part, const struct pymalloc_totals *all)
+{
+	double bytes = 0, largest = 0, scale = (double)part->pools_carved / part->pools_read;
+
+	for (int i = 0; i < PYMALLOC_CLASSES; i++)
+		bytes += all->class[i].live * pymalloc__block_bytes(i);
+	for (int i = 0; i < PYMALLOC_CLASSES; i++) {
+		double error = all->class[i].live ? part->class[i].live * scale / all->class[i].live - 1 : 0;
+
+		error = error < 0 ? -error : error;
+		if (all->class[i].live * pymalloc__block_bytes(i) >= 0.05 * bytes && error > largest)
+			largest = error;
+	}
+	return largest;
+}
+
 /* Prints what scans, samples and looks cost at a heap of so many MiB; no test. */
 static void bench(const struct python *p, const char *mib)
 {
 	const struct pymalloc_opts search = { .search = true }, some = { .every = 8 };
-	double first, all, searched, eighth, sample, look;
+	double first, all, searched, eighth, sample, look, off;
+	struct pymalloc_totals part;
 	struct pymalloc_block *blocks;
 	struct pymalloc_totals s;
 	char order[32];
@@ -534,8 +552,9 @@ static void bench(const struct python *p, const char *mib)
 	snprintf(order, sizeof(order), "fill %s", mib);
 	target__do(&t, order);
 	searched = best_of(&t, &search, &s);
-	eighth = best_of(&t, &some, &s);
+	eighth = best_of(&t, &some, &part);
 	all = best_of(&t, NULL, &s);
+	off = largest_error(&part, &s);
 	sample = now_ms(CLOCK_PROCESS_CPUTIME_ID);
 	assert_int_equal(pymalloc__sample(t.a, &t.pools, 1000, 1, &blocks, &n), 0);
 	sample = now_ms(CLOCK_PROCESS_CPUTIME_ID) - sample;
@@ -543,10 +562,11 @@ static void bench(const struct python *p, const char *mib)
 	look = now_ms(CLOCK_PROCESS_CPUTIME_ID);
 	assert_int_equal(pymalloc__look(t.a, blocks, n), 0);
 	look = now_ms(CLOCK_PROCESS_CPUTIME_ID) - look;
-	printf("%s: %.0f MiB in arenas, %" PRIu64
-	       " pools: scan %.1f ms, one pool in eight %.1f, by search %.1f, of a small "
-	       "process the first time %.1f; sample of %zu blocks %.1f ms, look at them again %.1f\n",
-	       p->name, s.arena_bytes / 1048576.0, s.pools_read, all, eighth, searched, first, n, sample, look);
+	printf("%s: %.0f MiB in arenas, %" PRIu64 " pools: scan %.1f ms, by search %.1f, of a small process the first "
+	       "time %.1f; ",
+	       p->name, s.arena_bytes / 1048576.0, s.pools_read, all, searched, first);
+	printf("one pool in eight %.1f ms, %.1f %% off; ", eighth, 100 * off);
+	printf("sample of %zu blocks %.1f ms, look at them again %.1f\n", n, sample, look);
 	free(blocks);
 	target__end(&t);
 }

@@ -121,6 +121,107 @@ static void test_sums(void **state)
 	profile__free(p);
 }
 
+/* The lines that call the collector, from all containers and from one; worked out by hand likewise. */
+static void test_gc_calls(void **state)
+{
+	static const struct {
+		const char *container, *trigger, *file;
+		int line;
+		uint64_t cnt, pause_us, longest_us, collected, uncollectable, unknown;
+	} rows[] = {
+		{NULL, "gc.collect", "/srv/app/tree.py", 9, 1, 60000, 60000, 7, 3, 0},
+		{NULL, "gc.collect", "/srv/app/cache.py", 42, 3, 55000, 30000, 1500, 0, 1},
+		{NULL, "native", "/srv/app/cache.py", 60, 1, 250, 250, 0, 0, 0},
+		{"leaky", "gc.collect", "/srv/app/tree.py", 9, 1, 60000, 60000, 7, 3, 0},
+		{"leaky", "gc.collect", "/srv/app/cache.py", 42, 2, 50000, 30000, 1000, 0, 1},
+	};
+	static const size_t lens[] = {3, 2};
+	struct profile *p = sample_profile();
+
+	(void)state;
+	for (size_t i = 0, at = 0; i < 2; at += lens[i++]) {
+		struct report_opts opts = {.by = REPORT_BY_FUNCTION, .container = rows[at].container, .json = true};
+		char *text = report(p, &opts);
+		struct json_object *root = json_tokener_parse(text), *calls, *frame, *value;
+
+		assert_true(json_object_object_get_ex(root, "gc_calls", &calls));
+		assert_int_equal(json_object_array_length(calls), lens[i]);
+		for (size_t k = 0; k < lens[i]; k++) {
+			struct json_object *call = json_object_array_get_idx(calls, k);
+
+			assert_true(json_object_object_get_ex(call, "trigger", &value));
+			assert_string_equal(json_object_get_string(value), rows[at + k].trigger);
+			assert_true(json_object_object_get_ex(call, "frame", &frame));
+			assert_true(json_object_object_get_ex(frame, "file", &value));
+			assert_string_equal(json_object_get_string(value), rows[at + k].file);
+			assert_int_equal(number(frame, "line"), rows[at + k].line);
+			assert_int_equal(number(call, "collections"), rows[at + k].cnt);
+			assert_int_equal(number(call, "pause_ns"), 1000 * rows[at + k].pause_us);
+			assert_int_equal(number(call, "longest_ns"), 1000 * rows[at + k].longest_us);
+			assert_int_equal(number(call, "collected"), rows[at + k].collected);
+			assert_int_equal(number(call, "uncollectable"), rows[at + k].uncollectable);
+			assert_int_equal(number(call, "collected_unknown"), rows[at + k].unknown);
+		}
+		json_object_put(root);
+		free(text);
+	}
+	profile__free(p);
+}
+
+/* Where only the collector was recorded, nothing is said of memory; where memory was, that there was none. */
+static void test_gc_alone(void **state)
+{
+	static const struct {
+		const char *signals;
+		bool memory;
+	} rows[] = {{"gc", false}, {"resident gc", true}, {NULL, true}};
+	const struct report_opts opts = {.by = REPORT_BY_LINE};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct profile_process process = {
+			.container = PROFILE_NONE, .command = "", .python = "", .interpreter = "", .note = ""};
+		struct profile *p;
+		char *text;
+
+		assert_int_equal(profile__new(NULL, &p), 0);
+		assert_int_equal(profile__add_process(p, &process), 0);
+		assert_int_equal(profile__add_gc(p, &(struct profile_gc){.pause_ns = 1000}), 0);
+		if (rows[i].signals)
+			profile__set_meta(p, "signals", rows[i].signals);
+		text = report(p, &opts);
+		assert_int_equal(strstr(text, "signal resident") != NULL, rows[i].memory);
+		assert_int_equal(strstr(text, "nothing was recorded") != NULL, rows[i].memory);
+		assert_non_null(strstr(text, "\ncollector, generation 0: 1 collection, 1.0 µs"));
+		free(text);
+		profile__free(p);
+	}
+}
+
+static void test_many_gc_calls(void **state)
+{
+	struct report_opts opts = {.by = REPORT_BY_LINE, .container = "web"};
+	struct profile *p = sample_profile();
+	char *text;
+
+	(void)state;
+	for (int line = 1; line <= 9; line++) {
+		struct profile_gc gc = {.process = 2, .trigger = GC_TRIGGER_COLLECT, .pause_ns = 1000ull * line};
+
+		gc.node = python(p, 0, "each", "/srv/app/each.py", line);
+		assert_int_equal(profile__add_gc(p, &gc), 0);
+	}
+	text = report(p, &opts);
+	assert_non_null(strstr(text, "run by gc.collect(): 10 collections, 5.0 ms in total, longest 5.0 ms, 500 objects collected\n"
+				     "  at /srv/app/cache.py:42 remember: 1 collection, 5.0 ms, 500 objects collected\n"
+				     "  at /srv/app/each.py:9 each: 1 collection, 9.0 µs, 0 objects collected\n"));
+	assert_non_null(strstr(text, "each.py:3 each"));
+	assert_null(strstr(text, "each.py:2 each"));
+	assert_non_null(strstr(text, "\n  and at 2 more lines (--json)\n"));
+	free(text);
+	profile__free(p);
+}
+
 static void test_function_counts_recursion_once(void **state)
 {
 	struct report_opts opts = {.by = REPORT_BY_FUNCTION, .json = true};
@@ -591,6 +692,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_golden),
 		cmocka_unit_test(test_sums),
+		cmocka_unit_test(test_gc_calls),
+		cmocka_unit_test(test_gc_alone),
+		cmocka_unit_test(test_many_gc_calls),
 		cmocka_unit_test(test_function_counts_recursion_once),
 		cmocka_unit_test(test_default_kinds),
 		cmocka_unit_test(test_container_names),

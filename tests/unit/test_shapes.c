@@ -307,15 +307,18 @@ static void test_bodies(void **state)
 static const struct {
 	const char *title, *text, *found;
 	unsigned int callers;
+	bool reason;
 } collectors[] = {
 	{ "behind what runs the callbacks (3.11)",
 	  RUNS_CALLBACKS("%ebx") FUNCTION("no_fail", "call other\n call main\n ret\n") FUNCTION("main", MAIN)
-	  ".globl PyGC_Collect\n" FUNCTION("PyGC_Collect", COLLECTS), "main", 4 },
+	  ".globl PyGC_Collect\n" FUNCTION("PyGC_Collect", COLLECTS), "main", 4, false },
 	{ "what runs the callbacks has the collector in it",
 	  FUNCTION("with_callback", MAIN) FUNCTION("generations", "mov $1, %esi\n jmp with_callback\n")
-	  ".globl PyGC_Collect\n" FUNCTION("PyGC_Collect", COLLECTS), "with_callback", 2 },
+	  ".globl PyGC_Collect\n" FUNCTION("PyGC_Collect", COLLECTS), "with_callback", 2, false },
 	{ "what it calls gets something else", RUNS_CALLBACKS("$2") FUNCTION("main", MAIN)
-	  ".globl PyGC_Collect\n" FUNCTION("PyGC_Collect", COLLECTS), "with_callback", 3 },
+	  ".globl PyGC_Collect\n" FUNCTION("PyGC_Collect", COLLECTS), "with_callback", 3, false },
+	{ "it is told why (3.13)", FUNCTION("with_callback", MAIN) FUNCTION("generations", "mov $1, %esi\n jmp with_callback\n")
+	  ".globl PyGC_Collect\n" FUNCTION("PyGC_Collect", "mov $2, %edx\n" COLLECTS), "with_callback", 2, true },
 };
 
 static void test_collectors(void **state)
@@ -324,13 +327,15 @@ static void test_collectors(void **state)
 	for (size_t i = 0; i < sizeof(collectors) / sizeof(collectors[0]); i++) {
 		unsigned int callers = 0;
 		uint64_t found = 0;
+		bool reason;
 		struct code c;
 
 		assemble(&c, collectors[i].text);
-		assert_int_equal(decode__collector(c.file, c.code, &found, &callers), 0);
+		assert_int_equal(decode__collector(c.file, c.code, &found, &callers, &reason), 0);
 		if (found != address_of(&c, collectors[i].found))
 			fail_msg("%s: %lx", collectors[i].title, found);
 		assert_int_equal(callers, collectors[i].callers);
+		assert_int_equal(reason, collectors[i].reason);
 		discard(&c);
 	}
 }

@@ -47,6 +47,42 @@ static inline void add(struct profile *p, uint32_t process, uint32_t tid, uint32
 	assert_int_equal(profile__add(p, process, tid, n, kind, &sums), 0);
 }
 
+/* In "leaky" on two lines and in "web" on one of them, what triggered them, and what did not tell all. */
+static inline void add_collections(struct profile *p, uint32_t walk, uint32_t leaf, uint32_t forget)
+{
+	uint32_t end = node(p, 0, FRAME_REASON, "[no python stack: no Python code is running]", "", 0);
+	const struct {
+		uint32_t process, node, trigger;
+		int32_t generation;
+		int64_t collected, uncollectable;
+		uint32_t pause_us;
+	} rows[] = {
+		{0, walk, GC_TRIGGER_AUTOMATIC, 0, -1, -1, 1500},
+		{0, walk, GC_TRIGGER_AUTOMATIC, 0, 20, 0, 3000},
+		{0, walk, GC_TRIGGER_UNKNOWN, 2, 1234567, 0, 4500},
+		{0, leaf, GC_TRIGGER_COLLECT, 2, 1000, 0, 20000},
+		{1, leaf, GC_TRIGGER_COLLECT, 1, -1, -1, 30000},
+		{0, walk, GC_TRIGGER_COLLECT, 2, 7, 3, 60000},
+		{2, leaf, GC_TRIGGER_COLLECT, 2, 500, 0, 5000},
+		{2, forget, GC_TRIGGER_NATIVE, 2, 0, 0, 250},
+		{2, end, GC_TRIGGER_SHUTDOWN, -1, -1, -1, 700},
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct profile_gc gc = {.time_ns = 5,
+					.process = rows[i].process,
+					.tid = 1201,
+					.node = rows[i].node,
+					.trigger = rows[i].trigger,
+					.generation = rows[i].generation,
+					.collected = rows[i].collected,
+					.uncollectable = rows[i].uncollectable,
+					.pause_ns = rows[i].pause_us * 1000ull};
+
+		assert_int_equal(profile__add_gc(p, &gc), 0);
+	}
+}
+
 /*
  * Two containers and a process outside. "leaky" (201 of 256 MiB) keeps 100 MiB on cache.py:42,
  * below a recursion of walk(); "web" has no limit and keeps 30 MiB on a line of the same text, 2
@@ -140,17 +176,7 @@ static inline struct profile *sample_profile(void)
 		assert_int_equal(profile__add_usage(p, 0, &u), 0);
 	}
 
-	for (int i = 0; i < 3; i++) {
-		struct profile_gc gc = {.time_ns = 5,
-					.process = 0,
-					.tid = 1201,
-					.node = walk,
-					.generation = i == 2 ? 2 : 0,
-					.collected = i == 2 ? 1234567 : -1,
-					.pause_ns = 1500000u * (uint32_t)(i + 1)};
-
-		assert_int_equal(profile__add_gc(p, &gc), 0);
-	}
+	add_collections(p, walk, leaf, n);
 	/* Two are set alike; one cannot be read in full, and freezes more than was counted. */
 	for (uint32_t i = 0; i < 3; i++) {
 		struct profile_collector c = {.process = i,

@@ -18,7 +18,7 @@ from lib import host, measure, tool  # noqa: E402
 from lib.containers import Container  # noqa: E402
 from lib.tap import cleanup, has, is_, main, near, note, ok, once, test  # noqa: E402
 
-NAME = "pymemscope-test-vm"
+SERVICE = "vm"
 LIMIT = 128 << 20
 BLOCKS, BLOCK_BYTES = 128, 65000  # of malloc, page by page from the heap's end
 LOAD_S = 120  # the verifier is emulated too
@@ -31,7 +31,7 @@ def folder():
 
 @once
 def container():
-    return cleanup.enter_context(Container(NAME, "leak_at_line.py", 7, memory_limit=LIMIT)).ready()
+    return cleanup.enter_context(Container(SERVICE, "leak_at_line.py", 7, memory_limit=LIMIT)).ready()
 
 
 def lines_of_python(rows):
@@ -44,7 +44,7 @@ def leak_recorded_by(hook, *options):
     host.need_bpf()
     service = container()
     file = os.path.join(folder(), f"{hook}{len(options)}.pms")
-    with tool.record("--container", NAME, "--signals", "resident", *options, file=file, limit_s=LOAD_S) as recorder:
+    with tool.record("--container", service.name, "--signals", "resident", *options, file=file, limit_s=LOAD_S) as recorder:
         truth = service.ask(f"go {BLOCKS} {BLOCK_BYTES}")
         usage = service.usage_bytes()
         result = recorder.stop().succeeded()
@@ -57,7 +57,7 @@ def leak_recorded_by(hook, *options):
         ok(top["frame"][key] == truth[key], f"{key} of the first line is not {truth[key]!r}:", tool.show_rows(rows))
     near(top["bytes"], BLOCKS * BLOCK_BYTES, 10, "bytes")
     containers = tool.report(file, "container")["containers"]
-    is_([(one["name"], one["cgroup"]) for one in containers], [(NAME, service.cgroup_path)], "containers")
+    is_([(one["name"], one["cgroup"]) for one in containers], [(service.name, service.cgroup_path)], "containers")
     is_(containers[0]["limit_bytes"], LIMIT, "limit")
     near(containers[0]["usage_bytes"], usage, 10, "usage")
     note(re.search(r".*\brecorded:.*", result.err)[0])
@@ -106,7 +106,7 @@ def collections_and_allocations_whatever_way_probes_are_attached():
     """Perf events before 6.6, many sites in one link from then on."""
     host.need_bpf()
     file = os.path.join(folder(), "gc.pms")
-    with Container(NAME + "-gc", "gc_loop.py") as service:
+    with Container("gc", "gc_loop.py") as service:
         service.ready()
         with tool.record("--container", service.name, "--signals", "gc,exact", file=file, limit_s=LOAD_S) as recorder:
             told = service.ask("collect 1 5")["collections"] + service.ask("collect 2 3")["collections"]
@@ -123,7 +123,7 @@ def collections_and_allocations_whatever_way_probes_are_attached():
 def large_blocks_whatever_way_probes_are_attached():
     host.need_bpf()
     file = os.path.join(folder(), "large.pms")
-    with Container(NAME + "-large", "large.py") as service:
+    with Container("large", "large.py") as service:
         service.ready()
         with tool.record("--container", service.name, "--signals", "heap", "--budget", "none", file=file,
                          limit_s=LOAD_S) as recorder:
@@ -139,7 +139,7 @@ def a_container_that_reaches_its_limit_is_seen_to_the_end():
     host.need_bpf()
     limit = 48 << 20
     file = os.path.join(folder(), "killed.pms")
-    with Container(NAME + "-killed", "leak_at_line.py", 9, memory_limit=limit) as service:
+    with Container("killed", "leak_at_line.py", 9, memory_limit=limit) as service:
         service.ready()
         with tool.record("--container", service.name, "--signals", "resident", file=file, limit_s=LOAD_S) as recorder:
             service.ask("go 100 65000")
@@ -155,7 +155,7 @@ def a_container_that_reaches_its_limit_is_seen_to_the_end():
     is_(top["frame"]["line"], 3 * 9 + 3, "line of the first row")
     ok(top["allocated_bytes"] > limit // 2, tool.show_rows(rows))
     one = tool.report(file, "container")["containers"][0]
-    is_([one["name"], one["limit_bytes"]], [NAME + "-killed", limit], "container")
+    is_([one["name"], one["limit_bytes"]], [service.name, limit], "container")
     is_(one["oom_kills"], 1, "kills")
 
 

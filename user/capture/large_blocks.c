@@ -12,19 +12,15 @@
 #include <utlist.h>
 
 #include "base/clock.h"
+#include "capture/large_cost.h"
 #include "capture/large_pace.h"
-#include "python/sites.h"
 #include "system/same_file.h"
 
 /*
- * Processes of one file that are followed at once. On 6.18 any other has each allocation pay for a return (session_large.c),
- * and adds to each hit: 16 to free, 45 to malloc.
+ * Processes of one file that are followed at once. On 6.18 any other has each allocation pay for a return
+ * (session_large.c), and adds to each hit (large_cost.c).
  */
 #define MAX_FOLLOWED_OF_FILE 16
-#define OTHER_LINK_NS 30
-/* What a hit and a followed block cost beyond the trap: tools/bench --only large. */
-#define FILTER_NS 60
-#define BLOCK_NS 1000
 /* How often costs are looked at. */
 #define UPKEEP_NS 100000000ull
 /* How long a program that has just begun is given to map its C library: 12 looks, 1 ms apart at first, doubling. */
@@ -52,12 +48,14 @@ struct followed {
 	unsigned int looks;
 	uint64_t look_at_ns; /* when to look again; 0: not */
 	struct shared_file *shared;
-	uint32_t trap_ns; /* of one hit */
+	uint32_t hit_ns; /* what one hit costs */
+	bool returns; /* each allocation has its return probed, whoever else is followed */
 	struct session_large *probes; /* NULL: not followed now */
 	struct session_large *stopped; /* its blocks are to be swept */
 	uint64_t stopped_ns;
 	bool ended;
 	struct large_pace pace;
+	struct large_cost cost;
 	uint64_t begin_cpu_ns;
 	struct large_watch past; /* counts of probes that are gone */
 	uint64_t begin_ns, since_ns, followed_ns; /* since_ns: of the probes that are there */
@@ -179,16 +177,16 @@ static struct large_watch counts_of(const struct followed *f)
 	return sum;
 }
 
-static uint64_t cost_ns(const struct followed *f)
+static void charge(struct followed *f)
 {
-	struct large_watch w = counts_of(f);
-	uint64_t others = f->shared->n_followed > 1 ? f->shared->n_followed - 1 : 0;
-	uint64_t hit_ns = f->trap_ns + FILTER_NS + others * OTHER_LINK_NS + (others ? PROBE_COST_RETURN_NS / 2 : 0);
+	uint32_t others = f->shared->n_followed > 1 ? f->shared->n_followed - 1 : 0;
+	struct large_watch sums = counts_of(f);
 
-	return w.hits * hit_ns + w.blocks * (PROBE_COST_RETURN_NS + BLOCK_NS);
+	large_cost__add(&f->cost, &sums, f->hit_ns, others, f->returns || others);
+	f->tr->large_ns = f->cost.ns;
 }
 
-static uint32_t trap_ns_of(const struct malloc_file *file)
+static uint32_t hit_ns_of(const struct malloc_file *file)
 {
 	static const char *const often[] = { "malloc", "calloc", "realloc", "free" };
 	size_t i, k;
@@ -196,10 +194,10 @@ static uint32_t trap_ns_of(const struct malloc_file *file)
 	for (i = 0; i < file->n; i++) {
 		for (k = 0; k < sizeof(often) / sizeof(often[0]); k++) {
 			if (!file->site[i].emulated && !strcmp(file->site[i].symbol, often[k]))
-				return PROBE_COST_STEPPED_NS;
+				return large_cost__hit_ns(false);
 		}
 	}
-	return PROBE_COST_EMULATED_NS;
+	return large_cost__hit_ns(true);
 }
 
 static bool has_room(const struct followed *f)
@@ -227,6 +225,7 @@ static void stop(struct followed *f, uint64_t now)
 	if (!f->probes)
 		return;
 	session_large__stop(f->probes);
+	charge(f);
 	f->past = counts_of(f);
 	f->stopped = f->probes;
 	f->stopped_ns = now;
@@ -276,7 +275,8 @@ static int find_file(struct large_blocks *l, struct followed *f)
 		return err;
 	}
 	f->shared->n_users++;
-	f->trap_ns = trap_ns_of(&f->file);
+	f->hit_ns = hit_ns_of(&f->file);
+	f->returns = session__links(l->deps->session) != PROBE_LINKS_SESSION;
 	return 0;
 }
 
@@ -358,8 +358,9 @@ void large_blocks__forget(struct large_blocks *l, const struct traced *tr)
 /* Whether it is to be followed now. */
 static bool pace(struct followed *f, uint64_t now)
 {
-	f->tr->large_ns = cost_ns(f);
-	return large_pace__step(&f->pace, now, f->tr->large_ns, f->tr->cpu_ns - f->begin_cpu_ns, (double)random() / RAND_MAX);
+	charge(f);
+	return large_pace__step(&f->pace, now, f->cost.ns, f->tr->cpu_ns - f->begin_cpu_ns,
+				(double)random() / RAND_MAX);
 }
 
 static void look_where_due(struct large_blocks *l, uint64_t now)
@@ -393,7 +394,7 @@ void large_blocks__upkeep(struct large_blocks *l)
 	struct followed *f;
 
 	look_where_due(l, now);
-	if (!l->budget || now - l->upkeep_ns < UPKEEP_NS)
+	if (now - l->upkeep_ns < UPKEEP_NS)
 		return;
 	l->upkeep_ns = now;
 	for (f = l->all; f; f = f->hh.next) {

@@ -34,9 +34,12 @@ void large_blocks__follow(struct large_blocks *l, struct traced *tr);
 bool large_blocks__follows(const struct large_blocks *l, const struct traced *tr);
 /* Its libraries are mapped now. */
 void large_blocks__look_again(struct large_blocks *l, const struct traced *tr);
-/* It has ended. */
+/* It has ended: what it paid to its end is charged. */
 void large_blocks__forget(struct large_blocks *l, const struct traced *tr);
-/* To be called often: pauses who costs too much, looks again where no malloc was found yet. */
+/*
+ * To be called often: charges what was paid (traced.large_ns), pauses who costs too much, looks again where no malloc
+ * was found yet.
+ */
 void large_blocks__upkeep(struct large_blocks *l);
 /* How long may pass until then: at most max_ms. */
 int large_blocks__patience_ms(const struct large_blocks *l, int max_ms);

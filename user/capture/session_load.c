@@ -7,6 +7,8 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <malloc.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -15,12 +17,12 @@
 
 static int print_libbpf(enum libbpf_print_level level, const char *fmt, va_list ap)
 {
-	char text[8192];
+	char *text; /* the verifier's word is at the end of a long text */
 
-	if (level == LIBBPF_DEBUG)
+	if (level == LIBBPF_DEBUG || vasprintf(&text, fmt, ap) < 0)
 		return 0;
-	vsnprintf(text, sizeof(text), fmt, ap);
 	log_debug("%s", text);
+	free(text);
 	return 0;
 }
 
@@ -87,6 +89,7 @@ static void choose_exact(struct pymemscope_bpf *b, bool exact, enum probe_links 
 	choose_multi(b->progs.exact_entry, exact && multi, true);
 	choose_multi(b->progs.exact_return, exact && !session, multi);
 	bpf_program__set_autoload(b->progs.find_direct_map, exact && multi);
+	b->rodata->casts_work = multi; /* 6.6 has them */
 	bpf_program__set_autoload(b->progs.exact_session, exact && session);
 	bpf_program__set_expected_attach_type(b->progs.exact_session, UPROBE_SESSION_ATTACH_TYPE);
 }

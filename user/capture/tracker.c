@@ -420,6 +420,8 @@ static void on_proc(const struct rec_proc *rec, void *arg)
 		on_entry(t, tr);
 		return;
 	}
+	if (tr && t->large)
+		large_blocks__forget(t->large, tr);
 	if (tr && !tr->ended)
 		budget__ended(t->budget, tr, rec);
 	if (tr)

@@ -141,7 +141,7 @@ struct profile_limits {
 	uint32_t max_cells_process; /* of one process; default max_cells / 2, so that one cannot crowd out the others */
 	uint64_t max_text_bytes; /* names of functions and files, and the like; default 8 MiB */
 	uint32_t max_gc; /* default 1 << 16; older ones are summed and dropped */
-	uint32_t max_gc_second; /* default 256; between two ticks, what exceeds it is summed */
+	uint32_t max_gc_second; /* default 256, and as many of 1 ms and more; between two ticks, what exceeds it is summed */
 };
 
 int profile__new(const struct profile_limits *limits, struct profile **ret);

@@ -9,6 +9,9 @@
 
 #include "model/profile_impl.h"
 
+/* Pauses of the collector that a program feels. */
+#define LONG_PAUSE_NS 1000000
+
 static bool cell_equal(const void *owner, uint32_t item, const void *key)
 {
 	const struct profile *p = owner;
@@ -184,7 +187,9 @@ static int64_t gc_slot(struct profile *p)
 
 int profile__add_gc(struct profile *p, const struct profile_gc *gc)
 {
-	bool many = p->gc_second >= p->limits.max_gc_second;
+	/* Many short ones shall not hide when a long one was. */
+	uint32_t *second = &p->gc_second[gc->pause_ns >= LONG_PAUSE_NS];
+	bool many = *second >= p->limits.max_gc_second;
 	struct profile_gc copy = *gc;
 	uint32_t known;
 	int64_t i;
@@ -207,7 +212,7 @@ int profile__add_gc(struct profile *p, const struct profile_gc *gc)
 	if (i < 0)
 		return (int)i;
 	p->gc[i] = copy;
-	p->gc_second++;
+	++*second;
 	if (many)
 		index_table__put(&p->gc_index, gc_hash(&copy), (uint32_t)i);
 	return 0;
@@ -216,7 +221,7 @@ int profile__add_gc(struct profile *p, const struct profile_gc *gc)
 /* What a writer was given must not change any more. */
 static void end_gc_second(struct profile *p)
 {
-	p->gc_second = 0;
+	p->gc_second[0] = p->gc_second[1] = 0;
 	index_table__free(&p->gc_index);
 }
 

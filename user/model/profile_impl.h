@@ -66,7 +66,7 @@ struct profile {
 	ARRAY(struct profile_gc, gc); /* a ring once n_gc is max_gc */
 	struct deviations deviations; /* by cell */
 	uint32_t gc_oldest;
-	uint32_t gc_second; /* entries made since the last tick */
+	uint32_t gc_second[2]; /* entries made since the last tick: of short pauses, of long ones */
 	uint64_t gc_dropped;
 	uint64_t merged;
 	struct index_table container_index, frame_index, node_index, cell_index;

@@ -137,7 +137,8 @@ const char *const recording_tables[] = {"meta",	 "counter", "kind", "text",  "co
 	" THEN round(100.0 * usage.usage_bytes / usage.limit_bytes, 1) END AS percent"             \
 	" FROM usage JOIN container ON container.id = usage.container;"                            \
 	"CREATE VIEW collections AS SELECT time_ns / 1000000 AS time_ms,"                          \
-	" container.name AS container, process.tgid, gc.tid, generation, collected,"               \
+	" container.name AS container, process.tgid, gc.tid, nullif(generation, -1) AS generation,"  \
+	" nullif(collected, -1) AS collected,"                                                     \
 	" pause_ns / 1000.0 AS pause_us, frame.function, frame.file, frame.line,"                  \
 	" gc.cnt AS runs, longest_ns / 1000.0 AS longest_us, CASE gc.trigger"                      \
 	" WHEN 1 THEN 'automatic' WHEN 2 THEN 'gc.collect' WHEN 3 THEN 'native' WHEN 4 THEN"       \

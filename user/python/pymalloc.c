@@ -15,6 +15,16 @@
 #define MAX_SEARCH_BYTES (64ull << 30)
 #define PAGES_A_LOOK 4096
 
+/* splitmix64 */
+uint64_t pymalloc__random(uint64_t *state)
+{
+	uint64_t x = *state += 0x9E3779B97F4A7C15ull;
+
+	x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9ull;
+	x = (x ^ x >> 27) * 0x94D049BB133111EBull;
+	return x ^ x >> 31;
+}
+
 int pymalloc_ranges__add(struct pymalloc_ranges *r, uint64_t start, uint64_t end)
 {
 	if (r->cnt == r->room) {
@@ -137,19 +147,21 @@ static int read_maps(struct pymalloc *a)
 	return proc__for_each_map(a->proc, a->tgid, take_map, &w);
 }
 
-/* One pool in `every` is read, the first of them random. */
+/* Of each `every` pools in a row one is read, by chance: a program opens pools of its classes in a rhythm. */
 struct stride {
-	uint64_t every, next; /* pools to pass over */
+	unsigned int every, at, chosen;
+	uint64_t random;
 };
 
 static bool is_turn(struct stride *s)
 {
-	if (s->next) {
-		s->next--;
-		return false;
-	}
-	s->next = s->every - 1;
-	return true;
+	bool turn;
+
+	if (!s->at)
+		s->chosen = pymalloc__random(&s->random) % s->every;
+	turn = s->at == s->chosen;
+	s->at = (s->at + 1) % s->every;
+	return turn;
 }
 
 /* Adds those pools of a range whose header is in memory. look: ask; else all are. */
@@ -242,13 +254,12 @@ static bool is_swapped(const struct pymalloc *a)
 static int scan_books(struct pymalloc *a, const struct pymalloc_opts *opts, struct pymalloc_pools *pools,
 		      struct pymalloc_totals *t)
 {
-	struct stride s = { .every = opts->every ? opts->every : 1 };
+	struct stride s = { .every = opts->every ? opts->every : 1, .random = opts->seed };
 	struct pymalloc_gather *g;
 	int err = pymalloc_gather__new(a, !t->by_arenas, pools, t, &g);
 
 	if (err)
 		return err;
-	s.next = opts->seed % s.every;
 	if (t->by_arenas)
 		err = scan_arenas(a, g, &s, is_swapped(a), t);
 	else

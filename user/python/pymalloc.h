@@ -2,7 +2,7 @@
 /*
  * What a running process keeps in CPython's small-object allocator, read from outside: the process is not stopped, not
  * written to, and no symbols are needed. The allocator's own list of arenas tells where the pools are; it is found by
- * its shape in the interpreter's data (user/python/pymalloc_arenas.h). Where it is not found, all private anonymous
+ * its shape in the interpreter's data (user/python/pymalloc_books.c). Where it is not found, all private anonymous
  * memory is searched for pool headers.
  *
  * The process allocates meanwhile: each pool is judged by what was read of it, one that makes no sense is read again a
@@ -59,7 +59,7 @@ struct pymalloc_totals {
 	struct pymalloc_class class[PYMALLOC_CLASSES];
 	uint64_t arenas; /* 0 where they were searched for */
 	uint64_t arena_bytes;
-	uint64_t pools_read;   /* all above is of these: with pymalloc_opts.every about one in so many */
+	uint64_t pools_read;   /* the classes' figures are of these; see pymalloc_opts.every */
 	uint64_t pools_carved; /* that there are; searched: that were read */
 	uint64_t free_pools;   /* of those read: without a live block, but touched once */
 	uint64_t virgin_pools; /* never touched; 0 where pools were searched for */
@@ -75,10 +75,14 @@ struct pymalloc_totals {
 };
 
 struct pymalloc_opts {
-	/* Read one pool in so many, from a place that the seed tells; 0 and 1: all. A header costs about 0.6 us. */
+	/*
+	 * Of so many pools in a row read one, by chance; 0 and 1: all. A header costs about 0.6 us. pools_carved /
+	 * pools_read times a figure is then an estimate without bias; of fewer than so many pools maybe none is read. A
+	 * list of pools is of those read.
+	 */
 	unsigned int every;
-	uint64_t seed;
-	bool search; /* do not look for the list of arenas */
+	uint64_t seed; /* of the chance; another one for each scan */
+	bool search;   /* do not look for the list of arenas */
 };
 
 /*

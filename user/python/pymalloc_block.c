@@ -24,6 +24,10 @@
 #define STATE_COMPACT (1u << 5)
 #define STATE_ASCII (1u << 6)
 #define HEAPTYPE (1u << 9)
+/* Whose shape is known; none is smaller with its size, its hash or a digit, whatever its type says. */
+#define KINDS (PY_TYPE_IS_INT | PY_TYPE_IS_TUPLE | PY_TYPE_IS_BYTES | PY_TYPE_IS_STR)
+#define LEAST_KIND_BYTES 32
+#define LEAST_STR_BYTES 48
 /* 3.13+: Py_TPFLAGS_INLINE_VALUES, attributes behind the object; nothing has the bit before. */
 #define INLINE_VALUES (1u << 2)
 /* Weak references and dict, before the collector's links. */
@@ -80,9 +84,11 @@ static bool size_fits(const struct py_layout *l, const struct py_type *type, con
 	uint32_t slack = debug ? DEBUG_BEHIND_BYTES : 0;
 	uint64_t items;
 
+	if (type->flags & KINDS && room < LEAST_KIND_BYTES)
+		return false;
 	/* Compact strings are shorter than their type says. */
 	if (type->flags & PY_TYPE_IS_STR)
-		return room >= 48;
+		return room >= LEAST_STR_BYTES;
 	if (type->basic_bytes > room)
 		return false;
 	if (!type->item_bytes)
@@ -90,6 +96,8 @@ static bool size_fits(const struct py_layout *l, const struct py_type *type, con
 	/* Generators have items, but no count of them (genobject.c). */
 	if (type->flags & PY_TYPE_HAS_GC)
 		return true;
+	if (room < VAR_HEADER_BYTES)
+		return false;
 	items = type->flags & PY_TYPE_IS_INT ? digits(l, object) : word_at(object, OB_SIZE);
 	return items <= room && type->basic_bytes + items * type->item_bytes <= room;
 }
@@ -162,7 +170,7 @@ static void print_str(struct pymalloc_print *p, const struct py_layout *l, const
 static bool print_immutable(struct pymalloc_print *p, const struct py_layout *l, const struct py_type *type,
 			    const uint8_t *object)
 {
-	uint64_t size = word_at(object, OB_SIZE);
+	uint64_t size = type->flags & KINDS ? word_at(object, OB_SIZE) : 0;
 
 	size = size < PYMALLOC_MAX_BLOCK_BYTES ? size : PYMALLOC_MAX_BLOCK_BYTES;
 	if (type->flags & PY_TYPE_IS_STR) {
@@ -285,8 +293,8 @@ bool pymalloc__hash_immutable(const struct py_layout *l, const struct py_type *t
 {
 	struct pymalloc_print p = { .block_bytes = room };
 
-	/* str is the longest of them in what is looked at for its shape. */
-	if (type->flags & PY_TYPE_IS_TUPLE || room < (type->flags & PY_TYPE_IS_STR ? 40 : VAR_HEADER_BYTES) ||
+	if (type->flags & PY_TYPE_IS_TUPLE ||
+	    room < (type->flags & PY_TYPE_IS_STR ? LEAST_STR_BYTES : LEAST_KIND_BYTES) ||
 	    !print_immutable(&p, l, type, object))
 		return false;
 	*ret = PY_HASH_STEP(hash_fixed(&p, object), type->addr);

@@ -38,6 +38,9 @@ struct pymalloc {
 	struct residency *residency; /* during a scan; NULL: everything counts as resident */
 };
 
+/* The next of a row of random numbers; any state will do. */
+uint64_t pymalloc__random(uint64_t *state);
+
 int pymalloc_ranges__add(struct pymalloc_ranges *r, uint64_t start, uint64_t end);
 
 #define USER_SPACE_END (1ull << 47)

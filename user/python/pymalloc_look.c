@@ -263,16 +263,6 @@ int pymalloc__look(struct pymalloc *a, struct pymalloc_block *blocks, size_t n)
 	return err;
 }
 
-/* splitmix64 */
-static uint64_t next_random(uint64_t *state)
-{
-	uint64_t x = *state += 0x9E3779B97F4A7C15ull;
-
-	x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9ull;
-	x = (x ^ x >> 27) * 0x94D049BB133111EBull;
-	return x ^ x >> 31;
-}
-
 /* Draws from one class. Its live blocks have numbers, in order of pools. */
 struct draw {
 	uint64_t live;	 /* blocks of the class */
@@ -292,7 +282,7 @@ static uint64_t stratum(const struct draw *d, uint64_t i)
 
 static uint64_t draw_between(uint64_t from, uint64_t end, uint64_t *random)
 {
-	return from + (unsigned __int128)next_random(random) * (end - from) / ((unsigned __int128)1 << 64);
+	return from + (unsigned __int128)pymalloc__random(random) * (end - from) / ((unsigned __int128)1 << 64);
 }
 
 static void draw_next(struct draw *d, uint64_t *random)
@@ -313,7 +303,7 @@ static void draw_first(struct draw *d, uint64_t *random)
 	d->next = d->last = d->live;
 	if (!d->n)
 		return;
-	d->turn = next_random(random) >> 32;
+	d->turn = pymalloc__random(random) >> 32;
 	d->last = draw_between(stratum(d, d->n - 1), stratum(d, d->n), random);
 	if (d->last < d->live) {
 		draw_next(d, random);

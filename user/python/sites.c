@@ -393,7 +393,7 @@ static unsigned int collector_args(const struct probe_site *site)
  * Where a pool is taken into use: the function that does it, at an instruction where its size class is still in its
  * register; in 3.8 the place in pymalloc's own code that is reached when a class has no usable pool.
  */
-static bool add_pool_open(const struct elf_file *f, uint16_t version, struct list *l)
+static bool add_pool_open(const struct elf_file *f, uint16_t version, struct list *l, const char **why)
 {
 	struct probe_site site = {
 		.signal = SIGNAL_HEAP,
@@ -404,11 +404,14 @@ static bool add_pool_open(const struct elf_file *f, uint16_t version, struct lis
 	struct decode_pools pools;
 	int class;
 
-	if (find_allocator(f, l->code, version, t, &pools))
+	*why = find_allocator(f, l->code, version, t, &pools);
+	if (*why)
 		return false;
+	*why = "the register that holds a pool's size class is not known";
 	class = pools.opener ? pools.class_at_opener : pools.class_at_empty;
 	if (class < 0)
 		return false;
+	*why = "where pools are taken no probe can stand";
 	site.arg.arg_form = SITE_ARG_REGISTER;
 	site.arg.arg_register = pt_regs_word(class);
 	if (pools.opener)
@@ -581,8 +584,8 @@ size_t probe_sites__find(const struct elf_file *f, uint16_t version, uint32_t si
 		add_allocator(f, &l);
 	if (signals & 1u << SIGNAL_GC)
 		add_collector(f, version, &l);
-	if (signals & 1u << SIGNAL_HEAP)
-		add_pool_open(f, version, &l);
+	if (signals & 1u << SIGNAL_HEAP && add_pool_open(f, version, &l, &info->why_no_pools))
+		info->why_no_pools = NULL;
 	machine_code__free(code);
 	return l.n;
 }

@@ -62,6 +62,7 @@ struct probe_sites_info {
 	unsigned int guards; /* places where an allocation or a free was inlined */
 	unsigned int unclear; /* comparisons with an allocator function that are not understood */
 	const char *why; /* not inlined: a static string */
+	const char *why_no_pools; /* no site of the heap signal: a static string */
 };
 
 size_t probe_sites__find(const struct elf_file *f, uint16_t version, uint32_t signals, enum probe_links links,

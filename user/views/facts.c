@@ -10,27 +10,6 @@
 
 #define LEAST_HISTORY_NS 3000000000ull
 
-void facts__gc(const struct selection *s, struct facts_gc ret[FACTS_GENERATIONS])
-{
-	memset(ret, 0, FACTS_GENERATIONS * sizeof(*ret));
-	for (uint32_t i = 0; i < profile__n_gc(s->p); i++) {
-		const struct profile_gc *gc = profile__gc(s->p, i);
-		bool known = gc->generation >= 0 && gc->generation < FACTS_GENERATIONS - 1;
-		struct facts_gc *sum = &ret[known ? gc->generation + 1 : 0];
-
-		if (!s->wanted[select__container(s, gc->process)])
-			continue;
-		sum->cnt += gc->cnt;
-		sum->pause_ns += gc->pause_ns;
-		if (gc->longest_ns > sum->longest_ns)
-			sum->longest_ns = gc->longest_ns;
-		if (gc->collected < 0)
-			sum->collected_unknown_cnt += gc->cnt;
-		else
-			sum->collected += (uint64_t)gc->collected;
-	}
-}
-
 static int compare_texts(const void *va, const void *vb)
 {
 	const struct facts_note *a = va, *b = vb;

@@ -1,20 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
-/* What a report says beside its table: collections, notes, losses, growth. */
+/* What a report says beside its table: notes, costs, losses, growth. Of collectors: gc_facts.h, collector_facts.h. */
 #ifndef VIEWS_FACTS_H
 #define VIEWS_FACTS_H
 
 #include "views/rows.h"
 #include "views/select.h"
-
-/* Generations told apart, and "not known" first: index is generation + 1. */
-#define FACTS_GENERATIONS 4
-
-struct facts_gc {
-	uint64_t cnt, pause_ns, longest_ns;
-	uint64_t collected;
-	uint64_t collected_unknown_cnt; /* collections whose hook did not tell */
-};
-void facts__gc(const struct selection *s, struct facts_gc ret[FACTS_GENERATIONS]);
 
 struct facts_note {
 	const char *text; /* of the profile */

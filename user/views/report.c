@@ -23,7 +23,7 @@
 #define LEAST_WIDTH 80
 /* Containers above the table; all of them are in the report by container. */
 #define HEADER_CONTAINERS 8
-/* Settings of collectors below it, and facts of one name. */
+/* Facts of one name below it. */
 #define MOST_ALIKE 4
 
 static size_t line_width(FILE *out)
@@ -366,33 +366,6 @@ static void put_left_out(const struct report *r, size_t top, size_t n, FILE *out
 	put_nobody(r, out);
 }
 
-static void put_gc(const struct report *r, FILE *out)
-{
-	char pause[32], longest[32], cnt[32], collected[32];
-
-	for (int i = 0; i < FACTS_GENERATIONS; i++) {
-		const struct facts_gc *gc = &r->gc[i];
-
-		if (!gc->cnt)
-			continue;
-		if (i)
-			fprintf(out, "collector, generation %d: ", i - 1);
-		else
-			fputs("collector, generation not known: ", out);
-		fprintf(out, "%s collection%s, %s in total, longest %s",
-			human__count(gc->cnt, cnt, sizeof(cnt)), gc->cnt == 1 ? "" : "s",
-			human__duration(gc->pause_ns, pause, sizeof(pause)),
-			human__duration(gc->longest_ns, longest, sizeof(longest)));
-		if (gc->collected_unknown_cnt < gc->cnt)
-			fprintf(out, ", %s objects collected",
-				human__count(gc->collected, collected, sizeof(collected)));
-		putc('\n', out);
-	}
-	if (profile__gc_dropped(r->p))
-		fprintf(out, "collector, %s earlier collections: not kept\n",
-			human__count(profile__gc_dropped(r->p), cnt, sizeof(cnt)));
-}
-
 static void put_dearest(const struct report *r, FILE *out)
 {
 	const struct profile_process *p = profile__process(r->p, r->cost.dearest);
@@ -424,30 +397,6 @@ static void put_cost(const struct report *r, FILE *out)
 	if (r->cost.hook_share < 0.9995)
 		fprintf(out, "; page faults were watched for %.1f %% of the time", 100 * r->cost.hook_share);
 	putc('\n', out);
-}
-
-static void put_collectors(const struct report *r, FILE *out)
-{
-	char setting[COLLECTOR_SETTING_LEN], cnt[32];
-
-	for (size_t i = 0; i < r->n_collectors; i++) {
-		const struct facts_collector *c = &r->collectors[i];
-
-		if (i == MOST_ALIKE) {
-			fprintf(out, "collectors: %zu more settings (--json)\n", r->n_collectors - i);
-			break;
-		}
-		fprintf(out, "collector of %" PRIu32 " process%s: %s", c->processes, c->processes == 1 ? "" : "es",
-			collector__setting(c->like, setting, sizeof(setting)));
-		if (c->frozen)
-			fprintf(out, "; %s objects frozen (gc.freeze)", human__count(c->frozen, cnt, sizeof(cnt)));
-		if (c->frozen_unknown)
-			fprintf(out, "; frozen objects not counted in %" PRIu32, c->frozen_unknown);
-		if (c->uncollectable)
-			fprintf(out, "; %s objects uncollectable since it began",
-				human__count(c->uncollectable, cnt, sizeof(cnt)));
-		putc('\n', out);
-	}
 }
 
 /* Pymalloc as it is needs no word. */
@@ -534,18 +483,18 @@ static size_t count_rows(const struct report *r)
 	return n;
 }
 
-static int put_text(const struct report *r, struct table *t, FILE *out)
+/* A recording of signal gc alone has no memory to tell of. */
+static bool is_of_memory(const struct report *r)
 {
-	size_t n = count_rows(r), top = r->top < n ? r->top : n;
-	bool several = has_several(r);
+	const char *signals = profile__meta(r->p, "signals");
+
+	return !signals || strcmp(signals, "gc") || r->rows.n;
+}
+
+static int put_memory(const struct report *r, const struct table *t, size_t top, size_t n, FILE *out)
+{
 	int err = 0;
 
-	add_columns(r, t);
-	for (size_t i = 0; i < top; i++)
-		add_row(r, t, &r->rows.at[i], several);
-	if (t->err)
-		return t->err;
-	put_containers(r, out);
 	put_heading(r, out);
 	put_also(r, out);
 	putc('\n', out);
@@ -554,10 +503,31 @@ static int put_text(const struct report *r, struct table *t, FILE *out)
 	else
 		fputs("nothing was recorded for this signal\n", out);
 	put_left_out(r, top, n, out);
+	return err;
+}
+
+static int put_text(const struct report *r, struct table *t, FILE *out)
+{
+	size_t n = count_rows(r), top = r->top < n ? r->top : n;
+	bool several = has_several(r);
+	char duration[32];
+	int err = 0;
+
+	add_columns(r, t);
+	for (size_t i = 0; i < top; i++)
+		add_row(r, t, &r->rows.at[i], several);
+	if (t->err)
+		return t->err;
+	put_containers(r, out);
+	if (is_of_memory(r))
+		err = put_memory(r, t, top, n, out);
+	else
+		fprintf(out, "signal gc, recorded %s\n",
+			human__duration(facts__duration_ns(r->p), duration, sizeof(duration)));
 	putc('\n', out);
-	put_gc(r, out);
+	report_gc__put_runs(r, out);
 	put_cost(r, out);
-	put_collectors(r, out);
+	report_gc__put_settings(r, out);
 	put_facts(r, out);
 	put_losses(r, out);
 	return err;
@@ -577,8 +547,9 @@ static int prepare(struct report *r)
 	r->has_estimates = has_estimates(&r->rows);
 	r->nobody = facts__nobody(&r->selection);
 	r->cost = facts__cost(&r->selection);
-	facts__gc(&r->selection, r->gc);
-	err = facts__collectors(&r->selection, &r->collectors, &r->n_collectors);
+	facts__gc(&r->selection, r->gc.generations, r->gc.triggers);
+	err = facts__gc_calls(&r->selection, &r->gc.calls, &r->gc.n_calls);
+	err = err ? err : facts__collectors(&r->selection, &r->collectors, &r->n_collectors);
 	err = err ? err : fact_groups__new(&r->selection, &r->facts, &r->n_facts);
 	if (err)
 		return err;
@@ -604,6 +575,7 @@ int report__print(const struct profile *p, const struct report_opts *opts, FILE 
 out:
 	table__free(&t);
 	free(r.notes);
+	free(r.gc.calls);
 	free(r.collectors);
 	free(r.facts);
 	rows__free(&r.containers);

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
-/* What report.c made ready and report_json.c prints too. */
+/* What report.c made ready, and what the files that print it share. */
 #ifndef VIEWS_REPORT_IMPL_H
 #define VIEWS_REPORT_IMPL_H
 
 #include "views/collector_facts.h"
 #include "views/fact_groups.h"
 #include "views/facts.h"
+#include "views/gc_facts.h"
 #include "views/rows.h"
 
 struct report {
@@ -16,7 +17,11 @@ struct report {
 	struct rows containers;
 	bool has_estimates;
 	size_t top; /* rows to show, at most rows.n */
-	struct facts_gc gc[FACTS_GENERATIONS];
+	struct {
+		struct facts_gc generations[FACTS_GENERATIONS], triggers[GC_TRIGGER_MAX];
+		struct facts_gc_call *calls;
+		size_t n_calls;
+	} gc;
 	struct facts_nobody nobody;
 	struct facts_cost cost;
 	struct facts_note *notes;
@@ -27,6 +32,9 @@ struct report {
 	size_t n_facts;
 };
 
+/* As text, a fact a line. */
+void report_gc__put_runs(const struct report *r, FILE *out);
+void report_gc__put_settings(const struct report *r, FILE *out);
 /* 0 or -ENOMEM. */
 int report_json__print(const struct report *r, FILE *out);
 

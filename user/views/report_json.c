@@ -19,7 +19,11 @@
  * "faults_seen"}; by thread: "tid"; "frame": {"kind":
  * "python|native|reason", "function", "file", "line"}}], by function and line the row itself (by
  * function without "line"), else its line with the most bytes "rows_left_out": n, "gc":
- * [{"generation", "collections", "pause_ns", "longest_ns", "collected"}], "gc_dropped": n,
+ * [{"generation", "collections", "pause_ns", "longest_ns", "collected", "uncollectable", "collected_unknown" (collections
+ * that did not tell), "uncollectable_unknown"}],
+ *   "gc_triggers": [{"trigger": "automatic|gc.collect|native (C code)|shutdown"|null, as in "gc"}],
+ *   "gc_calls": [{"trigger": "gc.collect|native", as in "gc", "frame": as in rows}], the lines that call the collector
+ *   "gc_dropped": n,
  *   "cost": as in rows, for all, and "budget" (a share; 0: none), "faults_watched" (share of the time),
  *   "collectors": [{"tgid", "enabled", "thresholds": [n, n, n]|null, "counts": [n, n, n]|null, "frozen",
  * "generations": [{"collections", "collected", "uncollectable"}]}], what they said last; sums since the interpreter began
@@ -154,7 +158,7 @@ static void put_container(const struct report *r, struct json_object *to, const 
 	put_known(to, "time_to_limit_ns", facts__time_to_limit_ns(r->p, row->container), err);
 }
 
-static void put_frame(const struct report *r, struct json_object *row, uint32_t frame, int *err)
+static void put_frame(const struct report *r, struct json_object *row, uint32_t frame, bool with_line, int *err)
 {
 	static const char *const kinds[] = {"python", "native", "reason"};
 	const struct profile_frame *f;
@@ -171,7 +175,7 @@ static void put_frame(const struct report *r, struct json_object *row, uint32_t 
 	put_string(to, "kind", kinds[f->kind <= FRAME_REASON ? f->kind : FRAME_REASON], err);
 	put_string(to, "function", f->function, err);
 	put_string(to, "file", f->file, err);
-	if (r->opts->by != REPORT_BY_FUNCTION)
+	if (with_line)
 		put_known(to, "line", f->line > 0 ? (uint64_t)f->line : 0, err);
 }
 
@@ -243,7 +247,7 @@ static void put_row(const struct report *r, struct json_object *to, const struct
 	}
 	if (r->opts->by == REPORT_BY_THREAD)
 		put_number(to, "tid", row->tid, err);
-	put_frame(r, to, row->frame, err);
+	put_frame(r, to, row->frame, r->opts->by != REPORT_BY_FUNCTION, err);
 }
 
 static void put_rows(const struct report *r, struct json_object *root, int *err)
@@ -277,27 +281,83 @@ static void put_rows(const struct report *r, struct json_object *root, int *err)
 	}
 }
 
-static void put_gc(const struct report *r, struct json_object *root, int *err)
+static void put_collections(struct json_object *to, const struct facts_gc *gc, int *err)
+{
+	put_number(to, "collections", gc->cnt, err);
+	put_number(to, "pause_ns", gc->pause_ns, err);
+	put_number(to, "longest_ns", gc->longest_ns, err);
+	if (gc->collected_unknown_cnt < gc->cnt)
+		put_number(to, "collected", gc->collected, err);
+	else
+		put(to, "collected", NULL, err);
+	if (gc->uncollectable_unknown_cnt < gc->cnt)
+		put_number(to, "uncollectable", gc->uncollectable, err);
+	else
+		put(to, "uncollectable", NULL, err);
+	put_number(to, "collected_unknown", gc->collected_unknown_cnt, err);
+	put_number(to, "uncollectable_unknown", gc->uncollectable_unknown_cnt, err);
+}
+
+static void put_trigger(struct json_object *to, enum gc_trigger trigger, int *err)
+{
+	const char *name = gc_trigger__name(trigger);
+
+	if (name)
+		put_string(to, "trigger", name, err);
+	else
+		put(to, "trigger", NULL, err);
+}
+
+static void put_generations(const struct report *r, struct json_object *root, int *err)
 {
 	struct json_object *list = put_new(root, "gc", json_object_new_array(), err);
 
 	for (int i = 0; i < FACTS_GENERATIONS && !*err; i++) {
-		const struct facts_gc *gc = &r->gc[i];
 		struct json_object *item;
 
-		if (!gc->cnt)
+		if (!r->gc.generations[i].cnt)
 			continue;
 		item = append(list, err);
 		if (!item)
 			return;
 		put(item, "generation", i ? json_object_new_int(i - 1) : NULL, err);
-		put_number(item, "collections", gc->cnt, err);
-		put_number(item, "pause_ns", gc->pause_ns, err);
-		put_number(item, "longest_ns", gc->longest_ns, err);
-		if (gc->collected_unknown_cnt < gc->cnt)
-			put_number(item, "collected", gc->collected, err);
-		else
-			put(item, "collected", NULL, err);
+		put_collections(item, &r->gc.generations[i], err);
+	}
+}
+
+static void put_triggers(const struct report *r, struct json_object *root, int *err)
+{
+	struct json_object *list = put_new(root, "gc_triggers", json_object_new_array(), err);
+
+	for (int i = 0; i < GC_TRIGGER_MAX && !*err; i++) {
+		struct json_object *item;
+
+		if (!r->gc.triggers[i].cnt)
+			continue;
+		item = append(list, err);
+		if (!item)
+			return;
+		put_trigger(item, (enum gc_trigger)i, err);
+		put_collections(item, &r->gc.triggers[i], err);
+	}
+}
+
+static void put_gc(const struct report *r, struct json_object *root, int *err)
+{
+	struct json_object *list;
+
+	put_generations(r, root, err);
+	put_triggers(r, root, err);
+	list = put_new(root, "gc_calls", json_object_new_array(), err);
+	for (size_t i = 0; i < r->gc.n_calls && !*err; i++) {
+		const struct facts_gc_call *call = &r->gc.calls[i];
+		struct json_object *item = append(list, err);
+
+		if (!item)
+			return;
+		put_trigger(item, call->trigger, err);
+		put_collections(item, &call->sums, err);
+		put_frame(r, item, call->frame, true, err);
 	}
 	put_number(root, "gc_dropped", profile__gc_dropped(r->p), err);
 }

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * What a process pays for its large blocks being followed, from the counts of its probes. Pure. Nanoseconds as measured
+ * by tools/bench --only large and as in python/sites.h.
+ */
+#ifndef CAPTURE_LARGE_COST_H
+#define CAPTURE_LARGE_COST_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "large.h"
+
+struct large_cost {
+	struct large_watch paid; /* counts that are in ns */
+	uint64_t ns;
+};
+
+/* Of a hit that no block follows from: the trap, and the program that turns it away. */
+uint32_t large_cost__hit_ns(bool emulated);
+
+/* Of a block that is followed, beyond its hit: its stack and its return. */
+uint32_t large_cost__block_ns(void);
+
+/*
+ * sums: all hits and blocks so far; others: how many more processes of the same C library are followed now, for what
+ * was counted meanwhile; returns: each allocation has its return probed, not only one that is followed. The cost never
+ * falls: neither when others go, nor where counts cannot be read and are less.
+ */
+void large_cost__add(struct large_cost *c, const struct large_watch *sums, uint32_t hit_ns, uint32_t others,
+		     bool returns);
+
+#endif
