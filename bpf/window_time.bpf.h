@@ -19,7 +19,7 @@ static __always_inline __u64 own_time(struct window_state *w, __u64 now)
 	slept = BPF_CORE_READ(task, nvcsw);
 	if (same && w->slept == slept)
 		between -= waited - w->waited_ns;
-	else if (same)
+	else if (same || !w->end_ns)
 		between = 0;
 	w->waited_ns = waited;
 	w->slept = slept;

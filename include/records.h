@@ -300,8 +300,9 @@ struct window_state {
 	__u64 least_ns; /* between two hits */
 	__u64 inside_ns; /* in programs */
 	__u64 hit_ns, end_ns; /* the last program began, ended */
-	__u64 waited_ns, slept; /* the last one's thread: how long it had waited for a processor, how often slept */
-	__u32 tid; /* the last one's */
+	/* The last one's thread, before the first the main thread: how long it had waited for a processor, how often slept. */
+	__u64 waited_ns, slept;
+	__u32 tid;
 	__u32 told; /* the request was sent */
 };
 _Static_assert(sizeof(struct window_state) == 120, "window_state");

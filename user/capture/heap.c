@@ -207,27 +207,43 @@ static bool is_due(const struct heap *h, struct heap_process *p, uint64_t cpu_ns
 
 /* ---- windows ---- */
 
-static void open_window(struct heap *h, struct heap_process *p, uint64_t cpu_ns)
+static int begin_window(struct heap *h, struct heap_process *p)
 {
-	const struct window_state w = {
+	struct window_state w = {
+		.attach_id = p->window_id,
+		.tid = p->tr->tgid,
 		.trap_ns = h->trap_ns ? h->trap_ns : TRAP_NS,
 		.limit_ns = p->limit_s * SECOND_NS,
 		.left = WINDOW_ALLOCATIONS,
 	};
+	uint64_t waited_ns = 0, slept = UINT64_MAX;
+	int err;
+
+	/* Where the kernel does not tell, what comes before the first hit is taken for sleep. */
+	proc__waits(h->deps->proc, p->tr->tgid, &waited_ns, &slept);
+	w.waited_ns = waited_ns;
+	w.slept = slept;
+	err = session__begin_window(h->deps->session, p->tr->tgid, &w);
+	return err ? err : proc__cpu_ns(h->deps->proc, p->tr->tgid, &p->opened_cpu_ns);
+}
+
+static void open_window(struct heap *h, struct heap_process *p, uint64_t cpu_ns)
+{
 	int err;
 
 	/* What was seen after the last window was closed is no part of this one. */
 	err = session__take_blocks(h->deps->session, p->tr->proc_id, NULL, NULL);
-	err = err ? err : session__open_window(h->deps->session, p->tr->tgid, p->tr->interp->host_path, p->sites.site,
-					       p->sites.n, &w, &p->window, &p->window_id);
+	err = err ? err : session__attach_window(h->deps->session, p->tr->tgid, p->tr->interp->host_path, p->sites.site,
+						 p->sites.n, &p->window, &p->window_id);
+	err = err ? err : begin_window(h, p);
 	p->opened_s = own_s(p, cpu_ns);
 	if (!err) {
-		proc__cpu_ns(h->deps->proc, p->tr->tgid, &p->opened_cpu_ns);
 		h->totals.windows++;
 		p->next_ns = clock_now_ns() + WINDOW_NS;
 		return;
 	}
 	h->totals.failed++;
+	session_links__free(p->window);
 	p->window = NULL;
 	log_debug("heap: no window for process %d: %s", (int)p->tr->tgid, strerror(-err));
 	plan_again(h, p, cpu_ns);

@@ -53,24 +53,18 @@ int session__ask_for_window(struct session *s, pid_t tgid, uint64_t pools_goal)
 	return put_window(s, tgid, &w, BPF_EXIST);
 }
 
-int session__open_window(struct session *s, pid_t tgid, const char *path, const struct probe_site *sites, size_t n,
-			 const struct window_state *window, struct session_links **ret, uint32_t *ret_id)
+int session__attach_window(struct session *s, pid_t tgid, const char *path, const struct probe_site *sites, size_t n,
+			   struct session_links **ret, uint32_t *ret_id)
 {
-	struct window_state w = *window;
-	int err;
+	return session_impl__attach_window(s, tgid, path, sites, n, ret, ret_id);
+}
 
-	err = session_impl__attach_window(s, tgid, path, sites, n, ret, &w.attach_id);
-	if (err)
-		return err;
-	w.opened_ns = clock_now_ns();
-	err = put_window(s, tgid, &w, BPF_EXIST);
-	if (err) {
-		session_links__free(*ret);
-		*ret = NULL;
-		return err;
-	}
-	*ret_id = w.attach_id;
-	return 0;
+int session__begin_window(struct session *s, pid_t tgid, const struct window_state *w)
+{
+	struct window_state now = *w;
+
+	now.opened_ns = clock_now_ns();
+	return put_window(s, tgid, &now, BPF_EXIST);
 }
 
 int session__close_window(struct session *s, pid_t tgid, struct session_links *l, struct window_state *ret)
