@@ -23,6 +23,7 @@
 #include "guard.bpf.h"
 #include "heap.bpf.h"
 #include "pools.bpf.h"
+#include "window_time.bpf.h"
 
 /*
  * Between a guard and the end of its allocation the stack pointer may move down by what the inlined body pushes and what
@@ -107,7 +108,7 @@ static __always_inline bool takes(const struct target *t, __u64 bytes)
 	if (!w || w->left <= 0 || bytes > PYMALLOC_MAX_BYTES)
 		return false;
 	if (--w->left == 0)
-		ask_once(w, t, HEAP_CLOSE_WINDOW);
+		tell_once(w, t);
 	return true;
 }
 
@@ -422,16 +423,32 @@ static __always_inline int at_return(struct pt_regs *ctx, union site_cookie c)
 	}
 }
 
+/* A window of the heap signal is timed by the programs that serve it. */
+static __always_inline bool at_timed_site(struct pt_regs *ctx, union site_cookie c)
+{
+	bool wants_return;
+
+	if (!serves_windows)
+		return at_site(ctx, c);
+	if (c.kind != PROBE_RAW_RETURN)
+		time_hit();
+	wants_return = at_site(ctx, c);
+	time_end();
+	return wants_return;
+}
+
+static __always_inline int at_timed_return(struct pt_regs *ctx, union site_cookie c)
+{
+	at_return(ctx, c);
+	return serves_windows ? time_end() : 0;
+}
+
 SEC("uprobe")
 int exact_session(struct pt_regs *ctx)
 {
 	union site_cookie c = { .raw = bpf_get_attach_cookie(ctx) };
 
-	if (is_return(ctx)) {
-		at_return(ctx, c);
-		return 0;
-	}
-	return !at_site(ctx, c);
+	return is_return(ctx) ? at_timed_return(ctx, c) : !at_timed_site(ctx, c);
 }
 
 SEC("uprobe")
@@ -439,7 +456,7 @@ int exact_entry(struct pt_regs *ctx)
 {
 	union site_cookie c = { .raw = bpf_get_attach_cookie(ctx) };
 
-	at_site(ctx, c);
+	at_timed_site(ctx, c);
 	return 0;
 }
 
@@ -452,7 +469,7 @@ int exact_return(struct pt_regs *ctx)
 	/* 5.15; what has no cookies has return probes of malloc and calloc only, and exact_realloc_return */
 	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_get_attach_cookie))
 		c.raw = bpf_get_attach_cookie(ctx);
-	return at_return(ctx, c);
+	return at_timed_return(ctx, c);
 }
 
 /* ---- one program a function, before 6.6 ---- */

@@ -30,8 +30,8 @@ static __always_inline struct window_state *current_window(void)
 	return bpf_map_lookup_elem(&heap_windows, &tgid);
 }
 
-/* Once a window; when the ring is full user space finds out by the clock. */
-static __always_inline void ask_once(struct window_state *w, const struct target *t, __u32 request)
+/* When the ring is full user space finds out by the clock. */
+static __always_inline void tell_once(struct window_state *w, const struct target *t)
 {
 	struct rec_heap *r;
 
@@ -46,8 +46,15 @@ static __always_inline void ask_once(struct window_state *w, const struct target
 	r->hdr.tgid = bpf_get_current_pid_tgid() >> 32;
 	r->hdr.time_ns = bpf_ktime_get_ns();
 	r->proc_id = t->proc_id;
-	r->request = request;
+	r->attach_id = w->attach_id;
 	bpf_ringbuf_submit(r, BPF_RB_FORCE_WAKEUP);
+}
+
+static __always_inline struct window_state *window_with_room(void)
+{
+	struct window_state *w = current_window();
+
+	return w && w->attach_id && w->left > 0 ? w : NULL;
 }
 
 #endif

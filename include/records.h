@@ -183,15 +183,12 @@ struct cost {
 	__u64 ns;
 	__u64 cnt;
 };
-/* What the heap signal asks of user space. */
-enum heap_request {
-	HEAP_OPEN_WINDOW = 1, /* as many pools were taken into use as user space had set */
-	HEAP_CLOSE_WINDOW = 2, /* the window has seen as many allocations as it may */
-};
+
+/* As many pools were taken into use as were waited for (attach_id 0), or a window has seen as many allocations as it may. */
 struct rec_heap {
 	struct rec_hdr hdr;
 	__u32 proc_id;
-	__u32 request; /* enum heap_request */
+	__u32 attach_id; /* the window's; 0: one is asked for */
 };
 _Static_assert(sizeof(struct rec_heap) == 24, "rec_heap");
 
@@ -284,14 +281,31 @@ struct heap_pools {
 	__u64 all;
 };
 
-/* Map `heap_windows`, by tgid: written by user space; what the kernel side changes is said. */
+/*
+ * Map `heap_windows`, by tgid: a window ends when it has seen as much of the process's own time as it may, or as many
+ * allocations; then or before, user space closes it. A hit is a run of a program at an allocation's site. What lies between the
+ * end of one and the next is the process's own time and that of a trap, unless its thread slept; waiting for a processor does
+ * not count.
+ */
 struct window_state {
+	/* Written by user space. */
 	__u32 attach_id; /* whose hits count (union site_cookie); 0: no window is open */
-	__u32 told; /* the request of this window was sent; kernel side */
-	__s64 left; /* allocations until the window is full; kernel side */
-	__u64 pools_goal; /* with as many pools taken into use (heap_pools.all) a window is asked for; 0: not */
+	__u32 trap_ns; /* what a hit takes outside of our program */
+	__u64 pools_goal; /* with as many pools taken into use (heap_pools.all) one is asked for; 0: not */
+	__u64 opened_ns;
+	__u64 limit_ns; /* own time until the window ends */
+	__s64 left; /* allocations until it ends; the kernel side's from then on, as all that follows */
+	__u64 own_ns; /* until the last hit, or the end */
+	__u64 hits, pools; /* pools: taken into use */
+	__u64 least_ns; /* between two hits */
+	__u64 inside_ns; /* in programs */
+	__u64 hit_ns, end_ns; /* the last program began, ended */
+	/* The last one's thread, before the first the main thread: how long it had waited for a processor, how often slept. */
+	__u64 waited_ns, slept;
+	__u32 tid;
+	__u32 told; /* the request was sent */
 };
-_Static_assert(sizeof(struct window_state) == 24, "window_state");
+_Static_assert(sizeof(struct window_state) == 120, "window_state");
 
 /*
  * Map `pages`: who brought a page into the resident set, until user space finds it gone (pagemap) or it faults again.

@@ -128,7 +128,18 @@ def bursts(step, kept):
     burst.clear()
 
 
-PROGRAMS = {one.__name__: one for one in (dicts, strings, slots, buffers, cache, parser, in_turn, bursts)}
+def phases(step, kept):
+    """One line allocates fast for a while, now and then, another slowly all the time."""
+    if step % 200 == 100:
+        for i in range(200000):
+            block = bytes(60)
+            if i % 10 == 0:
+                kept.append(block)
+    for _ in range(100):
+        kept.append(bytes(61))
+
+
+PROGRAMS = {one.__name__: one for one in (dicts, strings, slots, buffers, cache, parser, in_turn, bursts, phases)}
 
 
 def pymalloc_bytes():

@@ -202,6 +202,23 @@ static void test_stat(void **state)
 	assert_int_equal(proc__stat(t->proc, 7, &(struct proc_stat){0}), -ESRCH);
 }
 
+static void test_waits(void **state)
+{
+	static const char status[] = "Name:\tx\nvoluntary_ctxt_switches:\t77\nnonvoluntary_ctxt_switches:\t5\n";
+	uint64_t waited_ns = 1, slept = 1;
+	struct tree *t = *state;
+
+	write_file(t, "5/schedstat", "100 2000 3\n", 11);
+	write_file(t, "5/status", "Name:\tx\n", 8);
+	assert_int_equal(proc__waits(t->proc, 5, &waited_ns, &slept), -EBADMSG);
+	assert_int_equal(waited_ns, 1);
+	write_file(t, "5/status", status, strlen(status));
+	assert_int_equal(proc__waits(t->proc, 5, &waited_ns, &slept), 0);
+	assert_int_equal(waited_ns, 2000);
+	assert_int_equal(slept, 77);
+	assert_int_equal(proc__waits(t->proc, 7, &waited_ns, &slept), -ESRCH);
+}
+
 static void test_cmdline(void **state)
 {
 	static const struct {
@@ -341,6 +358,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_maps_order_and_stop, tree_setup,
 						tree_teardown),
 		cmocka_unit_test_setup_teardown(test_stat, tree_setup, tree_teardown),
+		cmocka_unit_test_setup_teardown(test_waits, tree_setup, tree_teardown),
 		cmocka_unit_test_setup_teardown(test_cmdline, tree_setup, tree_teardown),
 		cmocka_unit_test_setup_teardown(test_comm, tree_setup, tree_teardown),
 		cmocka_unit_test_setup_teardown(test_lists, tree_setup, tree_teardown),

@@ -2,6 +2,8 @@
 /*
  * See heap.h. A window costs the process its allocations' probes, and the writing of some hundred breakpoints into its code
  * before and after; it costs us 10 to 50 ms of waiting for the kernel, most of it in a thread of its own (base/closer.h).
+ *
+ * What is called a process's own time is its CPU time less what windows cost it (model/heap_windows.h).
  */
 #include "capture/heap.h"
 
@@ -16,27 +18,28 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "capture/heap_samples.h"
+#include "model/heap_plan.h"
 
 #define MS_NS 1000000ull
 #define SECOND_NS 1000000000ull
-/* A window ends after so many allocations, or so long. */
+/* A window ends after so many allocations, or so long if the process sleeps. */
 #define WINDOW_ALLOCATIONS 2000
-#define WINDOW_NS (20 * MS_NS)
-/* What a window costs the process: each allocation (trap, walk, maps), and the rest (code pages changed, traps after the end). */
-#define ALLOCATION_COST_NS 2000
-#define WINDOW_COST_NS (2 * MS_NS)
-/* Windows before the budget is looked at: a short program is worth knowing, too. */
-#define BURST_NS (30 * MS_NS)
+#define WINDOW_NS (60 * MS_NS)
+/* What a window costs the process beside its probes: code pages changed, traps after the end. */
+#define WINDOW_COST_S 0.002
+/* A hit outside of our program, before it is measured. */
+#define TRAP_NS 700
 /* Share of the budget that windows may have; large blocks have as much, page faults what is left. */
 #define BUDGET_SHARE 0.3
-/* Pools between two windows at first, in mean: 1 MiB of them. */
-#define FIRST_POOLS 64
-/* Windows a second of CPU time at most, in mean: the kernel needs 50 ms for each. */
-#define MAX_RATE 10.0
+/* How long a process's clock is left alone while it nears a window's place; and if it sleeps, with each so many processes. */
+#define LEAST_WAIT_NS (5 * MS_NS)
+#define MOST_WAIT_NS (50 * MS_NS)
+#define WAIT_PROCESSES 32
 /* Each heap is read at most once a second, and all together for at most this share of the time. */
 #define READING_SHARE 0.01
-/* Opening and closing windows takes us at most as much, or what the budget is, if it is more. */
+/* Opening and closing windows takes us at most as much, or what the budget is, if it is more. One takes us so long at first. */
 #define OPENING_SHARE 0.01
+#define OPENING_S 0.003
 /* The heaps of so many processes are read when they are taken in; of more, once they do something. */
 #define READ_AT_ONCE 8
 #define FIRST_CPU_NS (20 * MS_NS)
@@ -45,20 +48,23 @@ struct heap_process {
 	struct traced *tr;
 	struct heap_sites sites;
 	struct heap_samples *samples; /* NULL: its heap was not read yet */
-	uint64_t adopted_cpu_ns;
+	uint64_t adopted_cpu_ns, began_cpu_ns, refreshed_cpu_ns;
+	/* The next window, or the open one. */
+	struct heap_plan plan;
+	double due_s; /* own time */
+	uint64_t pools_goal; /* the other window is due with as many pools */
+	bool asked; /* it is */
+	uint64_t next_ns; /* when there is something to do: to look at its clock, or to close the window */
+	uint64_t seen_ns, seen_cpu_ns; /* its clock when last looked at */
 	struct session_links *window; /* NULL: none is open */
-	bool wanted; /* a window was asked for and can be afforded, or will be */
-	struct heap_moment opened_at;
-	uint64_t opened_ns, window_due_ns; /* due: by the clock, however few pools are opened */
-	uint64_t spent_ns;
-	uint64_t windows;
-	double pools_a_second; /* of CPU time, lately */
-	struct heap_moment refreshed_at;
+	uint32_t window_id;
+	bool settles; /* the last window */
+	double opened_s, limit_s; /* own time; its length */
+	uint64_t opened_cpu_ns;
 	uint64_t read_due_ns;
 	struct told *told; /* what the profile was told, by stack */
 	UT_hash_handle hh;
-	struct heap_process *prev, *next; /* all */
-	struct heap_process *prev_busy, *next_busy; /* a window is open or wanted */
+	struct heap_process *prev, *next;
 };
 
 /* What the profile was told of a stack. */
@@ -74,10 +80,12 @@ struct heap {
 	struct traced_table *table;
 	struct stack_names *names;
 	double budget;
-	uint64_t ticks_ns;
-	struct heap_process *all, *busy;
+	struct heap_process *all;
 	unsigned int read_cnt; /* processes whose heap is being watched */
-	uint64_t may_read_ns, may_open_ns; /* not before then */
+	uint64_t may_read_ns; /* not before then */
+	uint64_t refreshed_ns;
+	double busy; /* processors that those whose windows we open use, 1 at least */
+	uint32_t trap_ns; /* between two hits at least, ever */
 	struct heap_activity totals;
 	struct drand48_data random;
 };
@@ -93,7 +101,8 @@ int heap__new(const struct tracker_deps *deps, struct traced_table *table, struc
 	h->table = table;
 	h->names = names;
 	h->budget = budget;
-	h->ticks_ns = SECOND_NS / sysconf(_SC_CLK_TCK);
+	h->busy = 1;
+	h->refreshed_ns = clock_now_ns();
 	srand48_r(clock_now_ns() ^ getpid(), &h->random);
 	*ret = h;
 	return 0;
@@ -103,8 +112,6 @@ static void free_process(struct heap *h, struct heap_process *p)
 {
 	struct told *t, *next;
 
-	if (p->window || p->wanted)
-		DL_DELETE2(h->busy, p, prev_busy, next_busy);
 	DL_DELETE(h->all, p);
 	session_links__free(p->window);
 	heap_samples__free(p->samples);
@@ -126,73 +133,11 @@ void heap__free(struct heap *h)
 	free(h);
 }
 
-/* ---- chance ---- */
+/* ---- when ---- */
 
-static double exponential(struct heap *h, double mean)
+static double own_s(const struct heap_process *p, uint64_t cpu_ns)
 {
-	double u;
-
-	drand48_r(&h->random, &u);
-	return -log1p(-u) * mean;
-}
-
-/* What windows may still cost the process. */
-static int64_t allowance_ns(const struct heap *h, const struct heap_process *p)
-{
-	if (!h->budget)
-		return INT64_MAX;
-	return (int64_t)(BURST_NS + h->budget * BUDGET_SHARE * p->tr->cpu_ns) - (int64_t)p->spent_ns;
-}
-
-/* Windows a second of its CPU time that it can afford. */
-static double rate(const struct heap *h, const struct heap_process *p)
-{
-	double cost = WINDOW_COST_NS + ALLOCATION_COST_NS * WINDOW_ALLOCATIONS;
-	double lasting = h->budget ? h->budget * BUDGET_SHARE * SECOND_NS / cost : MAX_RATE;
-
-	/* What is left of the burst goes within a second or two. */
-	if (h->budget && allowance_ns(h, p) > 0)
-		lasting += allowance_ns(h, p) / cost / 2;
-	return lasting < MAX_RATE ? lasting : MAX_RATE;
-}
-
-/* Chooses the next window's place: by pools, and by the clock in case too few are opened. */
-static void plan(struct heap *h, struct heap_process *p, uint64_t pools_now)
-{
-	double r = rate(h, p), mean = p->pools_a_second / r;
-
-	if (!p->pools_a_second || mean < 1)
-		mean = p->windows ? 1 : FIRST_POOLS;
-	p->window_due_ns = clock_now_ns() + (uint64_t)(exponential(h, 2 / r) * SECOND_NS) + MS_NS;
-	session__ask_for_window(h->deps->session, p->tr->tgid, pools_now + 1 + (uint64_t)exponential(h, mean));
-}
-
-/* ---- windows ---- */
-
-static void want(struct heap *h, struct heap_process *p)
-{
-	if (!p->window && !p->wanted)
-		DL_APPEND2(h->busy, p, prev_busy, next_busy);
-	p->wanted = true;
-}
-
-static void rest(struct heap *h, struct heap_process *p)
-{
-	if (p->wanted || p->window)
-		DL_DELETE2(h->busy, p, prev_busy, next_busy);
-	p->wanted = false;
-	p->window = NULL;
-}
-
-static int look_at(const struct heap *h, const struct heap_process *p, struct heap_moment *ret)
-{
-	struct proc_stat stat;
-	int err = session__read_pools(h->deps->session, p->tr->tgid, &ret->pools);
-
-	err = err ? err : proc__stat(h->deps->proc, p->tr->tgid, &stat);
-	if (!err)
-		ret->cpu_ns = stat.cpu_ticks * h->ticks_ns;
-	return err;
+	return (double)(cpu_ns - p->began_cpu_ns) / SECOND_NS - p->plan.spent_s;
 }
 
 static uint64_t own_cpu_ns(void)
@@ -203,36 +148,105 @@ static uint64_t own_cpu_ns(void)
 	return ts.tv_sec * SECOND_NS + ts.tv_nsec;
 }
 
-/* Our time that windows took counts against their share. */
-static void took_for_windows(struct heap *h, uint64_t began_cpu_ns)
+/* No period is shorter, so that we do not take too long for all processes together. */
+static double least_period_s(const struct heap *h)
 {
 	double share = h->budget > OPENING_SHARE ? h->budget : OPENING_SHARE;
-	uint64_t took = own_cpu_ns() - began_cpu_ns, now = clock_now_ns();
+	double took_s = (double)h->totals.opening_ns / SECOND_NS + OPENING_S;
 
-	h->totals.opening_ns += took;
-	h->may_open_ns = (h->may_open_ns > now ? h->may_open_ns : now) + (uint64_t)(took / share);
+	return took_s / (h->totals.windows + 1) / share * h->busy;
 }
 
-static void open_window(struct heap *h, struct heap_process *p)
+/* Chooses the next window's place. */
+static void plan(struct heap *h, struct heap_process *p, uint64_t cpu_ns)
 {
-	int err = look_at(h, p, &p->opened_at);
+	double u;
 
-	p->wanted = false;
+	drand48_r(&h->random, &u);
+	p->due_s = heap_plan__next(&p->plan, own_s(p, cpu_ns), (double)(cpu_ns - p->began_cpu_ns) / SECOND_NS,
+				   least_period_s(h), u);
+}
+
+/* And that of the one that is asked for by the pools that are taken into use. */
+static void plan_by_pools(struct heap *h, struct heap_process *p, uint64_t cpu_ns)
+{
+	struct heap_pools pools = {};
+	double u;
+
+	drand48_r(&h->random, &u);
+	session__read_pools(h->deps->session, p->tr->tgid, &pools);
+	p->pools_goal = (uint64_t)heap_plan__pools(&p->plan, own_s(p, cpu_ns), pools.all, u);
+	p->asked = false;
+}
+
+/* Whichever is due now was opened, or could not be. */
+static void plan_again(struct heap *h, struct heap_process *p, uint64_t cpu_ns)
+{
+	if (p->asked)
+		plan_by_pools(h, p, cpu_ns);
+	else
+		plan(h, p, cpu_ns);
+	session__ask_for_window(h->deps->session, p->tr->tgid, p->pools_goal);
+	p->next_ns = clock_now_ns() + LEAST_WAIT_NS;
+}
+
+/* Whether its next window's place has come; else looks again when it may have. */
+static bool is_due(const struct heap *h, struct heap_process *p, uint64_t cpu_ns)
+{
+	double left_s = p->due_s - own_s(p, cpu_ns), most_ns = MOST_WAIT_NS * (1 + h->read_cnt / WAIT_PROCESSES), used;
+	uint64_t now = clock_now_ns();
+
+	if ((left_s <= 0 || p->asked) && heap_plan__allowance_s(&p->plan, (double)(cpu_ns - p->began_cpu_ns) / SECOND_NS) > 0)
+		return true;
+	used = (double)(cpu_ns - p->seen_cpu_ns) / (now - p->seen_ns + 1);
+	p->next_ns = now + (uint64_t)fmin(fmax(left_s * SECOND_NS / fmax(used, 0.01), LEAST_WAIT_NS), most_ns);
+	p->seen_ns = now;
+	p->seen_cpu_ns = cpu_ns;
+	return false;
+}
+
+/* ---- windows ---- */
+
+static int begin_window(struct heap *h, struct heap_process *p)
+{
+	struct window_state w = {
+		.attach_id = p->window_id,
+		.tid = p->tr->tgid,
+		.trap_ns = h->trap_ns ? h->trap_ns : TRAP_NS,
+		.limit_ns = p->limit_s * SECOND_NS,
+		.left = WINDOW_ALLOCATIONS,
+	};
+	uint64_t waited_ns = 0, slept = UINT64_MAX;
+	int err;
+
+	/* Where the kernel does not tell, what comes before the first hit is taken for sleep. */
+	proc__waits(h->deps->proc, p->tr->tgid, &waited_ns, &slept);
+	w.waited_ns = waited_ns;
+	w.slept = slept;
+	err = session__begin_window(h->deps->session, p->tr->tgid, &w);
+	return err ? err : proc__cpu_ns(h->deps->proc, p->tr->tgid, &p->opened_cpu_ns);
+}
+
+static void open_window(struct heap *h, struct heap_process *p, uint64_t cpu_ns)
+{
+	int err;
+
 	/* What was seen after the last window was closed is no part of this one. */
-	err = err ? err : session__take_blocks(h->deps->session, p->tr->proc_id, NULL, NULL);
-	err = err ? err : session__open_window(h->deps->session, p->tr->tgid, p->tr->interp->host_path, p->sites.site,
-					       p->sites.n, WINDOW_ALLOCATIONS, &p->window);
-	p->opened_ns = clock_now_ns();
+	err = session__take_blocks(h->deps->session, p->tr->proc_id, NULL, NULL);
+	err = err ? err : session__attach_window(h->deps->session, p->tr->tgid, p->tr->interp->host_path, p->sites.site,
+						 p->sites.n, &p->window, &p->window_id);
+	err = err ? err : begin_window(h, p);
+	p->opened_s = own_s(p, cpu_ns);
 	if (!err) {
 		h->totals.windows++;
-		p->windows++;
+		p->next_ns = clock_now_ns() + WINDOW_NS;
 		return;
 	}
 	h->totals.failed++;
+	session_links__free(p->window);
 	p->window = NULL;
-	DL_DELETE2(h->busy, p, prev_busy, next_busy);
 	log_debug("heap: no window for process %d: %s", (int)p->tr->tgid, strerror(-err));
-	plan(h, p, p->opened_at.pools.all);
+	plan_again(h, p, cpu_ns);
 }
 
 struct taken {
@@ -254,83 +268,104 @@ static void take_block(const struct block_key *key, const struct block_value *v,
 		};
 }
 
-static void charge(struct heap *h, struct heap_process *p, uint64_t ns)
+static void charge(struct heap *h, struct heap_process *p, double s)
 {
-	h->totals.spent_ns += ns;
-	p->spent_ns += ns;
-	p->tr->windows_ns += ns;
+	h->totals.spent_ns += s * SECOND_NS;
+	p->plan.spent_s += s;
+	p->tr->windows_ns += s * SECOND_NS;
+}
+
+static void note_least(struct heap *h, const struct window_state *w)
+{
+	if (w->least_ns && (!h->trap_ns || w->least_ns < h->trap_ns))
+		h->trap_ns = w->least_ns;
 }
 
 static void close_window(struct heap *h, struct heap_process *p)
 {
 	struct taken t = { .h = h, .tr = p->tr, .max = 2 * WINDOW_ALLOCATIONS };
-	int seen = session__close_window(h->deps->session, p->tr->tgid, WINDOW_ALLOCATIONS, p->window);
-	int err = seen < 0 ? seen : 0;
+	struct heap_look look = { .at_s = p->opened_s };
+	struct window_state w = {};
+	uint64_t cpu_ns = p->opened_cpu_ns;
+	int err;
 
-	rest(h, p);
+	proc__cpu_ns(h->deps->proc, p->tr->tgid, &cpu_ns);
+	err = session__close_window(h->deps->session, p->tr->tgid, p->window, &w);
+	p->window = NULL;
+	note_least(h, &w);
+	look.own_s = heap_window__own_s(&w, (double)(cpu_ns - p->opened_cpu_ns) / SECOND_NS);
+	p->limit_s = heap_window__limit_s(p->limit_s, &w);
+	look.pools = w.pools;
+	look.stands_s = heap_plan__stands_s(&p->plan, heap_windows__pools(&look));
 	t.blocks = malloc(t.max * sizeof(*t.blocks));
 	err = t.blocks ? err : -ENOMEM;
 	err = err ? err : session__take_blocks(h->deps->session, p->tr->proc_id, take_block, &t);
-	err = err ? err : heap_samples__add_window(p->samples, &p->opened_at, seen, t.blocks, t.n);
+	err = err ? err : heap_samples__add_window(p->samples, &look, t.blocks, t.n);
 	free(t.blocks);
-	if (err)
-		h->totals.failed++;
-	charge(h, p, WINDOW_COST_NS + (seen > 0 ? (uint64_t)seen * ALLOCATION_COST_NS : 0));
-	h->totals.allocations += seen > 0 ? seen : 0;
-	plan(h, p, p->opened_at.pools.all);
+	h->totals.failed += err != 0;
+	h->totals.allocations += w.hits;
+	charge(h, p, WINDOW_COST_S + (double)(w.inside_ns + w.hits * w.trap_ns) / SECOND_NS);
+	plan_again(h, p, cpu_ns);
+	p->settles = true;
+	p->next_ns = clock_now_ns() + HEAP_SETTLE_MS * MS_NS;
 }
 
 void heap__request(struct heap *h, struct traced *tr, const struct rec_heap *rec)
 {
 	struct heap_process *p = tr->heap;
 
+	(void)h;
 	if (!p)
 		return;
-	if (rec->request == HEAP_OPEN_WINDOW && !p->window)
-		want(h, p);
-	else if (rec->request == HEAP_CLOSE_WINDOW && p->window)
-		p->opened_ns = 0; /* its time is up */
+	if (p->window && p->window_id == rec->attach_id)
+		p->next_ns = 0; /* it is full */
+	if (p->window || rec->attach_id || p->asked)
+		return;
+	p->asked = true;
+	p->next_ns = p->settles ? p->next_ns : 0;
 }
 
-/* A window is due that may be opened now. */
-static bool may_open(const struct heap *h, const struct heap_process *p)
+static void go_on(struct heap *h, struct heap_process *p)
 {
-	return !p->window && clock_now_ns() >= h->may_open_ns && allowance_ns(h, p) > 0;
+	uint64_t began = own_cpu_ns(), cpu_ns;
+
+	if (p->window) {
+		close_window(h, p);
+	} else if (p->settles) {
+		h->totals.failed += heap_samples__settle(p->samples) != 0;
+		p->settles = false;
+		p->next_ns = 0;
+	} else if (proc__cpu_ns(h->deps->proc, p->tr->tgid, &cpu_ns)) {
+		p->next_ns = UINT64_MAX; /* it has ended */
+		return;
+	} else if (is_due(h, p, cpu_ns)) {
+		open_window(h, p, cpu_ns);
+	} else {
+		return;
+	}
+	h->totals.opening_ns += own_cpu_ns() - began;
 }
 
 void heap__upkeep(struct heap *h)
 {
-	struct heap_process *p, *next;
-	uint64_t began;
+	struct heap_process *p;
 
-	DL_FOREACH_SAFE2(h->busy, p, next, next_busy) {
-		began = own_cpu_ns();
-		if (p->window && clock_now_ns() - p->opened_ns >= WINDOW_NS)
-			close_window(h, p);
-		else if (may_open(h, p))
-			open_window(h, p);
-		else
-			continue;
-		took_for_windows(h, began);
+	DL_FOREACH(h->all, p) {
+		if (p->samples && p->sites.n && clock_now_ns() >= p->next_ns)
+			go_on(h, p);
 	}
 }
 
 int heap__patience_ms(const struct heap *h, int max_ms)
 {
+	uint64_t now = clock_now_ns(), until = now + max_ms * MS_NS;
 	const struct heap_process *p;
-	uint64_t now, age;
-	int64_t ms;
 
-	if (!h->busy)
-		return max_ms;
-	now = clock_now_ns();
-	for (p = h->busy; p; p = p->next_busy) {
-		age = now - p->opened_ns;
-		ms = !p->window ? (may_open(h, p) ? 0 : max_ms) :
-		     age >= WINDOW_NS ? 0 : (int64_t)((WINDOW_NS - age) / MS_NS + 1);
-		max_ms = ms < max_ms ? (int)ms : max_ms;
+	DL_FOREACH(h->all, p) {
+		if (p->samples && p->sites.n && p->next_ns < until)
+			until = p->next_ns;
 	}
-	return max_ms;
+	return until <= now ? 0 : (int)((until - now + MS_NS - 1) / MS_NS);
 }
 
 /* ---- processes ---- */
@@ -350,9 +385,14 @@ static int begin(struct heap *h, struct heap_process *p)
 	}
 	h->read_cnt++;
 	h->totals.watched++;
-	p->refreshed_at.cpu_ns = p->tr->cpu_ns;
-	if (p->sites.n)
-		plan(h, p, 0);
+	proc__cpu_ns(h->deps->proc, p->tr->tgid, &p->began_cpu_ns);
+	p->seen_cpu_ns = p->began_cpu_ns;
+	p->seen_ns = clock_now_ns();
+	p->limit_s = HEAP_MOST_LIMIT_S;
+	p->plan.share = h->budget * BUDGET_SHARE;
+	plan(h, p, p->began_cpu_ns);
+	p->asked = true;
+	plan_again(h, p, p->began_cpu_ns);
 	return 0;
 }
 
@@ -367,7 +407,7 @@ void heap__adopt(struct heap *h, struct traced *tr, const struct heap_sites *sit
 		return;
 	p->tr = tr;
 	p->sites = *sites;
-	p->adopted_cpu_ns = tr->cpu_ns;
+	p->adopted_cpu_ns = p->refreshed_cpu_ns = tr->cpu_ns;
 	tr->heap = p;
 	DL_APPEND(h->all, p);
 	if (h->read_cnt < READ_AT_ONCE)
@@ -452,10 +492,12 @@ static void read_heap(struct heap *h, struct heap_process *p)
 {
 	const struct heap_holdings *all;
 	uint64_t before = own_cpu_ns(), took;
-	struct heap_moment now;
-	int err = look_at(h, p, &now);
+	struct heap_pools pools;
+	uint64_t cpu_ns;
+	int err = session__read_pools(h->deps->session, p->tr->tgid, &pools);
 
-	err = err ? err : heap_samples__read(p->samples, &now, &all);
+	err = err ? err : proc__cpu_ns(h->deps->proc, p->tr->tgid, &cpu_ns);
+	err = err ? err : heap_samples__read(p->samples, own_s(p, cpu_ns), pools.all, &all);
 	if (err)
 		h->totals.failed++;
 	else
@@ -464,24 +506,6 @@ static void read_heap(struct heap *h, struct heap_process *p)
 	h->totals.reading_ns += took;
 	p->read_due_ns = clock_now_ns() + SECOND_NS / 2;
 	h->may_read_ns = clock_now_ns() + (uint64_t)(took / READING_SHARE);
-}
-
-static void refresh(struct heap *h, struct heap_process *p, uint64_t now_ns)
-{
-	struct heap_moment now = {};
-	double seconds, lately;
-
-	if (session__read_pools(h->deps->session, p->tr->tgid, &now.pools))
-		return;
-	now.cpu_ns = p->tr->cpu_ns;
-	seconds = (double)(now.cpu_ns - p->refreshed_at.cpu_ns) / SECOND_NS;
-	if (seconds < 0.05)
-		return;
-	lately = (now.pools.all - p->refreshed_at.pools.all) / seconds;
-	p->pools_a_second = p->pools_a_second ? (p->pools_a_second + lately) / 2 : lately;
-	p->refreshed_at = now;
-	if (p->sites.n && !p->window && now_ns >= p->window_due_ns)
-		want(h, p);
 }
 
 /* Whether its heap is being watched; one that begins to do something is from now on. */
@@ -498,11 +522,14 @@ static bool has_begun(struct heap *h, struct heap_process *p)
 void heap__refresh(struct heap *h, bool last)
 {
 	struct heap_process *p, *next;
+	uint64_t now = clock_now_ns();
+	double busy = 0;
 
 	DL_FOREACH_SAFE(h->all, p, next) {
 		if (p->tr->ended || !has_begun(h, p))
 			continue;
-		refresh(h, p, clock_now_ns());
+		busy += (double)(p->tr->cpu_ns - p->refreshed_cpu_ns) / (now - h->refreshed_ns);
+		p->refreshed_cpu_ns = p->tr->cpu_ns;
 		if (last && p->window)
 			close_window(h, p);
 		if (last) {
@@ -514,6 +541,8 @@ void heap__refresh(struct heap *h, bool last)
 			DL_APPEND(h->all, p);
 		}
 	}
+	h->busy = fmax(busy, 1);
+	h->refreshed_ns = now;
 }
 
 void heap__activity(const struct heap *h, struct heap_activity *ret)

@@ -4,9 +4,8 @@
  * include this.
  *
  * Pools taken into use are counted all the time. Windows, in which every allocation is seen with its stack, are opened at
- * random places of that count, so that each pool's worth of allocations is as likely as any other to be seen; where no
- * pools are taken into use (a cache in steady state), at random times. A budget bounds how often. Once in a while the heap
- * is read, and what it holds is put into the profile, by stack (heap_samples.h).
+ * random places of the process's own time (model/heap_plan.h), as often as a budget allows, and measure how long they
+ * were. Once in a while the heap is read, and what it holds is put into the profile, by stack (heap_samples.h).
  */
 #ifndef CAPTURE_HEAP_H
 #define CAPTURE_HEAP_H

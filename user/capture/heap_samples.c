@@ -13,40 +13,29 @@
 #include "python/pymalloc_look.h"
 #include "site_spec.h"
 
-/* Windows between two readings; more are not taken. */
-#define MAX_WINDOWS 256
 #define MAX_SAMPLES 12288
 /* Blocks drawn of each size class at the beginning, and taken of each in a window. */
 #define OLD_SAMPLES 128
 #define WINDOW_SAMPLES 64
 
 struct sample {
+	struct heap_weight weight; /* first (struct heap_weight_list) */
 	struct pymalloc_block block;
-	struct heap_weight weight;
 	struct stack_name stack; /* not of old ones */
-	uint32_t window; /* while it waits: index */
 	uint16_t bytes; /* as requested */
-	bool old; /* drawn from what lived before */
-};
-
-struct window {
-	struct heap_moment at;
-	uint64_t events;
-	uint32_t survived[HEAP_CLASSES];
 };
 
 struct heap_samples {
 	struct pymalloc *heap;
-	uint32_t pool_bytes;
 	struct sample *at;
 	size_t n, room;
-	struct heap_moment read_at;
-	struct window windows[MAX_WINDOWS]; /* since then */
-	size_t n_windows;
-	uint64_t windows_ever;
+	struct heap_windows windows;
+	bool seen; /* a window since the last reading */
+	struct sample *born; /* in the last window, to be settled; NULL: none */
+	size_t n_born;
+	struct heap_look look; /* of that window */
 	struct drand48_data random;
 	struct heap_holdings holdings;
-	size_t max_holders;
 };
 
 static int add_sample(struct heap_samples *s, const struct sample *sample)
@@ -65,8 +54,9 @@ static int add_sample(struct heap_samples *s, const struct sample *sample)
 	return 0;
 }
 
-static double chance(struct heap_samples *s)
+static double chance(void *arg)
 {
+	struct heap_samples *s = arg;
 	double u;
 
 	drand48_r(&s->random, &u);
@@ -102,15 +92,36 @@ static int look_at_all(struct heap_samples *s, struct sample *samples, size_t n)
 	return err;
 }
 
-/* Whether windows since the last reading have seen anything of the class born. */
-static bool was_born(const struct heap_samples *s, int class)
+/*
+ * Tuples that died and tuples that came: those are mostly the same blocks, which CPython's own free list gave out again
+ * without asking the allocator (Objects/tupleobject.c: free_list, 2,000 of each length up to 19). From now on it is the new one.
+ */
+static int follow_tuples(struct heap_samples *s, struct sample *samples, size_t n)
 {
-	size_t i;
+	struct sample *again = malloc((n + 1) * sizeof(*again));
+	size_t i, cnt = 0;
+	int err;
 
-	for (i = 0; i < s->n_windows; i++)
-		if (s->windows[i].survived[class])
-			return true;
-	return false;
+	if (!again)
+		return -ENOMEM;
+	for (i = 0; i < n; i++) {
+		if (samples[i].block.fate != FATE_REPLACED || !samples[i].block.print.leads)
+			continue;
+		again[cnt] = samples[i];
+		again[cnt++].block.print = (struct pymalloc_print){};
+	}
+	err = cnt ? look_at_all(s, again, cnt) : 0;
+	for (i = cnt = 0; i < n && !err; i++) {
+		struct pymalloc_block *was = &samples[i].block, *is;
+
+		if (was->fate != FATE_REPLACED || !was->print.leads)
+			continue;
+		is = &again[cnt++].block;
+		if (is->fate != FATE_LIVES || is->print.type == was->print.type)
+			*was = *is;
+	}
+	free(again);
+	return err;
 }
 
 /* A block whose pool made no sense at the last look is taken for what it was before. */
@@ -120,10 +131,10 @@ static bool lives(const struct heap_samples *s, struct sample *sample)
 		return false;
 	if (sample->block.fate != FATE_REPLACED)
 		return true;
-	if (was_born(s, sample->block.szidx))
+	if (heap_windows__was_born(&s->windows, sample->block.szidx))
 		return false;
 	/* Used again without the allocator being asked, or no window was open: from now on it is what it is. */
-	if (s->n_windows)
+	if (s->seen)
 		sample->block.print = (struct pymalloc_print){};
 	return true;
 }
@@ -133,7 +144,10 @@ static void drop_dead(struct heap_samples *s)
 	size_t i, n = 0;
 
 	for (i = 0; i < s->n; i++) {
-		if (lives(s, &s->at[i]))
+		bool alive = lives(s, &s->at[i]);
+
+		heap_weights__look(&s->at[i].weight, &s->windows, alive);
+		if (alive)
 			s->at[n++] = s->at[i];
 	}
 	s->n = n;
@@ -154,6 +168,8 @@ static int draw(struct heap_samples *s)
 	lrand48_r(&s->random, &seed);
 	err = pymalloc__scan(s->heap, NULL, &pools, &totals);
 	err = err ? err : pymalloc__sample(s->heap, &pools, OLD_SAMPLES, seed, &drawn, &n);
+	for (i = 0; i < HEAP_CLASSES && !err; i++)
+		s->windows.class[i].live = totals.class[i].live;
 	for (i = 0; i < n && !err; i++)
 		cnt[drawn[i].szidx]++;
 	for (i = 0; i < n && !err; i++) {
@@ -161,7 +177,6 @@ static int draw(struct heap_samples *s)
 		struct sample sample = {
 			.block = drawn[i],
 			.weight = heap_weights__drawn(class, totals.class[class].live, cnt[class], at[class]++),
-			.old = true,
 		};
 
 		err = add_sample(s, &sample);
@@ -195,13 +210,14 @@ void heap_samples__free(struct heap_samples *s)
 		return;
 	pymalloc__free(s->heap);
 	free(s->at);
+	free(s->born);
 	free(s->holdings.holders);
 	free(s);
 }
 
 /* ---- windows ---- */
 
-static size_t make_samples(const struct heap_samples *s, const struct heap_block *blocks, size_t n, struct sample *ret)
+static size_t make_samples(const struct heap_block *blocks, size_t n, struct sample *ret)
 {
 	size_t i, made = 0;
 
@@ -213,202 +229,97 @@ static size_t make_samples(const struct heap_samples *s, const struct heap_block
 		ret[made++] = (struct sample){
 			.block = { .addr = blocks[i].addr, .weight = 1, .szidx = (bytes - 1) >> PYMALLOC_CLASS_SHIFT },
 			.stack = blocks[i].stack,
-			.window = s->n_windows,
 			.bytes = bytes,
 		};
 	}
 	return made;
 }
 
-/* Takes those born in the window, of each class at most WINDOW_SAMPLES. */
-static int take_born(struct heap_samples *s, struct window *w, struct sample *born, size_t n)
+/* Leaves out those that live no more; whoever cannot be told lives. */
+static size_t keep_alive(struct sample *born, size_t n, uint32_t cnt[HEAP_CLASSES])
 {
-	uint32_t left[HEAP_CLASSES], wanted[HEAP_CLASSES];
+	size_t i, alive = 0;
+
+	memset(cnt, 0, HEAP_CLASSES * sizeof(*cnt));
+	for (i = 0; i < n; i++) {
+		if (born[i].block.fate == FATE_FREED || born[i].block.fate == FATE_REPLACED)
+			continue;
+		cnt[born[i].block.szidx]++;
+		born[alive++] = born[i];
+	}
+	return alive;
+}
+
+/* Of each class at most WINDOW_SAMPLES. */
+static int take_born(struct heap_samples *s)
+{
+	uint32_t left[HEAP_CLASSES], taken[HEAP_CLASSES], wanted[HEAP_CLASSES];
 	size_t i;
 	int c, err = 0;
 
-	for (i = 0; i < n; i++)
-		w->survived[born[i].block.szidx] += born[i].block.fate == FATE_LIVES;
 	for (c = 0; c < HEAP_CLASSES; c++) {
-		left[c] = w->survived[c];
-		wanted[c] = left[c] < WINDOW_SAMPLES ? left[c] : WINDOW_SAMPLES;
+		left[c] = s->windows.last.survived[c];
+		wanted[c] = taken[c] = left[c] < WINDOW_SAMPLES ? left[c] : WINDOW_SAMPLES;
 	}
-	for (i = 0; i < n && !err; i++) {
-		c = born[i].block.szidx;
-		if (born[i].block.fate != FATE_LIVES || chance(s) * left[c]-- >= wanted[c])
+	for (i = 0; i < s->n_born && !err; i++) {
+		c = s->born[i].block.szidx;
+		if (chance(s) * left[c]-- >= wanted[c])
 			continue;
 		wanted[c]--;
-		/* Its part of the window; the window's part is known at the next reading. */
-		born[i].weight = heap_weights__seen(
-			c, s->windows_ever, 1.0f / (w->survived[c] < WINDOW_SAMPLES ? w->survived[c] : WINDOW_SAMPLES));
-		err = add_sample(s, &born[i]);
+		s->born[i].weight = heap_weights__seen(&s->windows, c, taken[c]);
+		err = add_sample(s, &s->born[i]);
 	}
 	return err;
 }
 
-int heap_samples__add_window(struct heap_samples *s, const struct heap_moment *at, uint64_t events,
-			     const struct heap_block *blocks, size_t n)
+int heap_samples__settle(struct heap_samples *s)
 {
-	struct window *w = &s->windows[s->n_windows];
-	struct sample *born;
-	size_t made;
 	int err;
 
-	if (s->n_windows == MAX_WINDOWS)
-		return -ENOSPC;
-	born = calloc(n + 1, sizeof(*born));
-	if (!born)
-		return -ENOMEM;
-	made = make_samples(s, blocks, n, born);
-	err = look_at_all(s, born, made);
+	if (!s->born)
+		return 0;
+	err = look_at_all(s, s->born, s->n_born);
+	err = err ? err : follow_tuples(s, s->born, s->n_born);
 	if (!err) {
-		*w = (struct window){ .at = *at, .events = events };
-		err = take_born(s, w, born, made);
-		s->n_windows++;
-		s->windows_ever++;
+		s->n_born = keep_alive(s->born, s->n_born, s->look.survived);
+		heap_windows__add(&s->windows, &s->look);
+		err = take_born(s);
+		s->seen = true;
 	}
-	free(born);
+	free(s->born);
+	s->born = NULL;
+	return err;
+}
+
+int heap_samples__add_window(struct heap_samples *s, const struct heap_look *look, const struct heap_block *blocks, size_t n)
+{
+	int err = heap_samples__settle(s);
+
+	if (err)
+		return err;
+	s->born = calloc(n + 1, sizeof(*s->born));
+	if (!s->born)
+		return -ENOMEM;
+	s->look = *look;
+	s->n_born = make_samples(blocks, n, s->born);
+	err = look_at_all(s, s->born, s->n_born);
+	if (!err) {
+		s->n_born = keep_alive(s->born, s->n_born, s->look.born);
+		return 0;
+	}
+	free(s->born);
+	s->born = NULL;
 	return err;
 }
 
 /* ---- readings ---- */
 
-/*
- * What a window's blocks of a class stand for, among those of the other windows since the last reading: the pools that were
- * taken into use from the middle between it and the one before to the middle between it and the next; where none were, time.
- */
-static double part_of(const struct heap_samples *s, size_t i, int class, const struct heap_moment *now)
+static void add_blocks(struct heap_sum *sum, const struct heap_blocks *blocks, double bytes)
 {
-	const struct heap_moment *at = &s->windows[i].at;
-	const struct heap_moment *before = i ? &s->windows[i - 1].at : &s->read_at;
-	const struct heap_moment *after = i + 1 < s->n_windows ? &s->windows[i + 1].at : now;
-	double back = i ? 0.5 : 1, forth = i + 1 < s->n_windows ? 0.5 : 1;
-	double opened = back * (at->pools.opened[class] - before->pools.opened[class]) +
-			forth * (after->pools.opened[class] - at->pools.opened[class]);
-	double cpu_s = (back * (at->cpu_ns - before->cpu_ns) + forth * (after->cpu_ns - at->cpu_ns)) / 1e9;
-
-	if (now->pools.opened[class] == s->read_at.pools.opened[class])
-		return (cpu_s + 0.001) * s->windows[i].survived[class] / (s->windows[i].events + 1);
-	return opened + 0.01;
-}
-
-static struct heap_weight *weight_at(size_t i, void *arg)
-{
-	struct heap_samples *s = arg;
-
-	return &s->at[i].weight;
-}
-
-static void weigh(struct heap_samples *s, const struct heap_moment *now, const struct pymalloc_totals *totals,
-		  struct heap_unknown *unknown)
-{
-	uint64_t live[HEAP_CLASSES];
-	size_t i;
-	int c;
-
-	for (i = 0; i < s->n; i++) {
-		struct sample *sample = &s->at[i];
-
-		if (sample->weight.waits && sample->window < s->n_windows)
-			sample->weight.raw *= part_of(s, sample->window, sample->block.szidx, now);
-		sample->window = UINT32_MAX;
-	}
-	for (c = 0; c < HEAP_CLASSES; c++)
-		live[c] = totals->class[c].live;
-	heap_weights__calibrate(weight_at, s, s->n, live, unknown);
-	s->n_windows = 0;
-	s->read_at = *now;
-}
-
-static void scale(struct heap_weight *w, const double by[1 + HEAP_REPLICATES])
-{
-	w->blocks *= by[0];
+	sum->blocks += blocks->at[0];
+	sum->bytes += blocks->at[0] * bytes;
 	for (int r = 0; r < HEAP_REPLICATES; r++)
-		w->replicate[r] *= by[1 + r];
-}
-
-static void add_up(const struct heap_weight *w, double sums[1 + HEAP_REPLICATES])
-{
-	sums[0] += w->blocks;
-	for (int r = 0; r < HEAP_REPLICATES; r++)
-		sums[1 + r] += w->replicate[r];
-}
-
-/* Forgets half of what windows have seen; each class's weights add up to what they did. */
-static void thin_out(struct heap_samples *s)
-{
-	double before[HEAP_CLASSES][1 + HEAP_REPLICATES] = {}, after[HEAP_CLASSES][1 + HEAP_REPLICATES] = {};
-	size_t i, n = 0;
-	int c, r;
-
-	for (i = 0; i < s->n; i++) {
-		const struct sample sample = s->at[i];
-
-		if (sample.old) {
-			s->at[n++] = sample;
-			continue;
-		}
-		add_up(&sample.weight, before[sample.block.szidx]);
-		if (chance(s) < 0.5)
-			continue;
-		add_up(&sample.weight, after[sample.block.szidx]);
-		s->at[n++] = sample;
-	}
-	s->n = n;
-	for (c = 0; c < HEAP_CLASSES; c++)
-		for (r = 0; r <= HEAP_REPLICATES; r++)
-			after[c][r] = after[c][r] > 0 ? before[c][r] / after[c][r] : 1;
-	for (i = 0; i < n; i++)
-		if (!s->at[i].old)
-			scale(&s->at[i].weight, after[s->at[i].block.szidx]);
-}
-
-static void add_weight(struct heap_sum *sum, const struct heap_weight *w, double bytes)
-{
-	sum->blocks += w->blocks;
-	sum->bytes += w->blocks * bytes;
-	for (int r = 0; r < HEAP_REPLICATES; r++)
-		sum->deviation[r] += (w->replicate[r] - w->blocks) * bytes;
-}
-
-/* What is unknown is shared out like the rest of its class where it is at most such a part of it. */
-#define MAX_SHARED_OUT 0.2
-
-/*
- * What was born since the last window belongs to whoever the next one sees. Until then it is shown as the lines' that the
- * windows before have seen: by what each class's weights are to be multiplied, and each replicate's.
- */
-static void share_unknown(struct heap_samples *s, struct heap_unknown *unknown, double by[HEAP_CLASSES][1 + HEAP_REPLICATES])
-{
-	double seen[HEAP_CLASSES][1 + HEAP_REPLICATES] = {};
-	size_t i;
-	int c, r;
-
-	for (i = 0; i < s->n; i++)
-		if (!s->at[i].old && !s->at[i].weight.waits)
-			add_up(&s->at[i].weight, seen[s->at[i].block.szidx]);
-	for (c = 0; c < HEAP_CLASSES; c++) {
-		bool few = unknown->blocks[c] <= MAX_SHARED_OUT * seen[c][0];
-
-		for (r = 0; r <= HEAP_REPLICATES; r++) {
-			double *blocks = r ? &unknown->replicate[c][r - 1] : &unknown->blocks[c];
-
-			by[c][r] = few && seen[c][r] > 0 ? 1 + *blocks / seen[c][r] : 1;
-			*blocks = by[c][r] > 1 ? 0 : *blocks;
-		}
-	}
-}
-
-static void add_unknown(const struct heap_unknown *unknown, struct heap_sum *sum)
-{
-	for (int c = 0; c < HEAP_CLASSES; c++) {
-		double bytes = pymalloc__block_bytes(c);
-
-		sum->blocks += unknown->blocks[c];
-		sum->bytes += unknown->blocks[c] * bytes;
-		for (int r = 0; r < HEAP_REPLICATES; r++)
-			sum->deviation[r] += (unknown->replicate[c][r] - unknown->blocks[c]) * bytes;
-	}
+		sum->deviation[r] += (blocks->at[1 + r] - blocks->at[0]) * bytes;
 }
 
 /* A holder's place in the list, by stack. */
@@ -418,7 +329,7 @@ struct place {
 	UT_hash_handle hh;
 };
 
-static int add_up_holders(struct heap_samples *s, const double by[HEAP_CLASSES][1 + HEAP_REPLICATES])
+static int add_up_holders(struct heap_samples *s, const struct heap_scales *scales)
 {
 	struct heap_holdings *all = &s->holdings;
 	struct place *places = calloc(s->n + 1, sizeof(*places)), *head = NULL, *found;
@@ -434,10 +345,11 @@ static int add_up_holders(struct heap_samples *s, const double by[HEAP_CLASSES][
 	for (i = 0; i < s->n; i++) {
 		const struct sample *sample = &s->at[i];
 		double block_bytes = pymalloc__block_bytes(sample->block.szidx);
-		struct heap_weight weight = sample->weight;
+		struct heap_blocks blocks;
 
-		if (sample->old) {
-			add_weight(&all->before, &sample->weight, block_bytes);
+		heap_weights__apply(scales, &sample->weight, &blocks);
+		if (sample->weight.old) {
+			add_blocks(&all->before, &blocks, block_bytes);
 			continue;
 		}
 		HASH_FIND(hh, head, &sample->stack, sizeof(sample->stack), found);
@@ -447,37 +359,61 @@ static int add_up_holders(struct heap_samples *s, const double by[HEAP_CLASSES][
 			HASH_ADD(hh, head, stack, sizeof(found->stack), found);
 			all->holders[all->n++].stack = sample->stack;
 		}
-		scale(&weight, by[sample->block.szidx]);
-		add_weight(&all->holders[found->at].sum, &weight, sample->bytes);
-		all->rounded_bytes += weight.blocks * (block_bytes - sample->bytes);
+		add_blocks(&all->holders[found->at].sum, &blocks, sample->bytes);
+		all->rounded_bytes += blocks.at[0] * (block_bytes - sample->bytes);
 	}
 	HASH_CLEAR(hh, head);
 	free(places);
 	return 0;
 }
 
-int heap_samples__read(struct heap_samples *s, const struct heap_moment *now, const struct heap_holdings **ret)
+static struct heap_weight_list weights_of(struct heap_samples *s)
+{
+	return (struct heap_weight_list){ .first = s->at, .n = s->n, .size = sizeof(*s->at) };
+}
+
+static int estimate(struct heap_samples *s, double pools)
 {
 	struct heap_holdings *all = &s->holdings;
-	struct pymalloc_totals totals;
-	double by[HEAP_CLASSES][1 + HEAP_REPLICATES];
-	struct heap_unknown unknown;
+	const struct heap_weight_list list = weights_of(s);
+	struct heap_scales *scales = malloc(sizeof(*scales));
 	int c, err;
 
-	err = look_at_all(s, s->at, s->n);
+	if (!scales)
+		return -ENOMEM;
+	heap_weights__calibrate(&list, &s->windows, pools, scales);
+	*all = (struct heap_holdings){ .holders = all->holders };
+	for (c = 0; c < HEAP_CLASSES; c++) {
+		all->block_bytes += s->windows.class[c].live * pymalloc__block_bytes(c);
+		add_blocks(&all->unknown, &scales->unknown[c], pymalloc__block_bytes(c));
+	}
+	err = add_up_holders(s, scales);
+	free(scales);
+	return err;
+}
+
+int heap_samples__read(struct heap_samples *s, double own_s, double pools, const struct heap_holdings **ret)
+{
+	uint64_t live[HEAP_CLASSES];
+	struct heap_weight_list list;
+	struct pymalloc_totals totals;
+	int c, err;
+
+	err = heap_samples__settle(s);
+	err = err ? err : look_at_all(s, s->at, s->n);
+	err = err ? err : follow_tuples(s, s->at, s->n);
 	err = err ? err : pymalloc__scan(s->heap, NULL, NULL, &totals);
 	if (err)
 		return err;
 	drop_dead(s);
-	weigh(s, now, &totals, &unknown);
-	*all = (struct heap_holdings){ .holders = all->holders };
-	for (c = 0; c < HEAP_CLASSES; c++)
-		all->block_bytes += totals.class[c].live * pymalloc__block_bytes(c);
-	share_unknown(s, &unknown, by);
-	add_unknown(&unknown, &all->unknown);
-	err = add_up_holders(s, by);
+	list = weights_of(s);
 	if (s->n > MAX_SAMPLES)
-		thin_out(s);
-	*ret = all;
+		s->n = heap_weights__thin(&list, chance, s);
+	for (c = 0; c < HEAP_CLASSES; c++)
+		live[c] = totals.class[c].live;
+	heap_windows__read(&s->windows, own_s, live);
+	s->seen = false;
+	err = estimate(s, pools);
+	*ret = &s->holdings;
 	return err;
 }

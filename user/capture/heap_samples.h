@@ -28,22 +28,21 @@ struct heap_block {
 	struct stack_name stack;
 };
 
-/* The process at a time. */
-struct heap_moment {
-	struct heap_pools pools; /* taken into use since tracing began */
-	uint64_t cpu_ns; /* CPU time used */
-};
-
 /* Reads the heap as it is. p outlives *ret. -ESRCH, -EPERM: the process's memory cannot be read; -ENOMEM. */
 int heap_samples__new(const struct proc *p, pid_t tgid, const struct interp *in, struct heap_samples **ret);
 void heap_samples__free(struct heap_samples *s);
 
 /*
- * Takes what a window saw that opened at that moment: `events` allocations, and the last block at each address. To be called
- * as soon as it is closed: blocks that have been freed meanwhile do not count as born. 0 or -errno.
+ * Takes what a window saw: the last block at each address. look->born and survived are found here. To be called as soon as the
+ * window is closed: blocks that have been freed meanwhile do not count as born. 0 or -errno.
  */
-int heap_samples__add_window(struct heap_samples *s, const struct heap_moment *at, uint64_t events,
-			     const struct heap_block *blocks, size_t n);
+int heap_samples__add_window(struct heap_samples *s, const struct heap_look *look, const struct heap_block *blocks, size_t n);
+/*
+ * To be called a while later, HEAP_SETTLE_MS or so: only what lives then may be sampled. So what was just being used when the
+ * window closed does not crowd out what stays. Done at the next window and reading at the latest. 0 or -errno.
+ */
+int heap_samples__settle(struct heap_samples *s);
+#define HEAP_SETTLE_MS 30
 
 /* An estimate in blocks and bytes, and its replicates' deviations. */
 struct heap_sum {
@@ -63,7 +62,10 @@ struct heap_holdings {
 	double rounded_bytes; /* what the holders' blocks are larger than was asked for */
 	uint64_t block_bytes; /* all live blocks: about the sum of the above */
 };
-/* Looks at the heap and the sample. *ret belongs to s and holds until the next call. 0 or -errno. */
-int heap_samples__read(struct heap_samples *s, const struct heap_moment *now, const struct heap_holdings **ret);
+/*
+ * Looks at the heap and the sample. own_s: the process's own time (model/heap_windows.h) since heap_samples__new; pools: taken
+ * into use since. *ret belongs to s and holds until the next call. 0 or -errno.
+ */
+int heap_samples__read(struct heap_samples *s, double own_s, double pools, const struct heap_holdings **ret);
 
 #endif

@@ -132,11 +132,16 @@ void session__unwatch_pools(struct session *s, pid_t tgid);
 int session__read_pools(const struct session *s, pid_t tgid, struct heap_pools *ret);
 /* Has a window asked for (rec_heap) when as many pools were taken into use; 0: never. No window may be open. */
 int session__ask_for_window(struct session *s, pid_t tgid, uint64_t pools_goal);
-/* The window sees at most `allocations`. *ret is the caller's, for session__close_window. */
-int session__open_window(struct session *s, pid_t tgid, const char *path, const struct probe_site *sites, size_t n,
-			 uint32_t allocations, struct session_links **ret);
-/* Returns how many allocations it saw, or -errno (-ENOENT: the process has ended). */
-int session__close_window(struct session *s, pid_t tgid, uint32_t allocations, struct session_links *l);
+/* Attaches a window's sites; *ret is the caller's, for session__close_window. Their hits count for nobody yet. 0 or -errno. */
+int session__attach_window(struct session *s, pid_t tgid, const char *path, const struct probe_site *sites, size_t n,
+			   struct session_links **ret, uint32_t *ret_id);
+/*
+ * w: attach_id (*ret_id above), left, limit_ns and trap_ns; of the main thread tid, waited_ns and slept. 0 or -errno (-ENOENT: the
+ * process has ended).
+ */
+int session__begin_window(struct session *s, pid_t tgid, const struct window_state *w);
+/* *ret: how it ended. 0 or -errno (-ENOENT: the process has ended). */
+int session__close_window(struct session *s, pid_t tgid, struct session_links *l, struct window_state *ret);
 /* Hands out (fn may be NULL) the blocks that are followed of a process, and forgets them. */
 int session__take_blocks(struct session *s, uint32_t proc_id,
 			 void (*fn)(const struct block_key *key, const struct block_value *v, void *arg), void *arg);

@@ -5,6 +5,7 @@
 #include <bpf/bpf.h>
 #include <errno.h>
 
+#include "base/clock.h"
 #include "capture/session_impl.h"
 
 bool session__takes_windows(const struct session *s)
@@ -52,35 +53,29 @@ int session__ask_for_window(struct session *s, pid_t tgid, uint64_t pools_goal)
 	return put_window(s, tgid, &w, BPF_EXIST);
 }
 
-int session__open_window(struct session *s, pid_t tgid, const char *path, const struct probe_site *sites, size_t n,
-			 uint32_t allocations, struct session_links **ret)
+int session__attach_window(struct session *s, pid_t tgid, const char *path, const struct probe_site *sites, size_t n,
+			   struct session_links **ret, uint32_t *ret_id)
 {
-	struct window_state w = { .left = allocations };
-	int err;
-
-	err = session_impl__attach_window(s, tgid, path, sites, n, ret, &w.attach_id);
-	if (err)
-		return err;
-	err = put_window(s, tgid, &w, BPF_EXIST);
-	if (err) {
-		session_links__free(*ret);
-		*ret = NULL;
-	}
-	return err;
+	return session_impl__attach_window(s, tgid, path, sites, n, ret, ret_id);
 }
 
-int session__close_window(struct session *s, pid_t tgid, uint32_t allocations, struct session_links *l)
+int session__begin_window(struct session *s, pid_t tgid, const struct window_state *w)
+{
+	struct window_state now = *w;
+
+	now.opened_ns = clock_now_ns();
+	return put_window(s, tgid, &now, BPF_EXIST);
+}
+
+int session__close_window(struct session *s, pid_t tgid, struct session_links *l, struct window_state *ret)
 {
 	const struct window_state closed = {};
-	struct window_state w = {};
 	uint32_t key = tgid;
 	int err;
 
-	err = bpf_map_lookup_elem(bpf_map__fd(s->bpf->maps.heap_windows), &key, &w) ? -errno : 0;
+	err = bpf_map_lookup_elem(bpf_map__fd(s->bpf->maps.heap_windows), &key, ret) ? -errno : 0;
 	if (!err)
 		err = put_window(s, tgid, &closed, BPF_EXIST);
 	session_links__free(l);
-	if (err)
-		return err;
-	return w.left > 0 ? allocations - w.left : allocations;
+	return err;
 }

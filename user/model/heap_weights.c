@@ -4,101 +4,184 @@
 #include <math.h>
 #include <string.h>
 
+#define REPLICATES (1 + HEAP_REPLICATES)
+/* How wrong all rates together may be at which windows saw blocks born: their length is measured. */
+#define RATE_ERROR 0.25
+/* Of what came in bursts that no window met, so much at least was nobody's of those that windows saw. */
+#define UNSEEN_LEAST 0.5
+
 struct heap_weight heap_weights__drawn(uint8_t class, uint64_t live, uint32_t drawn, uint32_t i)
 {
-	struct heap_weight w = { .class = class, .group = i % HEAP_REPLICATES, .blocks = (float)live / drawn };
-	uint32_t of_group, r;
-
-	for (r = 0; r < HEAP_REPLICATES; r++) {
-		/* A class of which all were drawn has no error. */
-		of_group = drawn < live ? drawn / HEAP_REPLICATES + (r < drawn % HEAP_REPLICATES) : 0;
-		if (!of_group || of_group == drawn)
-			w.replicate[r] = w.blocks;
-		else
-			w.replicate[r] = r == w.group ? 0 : (float)live / (drawn - of_group);
-	}
-	return w;
+	return (struct heap_weight){
+		.class = class,
+		.group = i % HEAP_REPLICATES,
+		.old = true,
+		.sure = drawn >= live,
+		.blocks = drawn ? (float)live / drawn : 0,
+	};
 }
 
-struct heap_weight heap_weights__seen(uint8_t class, uint64_t window, float raw)
+struct heap_weight heap_weights__seen(const struct heap_windows *w, uint8_t class, uint32_t taken)
 {
-	return (struct heap_weight){ .class = class, .group = window % HEAP_REPLICATES, .waits = true, .raw = raw };
+	double survived = w->last.survived[class % HEAP_CLASSES];
+
+	return (struct heap_weight){
+		.class = class,
+		.group = heap_windows__group(w->n - 1),
+		.blocks = taken ? survived / taken * w->last.stands_s / heap_windows__own_s(&w->last) : 0,
+		.pools_a_second = heap_windows__pools(&w->last),
+	};
 }
 
-/* Sums over a class: [0] of all, [1 + g] without group g. */
-struct sums {
-	double stands[1 + HEAP_REPLICATES]; /* what those stand for that do not wait */
-	double raw[1 + HEAP_REPLICATES]; /* of those that wait */
+void heap_weights__look(struct heap_weight *weight, struct heap_windows *w, bool lives)
+{
+	struct heap_class *class = &w->class[weight->class % HEAP_CLASSES];
+
+	if (weight->old || weight->read)
+		return;
+	weight->read = true;
+	class->looked_at++;
+	class->died += !lives;
+}
+
+static struct heap_weight *weight_at(const struct heap_weight_list *list, size_t i)
+{
+	return (void *)((char *)list->first + i * list->size);
+}
+
+size_t heap_weights__thin(const struct heap_weight_list *list, double (*chance)(void *arg), void *arg)
+{
+	size_t i, n = 0;
+
+	for (i = 0; i < list->n; i++) {
+		struct heap_weight *weight = weight_at(list, i);
+
+		if (!weight->old && chance(arg) < 0.5)
+			continue;
+		weight->blocks *= weight->old ? 1 : 2;
+		memmove(weight_at(list, n++), weight, list->size);
+	}
+	return n;
+}
+
+/* What a block stands for by its chance to be in a replicate. */
+static double by_chance(const struct heap_slope *slope, const struct heap_weight *weight, int r)
+{
+	if (weight->sure)
+		return weight->blocks;
+	if (r && r - 1 == weight->group)
+		return 0;
+	if (!weight->old)
+		return weight->blocks * slope->all[r];
+	return r ? weight->blocks * HEAP_REPLICATES / (HEAP_REPLICATES - 1) : weight->blocks;
+}
+
+/* And with the pools of its window. */
+static double stands(const struct heap_slope *slope, const struct heap_weight *weight, int r)
+{
+	double blocks = by_chance(slope, weight, r);
+
+	return weight->old ? blocks : blocks * heap_slope__factor(slope, r, weight->pools_a_second);
+}
+
+void heap_weights__apply(const struct heap_scales *s, const struct heap_weight *weight, struct heap_blocks *ret)
+{
+	int class = weight->class % HEAP_CLASSES, r;
+	const struct heap_blocks *scale = weight->old ? &s->old[class] : &s->born[class];
+
+	for (r = 0; r < REPLICATES; r++)
+		ret->at[r] = stands(&s->slope, weight, r) * scale->at[r];
+}
+
+static double variance_of(const struct heap_blocks *b)
+{
+	double sum = 0;
+	int r;
+
+	for (r = 1; r < REPLICATES; r++)
+		sum += (b->at[r] - b->at[0]) * (b->at[r] - b->at[0]);
+	return sum * (HEAP_REPLICATES - 1) / HEAP_REPLICATES;
+}
+
+/* Sums over the sample of a class. */
+struct class_sums {
+	struct heap_blocks old, born;
+	struct heap_blocks plain; /* born, by chance alone */
 };
 
-static void add_up(const struct heap_weight *w, struct sums *s)
+static void add_up(const struct heap_weight_list *list, const struct heap_slope *slope, struct class_sums sums[HEAP_CLASSES])
 {
-	unsigned int r;
-
-	if (!w->waits) {
-		s->stands[0] += w->blocks;
-		for (r = 0; r < HEAP_REPLICATES; r++)
-			s->stands[1 + r] += w->replicate[r];
-		return;
-	}
-	s->raw[0] += w->raw;
-	for (r = 0; r < HEAP_REPLICATES; r++)
-		s->raw[1 + r] += r == w->group ? 0 : w->raw;
-}
-
-/* What was born, by replicate; 0 where the sample stands for more than lives. */
-static double born(const struct sums *s, uint64_t live, unsigned int replicate)
-{
-	double n = (double)live - s->stands[replicate];
-
-	return n > 0 ? n : 0;
-}
-
-static void give(struct heap_weight *w, const struct sums *s, uint64_t live)
-{
-	double all = born(s, live, 0);
-	unsigned int r;
-
-	if (!w->waits || all <= 0)
-		return;
-	w->blocks = all * w->raw / s->raw[0];
-	for (r = 0; r < HEAP_REPLICATES; r++)
-		w->replicate[r] = r == w->group || s->raw[1 + r] <= 0 ? 0 : born(s, live, 1 + r) * w->raw / s->raw[1 + r];
-	w->waits = false;
-}
-
-static void tell_unknown(const struct sums *s, uint64_t live, double *blocks, double replicate[HEAP_REPLICATES])
-{
-	unsigned int r;
-
-	*blocks = s->raw[0] > 0 ? 0 : born(s, live, 0);
-	for (r = 0; r < HEAP_REPLICATES; r++)
-		replicate[r] = s->raw[1 + r] > 0 ? 0 : born(s, live, 1 + r);
-}
-
-void heap_weights__calibrate(struct heap_weight *(*weight_at)(size_t i, void *arg), void *arg, size_t n,
-			     const uint64_t live[HEAP_CLASSES], struct heap_unknown *unknown)
-{
-	struct sums s[HEAP_CLASSES];
 	size_t i;
-	int c;
+	int r;
 
-	memset(s, 0, sizeof(s));
-	for (i = 0; i < n; i++)
-		add_up(weight_at(i, arg), &s[weight_at(i, arg)->class % HEAP_CLASSES]);
-	for (i = 0; i < n; i++) {
-		c = weight_at(i, arg)->class % HEAP_CLASSES;
-		give(weight_at(i, arg), &s[c], live[c]);
+	memset(sums, 0, HEAP_CLASSES * sizeof(*sums));
+	for (i = 0; i < list->n; i++) {
+		const struct heap_weight *weight = weight_at(list, i);
+		struct class_sums *s = &sums[weight->class % HEAP_CLASSES];
+
+		for (r = 0; r < REPLICATES; r++) {
+			(weight->old ? &s->old : &s->born)->at[r] += stands(slope, weight, r);
+			s->plain.at[r] += weight->old ? 0 : by_chance(slope, weight, r);
+		}
 	}
-	for (c = 0; c < HEAP_CLASSES; c++)
-		tell_unknown(&s[c], live[c], &unknown->blocks[c], unknown->replicate[c]);
+}
+
+/*
+ * By what the old ones' weights and those of the blocks seen born are to be multiplied. Who is less sure gives way more; where
+ * none was seen born, what is missing may be unknown, or the old ones' error.
+ */
+static void fit(const struct class_sums *s, uint64_t live, const struct heap_blocks *unseen, struct heap_blocks *old,
+		struct heap_blocks *born, struct heap_blocks *unknown)
+{
+	double missing = live - s->old.at[0] - s->born.at[0], of_old = variance_of(&s->old), of_born, part;
+	int r;
+
+	of_born = s->born.at[0] > 0 ? variance_of(&s->born) + pow(RATE_ERROR * s->born.at[0], 2) : missing * missing;
+	part = of_old > 0 ? of_old / (of_old + of_born) : 0;
+	for (r = 0; r < REPLICATES; r++) {
+		double x = s->old.at[r], y = s->born.at[r], left, fit_x, fit_y;
+
+		left = live - fmin(unseen->at[r], fmax(live - x - s->plain.at[r], 0));
+		fit_x = x > 0 ? fmin(fmax(x + part * (left - x - y), 0), left) : 0;
+		fit_y = y > 0 ? left - fit_x : 0;
+		unknown->at[r] = live - fit_x - fit_y;
+		old->at[r] = x > 0 ? fit_x / x : 0;
+		born->at[r] = y > 0 ? fit_y / y : 0;
+	}
+}
+
+/* In one replicate, those that may have been born since the last window and live but briefly are nobody's. */
+static void doubt(double young, double seen_born, int r, struct heap_blocks *born, struct heap_blocks *unknown)
+{
+	double all = seen_born * born->at[r], part = all > 0 ? fmin(young / all, 1) : 0;
+
+	unknown->at[r] += part * all;
+	born->at[r] *= 1 - part;
+}
+
+void heap_weights__calibrate(const struct heap_weight_list *list, const struct heap_windows *w, double pools,
+			     struct heap_scales *ret)
+{
+	struct class_sums sums[HEAP_CLASSES];
+	struct heap_blocks unseen;
+	int c, r;
+
+	heap_windows__slope(w, w->read_s, pools, &ret->slope);
+	add_up(list, &ret->slope, sums);
+	for (c = 0; c < HEAP_CLASSES; c++) {
+		int one = 1 + c % HEAP_REPLICATES, other = 1 + (c + 1) % HEAP_REPLICATES;
+
+		for (r = 0; r < REPLICATES; r++)
+			unseen.at[r] = heap_windows__unseen(w, c) * (r == other ? UNSEEN_LEAST : 1);
+		fit(&sums[c], w->class[c].live, &unseen, &ret->old[c], &ret->born[c], &ret->unknown[c]);
+		doubt(heap_windows__young(w, c), sums[c].born.at[one], one, &ret->born[c], &ret->unknown[c]);
+	}
 }
 
 double heap_error(const double deviation[HEAP_REPLICATES])
 {
 	/* Student's t, 97.5 %, by degrees of freedom. */
-	static const double t[HEAP_REPLICATES] = { INFINITY, 12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36,
-						   2.31,     2.26,  2.23, 2.20, 2.18, 2.16, 2.14, 2.13 };
+	static const double t[HEAP_REPLICATES / 2] = { 12.71, 12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36 };
 	double sum = 0;
 	int r, groups = 0;
 
@@ -106,5 +189,8 @@ double heap_error(const double deviation[HEAP_REPLICATES])
 		sum += deviation[r] * deviation[r];
 		groups += deviation[r] != 0;
 	}
-	return groups ? t[groups - 1] * sqrt(sum * (groups - 1) / groups) : 0;
+	if (groups == 1)
+		return INFINITY;
+	/* Half of the degrees that they would have if windows were alike: of some programs few windows tell most. */
+	return groups ? t[(groups - 1) / 2] * sqrt(sum * (groups - 1) / groups) : 0;
 }

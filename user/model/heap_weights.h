@@ -4,23 +4,27 @@
  *
  * How many blocks of each size class live is read from the pools, exactly. Who allocated them is known of a sample: blocks
  * that were seen allocated in windows, with their stacks, and blocks that were drawn from those that lived when tracing
- * began. Each reading (heap_weights__calibrate) finds what became of the sample since the last one. What of a class lives
- * beyond that which the sample still stands for was born in between, and is shared out among the blocks seen allocated in
- * between. So the weights of a class add up to what lives of it at every reading, whether it grows, shrinks, or is renewed
- * in steady state, and whoever dies takes his weight along: no rate of allocation has to be known, which could not be
- * measured, because a window slows the program down by far more than it takes to allocate.
+ * began. A block has the weight of one over its chance to be in the sample: of the blocks drawn at the beginning that is
+ * plain; a window that stands for a second of the program's time (model/heap_plan.h) and saw a millisecond of it stands for
+ * a thousand of each block (a Horvitz-Thompson estimate). That holds in every rhythm the program may have. Whoever has died
+ * is taken out of the sample, and his weight with him; no rate of frees has to be known.
  *
- * Where the sample stands for more than lives, by the chance of drawing, nothing was born until that is made up for: weights
- * are not pushed down, which would favour the newest lines. Where nothing born since was seen, the next windows' blocks are
- * taken for it.
- *
- * A window must be as likely at one block born as at any other, or lines that allocate slowly are favoured: so windows are
- * asked for after a random number of pools taken into use (capture/heap.c). `raw` says what part a block has of what was
- * born between two readings when several windows lie in between.
+ * At each reading (heap_weights__calibrate) the weights of each size class are made to add up to what lives of it: those of
+ * the blocks drawn at the beginning and those of the blocks seen born give way by how unsure each are. So it matters how
+ * long windows were in relation to each other, not in seconds. And windows are weighed such that the pools they saw taken into use
+ * add up to the pools that were (heap_windows__slope): a burst that by chance was met too often weighs less.
  *
  * Each weight comes with replicates, in which one group of windows (number % HEAP_REPLICATES) or of the blocks drawn at the
  * beginning is left out and the rest stands for it (delete-a-group jackknife). The sum of replicates is the replicate of
  * the sum: whatever weights are added up to, heap_error tells how sure it is.
+ *
+ * What it can't tell:
+ *  - What no window saw. A burst that made a class grow by far more than windows saw born is told as unknown
+ *    (heap_windows__read); a smaller one is its neighbours'. Its error is not known: windows that saw nothing differ in nothing.
+ *  - What lives for less than the time between two windows: it is seen by chance, much of it or nothing. Its size is known
+ *    to be doubtful (heap_windows__young), and that of the lines that share its size classes.
+ *  - How long a window was is measured (capture/heap.h) to a few dozen nanoseconds for each allocation. Lines that allocate in
+ *    phases of which one is wrong by half of its time are wrong as much, unless the pools set it right.
  */
 #ifndef MODEL_HEAP_WEIGHTS_H
 #define MODEL_HEAP_WEIGHTS_H
@@ -29,37 +33,55 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define HEAP_CLASSES 32 /* Objects/obmalloc.c: blocks of 16, 32, ... 512 bytes */
-#define HEAP_REPLICATES 16
+#include "model/heap_windows.h"
 
 /* A sampled block. Whoever has died is taken out before the next reading. */
 struct heap_weight {
 	uint8_t class;
 	uint8_t group; /* < HEAP_REPLICATES */
-	bool waits; /* has no weight yet: seen since the last reading */
-	float raw; /* > 0: its part of what was born */
-	float blocks; /* that it stands for */
-	float replicate[HEAP_REPLICATES];
-};
-
-/* Blocks that nobody in the sample stands for. */
-struct heap_unknown {
-	double blocks[HEAP_CLASSES];
-	double replicate[HEAP_CLASSES][HEAP_REPLICATES];
+	bool old; /* drawn from what lived when tracing began */
+	bool sure; /* all of its class were drawn: it stands for itself */
+	bool read; /* it has been at a reading before */
+	float blocks; /* that it stands for by its chance to be sampled */
+	float pools_a_second; /* of its window */
 };
 
 /* A block drawn from `live` ones of its class at the beginning, the number `i` of `drawn`. */
 struct heap_weight heap_weights__drawn(uint8_t class, uint64_t live, uint32_t drawn, uint32_t i);
-/* A block seen in a window of that number. */
-struct heap_weight heap_weights__seen(uint8_t class, uint64_t window, float raw);
+/* One of `taken` blocks that were taken of those of their class that survived the last window. */
+struct heap_weight heap_weights__seen(const struct heap_windows *w, uint8_t class, uint32_t taken);
 
+/* Where weights are: at the beginning of each of n things of `size` bytes. */
+struct heap_weight_list {
+	void *first;
+	size_t n, size;
+};
+
+/* Whether a sampled block lives on; to be asked once of each at a reading. Counts those that live briefly. */
+void heap_weights__look(struct heap_weight *weight, struct heap_windows *w, bool lives);
 /*
- * Gives weights to those that wait. live: blocks of each class. weight_at(i, arg): the i-th of n.
+ * Half of the sample goes, by chance, and those that stay stand for twice as many; blocks drawn at the beginning all stay.
+ * chance: evenly from [0, 1). Moves the things of the list; returns how many are left.
  */
-void heap_weights__calibrate(struct heap_weight *(*weight_at)(size_t i, void *arg), void *arg, size_t n,
-			     const uint64_t live[HEAP_CLASSES], struct heap_unknown *unknown);
+size_t heap_weights__thin(const struct heap_weight_list *list, double (*chance)(void *arg), void *arg);
 
-/* Half of the 95 % interval of a sum, from its replicates' deviations from it; infinite or NaN: only one group knows of it. */
+/* How many blocks something stands for: [0], and in each replicate. */
+struct heap_blocks {
+	double at[1 + HEAP_REPLICATES];
+};
+/* What makes the weights of each class add up to what lives of it. */
+struct heap_scales {
+	struct heap_slope slope;
+	struct heap_blocks old[HEAP_CLASSES], born[HEAP_CLASSES]; /* factors */
+	struct heap_blocks unknown[HEAP_CLASSES]; /* blocks that nobody stands for */
+};
+/* As of the last reading. pools: taken into use since the beginning. */
+void heap_weights__calibrate(const struct heap_weight_list *list, const struct heap_windows *w, double pools,
+			     struct heap_scales *ret);
+/* What the block stands for then. */
+void heap_weights__apply(const struct heap_scales *s, const struct heap_weight *weight, struct heap_blocks *ret);
+
+/* Half of the 95 % interval of a sum, from its replicates' deviations from it; infinite: only one group knows of it. */
 double heap_error(const double deviation[HEAP_REPLICATES]);
 
 #endif

@@ -332,6 +332,28 @@ int proc__cpu_ns(const struct proc *p, pid_t tgid, uint64_t *ret)
 	return err;
 }
 
+int proc__waits(const struct proc *p, pid_t tgid, uint64_t *ret_waited_ns, uint64_t *ret_slept)
+{
+	uint64_t waited_ns, slept;
+	char buf[4096], *at;
+	ssize_t n;
+
+	n = read_of_process(p, tgid, "schedstat", buf, sizeof(buf));
+	if (n < 0)
+		return n;
+	if (sscanf(buf, "%*s %" SCNu64, &waited_ns) != 1)
+		return -EBADMSG;
+	n = read_of_process(p, tgid, "status", buf, sizeof(buf));
+	if (n < 0)
+		return n;
+	at = strstr(buf, "\nvoluntary_ctxt_switches:");
+	if (!at || sscanf(at, "\nvoluntary_ctxt_switches: %" SCNu64, &slept) != 1)
+		return -EBADMSG;
+	*ret_waited_ns = waited_ns;
+	*ret_slept = slept;
+	return 0;
+}
+
 int proc__comm(const struct proc *p, pid_t tgid, pid_t tid, char *buf, size_t len)
 {
 	char name[64], comm[64];

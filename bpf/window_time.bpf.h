@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * How long a window of the heap signal is, in the process's own time (user/model/heap_windows.h).
+ */
+#ifndef BPF_WINDOW_TIME_H
+#define BPF_WINDOW_TIME_H
+
+#include "heap.bpf.h"
+
+/* How long its process has run by itself since the last program ended, or the window opened. */
+static __always_inline __u64 own_time(struct window_state *w, __u64 now)
+{
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+	bool same = w->tid == (__u32)bpf_get_current_pid_tgid();
+	__u64 waited = 0, slept, between = now - (w->end_ns ?: w->opened_ns), trap_ns = w->end_ns ? w->trap_ns : 0;
+
+	if (bpf_core_field_exists(task->sched_info.run_delay))
+		waited = BPF_CORE_READ(task, sched_info.run_delay);
+	slept = BPF_CORE_READ(task, nvcsw);
+	if (same && w->slept == slept)
+		between -= waited - w->waited_ns;
+	else if (same || !w->end_ns)
+		between = 0;
+	w->waited_ns = waited;
+	w->slept = slept;
+	if (w->end_ns && (__s64)between > 0 && (!w->least_ns || between < w->least_ns))
+		w->least_ns = between;
+	return (__s64)(between - trap_ns) > 0 ? between - trap_ns : 0;
+}
+
+/*
+ * All of a window's programs must begin and end with these two. A hit beyond the limit is no part of the window: it ends in
+ * time, whatever the program does then, or what comes first in a burst would be seen more often than what comes last.
+ */
+static __noinline int time_hit(void)
+{
+	struct target *t = current_target();
+	struct window_state *w = window_with_room();
+
+	if (!w || !t)
+		return 0;
+	w->hit_ns = bpf_ktime_get_ns();
+	w->own_ns += own_time(w, w->hit_ns);
+	if (w->own_ns < w->limit_ns) {
+		w->hits++;
+		return 0;
+	}
+	w->own_ns = w->limit_ns;
+	w->left = 0;
+	tell_once(w, t);
+	return 0;
+}
+
+static __noinline int time_end(void)
+{
+	struct window_state *w = current_window();
+
+	if (!w || !w->attach_id)
+		return 0;
+	w->tid = bpf_get_current_pid_tgid();
+	w->end_ns = bpf_ktime_get_ns();
+	if (w->hit_ns)
+		w->inside_ns += w->end_ns - w->hit_ns;
+	w->hit_ns = 0;
+	return 0;
+}
+
+#endif

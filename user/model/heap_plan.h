@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * When to open the heap signal's windows. Pure.
+ *
+ * Time is cut into periods, and each has one window, at a random place: any moment is as likely as any other of its period, and a
+ * window stands for its period. Whatever rhythm the program has, and however much later than planned a window opens, no
+ * moment is favoured. As many windows again are opened after a random number of pools, for what allocates most may take little
+ * time. These open 10 to 30 ms after their pool, when the burst that took it may be over; alone they would give phases of 50 ms
+ * half of their bytes. How many pools a second a window sees tells how likely it was in both ways together, which it is weighed by
+ * (heap_plan__stands_s), and what the delay makes of that is set right by the pools of all the time (heap_windows__slope).
+ */
+#ifndef MODEL_HEAP_PLAN_H
+#define MODEL_HEAP_PLAN_H
+
+#include <stdint.h>
+
+struct heap_plan {
+	double share; /* of the process's CPU time that windows may cost; 0: no limit */
+	double spent_s; /* what they have cost so far */
+	double period_s, ends_s; /* this period */
+	double at_s, pools; /* when pools were last counted; so many had been taken into use */
+	double pools_a_second; /* lately */
+};
+
+/* Costs that are looked at only once so much was spent: a short program is worth knowing, too. */
+#define HEAP_BURST_S 0.030
+
+/* What windows may still cost; cpu_s: CPU time of the process. */
+double heap_plan__allowance_s(const struct heap_plan *p, double cpu_s);
+/*
+ * When the next window is due: in the period p->period_s. least_s: between two windows at least, in mean; now_s: of any clock, the
+ * same each time; u: by chance, evenly from [0, 1).
+ */
+double heap_plan__next(struct heap_plan *p, double now_s, double cpu_s, double least_s, double u);
+/* With how many pools the other window is due: as many more as a period takes, in mean. now_s, u as above. */
+double heap_plan__pools(struct heap_plan *p, double now_s, double pools, double u);
+/* What a window of either kind stands for that saw so many pools a second. */
+double heap_plan__stands_s(const struct heap_plan *p, double pools_a_second);
+
+#endif
