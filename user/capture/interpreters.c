@@ -239,12 +239,15 @@ static int attach_to_interpreter(struct interpreters *i, struct traced *tr, cons
 int interpreters__attach(struct interpreters *i, struct traced *tr)
 {
 	const struct site_set *set = sites_of(i, tr->tgid, tr->interp);
-	int err = set ? attach_to_interpreter(i, tr, set) : 0;
+	int err;
 
-	if (err)
-		return err;
 	if (set && i->heap)
 		heap__adopt(i->heap, tr, &set->window);
+	err = set ? attach_to_interpreter(i, tr, set) : 0;
+	if (err && i->heap)
+		heap__forget(i->heap, tr);
+	if (err)
+		return err;
 	if (i->large)
 		large_blocks__follow(i->large, tr);
 	interp_watch__begin(tr, set ? &set->facts : NULL, i->deps->proc, i->deps->profile);
