@@ -133,6 +133,7 @@ def without_a_budget_all_is_looked_at():
         near(allocated(run.file, truth, truth["touch"]), truth["touched"], 2, f"{result}\nbytes of the line that touches")
         ok("(no budget)" in result.err, result)
 
+
 @test
 def events_of_the_exact_programs_cost_their_traps():
     """Also where these programs serve the heap signal."""
@@ -146,7 +147,6 @@ def events_of_the_exact_programs_cost_their_traps():
             cost_ns = run.of_target()["cost_ns"]
             ok(events > 1000, f"{events:,} events", result)
             ok(cost_ns > TRAP_NS * events, f"{options}: {events:,} events cost {cost_ns:,} ns", result)
-
 
 
 main()
