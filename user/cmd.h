@@ -30,14 +30,17 @@ extern volatile sig_atomic_t cmd_stop;
 int cmd_help(const struct cmd *c);
 /* Prints "pymemscope CMD: message" and how to get help; returns EXIT_USAGE. */
 int cmd_usage(const struct cmd *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* After getopt_long returned c, ':' or '?' (with a ':' before its short options, so that it prints nothing itself). */
+int cmd_usage_option(const struct cmd *cmd, int c, char **argv);
 /* Prints "pymemscope: message"; returns EXIT_FAILED. */
 int cmd_fail(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 /* "live", "grown"/"alloc", "peak". False: none of them. */
 bool cmd_parse_view(const char *text, enum profile_view *ret);
-/* Signals "resident,exact": as a bit mask of enum signal, or of enum sample_kind. False: a name is not known. */
+/* Signals "resident,gc", as a bit mask of enum signal. False: a name is not known. */
 bool cmd_parse_signals(const char *text, uint32_t *ret);
-uint32_t cmd_kinds_of_signals(uint32_t signals);
+/* The same for what a view can show: signals of memory. */
+bool cmd_parse_kinds(const char *text, uint32_t *ret);
 /* "30s", "5m", "1h", "2.5" (seconds), in ns. False: not a duration. */
 bool cmd_parse_duration(const char *text, uint64_t *ret);
 

@@ -29,6 +29,12 @@ int cmd_usage(const struct cmd *c, const char *fmt, ...)
 	return EXIT_USAGE;
 }
 
+int cmd_usage_option(const struct cmd *cmd, int c, char **argv)
+{
+	return cmd_usage(cmd, c == ':' ? "'%s' lacks its value" : "'%s' is no option, or one that takes no value",
+			 argv[optind - 1]);
+}
+
 int cmd_fail(const char *fmt, ...)
 {
 	va_list ap;
@@ -89,16 +95,22 @@ bool cmd_parse_signals(const char *text, uint32_t *ret)
 	return true;
 }
 
-uint32_t cmd_kinds_of_signals(uint32_t signals)
+bool cmd_parse_kinds(const char *text, uint32_t *ret)
 {
-	uint32_t kinds = 0;
+	uint32_t signals, kinds = 0;
 	size_t i;
 
+	if (!cmd_parse_signals(text, &signals))
+		return false;
 	for (i = 0; i < N_SIGNALS; i++) {
-		if (signals & 1u << signal_names[i].signal)
-			kinds |= signal_names[i].kinds;
+		if (!(signals & 1u << signal_names[i].signal))
+			continue;
+		if (!signal_names[i].kinds)
+			return false;
+		kinds |= signal_names[i].kinds;
 	}
-	return kinds;
+	*ret = kinds;
+	return true;
 }
 
 bool cmd_parse_duration(const char *text, uint64_t *ret)

@@ -400,11 +400,11 @@ static int run(int argc, char **argv)
 	long tgid = 0;
 	int c, ret;
 
-	while ((c = getopt_long(argc, argv, "p:h", options, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, ":p:h", options, NULL)) != -1) {
 		if (c == 'h')
 			return cmd_help(&cmd_doctor);
-		if (c == '?')
-			return cmd_usage(&cmd_doctor, "this option is not known, or lacks its value");
+		if (c == ':' || c == '?')
+			return cmd_usage_option(&cmd_doctor, c, argv);
 		tgid = strtol(optarg, &end, 10);
 		if (tgid <= 0 || *end)
 			return cmd_usage(&cmd_doctor, "'%s' is not a process number", optarg);
@@ -425,6 +425,7 @@ const struct cmd cmd_doctor = {
 		"Tells what the kernel allows and which Python interpreters run here; with --pid, where the\n"
 		"probes of one interpreter would stand. Attaches nothing.\n\n"
 		"  -p, --pid N   look at this process\n\n"
-		"example:\n"
+		"examples:\n"
+		"  pymemscope doctor\n"
 		"  pymemscope doctor --pid 1234\n",
 };

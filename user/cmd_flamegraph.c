@@ -9,6 +9,7 @@
 #include "cmd.h"
 #include "model/recording.h"
 #include "views/flamegraph.h"
+#include "views/select.h"
 
 typedef int (*write_fn)(const struct profile *p, const struct flamegraph_opts *opts, FILE *out);
 
@@ -61,6 +62,10 @@ static int draw(const char *in, const char *out, const struct flamegraph_opts *o
 	err = recording__load(in, 0, 0, &p);
 	if (err)
 		return cmd_fail("%s: %s", in, recording__load_strerror(err));
+	if (opts->kinds && !(opts->kinds & select__recorded(p))) {
+		profile__free(p);
+		return cmd_fail("%s: nothing was recorded for this signal", in);
+	}
 	err = write_file(p, opts, out, fn);
 	profile__free(p);
 	if (err == -ENOENT && opts->container)
@@ -77,7 +82,7 @@ static const char *usage_of(int c)
 	case 's':
 		return "'%s' is not a value of --signal; give resident, heap or exact, or several with commas";
 	default:
-		return "this option is not known, or lacks its value";
+		return "'%s' is not expected";
 	}
 }
 
@@ -91,12 +96,13 @@ static int run(int argc, char **argv)
 	};
 	struct flamegraph_opts opts = { .view = VIEW_LIVE };
 	const char *out = "flamegraph.svg";
-	uint32_t signals;
 	int c;
 
-	while ((c = getopt_long(argc, argv, "o:h", options, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, ":o:h", options, NULL)) != -1) {
 		if (c == 'h')
 			return cmd_help(&cmd_flamegraph);
+		if (c == ':' || c == '?')
+			return cmd_usage_option(&cmd_flamegraph, c, argv);
 		if (c == 'o')
 			out = optarg;
 		else if (c == 'c')
@@ -105,8 +111,8 @@ static int run(int argc, char **argv)
 			opts.title = optarg;
 		else if (c == 'w' && cmd_parse_view(optarg, &opts.view))
 			continue;
-		else if (c == 's' && cmd_parse_signals(optarg, &signals))
-			opts.kinds = cmd_kinds_of_signals(signals);
+		else if (c == 's' && cmd_parse_kinds(optarg, &opts.kinds))
+			continue;
 		else
 			return cmd_usage(&cmd_flamegraph, usage_of(c), optarg);
 	}
@@ -122,10 +128,12 @@ const struct cmd cmd_flamegraph = {
 	.help = "usage: pymemscope flamegraph FILE [-o OUT] [OPTIONS]\n\n"
 		"Draws the stacks of a recording, as wide as the memory they hold.\n\n"
 		"  -o, --output OUT  .svg (zoom, search, tooltip) or .folded (default flamegraph.svg)\n"
-		"  --signal LIST     resident, heap or exact (default: the most exact that was recorded)\n"
-		"  --view VIEW       live (still held, default), alloc (all that was taken), peak\n"
+		"  --signal LIST     resident, heap or exact (default: exact if recorded, else resident)\n"
+		"  --view VIEW       live (still held, default), alloc (all that was taken), peak (the most that was\n"
+		"                    held at once, row by row)\n"
 		"  --container NAME  only this container\n"
 		"  --title TEXT      what stands above it\n\n"
-		"example:\n"
-		"  pymemscope flamegraph out.pms -o out.svg\n",
+		"examples:\n"
+		"  pymemscope flamegraph out.pms -o out.svg\n"
+		"  pymemscope flamegraph out.pms --signal heap --view alloc -o out.folded\n",
 };

@@ -121,6 +121,25 @@ static bool parse_option(struct record *r, int c, const char *value)
 	}
 }
 
+/* With the value of the option as its argument. */
+static const char *usage_of(int c)
+{
+	switch (c) {
+	case 'p':
+		return "'%s' is not a process number";
+	case 's':
+		return "'%s' is not a value of --signals; give resident, heap, gc or exact, or several with commas";
+	case 'd':
+		return "'%s' is not a value of --duration; give 30s, 5m or 1h";
+	case 'b':
+		return "'%s' is not a value of --budget; give more than 0%% and at most 100%%, or none";
+	case 'f':
+		return "'%s' is not a value of --fault-hook; give fentry, kprobe, tracepoint or perf";
+	default:
+		return "'%s' is not expected";
+	}
+}
+
 static int parse(struct record *r, int argc, char **argv, bool *help)
 {
 	static const struct option options[] = {
@@ -132,14 +151,14 @@ static int parse(struct record *r, int argc, char **argv, bool *help)
 	};
 	int c;
 
-	while ((c = getopt_long(argc, argv, "+p:o:vh", options, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, "+:p:o:vh", options, NULL)) != -1) {
 		*help = c == 'h';
 		if (*help)
 			return 0;
-		if (c == '?')
-			return cmd_usage(&cmd_record, "this option is not known, or lacks its value");
+		if (c == ':' || c == '?')
+			return cmd_usage_option(&cmd_record, c, argv);
 		if (!parse_option(r, c, optarg))
-			return cmd_usage(&cmd_record, "'%s' is not a value of this option", optarg);
+			return cmd_usage(&cmd_record, usage_of(c), optarg);
 	}
 	if (optind < argc && strcmp(argv[optind - 1], "--"))
 		return cmd_usage(&cmd_record, "'%s' is not expected here; a command to run goes after --", argv[optind]);
@@ -501,15 +520,29 @@ static int loop(struct record *r)
 	return r->output_failed ? EXIT_FAILED : EXIT_OK;
 }
 
+static bool saw_python(const struct profile *p)
+{
+	uint32_t i;
+
+	for (i = 0; i < profile__n_processes(p); i++) {
+		if (profile__process(p, i)->python[0])
+			return true;
+	}
+	return false;
+}
+
 static void summarize(struct record *r)
 {
 	struct report_opts opts = { .by = REPORT_BY_LINE, .view = VIEW_LIVE, .top = 5 };
-	char took[32];
+	char took[32], events[32], lost[32];
 
-	fprintf(stderr, "%s%s recorded: %llu events, %llu dropped\n\n",
+	fprintf(stderr, "%s%s recorded: %s events, %s dropped\n\n",
 		isatty(STDERR_FILENO) ? "\r\033[K" : "", human__duration(clock_now_ns() - r->begin_ns, took, sizeof(took)),
-		(unsigned long long)session__counter(r->session, CTR_EVENTS), (unsigned long long)dropped(r->session));
+		human__count(session__counter(r->session, CTR_EVENTS), events, sizeof(events)),
+		human__count(dropped(r->session), lost, sizeof(lost)));
 	report__print(r->deps.profile, &opts, stderr);
+	if (!saw_python(r->deps.profile))
+		fputs("\nno Python process was seen\n", stderr);
 	if (r->child && !command__ended(r->child))
 		fprintf(stderr, "\n%s goes on as process %d\n", r->command[0], (int)command__pid(r->child));
 	fprintf(stderr, "\nnext:  pymemscope report %s\n       pymemscope flamegraph %s -o flamegraph.svg\n", r->output,
@@ -588,6 +621,7 @@ const struct cmd cmd_record = {
 		"                      counted\n"
 		"  --fault-hook HOOK   fentry, kprobe, tracepoint or perf; default: the best that works\n"
 		"  -v, --verbose       say more\n\n"
-		"example:\n"
-		"  pymemscope record --container web --duration 30s -o web.pms\n",
+		"examples:\n"
+		"  pymemscope record --container web --duration 30s -o web.pms\n"
+		"  pymemscope record -o run.pms -- python3 program.py\n",
 };

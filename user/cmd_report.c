@@ -55,6 +55,8 @@ static int print_report(const char *path, const struct report_opts *opts)
 	if (err == -ENOENT)
 		return cmd_fail("%s has no container '%s'; 'pymemscope report --by container' lists them", path,
 				opts->container);
+	if (err == -EPIPE) /* `| head` has what it wants */
+		return EXIT_FAILED;
 	return err ? cmd_fail("cannot write the report: %s", strerror(-err)) : EXIT_OK;
 }
 
@@ -71,7 +73,7 @@ static const char *usage_of(int c)
 	case 'n':
 		return "'%s' is not a value of --top; give a number of rows from 1 on";
 	default:
-		return "this option is not known, or lacks its value";
+		return "'%s' is not expected";
 	}
 }
 
@@ -84,12 +86,13 @@ static int run(int argc, char **argv)
 		{ "help", no_argument, NULL, 'h' },	      {},
 	};
 	struct report_opts opts = { .by = REPORT_BY_LINE, .view = VIEW_LIVE };
-	uint32_t signals;
 	int c;
 
-	while ((c = getopt_long(argc, argv, "b:jn:h", options, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, ":b:jn:h", options, NULL)) != -1) {
 		if (c == 'h')
 			return cmd_help(&cmd_report);
+		if (c == ':' || c == '?')
+			return cmd_usage_option(&cmd_report, c, argv);
 		if (c == 'j')
 			opts.json = true;
 		else if (c == 'c')
@@ -100,8 +103,8 @@ static int run(int argc, char **argv)
 			continue;
 		else if (c == 'w' && cmd_parse_view(optarg, &opts.view))
 			continue;
-		else if (c == 's' && cmd_parse_signals(optarg, &signals))
-			opts.kinds = cmd_kinds_of_signals(signals);
+		else if (c == 's' && cmd_parse_kinds(optarg, &opts.kinds))
+			continue;
 		else
 			return cmd_usage(&cmd_report, usage_of(c), optarg);
 	}
@@ -118,10 +121,12 @@ const struct cmd cmd_report = {
 		"Prints who holds the memory in a recording.\n\n"
 		"  --by WHAT         container, process, thread, function or line (default line)\n"
 		"  --signal LIST     resident, heap or exact (default: exact if recorded, else resident)\n"
-		"  --view VIEW       live (still held, default), alloc (all that was taken), peak\n"
+		"  --view VIEW       live (still held, default), alloc (all that was taken), peak (the most that was\n"
+		"                    held at once, row by row)\n"
 		"  --container NAME  only this container\n"
 		"  --top N           rows to print (default 20)\n"
 		"  --json            for programs\n\n"
-		"example:\n"
-		"  pymemscope report out.pms --by function --top 10\n",
+		"examples:\n"
+		"  pymemscope report out.pms --by function --top 10\n"
+		"  pymemscope report out.pms --signal heap\n",
 };

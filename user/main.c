@@ -24,7 +24,8 @@ static void usage(FILE *out)
 	size_t i;
 
 	fputs("pymemscope tells from the host which Python lines make containers grow.\n\n"
-	      "usage: pymemscope COMMAND [OPTIONS]\n\n",
+	      "usage: pymemscope COMMAND [OPTIONS]\n"
+	      "       pymemscope --version\n\n",
 	      out);
 	for (i = 0; i < N_COMMANDS; i++)
 		fprintf(out, "  %-12s%s\n", commands[i]->name, commands[i]->summary);

@@ -23,6 +23,7 @@ def misused(*args, parts=()):
     has(result.err, "--help", f"{result}\nstderr")
     for part in parts:
         has(result.err, part, f"{result}\nstderr")
+    return result.err
 
 
 @test
@@ -81,7 +82,8 @@ def an_unknown_option():
 @test
 def an_option_without_its_value():
     for option in ("--pid", "--container", "--cgroup", "--duration", "--signals", "-o"):
-        misused("record", option)
+        err = misused("record", option, parts=[f"'{option}' lacks its value"])
+        is_(err.count("\n"), 2, f"lines, the last about --help:\n{err}")
 
 
 @test
@@ -90,6 +92,8 @@ def values_that_mean_nothing():
                  ["--duration", "soon"], ["--duration", "-5s"], ["--duration", "5 parsecs"], ["--duration", ""],
                  ["--signals", "heat"], ["--signals", ""], ["--signals", "exact,,gc"]):
         misused("record", *args, parts=[args[1]] if args[1] else [])
+    for option, good in (("--duration", "30s"), ("--signals", "resident"), ("--budget", "none"), ("--fault-hook", "perf")):
+        misused("record", option, "nonsense", parts=["nonsense", option, good])
 
 
 @test
@@ -109,7 +113,8 @@ def a_wrong_value_is_answered_with_the_right_ones():
     misused("report", "x.pms", "--by", "colour", parts=["colour", "container", "process", "thread", "function", "line"])
     for command in ("report", "flamegraph"):
         misused(command, "x.pms", "--view", "blue", parts=["blue", "live", "alloc", "peak"])
-        misused(command, "x.pms", "--signal", "heat", parts=["heat", "resident", "heap", "exact"])
+        for signal in ("heat", "gc", "heap,gc"):  # the collector has no memory to show
+            misused(command, "x.pms", "--signal", signal, parts=[f"'{signal}'", "resident", "heap", "exact"])
     for top in ("0", "-1", "many", "3x", ""):
         misused("report", "x.pms", "--top", top, parts=["--top", "number"])
 

@@ -18,6 +18,7 @@ from lib.tap import has, main, near, note, ok, test  # noqa: E402
 from lib.target import Process  # noqa: E402
 
 SAVED_NS = 10_000_000  # what may be spent at first (user/capture/governor.h)
+TRAP_NS = 400  # PROBE_COST_EMULATED_NS (user/python/sites.h)
 
 
 class Run:
@@ -131,6 +132,21 @@ def without_a_budget_all_is_looked_at():
         near(cost["faults_seen"], cost["faults"], 2, f"{result}\npage faults looked at")
         near(allocated(run.file, truth, truth["touch"]), truth["touched"], 2, f"{result}\nbytes of the line that touches")
         ok("(no budget)" in result.err, result)
+
+
+@test
+def events_of_the_exact_programs_cost_their_traps():
+    """Also where these programs serve the heap signal."""
+    for options in (["--signals", "exact"], ["--signals", "heap", "--budget", "none"]):
+        with Run(*options) as run:
+            run.target.ask("churn 1")
+            result = run.stop()
+            with contextlib.closing(sqlite3.connect(f"file:{run.file}?mode=ro", uri=True)) as db:
+                events = db.execute("SELECT sum(alloc_cnt + free_cnt) FROM total"
+                                    " WHERE kind IN ('exact', 'heap_pool')").fetchone()[0]
+            cost_ns = run.of_target()["cost_ns"]
+            ok(events > 1000, f"{events:,} events", result)
+            ok(cost_ns > TRAP_NS * events, f"{options}: {events:,} events cost {cost_ns:,} ns", result)
 
 
 main()

@@ -291,6 +291,15 @@ static void test_texts(void **state)
 	profile__free(p);
 }
 
+static void add_unlimited(struct profile *p)
+{
+	const struct profile_container c = {
+		.cgroup_id = 999, .path = "/unlimited", .name = "unlimited", .usage_bytes = 1, .limit_bytes = UINT64_MAX,
+	};
+
+	assert_true(profile__add_container(p, &c) >= 0);
+}
+
 static void test_sql(void **state)
 {
 	const struct fixture *f = *state;
@@ -301,6 +310,8 @@ static void test_sql(void **state)
 	assert_int_equal(recording__create(f->path, &r), 0);
 	for (unsigned int i = 0; i < 5; i++) {
 		fixture__second(p, i);
+		if (!i)
+			add_unlimited(p);
 		assert_int_equal(recording__flush(r, p, i * NS_PER_S), 0);
 	}
 	assert_int_equal(recording__close(r), 0);
@@ -321,6 +332,7 @@ static void test_sql(void **state)
 	assert_int_equal(query(f->path, "SELECT frozen FROM collectors WHERE tgid = 101"), 3000);
 	assert_int_equal(query(f->path, "SELECT frozen IS NULL FROM collectors WHERE tgid = 100"), 1);
 	assert_int_equal(query(f->path, "SELECT count(*) FROM memory WHERE percent > 0") > 0, 1);
+	assert_int_equal(query(f->path, "SELECT limit_bytes IS NULL FROM memory WHERE container = 'unlimited'"), 1);
 	assert_int_equal(query(f->path, "SELECT count(*) FROM kind"), KIND_MAX);
 	profile__free(p);
 }

@@ -578,6 +578,8 @@ static void test_cost(void **state)
 		 "tracing took 16.0 ms of 2.0 s of CPU time: 0.80 % (no budget)\n"},
 		{{{2000000000, 16000000, 4000, 4000}, {0}}, NULL, NULL,
 		 "tracing took 16.0 ms of 2.0 s of CPU time: 0.80 %\n"},
+		{{{2000000000, 40000000, 4000, 4000}, {0}}, "0.01", NULL,
+		 "tracing took 40.0 ms of 2.0 s of CPU time: 2.00 % (budget 1 %)\n"},
 		{{{9000000000, 8000000, 1000000, 400}, {1000000000, 32000000, 200000, 5600}}, "0.005", "0.1379",
 		 "tracing took 40.0 ms of 10.0 s of CPU time: 0.40 % (budget 0.5 %); the most 3.20 %, of process 12\n"
 		 "0.5 % of 1,200,000 page faults were looked at, and stand for the others; page faults were watched for "
@@ -607,6 +609,19 @@ static void test_cost(void **state)
 		free(text);
 		profile__free(p);
 	}
+}
+
+/* Two signals of the same memory: the heading says what the sum is. */
+static void test_several_signals(void **state)
+{
+	struct report_opts opts = {.by = REPORT_BY_LINE, .kinds = 1u << KIND_EXACT | 1u << KIND_RESIDENT_ANON};
+	struct profile *p = sample_profile();
+	char *text = report(p, &opts);
+
+	(void)state;
+	assert_non_null(strstr(text, "signal exact,resident, view live (summed over signals that see the same memory)"));
+	free(text);
+	profile__free(p);
 }
 
 static void test_empty(void **state)
@@ -649,7 +664,7 @@ static void test_write_errors(void **state)
 		assert_int_equal(pipe(fds), 0);
 		close(fds[0]);
 		f = fdopen(fds[1], "w");
-		assert_int_equal(report__print(p, &opts, f), -EIO);
+		assert_int_equal(report__print(p, &opts, f), -EPIPE);
 		fclose(f);
 	}
 	profile__free(p);
@@ -707,6 +722,7 @@ int main(void)
 		cmocka_unit_test(test_hostile),
 		cmocka_unit_test(test_width),
 		cmocka_unit_test(test_cost),
+		cmocka_unit_test(test_several_signals),
 		cmocka_unit_test(test_empty),
 		cmocka_unit_test(test_write_errors),
 		cmocka_unit_test(test_cut),

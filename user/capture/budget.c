@@ -197,6 +197,7 @@ void budget__ended(struct budget *b, struct traced *tr, const struct rec_proc *r
 }
 
 /* The exact signal is not governed. What it cost is told by process, too: by how many events were whose. */
+/* The trap of each event is taken as the cheap one, that most have: which of the many places it came from is not told. */
 void budget__share_out_exact(struct budget *b)
 {
 	uint64_t now_ns = session__exact_ns(b->deps->session), ns = now_ns - b->exact_ns, all = 0;
@@ -207,12 +208,14 @@ void budget__share_out_exact(struct budget *b)
 	if (!all)
 		return;
 	b->exact_ns = now_ns;
-	b->sums.cost_ns += ns;
 	for (tr = b->table->by_id; tr; tr = tr->hh.next) {
-		const struct profile_cost cost = { .cost_ns = (double)ns * tr->exact_cnt / all };
+		const struct profile_cost cost = {
+			.cost_ns = (double)ns * tr->exact_cnt / all + tr->exact_cnt * PROBE_COST_EMULATED_NS,
+		};
 
 		if (tr->exact_cnt)
 			profile__add_cost(b->deps->profile, tr->process, &cost);
+		b->sums.cost_ns += cost.cost_ns;
 		tr->exact_cnt = 0;
 	}
 }

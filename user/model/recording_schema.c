@@ -133,7 +133,8 @@ const char *const recording_tables[] = {"meta",	 "counter", "kind", "text",  "co
 
 #define TIME_VIEWS                                                                                 \
 	"CREATE VIEW memory AS SELECT time_ms, container.name AS container, usage.usage_bytes,"    \
-	" nullif(usage.limit_bytes, 0) AS limit_bytes, CASE WHEN usage.limit_bytes > 0"            \
+	" CASE WHEN usage.limit_bytes > 0 THEN usage.limit_bytes END AS limit_bytes,"              \
+	" CASE WHEN usage.limit_bytes > 0"                                                         \
 	" THEN round(100.0 * usage.usage_bytes / usage.limit_bytes, 1) END AS percent"             \
 	" FROM usage JOIN container ON container.id = usage.container;"                            \
 	"CREATE VIEW collections AS SELECT time_ns / 1000000 AS time_ms,"                          \

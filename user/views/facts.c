@@ -96,6 +96,7 @@ struct facts_cost facts__cost(const struct selection *s)
 
 		if (!s->wanted[select__container(s, i)])
 			continue;
+		ret.n_processes += c->cpu_ns > 0;
 		ret.sum.cpu_ns += c->cpu_ns;
 		ret.sum.cost_ns += c->cost_ns;
 		ret.sum.faults += c->faults;

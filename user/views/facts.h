@@ -24,6 +24,7 @@ struct facts_nobody facts__nobody(const struct selection *s);
 /* What tracing cost the selection's processes. */
 struct facts_cost {
 	struct profile_cost sum;
+	uint32_t n_processes; /* that used CPU time */
 	double budget; /* 0.01: 1 %; 0: none was set; < 0: not known */
 	double hook_share; /* of the time page faults were watched */
 	uint32_t dearest; /* the process that tracing took the greatest share of its CPU time of; PROFILE_NONE: cannot be told */

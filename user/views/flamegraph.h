@@ -18,7 +18,7 @@ struct flamegraph_opts {
 };
 
 /* A stand-alone SVG with zoom (click), search (Ctrl-F or the corner; regular expression) and a
- * tooltip. 0, -ENOENT, -ENOMEM, -ENOSPC, -EIO. */
+ * tooltip. 0, -ENOENT, -ENOMEM, -ENOSPC, -EPIPE, -EIO. */
 int flamegraph__svg(const struct profile *p, const struct flamegraph_opts *opts, FILE *out);
 /* One line per stack, "container;process;frame;... bytes", siblings sorted by name: what
  * flamegraph.pl and others read. ";",

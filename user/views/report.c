@@ -81,11 +81,13 @@ static void put_containers(const struct report *r, FILE *out)
 		fprintf(out, "and %zu more containers (--by container)\n", all - shown);
 }
 
-static const char *meaning(const struct report *r)
+static const char *meaning(const struct report *r, bool several)
 {
 	bool resident = r->selection.kinds & (1u << KIND_RESIDENT_ANON | 1u << KIND_RESIDENT_FILE |
 					      1u << KIND_RESIDENT_SHMEM);
 
+	if (several && r->selection.view != VIEW_PEAK)
+		return "summed over signals that see the same memory";
 	switch (r->selection.view) {
 	case VIEW_LIVE:
 		return resident ? "made resident and not yet given back"
@@ -107,7 +109,7 @@ static void put_heading(const struct report *r, FILE *out)
 	select__signal(r->selection.kinds, signal, sizeof(signal));
 	human__bytes(r->rows.bytes, bytes, sizeof(bytes));
 	human__count(r->rows.cnt, cnt, sizeof(cnt));
-	fprintf(out, "signal %s, view %s (%s): %s in %s %s%s", signal, view, meaning(r), bytes, cnt,
+	fprintf(out, "signal %s, view %s (%s): %s in %s %s%s", signal, view, meaning(r, strchr(signal, ',')), bytes, cnt,
 		strcmp(signal, "resident") == 0 ? "fault" : "block", r->rows.cnt == 1 ? "" : "s");
 	if (duration_ns)
 		fprintf(out, ", recorded %s",
@@ -122,7 +124,7 @@ static void put_also(const struct report *r, FILE *out)
 	char signals[64];
 
 	if (others)
-		fprintf(out, "also recorded: %s (--signal)\n", select__signal(others, signals, sizeof(signals)));
+		fprintf(out, "also recorded: %s (--signal NAME shows it)\n", select__signal(others, signals, sizeof(signals)));
 }
 
 static bool by_code(const struct report *r)
@@ -268,7 +270,7 @@ static void add_process(const struct report *r, struct table *t, const struct ro
 	table__cell(t, buf);
 	if (r->opts->by == REPORT_BY_THREAD) {
 		snprintf(buf, sizeof(buf), "%" PRIu32, row->tid);
-		table__cell(t, buf);
+		table__cell(t, row->tid ? buf : "-"); /* of no thread: there before, given back */
 	} else {
 		add_bytes(t, process ? process->rss_bytes : 0);
 		table__cell(t, process && process->python[0] ? process->python : "-");
@@ -371,7 +373,7 @@ static void put_dearest(const struct report *r, FILE *out)
 	const struct profile_process *p = profile__process(r->p, r->cost.dearest);
 	char share[32];
 
-	if (!p || r->cost.budget <= 0 || p->cost.cost_ns <= 1.1 * r->cost.budget * p->cost.cpu_ns)
+	if (!p || r->cost.n_processes < 2 || r->cost.budget <= 0 || p->cost.cost_ns <= 1.1 * r->cost.budget * p->cost.cpu_ns)
 		return;
 	fprintf(out, "; the most %s, of process %" PRIu32,
 		facts__cost_share(&p->cost, share, sizeof(share)), p->tgid);

@@ -24,7 +24,7 @@ struct report_opts {
 /* The kinds of the one signal that a report shows when nothing is asked for: exact, else heap, else resident. */
 uint32_t report__default_kinds(const struct profile *p);
 
-/* Prints to out. 0; -ENOENT: opts->container is not in the profile; -ENOMEM; -ENOSPC; -EIO. */
+/* Prints to out. 0; -ENOENT: opts->container is not in the profile; -ENOMEM; -ENOSPC; -EPIPE; -EIO. */
 int report__print(const struct profile *p, const struct report_opts *opts, FILE *out);
 
 #endif

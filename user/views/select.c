@@ -141,7 +141,7 @@ const char *select__signal(uint32_t kinds, char *buf, size_t len)
 	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++) {
 		if (!(kinds & signals[i].kinds) || used >= len)
 			continue;
-		used += (size_t)snprintf(buf + used, len - used, "%s%s", used ? "+" : "",
+		used += (size_t)snprintf(buf + used, len - used, "%s%s", used ? "," : "",
 					 signals[i].name);
 	}
 	return buf;

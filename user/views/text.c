@@ -232,5 +232,7 @@ int text__finish(FILE *out)
 		errno = 0;
 	if (fflush(out) == 0 && !failed)
 		return 0;
+	if (errno == EPIPE)
+		return -EPIPE;
 	return errno == ENOSPC || errno == EDQUOT ? -ENOSPC : -EIO;
 }

@@ -33,7 +33,7 @@ void text__put_xml(const char *s, FILE *out);
 /*
  * Around what a view writes. A stream remembers that a write failed but not why, and later flushes of it succeed: errno
  * is cleared first and read last, so a view stops writing soon after ferror().
- * text__finish: what was written has left the process. 0, -ENOSPC or -EIO.
+ * text__finish: what was written has left the process. 0, -ENOSPC, -EPIPE (its reader has gone) or -EIO.
  */
 void text__begin(void);
 int text__finish(FILE *out);
