@@ -122,7 +122,9 @@ static void show_coverage(const struct probe_site *sites, size_t n, const struct
 	static const struct {
 		enum signal signal;
 		const char *name;
-	} signals[] = { { SIGNAL_RESIDENT, "resident" }, { SIGNAL_EXACT, "exact" }, { SIGNAL_GC, "gc" } };
+	} signals[] = {
+		{ SIGNAL_RESIDENT, "resident" }, { SIGNAL_HEAP, "heap" }, { SIGNAL_EXACT, "exact" }, { SIGNAL_GC, "gc" },
+	};
 	char share[32];
 
 	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++) {

@@ -39,7 +39,7 @@ def as_it_is():
     ok("allocator of" not in summary, summary)
     ok(re.search(r"^coverage of exact in 1 process: 100 %, derived: sees ", summary, re.M), summary)
     ok(re.search(r"^allocator +pymalloc$", doctor, re.M), doctor)
-    ok(re.search(r"^coverage +resident 100 %, derived: .*\n +exact +100 %, derived: .*\n +gc +100 %, derived: ", doctor, re.M),
+    ok(re.search(r"^coverage +resident 100 %, derived: .*\n +heap +100 %, derived: .*\n +exact +100 %, derived: .*\n +gc +100 %, derived: ", doctor, re.M),
        doctor)
 
 

@@ -25,6 +25,9 @@ static const struct {
 	{ SIGNAL_EXACT, 2, { .why = "the kernel" }, UNKNOWN, "as little as 0.1 % in builds that inline their allocator: the kernel" },
 	{ SIGNAL_EXACT, 2, { 0 }, UNKNOWN, "its code is not understood" },
 	{ SIGNAL_EXACT, 0, { 0 }, 0, "sees nothing" },
+	{ SIGNAL_HEAP, 3, { .inlined = true }, 100, "by whom, in windows" },
+	{ SIGNAL_HEAP, 3, { .why = "the kernel" }, UNKNOWN, "not by whom: the kernel" },
+	{ SIGNAL_HEAP, 2, { .inlined = true }, 0, "pools are taken into use was not found" },
 	{ SIGNAL_GC, 2, { 0 }, 100, "by the collector's function" },
 	{ SIGNAL_GC, 1, { 0 }, 0, "sees nothing" },
 	{ SIGNAL_RESIDENT, 0, { 0 }, 100, "page faults" },
@@ -40,6 +43,7 @@ static void test_rows(void **state)
 	const struct probe_site sites[] = {
 		{ .signal = SIGNAL_EXACT, .kind = PROBE_MALLOC },
 		{ .signal = SIGNAL_GC, .kind = PROBE_GC },
+		{ .signal = SIGNAL_HEAP, .kind = PROBE_POOL_OPEN },
 	};
 
 	(void)state;

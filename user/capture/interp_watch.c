@@ -128,7 +128,7 @@ static void put_coverage(const struct traced *tr, enum signal signal, const char
 static void put_derived(const struct traced *tr, const struct allocator_chain *allocator, struct profile *p)
 {
 	static const struct coverage none = {.whole = 1, .text = "sees nothing: its probes could not be attached"};
-	static const enum signal signals[] = {SIGNAL_RESIDENT, SIGNAL_EXACT, SIGNAL_GC};
+	static const enum signal signals[] = {SIGNAL_RESIDENT, SIGNAL_HEAP, SIGNAL_EXACT, SIGNAL_GC};
 	const struct interp_file_facts *file = tr->watch.file;
 
 	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++) {

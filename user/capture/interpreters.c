@@ -121,7 +121,7 @@ static void set_windows_apart(struct site_set *set)
 
 static void derive_facts(const struct elf_file *f, uint16_t version, uint32_t signals, struct site_set *set)
 {
-	static const enum signal known[] = { SIGNAL_RESIDENT, SIGNAL_EXACT, SIGNAL_GC };
+	static const enum signal known[] = { SIGNAL_RESIDENT, SIGNAL_HEAP, SIGNAL_EXACT, SIGNAL_GC };
 
 	for (size_t k = 0; k < sizeof(known) / sizeof(known[0]); k++) {
 		if (!(signals & 1u << known[k]))
@@ -191,7 +191,7 @@ static void note_coverage(struct interpreters *i, struct traced *tr, const struc
 	static const struct {
 		enum signal signal;
 		const char *name;
-	} known[] = { { SIGNAL_EXACT, "exact" }, { SIGNAL_GC, "gc" } };
+	} known[] = { { SIGNAL_HEAP, "heap" }, { SIGNAL_EXACT, "exact" }, { SIGNAL_GC, "gc" } };
 	char text[COVERAGE_TEXT_BYTES + 16];
 
 	for (size_t k = 0; k < sizeof(known) / sizeof(known[0]); k++) {

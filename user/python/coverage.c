@@ -45,6 +45,22 @@ static void derive_exact(size_t n, const struct probe_sites_info *info, struct c
 	snprintf(c->text, sizeof(c->text), "sees the functions that allocate and free%s", places);
 }
 
+static void derive_heap(size_t n, const struct probe_sites_info *info, struct coverage *c)
+{
+	if (!n) {
+		set_share(c, 0, 1);
+		snprintf(c->text, sizeof(c->text), "sees no small blocks: where pools are taken into use was not found");
+		return;
+	}
+	if (!info->inlined) {
+		snprintf(c->text, sizeof(c->text), "sees each pool and what lives in it, but not by whom: %s",
+			 info->why ? info->why : "its code is not understood");
+		return;
+	}
+	set_share(c, 1, 1);
+	snprintf(c->text, sizeof(c->text), "sees each pool and what lives in it, read from memory; by whom, in windows");
+}
+
 static void derive_gc(const struct probe_site *site, struct coverage *c)
 {
 	set_share(c, site ? 1 : 0, 1);
@@ -72,6 +88,8 @@ void coverage__derive(enum signal signal, const struct probe_site *sites, size_t
 		derive_gc(first, &c);
 	} else if (signal == SIGNAL_EXACT) {
 		derive_exact(of_signal, info, &c);
+	} else if (signal == SIGNAL_HEAP) {
+		derive_heap(of_signal, info, &c);
 	} else {
 		set_share(&c, 1, 1);
 		snprintf(c.text, sizeof(c.text), "sees all that becomes resident, whoever allocated it: page faults, and the "
@@ -84,7 +102,7 @@ void coverage__with_allocator(enum signal signal, const struct allocator_chain *
 {
 	char name[ALLOCATOR_TEXT_BYTES];
 
-	if (signal != SIGNAL_EXACT || allocator->base == ALLOCATOR_PYMALLOC)
+	if ((signal != SIGNAL_EXACT && signal != SIGNAL_HEAP) || allocator->base == ALLOCATOR_PYMALLOC)
 		return;
 	allocator_chain__text(allocator, name);
 	/* Where it leads is not known: it may end in pymalloc. */

@@ -14,12 +14,12 @@
 #define COVERAGE_TEXT_BYTES 320
 
 struct coverage {
-	/* Share of Python's heap bytes (exact), of collections (gc), of what becomes resident: part of whole; whole 0: not known. */
+	/* Share of Python's heap bytes (exact, heap), of collections (gc), of what becomes resident: part of whole; whole 0: not known. */
 	uint64_t part, whole;
 	char text[COVERAGE_TEXT_BYTES]; /* "sees ...", a part of a sentence whose subject is the signal */
 };
 
-/* Of SIGNAL_EXACT, SIGNAL_GC or SIGNAL_RESIDENT, for the sites that probe_sites__find returned with *info. */
+/* Of SIGNAL_EXACT, SIGNAL_HEAP, SIGNAL_GC or SIGNAL_RESIDENT, for the sites that probe_sites__find returned with *info. */
 void coverage__derive(enum signal signal, const struct probe_site *sites, size_t n, const struct probe_sites_info *info,
 		      struct coverage *ret);
 /* What becomes of it where a process's object allocator is another than its file's. */
