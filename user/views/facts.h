@@ -22,6 +22,12 @@ struct facts_nobody {
 struct facts_nobody facts__nobody(const struct selection *s);
 
 /* What tracing cost the selection's processes. */
+/*
+ * What a process may cost before it has earned it: page faults 10 ms, large blocks 20, windows 30 (GOVERNOR_SAVED_NS,
+ * LARGE_PACE_BURST_NS, HEAP_BURST_S).
+ */
+#define FACTS_ADVANCE_NS 60000000ull
+
 struct facts_cost {
 	struct profile_cost sum;
 	uint32_t n_processes; /* that used CPU time */

@@ -379,6 +379,16 @@ static void put_dearest(const struct report *r, FILE *out)
 		facts__cost_share(&p->cost, share, sizeof(share)), p->tgid);
 }
 
+/* Short runs cost more than the budget. */
+static void put_advance(const struct report *r, FILE *out)
+{
+	double earned_ns = r->cost.budget * r->cost.sum.cpu_ns, cost_ns = r->cost.sum.cost_ns;
+
+	if (r->cost.budget > 0 && r->cost.sum.cpu_ns >= FACTS_LEAST_CPU_NS && cost_ns > 1.1 * earned_ns &&
+	    cost_ns <= earned_ns + (double)FACTS_ADVANCE_NS * r->cost.n_processes)
+		fprintf(out, "; up to %llu ms a process are spent in advance", FACTS_ADVANCE_NS / 1000000);
+}
+
 static void put_cost(const struct report *r, FILE *out)
 {
 	const struct profile_cost *c = &r->cost.sum;
@@ -392,6 +402,7 @@ static void put_cost(const struct report *r, FILE *out)
 		fprintf(out, ": %s", facts__cost_share(c, share, sizeof(share)));
 	if (r->cost.budget >= 0)
 		fprintf(out, r->cost.budget > 0 ? " (budget %g %%)" : " (no budget)", 100 * r->cost.budget);
+	put_advance(r, out);
 	put_dearest(r, out);
 	if (c->faults_seen && c->faults_seen < c->faults)
 		fprintf(out, "\n%.3g %% of %s page faults were looked at, and stand for the others",
