@@ -16,6 +16,7 @@ from lib.containers import Container, full_name  # noqa: E402
 from lib.tap import cleanup, has, is_, main, near, ok, once, test  # noqa: E402
 
 NAME = full_name("leaky")
+SAMPLED = 30  # percent: under the default budget, in six seconds; without one it is within 2 (resident.t)
 LIMIT = 256 << 20
 
 
@@ -57,7 +58,7 @@ def the_first_line_of_the_report_is_the_leak():
     top = rows[0]
     for key in ("file", "line", "function"):
         ok(top["frame"][key] == truth[key], f"{key} of the first row is not {truth[key]!r}:", tool.show_rows(rows))
-    near(top["bytes"], truth["bytes"], 10, "bytes")
+    near(top["bytes"], truth["bytes"], SAMPLED, "bytes")
 
 
 @test
@@ -65,7 +66,7 @@ def the_first_function_and_process_are_right():
     file, truth, _, _ = recorded()
     function = tool.report(file, "function")["rows"][0]
     is_([function["frame"]["file"], function["frame"]["function"]], [truth["file"], truth["function"]], "function")
-    near(function["bytes"], truth["bytes"], 10, "bytes")
+    near(function["bytes"], truth["bytes"], SAMPLED, "bytes")
     process = tool.report(file, "process")["rows"]
     is_(len(process), 1, "processes")
     ok(process[0]["python"].startswith(host.interpreter("debian").release + "."), process[0])
@@ -101,7 +102,7 @@ def the_flame_graph_has_the_leak():
     with open(base + ".folded", encoding="utf-8") as folded:
         leaks = [line for line in folded if truth["function"] in line]
     ok(leaks, "no folded line has the function")
-    near(sum(int(line.rpartition(" ")[2]) for line in leaks), truth["bytes"], 10, "folded bytes")
+    near(sum(int(line.rpartition(" ")[2]) for line in leaks), truth["bytes"], SAMPLED, "folded bytes")
 
 
 @test
