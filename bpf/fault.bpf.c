@@ -33,6 +33,14 @@ struct {
 } pages SEC(".maps");
 
 /*
+ * Set by user space, which may take the hook away for a share of the time: how often it was put back, and for how many faults
+ * one that is looked at in this turn stands because of that, in 1 / WEIGHT_ONE and as in struct page_value.
+ */
+__u32 hook_turn = 0;
+__u32 hook_weight = 0; /* 0: it stands for itself */
+__u32 hook_watch = 0;
+
+/*
  * Sampling is by page, not by chance, so that a page's next fault is looked at when its last one was. What the others
  * brought in is charged to the last fault that was looked at: the sum stays right, the shares are right on average. Other
  * pages are chosen in each process: forked workers, all with the same addresses, are each seen by another part.
@@ -86,6 +94,24 @@ static __noinline void take_back_around(const struct target *t, const struct pag
 	bpf_loop(window, take_back_neighbour, &n, 0);
 }
 
+/*
+ * Pages followed since the hook was put back. User space looks at them as soon as it takes the hook away: what happens to them
+ * from then on nobody sees, and by their page frames it can tell.
+ */
+struct page_key turn_pages[TURN_PAGES];
+__u32 turn_page_cnt = 0;
+
+static __always_inline void note_turn_page(const struct page_key *key)
+{
+	__u32 i;
+
+	if (turn_page_cnt >= TURN_PAGES)
+		return;
+	i = __sync_fetch_and_add(&turn_page_cnt, 1);
+	if (i < TURN_PAGES)
+		turn_pages[i] = *key;
+}
+
 /* Remembers who brought a page in. One that is remembered already had been given back, or it could not fault again. */
 static __always_inline void follow_page(const struct target *t, const struct target_state *s, const struct page_value *v)
 {
@@ -94,6 +120,7 @@ static __always_inline void follow_page(const struct target *t, const struct tar
 
 	if (v->pages > 1 && !s->fault_shift)
 		take_back_around(t, &key, v->pages);
+	note_turn_page(&key);
 	if (p) {
 		take_back(t, p);
 		*p = *v;
@@ -142,58 +169,82 @@ static __always_inline __u32 writes_since(__u64 now, __u64 then)
 	return (__u32)(now >> 32) - (__u32)(then >> 32);
 }
 
+/* For how many bytes one that was seen stands. */
+static __always_inline __u64 weight_of(const struct target_state *s)
+{
+	if (s->stack_id == STACK_BEFORE_ATTACH || hook_weight <= WEIGHT_ONE)
+		return WEIGHT_ONE;
+	return s->rarer ? (__u64)hook_weight * s->rarer / WEIGHT_ONE : hook_weight;
+}
+
+static __always_inline void describe_sample(struct page_value *v, const struct target_state *s, __u64 weight)
+{
+	__u64 drawn_by = weight > WEIGHT_ONE ? hook_turn : s->page;
+
+	v->stack_id = s->stack_id;
+	v->shift = s->fault_shift;
+	v->watch = weight > WEIGHT_ONE ? hook_watch : 0;
+	v->group = PY_HASH_STEP(0, drawn_by) >> 32;
+}
+
 /*
  * A function of its own, because its stack must not count for the walk.
  *
  * Each write brings a page in, even when nothing was gained: a page shared since a fork was copied, or as much and more was
  * given back since. So of a loop that fills memory and unmaps it, both are counted in full, also where only a few of its
- * faults are looked at. What came while the hook was off and is not there any more was the same line's, in and out.
+ * faults are looked at.
+ *
+ * While the hook was off, nobody knows who brought in what. What the resident set gained meanwhile is no line's, and what is
+ * looked at in its turns stands for as much more as they are rarer than all the time; that much is taken from what is no
+ * line's, so that the sum stays right. Turns come at random moments (capture/hook_turns.h): on average nothing is left there.
  */
 static __noinline void charge_last(const struct target *t, struct target_state *s, const __s64 *rss)
 {
 	struct page_value value = {};
-	__u64 skipped, missed, cnt;
-	__s64 unseen, gone;
+	__u64 skipped, cnt, stack_id, weight = WEIGHT_ONE;
+	__s64 unseen = 0;
 	struct gains g;
 	__u32 i;
 
 	if (!t || !s || !rss)
 		return;
 	skipped = s->skipped;
-	missed = s->missed;
 	find_gains(s, rss, &g);
-	cnt = 1 + (__u64)((__u32)skipped - (__u32)s->skipped_then) + ((__u32)missed - (__u32)s->missed_then);
-	gone = writes_since(missed, s->missed_then);
-	unseen = s->write + gone + writes_since(skipped, s->skipped_then) - g.sum;
+	stack_id = STACK_GIVEN_BACK;
+	cnt = 1 + (__u64)((__u32)skipped - (__u32)s->skipped_then);
+	if (s->hook_turn == hook_turn || s->stack_id == STACK_BEFORE_ATTACH) {
+		stack_id = s->stack_id;
+		weight = weight_of(s);
+		unseen = s->write + writes_since(skipped, s->skipped_then) - g.sum;
+		if (unseen < 0)
+			unseen = 0;
+	}
 	s->skipped_then = skipped;
-	s->missed_then = missed;
-	if (unseen < 0)
-		unseen = 0;
-	if (gone > unseen)
-		gone = unseen;
-	value.stack_id = s->stack_id;
 	/* 6.1 refuses a loop into whose head the compiler falls, with no jump, from the loop's end. */
 #pragma unroll
 	for (i = 0; i < RSS_KINDS; i++) {
-		__s64 came = g.of[i] > 0 ? g.of[i] : 0, lost;
+		__s64 came = g.of[i] > 0 ? g.of[i] : 0, lost = came - g.of[i], stands_for;
 
 		if (i == g.most) {
 			came += unseen;
-			value.pages = came - gone;
+			lost += unseen;
+		}
+		stands_for = came * weight / WEIGHT_ONE;
+		lost += stands_for - came;
+		if (i == g.most) {
+			value.pages = stands_for;
 			value.kind = kind_of[i];
 		}
-		if (came)
-			count_alloc(s->stack_id, t->proc_id, kind_of[i], i == g.most ? cnt : 0, (__u64)came * page_bytes);
-		lost = came - g.of[i];
-		if (i == g.most && gone) {
-			count_free(s->stack_id, t->proc_id, kind_of[i], 1, (__u64)gone * page_bytes);
-			lost -= gone;
-		}
+		if (stands_for)
+			count_alloc(stack_id, t->proc_id, kind_of[i], i == g.most ? cnt * weight / WEIGHT_ONE : 0,
+				    (__u64)stands_for * page_bytes);
 		if (lost)
 			count_free(STACK_GIVEN_BACK, t->proc_id, kind_of[i], 1, (__u64)lost * page_bytes);
 	}
-	if (value.pages && s->stack_id >= STACK_STATUS_MAX)
-		follow_page(t, s, &value);
+	if (!value.pages || stack_id == STACK_GIVEN_BACK || !s->page)
+		return;
+	describe_sample(&value, s, weight);
+	follow_page(t, s, &value);
 }
 
 /*
@@ -222,6 +273,7 @@ static __always_inline void look_at_fault(struct target *t, struct target_state 
 	s->stack_id = stack_id;
 	s->page = page;
 	s->write = write;
+	s->hook_turn = hook_turn;
 }
 
 /* What was spent since user space looked is more than it allowed: half as much from now on. */
@@ -275,6 +327,7 @@ int BPF_PROG(fault_fork, struct task_struct *parent, struct task_struct *child)
 		return 0;
 	__builtin_memcpy(s->rss_pages, rss, sizeof(rss));
 	s->stack_id = 0;
+	s->hook_turn = hook_turn;
 	return 0;
 }
 

@@ -239,6 +239,6 @@ int govern(struct govern_args *args)
 	s->child_limit_ns = args->child_limit_ns;
 	s->fault_step_ns = args->fault_step_ns;
 	s->gc_shift = args->gc_shift;
-	__sync_fetch_and_add(&s->missed, args->missed);
+	s->rarer = args->rarer;
 	return 0;
 }

@@ -41,7 +41,8 @@ enum stack_status {
 	STACK_UNREADABLE_FRAME = 7, /* a frame could not be read; the frames before it are kept */
 	STACK_LOST = 8, /* the record with the frames was dropped (made by user space) */
 	STACK_BEFORE_ATTACH = 9, /* memory that was there when tracing began */
-	STACK_GIVEN_BACK = 10, /* memory that left the resident set */
+	/* Resident: what the process lost, less what lines were relieved of, and what it gained while no line was watched. */
+	STACK_GIVEN_BACK = 10,
 	STACK_NOT_FOLLOWED = 11, /* blocks whose end would not be seen: they lived when that began */
 	STACK_PASSED_OVER = 12, /* of a process that ended before one of its page faults was looked at */
 	STACK_NOT_SAMPLED = 13, /* heap: live blocks of a size class that no window has seen allocated */
@@ -318,9 +319,16 @@ struct page_key {
 struct page_value {
 	__u64 stack_id;
 	__u32 pages; /* charged to this fault: 512 for a huge page of 2 MiB; under sampling, with those not looked at */
-	__u32 kind : 8; /* enum sample_kind */
-	__u32 frame : 24; /* which page frame it was in when user space looked, hashed; 0: it did not; see page_note */
+	__u32 kind : 4; /* enum sample_kind */
+	/* For how many it stands: 1 << shift that were passed over, and watch_factor(watch) for the time that the hook is off. */
+	__u32 shift : 4;
+	__u32 watch : 4;
+	__u32 group : 4; /* of the sample: the turn of the hook it was seen in, or the page where the hook is always on */
+	__u32 frame : 16; /* which page frame it was in when user space looked, hashed; 0: it did not; see page_note */
 };
+_Static_assert(sizeof(struct page_value) == 16, "page_value");
+#define PAGE_GROUPS 16
+#define WATCH_MAX 15 /* steps of the square root of two */
 /* What user space found when it looked for a page; the program `note_pages` takes it over, where the page is still the same. */
 struct page_note {
 	struct page_key key;
@@ -329,6 +337,7 @@ struct page_note {
 	__u32 pad;
 };
 #define PAGE_NOTES 256
+#define TURN_PAGES 8192 /* that are followed since the hook was put back, most that are told */
 
 
 enum signal {
@@ -378,13 +387,13 @@ struct target_state {
 	struct cost cost[COST_PART_MAX];
 	/* Page faults that were passed over: their number in the low half, writes among them in the high half. */
 	__u64 skipped;
-	__u64 missed; /* likewise, while the hook was off; as user space says */
 	/* The last fault that was looked at: what the resident set gains until the next one is its. */
 	__u64 stack_id;
 	__u64 page; /* address / 4096 */
 	__s64 rss_pages[3]; /* resident set as seen then: anonymous, file, shmem */
-	__u64 skipped_then, missed_then;
+	__u64 skipped_then;
 	__u32 write; /* it was a write */
+	__u32 hook_turn; /* when it was looked at (hook_turn, bpf/fault.bpf.c) */
 	/* One page fault in 1 << fault_shift is looked at. The kernel side adds one when the cost comes to the limit. */
 	__u32 fault_shift;
 	__u64 fault_limit_ns; /* of cost[COST_FAULT].ns */
@@ -398,9 +407,11 @@ struct target_state {
 	__u32 fault_step_ns; /* what the limit grows by with each step of fault_shift */
 	/* One collection in 1 << gc_shift is looked at, of the youngest generation or one that is not known beforehand. */
 	__u32 gc_shift;
-	__u32 pad;
+	/* Page faults while the hook is on are so much rarer than while it is off, which pays nothing for it. */
+	__u32 rarer; /* in 1 / WEIGHT_ONE; 0: it is not known */
 };
-_Static_assert(sizeof(struct target_state) == COST_PART_MAX * sizeof(struct cost) + 112, "target_state");
+_Static_assert(sizeof(struct target_state) == COST_PART_MAX * sizeof(struct cost) + 104, "target_state");
+#define WEIGHT_ONE 256 /* of weights that are whole numbers */
 #define MAX_FAULT_SHIFT 10
 #define MAX_GC_SHIFT 6
 #define MIN_FAULT_LIMIT_NS 20000 /* some six page faults; also the least fault_step_ns */
@@ -413,11 +424,10 @@ struct govern_args {
 	__u64 child_limit_ns;
 	__u32 child_shift;
 	__u32 fault_step_ns;
-	__u64 missed; /* is added */
 	__u32 gc_shift;
-	__u32 pad;
+	__u32 rarer;
 };
-_Static_assert(sizeof(struct govern_args) == 48, "govern_args");
+_Static_assert(sizeof(struct govern_args) == 40, "govern_args");
 
 /* Map `counters`, per CPU: every loss and every surprise has one. Names for people: user/capture/event.c. */
 enum counter {

@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "base/clock.h"
 
 /* Pages on which another fault was seen (COUNT_REFAULT). */
 struct refault {
@@ -19,7 +18,6 @@ struct accounts {
 	struct stack_names *names;
 	uint64_t page_bytes;
 	uint64_t unknown;
-	uint64_t swept_ns, sweep_took_ns, chosen_ns;
 	struct refault *refaults; /* of the counts being read */
 	size_t n_refaults, max_refaults;
 };
@@ -35,7 +33,6 @@ int accounts__new(const struct tracker_deps *deps, struct traced_table *table, s
 	a->table = table;
 	a->names = names;
 	a->page_bytes = sysconf(_SC_PAGESIZE);
-	a->swept_ns = a->chosen_ns = clock_now_ns();
 	*ret = a;
 	return 0;
 }
@@ -57,14 +54,36 @@ static void add_to(struct accounts *a, struct traced *tr, uint64_t stack_id, uin
 	profile__add(a->deps->profile, stack.process, stack.tid, stack.node, kind, sums);
 }
 
-/* Takes bytes from a line, and from what was given back by nobody we know. */
-static void take_from_line(struct accounts *a, struct traced *tr, uint64_t stack_id, uint32_t kind, uint64_t bytes)
+void accounts__take_from_line(struct accounts *a, struct traced *tr, uint64_t stack_id, uint32_t kind, uint64_t bytes)
 {
 	struct profile_sums line = { .free_cnt = 1, .free_bytes = bytes };
 	struct profile_sums nobody = { .alloc_cnt = 1, .alloc_bytes = bytes };
 
 	add_to(a, tr, stack_id, kind, &line);
 	add_to(a, tr, STACK_GIVEN_BACK, kind, &nobody);
+}
+
+static struct profile_sums sums_of(int64_t gained_bytes)
+{
+	struct profile_sums sums = {};
+
+	if (gained_bytes > 0)
+		sums.alloc_bytes = gained_bytes;
+	else
+		sums.free_bytes = -gained_bytes;
+	return sums;
+}
+
+void accounts__correct_line(struct accounts *a, struct traced *tr, const struct resident_line *line, int64_t more)
+{
+	struct profile_sums sums = sums_of(more), opposite = sums_of(-more);
+	const struct resident_line_key *key = &line->key;
+
+	if (!more)
+		return;
+	profile__add(a->deps->profile, line->process, key->tid, key->node, key->kind, &sums);
+	tr->resident.counted_bytes[key->kind] += more;
+	add_to(a, tr, STACK_GIVEN_BACK, key->kind, &opposite);
 }
 
 /* They are judged when all losses of the resident set are known. */
@@ -120,116 +139,32 @@ void accounts__counted(struct accounts *a)
 		uint64_t bytes = tr ? resident_account__claimable(&tr->resident, kind, f->bytes) : 0;
 
 		if (bytes)
-			take_from_line(a, tr, f->key.stack_id, kind, bytes);
+			accounts__take_from_line(a, tr, f->key.stack_id, kind, bytes);
 	}
 	a->n_refaults = 0;
 }
 
-static uint32_t hash_of_frame(uint64_t frame)
-{
-	uint32_t hash = PY_HASH_STEP(0, frame) >> 40;
-
-	return !frame ? 0 : hash ? hash : 1;
-}
-
 /*
- * True: forget the page. One that is there, but in another page frame than when it was looked for last, was given back and
- * has come again, unseen by us because its faults are thinned out. The kernel moves pages, too: so it counts only as far
- * as the resident set has lost what no line was relieved of.
+ * What the resident set did since the process's last fault that was looked at is that fault's, as the next one would say; or
+ * no line's, where the hook was off meanwhile.
  */
-static bool page_is_gone(const struct page_key *key, const struct page_value *v, uint32_t *frame, void *arg)
+static void reconcile(struct accounts *a, struct traced *tr, const struct target_state *last, bool watched, const uint64_t *now)
 {
-	struct accounts *a = arg;
-	struct traced *tr = traced_table__find(a->table, key->proc_id);
-	uint64_t bytes = v->pages * a->page_bytes, number;
-	bool claimable;
-
-	if (!tr || tr->ended || v->kind >= RESIDENT_KINDS)
-		return true;
-	claimable = resident_account__claimable(&tr->resident, v->kind, bytes) >= bytes;
-	if (!claimable && (v->frame || !tr->kernel_shift))
-		return false;
-	if (!tr->pagemap && pagemap__open(tr->tgid, &tr->pagemap))
-		return false;
-	if (pagemap__present(tr->pagemap, key->page, &number)) {
-		if (!v->frame)
-			*frame = hash_of_frame(number);
-		if (!v->frame || v->frame == hash_of_frame(number))
-			return false;
-	}
-	if (!claimable)
-		return false;
-	take_from_line(a, tr, v->stack_id, v->kind, bytes);
-	return true;
-}
-
-#define SECOND_NS 1000000000ull
-#define MAX_SWEEP_EVERY_NS (10 * SECOND_NS)
-/* What sweeping may take of the tracer's time, where it is done as often as it helps. */
-#define SWEEP_SHARE 0.01
-/* So long goes by before other pages are chosen: what was followed before is seen less well from then on. */
-#define CHOICE_NS (60 * SECOND_NS)
-
-/*
- * Where faults are thinned out, memory that comes and goes is told apart from what stays by looking again and again at the
- * pages that are followed.
- */
-static uint64_t sweep_every_ns(const struct accounts *a)
-{
-	uint64_t least_ns = a->sweep_took_ns / SWEEP_SHARE;
-	const struct traced *tr;
-
-	if (least_ns < MAX_SWEEP_EVERY_NS) {
-		for (tr = a->table->alive; tr; tr = tr->hh_tgid.next) {
-			if (tr->kernel_shift)
-				return least_ns > SECOND_NS ? least_ns : SECOND_NS;
-		}
-	}
-	return MAX_SWEEP_EVERY_NS;
-}
-
-int accounts__sweep(struct accounts *a, bool now)
-{
-	uint64_t begin = clock_now_ns();
-	struct traced *tr;
-	int err;
-
-	if (!now && begin + SECOND_NS / 10 < a->swept_ns + sweep_every_ns(a))
-		return 0;
-	err = session__sweep_pages(a->deps->session, page_is_gone, a);
-	for (tr = a->table->alive; tr; tr = tr->hh_tgid.next) {
-		pagemap__free(tr->pagemap);
-		tr->pagemap = NULL;
-	}
-	a->swept_ns = clock_now_ns();
-	a->sweep_took_ns = a->swept_ns - begin;
-	if (a->swept_ns - a->chosen_ns >= CHOICE_NS) {
-		session__choose_pages(a->deps->session);
-		a->chosen_ns = a->swept_ns;
-	}
-	return err;
-}
-
-/* What the resident set did since the process's last fault that was looked at is that fault's, as the next one would say. */
-static void reconcile(struct accounts *a, struct traced *tr, const struct target_state *last, const uint64_t *now)
-{
+	uint64_t gainer = watched || last->stack_id == STACK_BEFORE_ATTACH ? last->stack_id : STACK_GIVEN_BACK;
 	int kind;
 
 	for (kind = 0; kind < RESIDENT_KINDS; kind++) {
 		int64_t gained = (int64_t)now[kind] - last->rss_pages[kind] * (int64_t)a->page_bytes;
-		struct profile_sums sums = {};
+		struct profile_sums sums = sums_of(gained);
 
-		if (gained < 0)
-			sums.free_bytes = -gained;
-		else
-			sums.alloc_bytes = gained;
 		if (gained)
-			add_to(a, tr, gained < 0 ? STACK_GIVEN_BACK : last->stack_id, kind, &sums);
+			add_to(a, tr, gained < 0 ? STACK_GIVEN_BACK : gainer, kind, &sums);
 	}
 }
 
-void accounts__reconcile(struct accounts *a)
+void accounts__reconcile(struct accounts *a, bool watched)
 {
+	uint32_t turn = session__hook_turn(a->deps->session);
 	uint64_t now[RESIDENT_KINDS];
 	struct target_state last;
 	struct traced *tr;
@@ -237,7 +172,7 @@ void accounts__reconcile(struct accounts *a)
 	for (tr = a->table->alive; tr; tr = tr->hh_tgid.next) {
 		if (!session__read_state(a->deps->session, tr->tgid, &last) && last.stack_id &&
 		    !proc__resident(a->deps->proc, tr->tgid, now))
-			reconcile(a, tr, &last, now);
+			reconcile(a, tr, &last, watched && last.hook_turn == turn, now);
 	}
 }
 
@@ -256,7 +191,9 @@ static struct profile_sums left_of(const struct profile_sums *s)
 
 void accounts__give_all_back(struct accounts *a, const struct traced *tr)
 {
+	static const int64_t sure[PROFILE_REPLICATES];
 	struct profile *p = a->deps->profile;
+	const struct resident_line *line;
 	uint32_t i;
 
 	for (i = profile__first_cell_of(p, tr->process); i != PROFILE_NONE; i = profile__next_cell_of(p, i)) {
@@ -265,4 +202,6 @@ void accounts__give_all_back(struct accounts *a, const struct traced *tr)
 
 		profile__add(p, c.process, c.tid, c.node, c.kind, &back);
 	}
+	for (line = tr->lines.by_key; line; line = line->hh.next)
+		profile__set_deviations(p, line->process, line->key.tid, line->key.node, line->key.kind, sure);
 }

@@ -13,8 +13,9 @@
 
 /* A process that did nothing is looked at in every tenth step, should its memory have been taken away. */
 #define IDLE_STEPS 10
-/* Fewer page faults a second are not worth being asked for. */
-#define MANY_FAULTS 1000
+/* What is known of how much rarer page faults are while the hook is on fades so fast, and is never believed to be more. */
+#define RARER_FADES 0.8
+#define RARER_MAX 2
 /* A process that was in the nursery begins with so much of what may be saved up. */
 #define GROWN_UP_SAVED_NS (GOVERNOR_SAVED_NS / 4)
 
@@ -37,6 +38,7 @@ struct budget {
 	struct hook_turns turns; /* of the hook on page faults */
 	double hook_was_on; /* in the last step */
 	bool on, ended;
+	double chance; /* that the hook is on with */
 	struct profile_cost sums;
 	uint64_t exact_ns; /* what the exact signal had cost at the last step */
 };
@@ -51,6 +53,7 @@ int budget__new(const struct tracker_deps *deps, struct traced_table *table, dou
 	b->table = table;
 	b->share = share;
 	b->on = true;
+	b->chance = 1;
 	hook_turns__begin(&b->turns, clock_now_ns());
 	*ret = b;
 	return 0;
@@ -220,6 +223,27 @@ void budget__share_out_exact(struct budget *b)
 	}
 }
 
+/*
+ * While the hook is on it slows down who faults all the time, so there are fewer faults then than in as much time without it.
+ * The kernel counts page faults always.
+ */
+static void learn_how_rare(struct budget *b, struct traced *tr, const struct target_state *state, uint64_t faults)
+{
+	uint64_t hits = state->cost[COST_FAULT].cnt + (uint32_t)(state->skipped - tr->use.skipped_cnt) - tr->use.fault_cnt;
+
+	if (b->hook_was_on >= 1 || b->hook_was_on <= 0 || state->cost[COST_FAULT].cnt < tr->use.fault_cnt || faults < tr->faults)
+		return;
+	tr->faults_lately = RARER_FADES * tr->faults_lately + (faults - tr->faults);
+	tr->faults_told = RARER_FADES * tr->faults_told + hits / b->hook_was_on;
+}
+
+static uint32_t rarer(const struct traced *tr)
+{
+	double times = tr->faults_told > 0 ? tr->faults_lately / tr->faults_told : 1;
+
+	return WEIGHT_ONE * (times < 1 ? 1 : times > RARER_MAX ? RARER_MAX : times);
+}
+
 /* False: it did nothing since it was looked at last. */
 static bool look_at(struct budget *b, struct traced *tr)
 {
@@ -242,10 +266,10 @@ static bool look_at(struct budget *b, struct traced *tr)
 	profile__update_process(b->deps->profile, tr->process, &p);
 	if (session__read_state(b->deps->session, tr->tgid, &state))
 		return false;
-	tr->many_faults = stat.faults - tr->faults >= MANY_FAULTS;
-	tr->write_share = (uint32_t)state.skipped ? (double)(state.skipped >> 32) / (uint32_t)state.skipped : 1;
+	learn_how_rare(b, tr, &state, stat.faults);
 	use_until_now(b, tr, state.cost, state.skipped, stat.faults, cpu_ns);
 	tr->kernel_shift = state.fault_shift;
+	tr->thinned |= state.fault_shift || b->chance < 1;
 	return true;
 }
 
@@ -260,6 +284,7 @@ static void govern(struct budget *b, struct traced *tr)
 		.fault_limit_ns = tr->governor.limit_ns,
 		.fault_step_ns = tr->governor.step_ns,
 		.gc_shift = tr->governor.gc_shift,
+		.rarer = rarer(tr),
 	};
 
 	if (n) {
@@ -337,51 +362,31 @@ void budget__step(struct budget *b)
 			step_process(b, tr);
 		govern(b, tr);
 	}
-	budget__upkeep(b);
 }
 
 /* ---- the hook ---- */
 
-void budget__end(struct budget *b)
+bool budget__end(struct budget *b)
 {
-	session__pause_faults(b->deps->session, true);
+	session__pause_faults(b->deps->session);
 	b->ended = true;
+	return b->on;
 }
 
-/*
- * The kernel counts page faults also while the hook is off. They are told to the kernel side, with as many writes among
- * them as among those that the hook passed over, so that memory that comes and goes meanwhile is counted.
- */
-static void count_missed(struct budget *b, bool on)
-{
-	struct proc_stat stat;
-	struct traced *tr;
-
-	for (tr = b->table->alive; tr; tr = tr->hh_tgid.next) {
-		struct govern_args args = tr->budget;
-		uint64_t missed;
-
-		if (!tr->many_faults || proc__stat(b->deps->proc, tr->tgid, &stat))
-			continue;
-		if (on && tr->faults_at_pause) {
-			missed = stat.faults - tr->faults_at_pause;
-			args.missed = missed + ((uint64_t)(missed * tr->write_share) << 32);
-			session__govern(b->deps->session, &args);
-		}
-		tr->faults_at_pause = on ? 0 : stat.faults;
-	}
-}
-
-void budget__upkeep(struct budget *b)
+bool budget__upkeep(struct budget *b)
 {
 	bool on = hook_turns__update(&b->turns, clock_now_ns());
+	double chance = hook_turns__chance(&b->turns);
 
-	if (b->ended || on == b->on)
-		return;
-	count_missed(b, on);
-	if (session__pause_faults(b->deps->session, !on))
+	if (b->ended || (on == b->on && (!on || chance == b->chance)))
+		return false;
+	if (!on)
+		session__pause_faults(b->deps->session);
+	else if (session__watch_faults(b->deps->session, chance))
 		log_warn("the hook on page faults could not be put back");
 	b->on = on;
+	b->chance = chance;
+	return !on;
 }
 
 uint64_t budget__next_ns(const struct budget *b)

@@ -32,13 +32,16 @@ void budget__ended(struct budget *b, struct traced *tr, const struct rec_proc *r
 
 /* What the exact signal cost since it was asked last, to the processes that had its events. Each step does it, too. */
 void budget__share_out_exact(struct budget *b);
-/* Takes the hook away for good: what the kernel side knows of the last fault of each process stays as it is. */
-void budget__end(struct budget *b);
+/*
+ * Takes the hook away for good: what the kernel side knows of the last fault of each process stays as it is. Whether the hook
+ * was on until now.
+ */
+bool budget__end(struct budget *b);
 
 /* Once a second: what each process was doing, and what it may cost until the next time. */
 void budget__step(struct budget *b);
-/* Takes the hook away or puts it back when it is time to. */
-void budget__upkeep(struct budget *b);
+/* Takes the hook away or puts it back when it is time to; also after each step. True: it was taken away just now. */
+bool budget__upkeep(struct budget *b);
 /* CLOCK_MONOTONIC of the next time; UINT64_MAX: none. */
 uint64_t budget__next_ns(const struct budget *b);
 /* Over all processes. */

@@ -8,7 +8,7 @@
 
 void hook_turns__begin(struct hook_turns *t, uint64_t now_ns)
 {
-	*t = (struct hook_turns){ .share = 1, .on = true, .told_ns = now_ns };
+	*t = (struct hook_turns){ .share = 1, .turn_share = 1, .on = true, .told_ns = now_ns };
 }
 
 void hook_turns__set_share(struct hook_turns *t, double share)
@@ -37,6 +37,7 @@ static void begin_turn(struct hook_turns *t, uint64_t now_ns)
 	int64_t on_ns = (int64_t)(turn_ns * t->share) - t->excess_ns;
 
 	t->on = false;
+	t->turn_share = t->share;
 	t->on_for_ns = on_ns > 0 ? on_ns : 0;
 	t->excess_ns = on_ns < 0 ? -on_ns : 0;
 	if (t->on_for_ns > turn_ns)
@@ -51,6 +52,7 @@ bool hook_turns__update(struct hook_turns *t, uint64_t now_ns)
 	take_time(t, now_ns);
 	if (t->share >= 1) {
 		t->on = true;
+		t->turn_share = 1;
 		t->end_ns = t->excess_ns = 0;
 		return true;
 	}
@@ -66,6 +68,11 @@ bool hook_turns__update(struct hook_turns *t, uint64_t now_ns)
 	if (!t->end_ns || (now_ns >= t->end_ns && !t->on))
 		begin_turn(t, now_ns);
 	return t->on;
+}
+
+double hook_turns__chance(const struct hook_turns *t)
+{
+	return t->turn_share;
 }
 
 uint64_t hook_turns__next_ns(const struct hook_turns *t)

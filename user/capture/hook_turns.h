@@ -13,6 +13,7 @@
 struct hook_turns {
 	double share; /* 1: always on */
 	bool on;
+	double turn_share; /* that this turn was begun with */
 	uint64_t on_from_ns, on_for_ns, off_from_ns, end_ns; /* of this turn */
 	int64_t excess_ns;
 	uint64_t told_ns; /* when it was told the time last */
@@ -26,6 +27,8 @@ void hook_turns__begin(struct hook_turns *t, uint64_t now_ns);
 void hook_turns__set_share(struct hook_turns *t, double share);
 /* Whether it is to be on from now on. To be called no later than hook_turns__next_ns, and after set_share. */
 bool hook_turns__update(struct hook_turns *t, uint64_t now_ns);
+/* The chance of a moment of this turn to be one in which the hook is on. */
+double hook_turns__chance(const struct hook_turns *t);
 /* UINT64_MAX: it stays as it is. */
 uint64_t hook_turns__next_ns(const struct hook_turns *t);
 /* The share of the time that it was on since it was last asked; all: since the begin. */

@@ -105,9 +105,21 @@ int session__read_state(const struct session *s, pid_t tgid, struct target_state
 int session__govern(struct session *s, const struct govern_args *args);
 /*
  * Takes the hook on page faults away, or puts it back: while it is off nobody pays for it, and what the resident sets gain
- * is charged to the last fault before. Puts off at most 0.2 ms, where at least 50 ms lie between two calls. 0 or -errno.
+ * is no line's. chance: in (0, 1], of a moment to be watched; what is seen from now on stands for as much more. Puts off at
+ * most 0.2 ms, where at least 50 ms lie between two calls. 0 or -errno.
  */
-int session__pause_faults(struct session *s, bool pause);
+void session__pause_faults(struct session *s);
+/*
+ * Pages that are followed since the hook was put back are given to fn, once each, as session__sweep_pages does. False: there
+ * were more.
+ */
+bool session__sweep_turn(struct session *s,
+			 bool (*fn)(const struct page_key *, const struct page_value *, uint32_t *, void *), void *arg);
+int session__watch_faults(struct session *s, double chance);
+/* How often it was put back: struct target_state.hook_turn is of now, or of an earlier time. */
+uint32_t session__hook_turn(const struct session *s);
+/* The factor of struct page_value.watch. */
+double session__watch_factor(unsigned int watch);
 /* What the hook costs a fault that it passes over, ns; measured when it was attached. 0: there is no hook. */
 uint64_t session__hook_ns(const struct session *s);
 

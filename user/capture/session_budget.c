@@ -9,6 +9,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -63,20 +64,35 @@ int session__govern(struct session *s, const struct govern_args *args)
 	return opts.retval ? -ENOENT : 0;
 }
 
-int session__pause_faults(struct session *s, bool pause)
+void session__pause_faults(struct session *s)
 {
-	int err;
+	session_impl__detach_faults(s);
+}
 
-	if (pause == !s->n_fault_links)
-		return 0;
-	if (pause) {
-		session_impl__detach_faults(s);
-		return 0;
-	}
+int session__watch_faults(struct session *s, double chance)
+{
+	int watch = lround(2 * log2(1 / chance)), err;
+
+	/* From one to the other nothing is seen, so nothing has the wrong weight. */
+	session_impl__detach_faults(s);
+	s->bpf->bss->hook_turn++;
+	s->bpf->bss->turn_page_cnt = 0;
+	s->bpf->bss->hook_weight = lround(WEIGHT_ONE / chance);
+	s->bpf->bss->hook_watch = watch < WATCH_MAX ? watch : WATCH_MAX;
 	err = session_impl__attach_faults(s);
 	if (err)
 		session_impl__detach_faults(s);
 	return err;
+}
+
+uint32_t session__hook_turn(const struct session *s)
+{
+	return s->bpf->bss->hook_turn;
+}
+
+double session__watch_factor(unsigned int watch)
+{
+	return exp2(watch / 2.0);
 }
 
 #define RUN_BYTES (1u << 18)

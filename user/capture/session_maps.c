@@ -196,6 +196,26 @@ int session__sweep_pages(struct session *s,
 	return err;
 }
 
+bool session__sweep_turn(struct session *s,
+			 bool (*fn)(const struct page_key *, const struct page_value *, uint32_t *, void *), void *arg)
+{
+	uint32_t i, cnt = s->bpf->bss->turn_page_cnt;
+	int fd = bpf_map__fd(s->bpf->maps.pages);
+	struct page_walk pages = { s, fn, arg };
+	struct page_value v;
+
+	for (i = 0; i < cnt && i < TURN_PAGES; i++) {
+		const struct page_key *key = &s->bpf->bss->turn_pages[i];
+
+		/* Of one that was followed more than once in this turn, the last time counts. */
+		if (!bpf_map_lookup_elem(fd, key, &v) && !v.frame && ask_of_page(key, &v, &pages))
+			bpf_map_delete_elem(fd, key);
+	}
+	s->bpf->bss->turn_page_cnt = 0;
+	take_notes(s);
+	return cnt < TURN_PAGES;
+}
+
 void session__choose_pages(struct session *s)
 {
 	s->bpf->bss->page_sampling_epoch++;

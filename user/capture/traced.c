@@ -71,6 +71,7 @@ void traced_table__forget(struct traced_table *table, struct traced *tr)
 	session_links__free(tr->links);
 	session_links__free(tr->entry);
 	pagemap__free(tr->pagemap);
+	resident_lines__free(&tr->lines);
 	free(tr->tids);
 	free(tr->interp);
 	free(tr);

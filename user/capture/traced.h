@@ -17,6 +17,7 @@
 #include "capture/interp_watch.h"
 #include "capture/pagemap.h"
 #include "capture/resident_account.h"
+#include "capture/resident_lines.h"
 #include "capture/session.h"
 #include "model/profile.h"
 #include "python/interp.h"
@@ -44,6 +45,9 @@ struct traced {
 	struct heap_process *heap; /* the heap signal's; NULL: not watched */
 	struct pagemap *pagemap; /* during a sweep */
 	struct resident_account resident;
+	struct resident_lines lines; /* of a process that is thinned out */
+	uint64_t rss_bytes[RESIDENT_KINDS]; /* when a sweep began */
+	bool thinned; /* not all of its page faults were looked at */
 	struct interp_watch watch;
 	uint64_t cpu_ns; /* CPU time it had used when last seen, since its fork */
 	uint64_t windows_ns, large_ns; /* what windows of the heap signal and probes on malloc have cost it */
@@ -54,9 +58,8 @@ struct traced {
 	struct govern_args budget; /* as the kernel side was told last */
 	uint32_t kernel_shift; /* fault_shift as the kernel side has it */
 	uint32_t trap_ns[COST_PART_MAX]; /* what it takes to get to our program */
-	double write_share; /* of the page faults that were passed over, how many are writes */
-	uint64_t faults_at_pause; /* when the hook was taken away; 0: not asked for */
-	bool many_faults; /* in the last step */
+	/* Page faults while the hook was off and on by turns, and as many as those seen by it stand for; of late. */
+	double faults_lately, faults_told;
 	uint64_t exact_cnt; /* events of the exact signal that are not in its cost yet */
 	bool newborn; /* just started: governed together with others */
 	bool busy; /* did something in the last step */

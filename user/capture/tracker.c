@@ -26,6 +26,7 @@
 #include "capture/held_command.h"
 #include "capture/interpreters.h"
 #include "capture/large_blocks.h"
+#include "capture/page_sweep.h"
 #include "capture/process_items.h"
 #include "capture/stack_names.h"
 #include "capture/traced.h"
@@ -45,6 +46,7 @@ struct tracker {
 	struct interpreters *interpreters;
 	struct stack_names *names;
 	struct accounts *accounts;
+	struct page_sweep *sweep;
 	struct heap *heap; /* NULL: not asked for, or the exact signal serves it */
 	struct large_blocks *large; /* NULL: not asked for */
 	struct budget *budget;
@@ -589,9 +591,15 @@ static void retry_interps(struct tracker *t)
 	}
 }
 
+static void turn_hook(struct tracker *t)
+{
+	if (budget__upkeep(t->budget))
+		page_sweep__turn_ended(t->sweep);
+}
+
 void tracker__upkeep(struct tracker *t)
 {
-	budget__upkeep(t->budget);
+	turn_hook(t);
 	held_command__upkeep(&t->held, t->deps.proc);
 	retry_interps(t);
 	take_in_arrivals(t);
@@ -600,7 +608,7 @@ void tracker__upkeep(struct tracker *t)
 		heap__upkeep(t->heap);
 	if (t->large)
 		large_blocks__upkeep(t->large);
-	budget__upkeep(t->budget);
+	turn_hook(t);
 }
 
 int tracker__patience_ms(const struct tracker *t, int max_ms)
@@ -650,6 +658,7 @@ void tracker__refresh(struct tracker *t, bool all)
 	struct traced *tr, *next;
 
 	budget__step(t->budget);
+	turn_hook(t);
 	refresh_containers(t, all);
 	ask_again(t);
 	if (t->seconds % FORGET_CODES_SECONDS == 0 && t->settled_cnt >= SETTLED_MANY) {
@@ -672,6 +681,8 @@ void tracker__refresh(struct tracker *t, bool all)
 
 void tracker__reconcile(struct tracker *t)
 {
+	bool watched;
+
 	/* What lies in the ring tells who has ended. */
 	session__read_counts(t->deps.session);
 	settle_ended(t, true);
@@ -680,14 +691,14 @@ void tracker__reconcile(struct tracker *t)
 	interp_watch__refresh(&t->table, t->deps.proc, t->deps.profile, true);
 	if (!(t->signals & 1u << SIGNAL_RESIDENT))
 		return;
-	budget__end(t->budget);
+	watched = budget__end(t->budget);
 	session__read_counts(t->deps.session);
-	accounts__reconcile(t->accounts);
+	accounts__reconcile(t->accounts, watched);
 }
 
 int tracker__sweep(struct tracker *t, bool now)
 {
-	return t->signals & 1u << SIGNAL_RESIDENT ? accounts__sweep(t->accounts, now) : 0;
+	return t->signals & 1u << SIGNAL_RESIDENT ? page_sweep__run(t->sweep, now) : 0;
 }
 
 uint32_t tracker__n_python(const struct tracker *t)
@@ -756,6 +767,7 @@ int tracker__new(const struct scope *scope, uint32_t signals, double budget, con
 	if (process_items__new(deps->profile, &t->deps.limits, &t->items) ||
 	    stack_names__new(deps->profile, &t->deps.limits, &t->names) ||
 	    accounts__new(&t->deps, &t->table, t->names, &t->accounts) ||
+	    page_sweep__new(&t->deps, &t->table, t->names, t->accounts, &t->sweep) ||
 	    budget__new(&t->deps, &t->table, budget, &t->budget) ||
 	    (signals & 1u << SIGNAL_HEAP && large_blocks__new(&t->deps, t->accounts, budget * LARGE_SHARE, &t->large)) ||
 	    ((signals & (1u << SIGNAL_HEAP | 1u << SIGNAL_EXACT)) == 1u << SIGNAL_HEAP &&
@@ -776,6 +788,7 @@ void tracker__free(struct tracker *t)
 	heap__free(t->heap);
 	traced_table__clear(&t->table);
 	budget__free(t->budget);
+	page_sweep__free(t->sweep);
 	accounts__free(t->accounts);
 	stack_names__free(t->names);
 	process_items__free(t->items);
