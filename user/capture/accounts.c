@@ -136,9 +136,12 @@ void accounts__counted(struct accounts *a)
 		const struct refault *f = &a->refaults[i];
 		struct traced *tr = traced_table__find(a->table, f->key.proc_id);
 		uint32_t kind = f->key.kind & ~COUNT_REFAULT;
-		uint64_t bytes = tr ? resident_account__claimable(&tr->resident, kind, f->bytes) : 0;
+		uint64_t bytes = f->bytes;
 
-		if (bytes)
+		/* See page_sweep.c: how much was given back is not known then. */
+		if (tr && !tr->thinned)
+			bytes = resident_account__claimable(&tr->resident, kind, bytes);
+		if (tr && bytes)
 			accounts__take_from_line(a, tr, f->key.stack_id, kind, bytes);
 	}
 	a->n_refaults = 0;

@@ -8,6 +8,8 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/log.h"
+#include "capture/moved_pages.h"
 
 #define SECOND_NS 1000000000ull
 #define MAX_SWEEP_EVERY_NS (10 * SECOND_NS)
@@ -17,8 +19,13 @@
 #define CHOICE_NS (60 * SECOND_NS)
 /* What estimates are corrected by is booked so often: the lines that it changes are written each time. */
 #define SETTLE_NS (5 * SECOND_NS)
-/* Lines may be relieved of pages that are gone while the sum of lines is this much smaller than the resident set. */
-#define SLACK_DEVIATIONS 2
+
+/* A page that was followed and is gone, or moved. */
+struct gone {
+	struct traced *tr;
+	struct page_key key;
+	struct page_value value;
+};
 
 struct page_sweep {
 	const struct tracker_deps *deps;
@@ -27,6 +34,8 @@ struct page_sweep {
 	struct accounts *accounts;
 	uint64_t page_bytes;
 	uint64_t swept_ns, took_ns, chosen_ns, settled_ns;
+	struct gone *gone; /* in this sweep */
+	size_t n_gone, max_gone;
 };
 
 int page_sweep__new(const struct tracker_deps *deps, struct traced_table *table, struct stack_names *names,
@@ -48,20 +57,12 @@ int page_sweep__new(const struct tracker_deps *deps, struct traced_table *table,
 
 void page_sweep__free(struct page_sweep *s)
 {
+	if (s)
+		free(s->gone);
 	free(s);
 }
 
-/* ---- one page ---- */
-
-/* What is noted of a page that was gone when it was looked at for the first time. */
-#define NO_FRAME 1
-
-static uint32_t hash_of_frame(uint64_t frame)
-{
-	uint32_t hash = PY_HASH_STEP(0, frame) >> 48;
-
-	return !frame ? 0 : hash > NO_FRAME ? hash : NO_FRAME + 1;
-}
+/* ---- pages that are not where they were ---- */
 
 static void keep_sample(struct page_sweep *s, struct traced *tr, const struct page_value *v)
 {
@@ -72,19 +73,104 @@ static void keep_sample(struct page_sweep *s, struct traced *tr, const struct pa
 	resident_lines__found(&tr->lines, &key, stack.process, (double)v->pages * s->page_bytes, factor, v->group);
 }
 
+/* False: there is no memory. */
+static bool keep_gone(struct page_sweep *s, struct traced *tr, const struct page_key *key, const struct page_value *v)
+{
+	size_t max = s->max_gone ? 2 * s->max_gone : 1024;
+	struct gone *more;
+
+	if (s->n_gone == s->max_gone) {
+		more = realloc(s->gone, max * sizeof(*more));
+		if (!more)
+			return false;
+		s->gone = more;
+		s->max_gone = max;
+	}
+	s->gone[s->n_gone++] = (struct gone){ tr, *key, *v };
+	return true;
+}
+
+static void judge_gone(struct page_sweep *s, const struct gone *g, uint64_t now_at)
+{
+	if (now_at) {
+		session__move_page(s->deps->session, &g->key, &g->value, now_at);
+		keep_sample(s, g->tr, &g->value);
+		return;
+	}
+	session__forget_page(s->deps->session, &g->key, &g->value);
+	accounts__take_from_line(s->accounts, g->tr, g->value.stack_id, g->value.kind, g->value.pages * s->page_bytes);
+}
+
+/* Those of one process. */
+static void look_for_gone(struct page_sweep *s, const struct gone *gone, size_t n)
+{
+	struct moved_page *pages = calloc(n, sizeof(*pages));
+	size_t i;
+
+	for (i = 0; pages && i < n; i++)
+		pages[i] = (struct moved_page){ .page = gone[i].key.page, .frame = gone[i].value.frame };
+	if (pages && n >= MOVED_TOGETHER && moved_pages__find(s->deps->proc, gone->tr->tgid, pages, n))
+		log_debug("process %d: pages that were moved cannot be found", (int)gone->tr->tgid);
+	for (i = 0; i < n; i++)
+		judge_gone(s, &gone[i], pages ? pages[i].now : 0);
+	free(pages);
+}
+
+static int compare_processes(const void *va, const void *vb)
+{
+	const struct gone *a = va, *b = vb;
+
+	return (a->key.proc_id > b->key.proc_id) - (a->key.proc_id < b->key.proc_id);
+}
+
+static void look_for_all_gone(struct page_sweep *s)
+{
+	size_t from, to;
+
+	if (s->n_gone)
+		qsort(s->gone, s->n_gone, sizeof(*s->gone), compare_processes);
+	for (from = 0; from < s->n_gone; from = to) {
+		for (to = from + 1; to < s->n_gone && s->gone[to].tr == s->gone[from].tr; to++)
+			;
+		look_for_gone(s, &s->gone[from], to - from);
+	}
+	s->n_gone = 0;
+}
+
+/* ---- one page ---- */
+
+static bool open_pagemap(struct traced *tr)
+{
+	return tr->pagemap || !pagemap__open(tr->tgid, &tr->pagemap);
+}
+
 /*
  * One that is there, but in another page frame than when it was looked for last, was given back and has come again, unseen by
- * us. The kernel moves pages, too: so it counts only as far as the resident set has lost what no line was relieved of.
+ * us. The kernel moves pages, too.
  */
 static bool was_given_back(struct traced *tr, const struct page_key *key, const struct page_value *v, uint32_t *frame)
 {
-	uint64_t number;
+	uint32_t is;
 
-	if (!pagemap__present(tr->pagemap, key->page, &number))
+	if (!pagemap__present(tr->pagemap, key->page, &is))
 		return true;
 	if (!v->frame)
-		*frame = hash_of_frame(number);
-	return v->frame && v->frame != hash_of_frame(number);
+		*frame = is;
+	return v->frame && v->frame != is;
+}
+
+/* Nobody knows how many more were given back than seen: so a page that is gone counts, unless it is found to have been moved. */
+static bool look_at_sample(struct page_sweep *s, struct traced *tr, const struct page_key *key, const struct page_value *v,
+			   uint32_t *frame)
+{
+	if (!was_given_back(tr, key, v, frame)) {
+		keep_sample(s, tr, v);
+		return false;
+	}
+	if (v->frame > PAGEMAP_NO_FRAME && keep_gone(s, tr, key, v))
+		return false;
+	accounts__take_from_line(s->accounts, tr, v->stack_id, v->kind, v->pages * s->page_bytes);
+	return true;
 }
 
 /* True: forget the page. */
@@ -93,20 +179,15 @@ static bool page_is_gone(const struct page_key *key, const struct page_value *v,
 	struct page_sweep *s = arg;
 	struct traced *tr = traced_table__find(s->table, key->proc_id);
 	uint64_t bytes = v->pages * s->page_bytes;
-	bool claimable;
 
 	if (!tr || tr->ended || v->kind >= RESIDENT_KINDS)
 		return true;
-	claimable = resident_account__claimable(&tr->resident, v->kind, bytes) >= bytes;
-	if (!claimable && !tr->thinned)
+	if (tr->thinned)
+		return open_pagemap(tr) && look_at_sample(s, tr, key, v, frame);
+	/* So it counts only as far as the resident set has lost what no line was relieved of. */
+	if (resident_account__claimable(&tr->resident, v->kind, bytes) < bytes || !open_pagemap(tr) ||
+	    !was_given_back(tr, key, v, frame))
 		return false;
-	if (!tr->pagemap && pagemap__open(tr->tgid, &tr->pagemap))
-		return false;
-	if (!was_given_back(tr, key, v, frame) || !claimable) {
-		if (tr->thinned)
-			keep_sample(s, tr, v);
-		return false;
-	}
 	accounts__take_from_line(s->accounts, tr, v->stack_id, v->kind, bytes);
 	return true;
 }
@@ -119,15 +200,11 @@ static bool note_frame(const struct page_key *key, const struct page_value *v, u
 {
 	struct page_sweep *s = arg;
 	struct traced *tr = traced_table__find(s->table, key->proc_id);
-	uint64_t number;
 
 	if (!tr || tr->ended)
 		return true;
-	if (v->frame)
-		return false;
-	if (!tr->pagemap && pagemap__open(tr->tgid, &tr->pagemap))
-		return false;
-	*frame = pagemap__present(tr->pagemap, key->page, &number) ? hash_of_frame(number) : NO_FRAME;
+	if (!v->frame && open_pagemap(tr) && !pagemap__present(tr->pagemap, key->page, frame))
+		*frame = PAGEMAP_NO_FRAME;
 	return false;
 }
 
@@ -150,20 +227,6 @@ void page_sweep__turn_ended(struct page_sweep *s)
 
 /* ---- a process of whose faults a part is looked at ---- */
 
-static void begin_lines(struct page_sweep *s, struct traced *tr, bool now)
-{
-	struct target_state state;
-	int kind;
-
-	resident_lines__begin(&tr->lines);
-	memset(tr->resident.drift_bytes, 0, sizeof(tr->resident.drift_bytes));
-	if (proc__resident(s->deps->proc, tr->tgid, tr->rss_bytes) || now ||
-	    session__read_state(s->deps->session, tr->tgid, &state) || !state.stack_id)
-		return;
-	for (kind = 0; kind < RESIDENT_KINDS; kind++)
-		tr->resident.drift_bytes[kind] = tr->rss_bytes[kind] - state.rss_pages[kind] * s->page_bytes;
-}
-
 struct settling {
 	struct page_sweep *s;
 	struct traced *tr;
@@ -179,35 +242,36 @@ static void book(struct resident_line *line, int64_t correction, const int64_t d
 	profile__set_deviations(now->s->deps->profile, line->process, key->tid, key->node, key->kind, deviations);
 }
 
-static void settle_lines(struct page_sweep *s, struct traced *tr)
+/* What the resident set has gained since its counters were counted last; nothing at the end, when all is. */
+static void find_drift(struct page_sweep *s, const struct traced *tr, bool now, double *ret)
 {
-	struct settling now = { s, tr };
-	double unknown[RESIDENT_KINDS], unsteady[RESIDENT_KINDS] = {};
+	struct target_state state;
+	int kind;
+
+	if (now || session__read_state(s->deps->session, tr->tgid, &state) || !state.stack_id)
+		return;
+	for (kind = 0; kind < RESIDENT_KINDS; kind++)
+		ret[kind] = (double)tr->rss_bytes[kind] - state.rss_pages[kind] * (double)s->page_bytes;
+}
+
+static void settle_lines(struct page_sweep *s, struct traced *tr, bool now)
+{
+	double unknown[RESIDENT_KINDS] = {}, unsteady[RESIDENT_KINDS] = {};
+	struct settling settling = { s, tr };
 	uint64_t rss_bytes[RESIDENT_KINDS];
 	struct resident_line *line;
 	int kind;
 
-	for (kind = 0; kind < RESIDENT_KINDS; kind++)
-		unknown[kind] = tr->resident.drift_bytes[kind] - tr->resident.given_back_bytes[kind];
+	if (proc__resident(s->deps->proc, tr->tgid, rss_bytes))
+		return;
+	find_drift(s, tr, now, unknown);
 	for (line = tr->lines.by_key; line; line = line->hh.next)
 		unknown[line->key.kind] += line->correction;
-	if (!proc__resident(s->deps->proc, tr->tgid, rss_bytes)) {
-		for (kind = 0; kind < RESIDENT_KINDS; kind++)
-			unsteady[kind] = fabs((double)rss_bytes[kind] - tr->rss_bytes[kind]);
+	for (kind = 0; kind < RESIDENT_KINDS; kind++) {
+		unknown[kind] -= tr->resident.given_back_bytes[kind];
+		unsteady[kind] = fabs((double)rss_bytes[kind] - tr->rss_bytes[kind]);
 	}
-	resident_lines__settle(&tr->lines, unknown, unsteady, book, &now);
-}
-
-static void end_lines(struct page_sweep *s, struct traced *tr, bool settle)
-{
-	int kind;
-
-	for (kind = 0; kind < RESIDENT_KINDS; kind++)
-		tr->resident.slack_bytes[kind] = SLACK_DEVIATIONS * resident_lines__deviation(&tr->lines, kind);
-	if (settle)
-		settle_lines(s, tr);
-	/* What is counted from now on is no drift. */
-	memset(tr->resident.drift_bytes, 0, sizeof(tr->resident.drift_bytes));
+	resident_lines__settle(&tr->lines, unknown, unsteady, book, &settling);
 }
 
 /* ---- all ---- */
@@ -240,13 +304,15 @@ int page_sweep__run(struct page_sweep *s, bool now)
 	if (!now && begin + SECOND_NS / 10 < s->swept_ns + sweep_every_ns(s))
 		return 0;
 	for (tr = s->table->alive; tr; tr = tr->hh_tgid.next) {
+		resident_lines__begin(&tr->lines);
 		if (tr->thinned)
-			begin_lines(s, tr, now);
+			proc__resident(s->deps->proc, tr->tgid, tr->rss_bytes);
 	}
 	err = session__sweep_pages(s->deps->session, page_is_gone, s);
+	look_for_all_gone(s);
 	for (tr = s->table->alive; tr; tr = tr->hh_tgid.next) {
-		if (tr->thinned)
-			end_lines(s, tr, settle);
+		if (tr->thinned && settle)
+			settle_lines(s, tr, now);
 	}
 	close_pagemaps(s);
 	s->swept_ns = clock_now_ns();

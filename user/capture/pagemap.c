@@ -7,8 +7,11 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "python.h"
+
 #define PRESENT (1ull << 63)
 #define FRAME ((1ull << 55) - 1)
+#define WORDS_A_READ 512
 
 struct pagemap {
 	int fd;
@@ -43,12 +46,37 @@ void pagemap__free(struct pagemap *p)
 	free(p);
 }
 
-bool pagemap__present(struct pagemap *p, uint64_t page, uint64_t *ret_frame)
+static uint32_t hash_of(uint64_t word)
+{
+	uint64_t frame = word & FRAME;
+	uint32_t hash = PY_HASH_STEP(0, frame) >> (64 - PAGEMAP_HASH_BITS);
+
+	return !frame ? 0 : hash > PAGEMAP_NO_FRAME ? hash : PAGEMAP_NO_FRAME + 1;
+}
+
+bool pagemap__present(struct pagemap *p, uint64_t page, uint32_t *ret_frame)
 {
 	uint64_t word, index = page * 4096 / p->page_bytes;
 
 	if (pread(p->fd, &word, sizeof(word), index * sizeof(word)) != sizeof(word) || !(word & PRESENT))
 		return false;
-	*ret_frame = word & FRAME;
+	*ret_frame = hash_of(word);
 	return true;
+}
+
+size_t pagemap__frames(struct pagemap *p, uint64_t page, uint32_t *ret, size_t n)
+{
+	uint64_t words[WORDS_A_READ];
+	size_t done, i;
+	ssize_t got;
+
+	for (done = 0; done < n && p->page_bytes == 4096; done += got / sizeof(words[0])) {
+		got = pread(p->fd, words, (n - done < WORDS_A_READ ? n - done : WORDS_A_READ) * sizeof(words[0]),
+			    (page + done) * sizeof(words[0]));
+		if (got < (ssize_t)sizeof(words[0]))
+			break;
+		for (i = 0; i < got / sizeof(words[0]); i++)
+			ret[done + i] = words[i] & PRESENT ? hash_of(words[i]) : 0;
+	}
+	return done;
 }

@@ -7,6 +7,7 @@
 #define CAPTURE_PAGEMAP_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -15,7 +16,12 @@ struct pagemap;
 /* -ESRCH, -EACCES, -ENOMEM. */
 int pagemap__open(pid_t tgid, struct pagemap **ret);
 void pagemap__free(struct pagemap *p);
-/* page: address / 4096. False: it is not resident, or an error. ret_frame: the number of its frame, or 0. */
-bool pagemap__present(struct pagemap *p, uint64_t page, uint64_t *ret_frame);
+/* Page frames are told by a hash of their number; 0: it is not told. No frame has the hash PAGEMAP_NO_FRAME. */
+#define PAGEMAP_HASH_BITS 16
+#define PAGEMAP_NO_FRAME 1
+/* page: address / 4096. False: it is not resident, or an error. */
+bool pagemap__present(struct pagemap *p, uint64_t page, uint32_t *ret_frame);
+/* Of n pages from there on, 0 for those that are not resident. How many were read; 0: none, or pages are not of 4096 bytes. */
+size_t pagemap__frames(struct pagemap *p, uint64_t page, uint32_t *ret, size_t n);
 
 #endif

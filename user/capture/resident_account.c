@@ -16,12 +16,7 @@ void resident_account__count(struct resident_account *a, uint64_t stack_id, uint
 
 uint64_t resident_account__claimable(const struct resident_account *a, uint32_t kind, uint64_t bytes)
 {
-	int64_t most;
-
-	if (kind >= RESIDENT_KINDS)
+	if (kind >= RESIDENT_KINDS || a->given_back_bytes[kind] <= 0)
 		return 0;
-	most = a->given_back_bytes[kind] - a->drift_bytes[kind] + a->slack_bytes[kind];
-	if (most <= 0)
-		return 0;
-	return bytes < (uint64_t)most ? bytes : (uint64_t)most;
+	return bytes < (uint64_t)a->given_back_bytes[kind] ? bytes : (uint64_t)a->given_back_bytes[kind];
 }

@@ -17,13 +17,11 @@
 
 struct resident_account {
 	int64_t counted_bytes[RESIDENT_KINDS];
-	int64_t given_back_bytes[RESIDENT_KINDS]; /* of what was lost: no line's yet; < 0: gained by none */
-	/* Where not all is looked at: what the resident set has gained since, and how far lines may be relieved beyond it. */
-	int64_t drift_bytes[RESIDENT_KINDS], slack_bytes[RESIDENT_KINDS];
+	int64_t given_back_bytes[RESIDENT_KINDS]; /* of what was lost: no line's yet */
 };
 
 /* Counts what a stack, or STACK_GIVEN_BACK, gained (< 0: lost). Other kinds are passed over. */
 void resident_account__count(struct resident_account *a, uint64_t stack_id, uint32_t kind, int64_t gained_bytes);
-/* How much of bytes a line may be relieved of: at most what was given back by nobody we know, and the slack. */
+/* How much of bytes a line may be relieved of: at most what was given back by nobody we know. */
 uint64_t resident_account__claimable(const struct resident_account *a, uint32_t kind, uint64_t bytes);
 #endif

@@ -109,12 +109,6 @@ int session__govern(struct session *s, const struct govern_args *args);
  * most 0.2 ms, where at least 50 ms lie between two calls. 0 or -errno.
  */
 void session__pause_faults(struct session *s);
-/*
- * Pages that are followed since the hook was put back are given to fn, once each, as session__sweep_pages does. False: there
- * were more.
- */
-bool session__sweep_turn(struct session *s,
-			 bool (*fn)(const struct page_key *, const struct page_value *, uint32_t *, void *), void *arg);
 int session__watch_faults(struct session *s, double chance);
 /* How often it was put back: struct target_state.hook_turn is of now, or of an earlier time. */
 uint32_t session__hook_turn(const struct session *s);
@@ -130,6 +124,15 @@ uint64_t session__hook_ns(const struct session *s);
 int session__sweep_pages(struct session *s,
 			 bool (*fn)(const struct page_key *key, const struct page_value *v, uint32_t *frame, void *arg),
 			 void *arg);
+/*
+ * Pages that are followed since the hook was put back are given to fn, once each, as session__sweep_pages does. False: there
+ * were more.
+ */
+bool session__sweep_turn(struct session *s,
+			 bool (*fn)(const struct page_key *, const struct page_value *, uint32_t *, void *), void *arg);
+/* Follows a page no more, or at another place, unless it has faulted again since. */
+void session__forget_page(struct session *s, const struct page_key *key, const struct page_value *was);
+void session__move_page(struct session *s, const struct page_key *key, const struct page_value *was, uint64_t to_page);
 /* Begins a new choice of the pages whose faults are looked at. */
 void session__choose_pages(struct session *s);
 

@@ -216,6 +216,23 @@ bool session__sweep_turn(struct session *s,
 	return cnt < TURN_PAGES;
 }
 
+void session__forget_page(struct session *s, const struct page_key *key, const struct page_value *was)
+{
+	int fd = bpf_map__fd(s->bpf->maps.pages);
+	struct page_value v;
+
+	if (!bpf_map_lookup_elem(fd, key, &v) && !memcmp(&v, was, sizeof(v)))
+		bpf_map_delete_elem(fd, key);
+}
+
+void session__move_page(struct session *s, const struct page_key *key, const struct page_value *was, uint64_t to_page)
+{
+	const struct page_key to = { .page = to_page, .proc_id = key->proc_id };
+
+	bpf_map_update_elem(bpf_map__fd(s->bpf->maps.pages), &to, was, BPF_NOEXIST);
+	session__forget_page(s, key, was);
+}
+
 void session__choose_pages(struct session *s)
 {
 	s->bpf->bss->page_sampling_epoch++;
