@@ -42,17 +42,11 @@ __u32 hook_watch = 0;
 
 /*
  * Sampling is by page, not by chance, so that a page's next fault is looked at when its last one was. What the others
- * brought in is charged to the last fault that was looked at: the sum stays right, the shares are right on average. Other
- * pages are chosen in each process: forked workers, all with the same addresses, are each seen by another part.
+ * brought in is charged to the last fault that was looked at: the sum stays right, the shares are right on average.
  */
 static __always_inline bool page_sampled(__u64 page, __u32 shift, __u32 tgid)
 {
-	__u64 hash;
-
-	if (!shift)
-		return true;
-	hash = PY_HASH_STEP((__u64)tgid << 32 | page_sampling_epoch, page);
-	return !(hash >> 8 & ((1ull << (shift & 31)) - 1));
+	return !shift || PAGE_IS_CHOSEN(tgid, page_sampling_epoch, page, shift);
 }
 
 static __always_inline void take_back(const struct target *t, const struct page_value *p)
@@ -287,6 +281,23 @@ static __always_inline void keep_limit(struct target_state *s)
 	s->fault_shift++;
 }
 
+/* It came again, and is not looked at: whoever is followed there has given it back. */
+static __noinline void notice_fault(__u64 page)
+{
+	struct target *t = target_for(SIGNAL_RESIDENT);
+	struct page_key key = { .page = page };
+	struct page_value *p;
+
+	if (!t || faults_disabled())
+		return;
+	key.proc_id = t->proc_id;
+	p = bpf_map_lookup_elem(&pages, &key);
+	if (!p)
+		return;
+	take_back(t, p);
+	bpf_map_delete_elem(&pages, &key);
+}
+
 static __noinline int on_fault(__u64 addr, __u32 write)
 {
 	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
@@ -299,6 +310,8 @@ static __noinline int on_fault(__u64 addr, __u32 write)
 		return 0;
 	if (!page_sampled(addr / 4096, s->fault_shift, tgid)) {
 		__sync_fetch_and_add(&s->skipped, 1 + ((__u64)write << 32));
+		if (s->fault_shift > s->notice_shift && page_sampled(addr / 4096, s->notice_shift, tgid))
+			notice_fault(addr / 4096);
 		return 0;
 	}
 	w = stopwatch_start();
@@ -390,8 +403,9 @@ int note_pages(void *ctx)
 	for (i = 0; i < PAGE_NOTES && i < page_note_cnt; i++) {
 		key = page_notes[i].key;
 		p = bpf_map_lookup_elem(&pages, &key);
-		if (p && p->stack_id == page_notes[i].stack_id)
-			p->frame = page_notes[i].frame;
+		if (p && p->stack_id == page_notes[i].was.stack_id && p->pages == page_notes[i].was.pages &&
+		    p->group == page_notes[i].was.group)
+			*p = page_notes[i].is;
 	}
 	return 0;
 }

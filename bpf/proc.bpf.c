@@ -240,5 +240,6 @@ int govern(struct govern_args *args)
 	s->fault_step_ns = args->fault_step_ns;
 	s->gc_shift = args->gc_shift;
 	s->rarer = args->rarer;
+	s->notice_shift = args->notice_shift;
 	return 0;
 }

@@ -17,6 +17,7 @@
 #include <linux/types.h>
 #endif
 #include "bounds.h"
+#include "python.h"
 
 /* What a count or sample measures. */
 enum sample_kind {
@@ -328,13 +329,17 @@ struct page_value {
 };
 _Static_assert(sizeof(struct page_value) == 16, "page_value");
 #define PAGE_GROUPS 16
+/*
+ * Of the pages of a process so many are chosen: those that are at one shift are at each lower one. Other pages in each process:
+ * forked workers, all with the same addresses, are each seen by another part. epoch: changed, now and then, by user space.
+ */
+#define PAGE_IS_CHOSEN(tgid, epoch, page, shift) \
+	(!(PY_HASH_STEP((__u64)(tgid) << 32 | (epoch), page) >> 8 & ((1ull << ((shift) & 31)) - 1)))
 #define WATCH_MAX 15 /* steps of the square root of two */
-/* What user space found when it looked for a page; the program `note_pages` takes it over, where the page is still the same. */
+/* What user space found when it looked for a page; the program `note_pages` takes it over, where nothing was changed since. */
 struct page_note {
 	struct page_key key;
-	__u64 stack_id;
-	__u32 frame;
-	__u32 pad;
+	struct page_value was, is;
 };
 #define PAGE_NOTES 256
 #define TURN_PAGES 8192 /* that are followed since the hook was put back, most that are told */
@@ -409,10 +414,17 @@ struct target_state {
 	__u32 gc_shift;
 	/* Page faults while the hook is on are so much rarer than while it is off, which pays nothing for it. */
 	__u32 rarer; /* in 1 / WEIGHT_ONE; 0: it is not known */
+	/*
+	 * Faults that are not looked at are noticed on pages that are chosen at this shift: what was followed there is gone. So what
+	 * was followed before fault_shift grew is not taken for what came after it.
+	 */
+	__u32 notice_shift;
+	__u32 pad;
 };
-_Static_assert(sizeof(struct target_state) == COST_PART_MAX * sizeof(struct cost) + 104, "target_state");
+_Static_assert(sizeof(struct target_state) == COST_PART_MAX * sizeof(struct cost) + 112, "target_state");
 #define WEIGHT_ONE 256 /* of weights that are whole numbers */
 #define MAX_FAULT_SHIFT 10
+#define MIN_NOTICE_SHIFT 3 /* what noticing costs is paid by one fault in eight at most */
 #define MAX_GC_SHIFT 6
 #define MIN_FAULT_LIMIT_NS 20000 /* some six page faults; also the least fault_step_ns */
 
@@ -426,8 +438,10 @@ struct govern_args {
 	__u32 fault_step_ns;
 	__u32 gc_shift;
 	__u32 rarer;
+	__u32 notice_shift;
+	__u32 pad;
 };
-_Static_assert(sizeof(struct govern_args) == 40, "govern_args");
+_Static_assert(sizeof(struct govern_args) == 48, "govern_args");
 
 /* Map `counters`, per CPU: every loss and every surprise has one. Names for people: user/capture/event.c. */
 enum counter {

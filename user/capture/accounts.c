@@ -54,15 +54,6 @@ static void add_to(struct accounts *a, struct traced *tr, uint64_t stack_id, uin
 	profile__add(a->deps->profile, stack.process, stack.tid, stack.node, kind, sums);
 }
 
-void accounts__take_from_line(struct accounts *a, struct traced *tr, uint64_t stack_id, uint32_t kind, uint64_t bytes)
-{
-	struct profile_sums line = { .free_cnt = 1, .free_bytes = bytes };
-	struct profile_sums nobody = { .alloc_cnt = 1, .alloc_bytes = bytes };
-
-	add_to(a, tr, stack_id, kind, &line);
-	add_to(a, tr, STACK_GIVEN_BACK, kind, &nobody);
-}
-
 static struct profile_sums sums_of(int64_t gained_bytes)
 {
 	struct profile_sums sums = {};
@@ -72,6 +63,16 @@ static struct profile_sums sums_of(int64_t gained_bytes)
 	else
 		sums.free_bytes = -gained_bytes;
 	return sums;
+}
+
+void accounts__give_line(struct accounts *a, struct traced *tr, uint64_t stack_id, uint32_t kind, int64_t bytes)
+{
+	struct profile_sums line = sums_of(bytes), nobody = sums_of(-bytes);
+
+	line.free_cnt = bytes < 0;
+	nobody.alloc_cnt = bytes < 0;
+	add_to(a, tr, stack_id, kind, &line);
+	add_to(a, tr, STACK_GIVEN_BACK, kind, &nobody);
 }
 
 void accounts__correct_line(struct accounts *a, struct traced *tr, const struct resident_line *line, int64_t more)
@@ -142,7 +143,7 @@ void accounts__counted(struct accounts *a)
 		if (tr && !tr->thinned)
 			bytes = resident_account__claimable(&tr->resident, kind, bytes);
 		if (tr && bytes)
-			accounts__take_from_line(a, tr, f->key.stack_id, kind, bytes);
+			accounts__give_line(a, tr, f->key.stack_id, kind, -(int64_t)bytes);
 	}
 	a->n_refaults = 0;
 }

@@ -22,9 +22,9 @@ void accounts__free(struct accounts *a);
 void accounts__count(struct accounts *a, const struct count_key *key, const struct count_value *delta);
 void accounts__counted(struct accounts *a);
 
-/* Takes bytes from a line, and from what was given back by nobody we know. */
-void accounts__take_from_line(struct accounts *a, struct traced *tr, uint64_t stack_id, uint32_t kind, uint64_t bytes);
-/* The same in the other direction, too, of a line whose bytes are an estimate. more < 0: they are taken. */
+/* Gives bytes to a line, and takes them from what is no line's; bytes < 0: the other way, of pages that were given back. */
+void accounts__give_line(struct accounts *a, struct traced *tr, uint64_t stack_id, uint32_t kind, int64_t bytes);
+/* The same of a line whose bytes are an estimate. */
 void accounts__correct_line(struct accounts *a, struct traced *tr, const struct resident_line *line, int64_t more);
 /* Brings each account up to the process's resident set as it is now. watched: the hook on page faults was on until now. */
 void accounts__reconcile(struct accounts *a, bool watched);

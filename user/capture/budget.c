@@ -244,6 +244,12 @@ static uint32_t rarer(const struct traced *tr)
 	return WEIGHT_ONE * (times < 1 ? 1 : times > RARER_MAX ? RARER_MAX : times);
 }
 
+/* The kernel side adds to the shift only where a process faults more than it did. */
+static uint32_t notice_shift(const struct traced *tr)
+{
+	return tr->governor.shift > MIN_NOTICE_SHIFT ? tr->governor.shift : MIN_NOTICE_SHIFT;
+}
+
 /* False: it did nothing since it was looked at last. */
 static bool look_at(struct budget *b, struct traced *tr)
 {
@@ -285,6 +291,7 @@ static void govern(struct budget *b, struct traced *tr)
 		.fault_step_ns = tr->governor.step_ns,
 		.gc_shift = tr->governor.gc_shift,
 		.rarer = rarer(tr),
+		.notice_shift = notice_shift(tr),
 	};
 
 	if (n) {

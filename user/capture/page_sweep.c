@@ -62,6 +62,11 @@ void page_sweep__free(struct page_sweep *s)
 	free(s);
 }
 
+static void add_to_line(struct page_sweep *s, struct traced *tr, const struct page_value *v, int64_t pages)
+{
+	accounts__give_line(s->accounts, tr, v->stack_id, v->kind, pages * (int64_t)s->page_bytes);
+}
+
 /* ---- pages that are not where they were ---- */
 
 static void keep_sample(struct page_sweep *s, struct traced *tr, const struct page_value *v)
@@ -98,7 +103,7 @@ static void judge_gone(struct page_sweep *s, const struct gone *g, uint64_t now_
 		return;
 	}
 	session__forget_page(s->deps->session, &g->key, &g->value);
-	accounts__take_from_line(s->accounts, g->tr, g->value.stack_id, g->value.kind, g->value.pages * s->page_bytes);
+	add_to_line(s, g->tr, &g->value, -(int64_t)g->value.pages);
 }
 
 /* Those of one process. */
@@ -139,42 +144,69 @@ static void look_for_all_gone(struct page_sweep *s)
 
 /* ---- one page ---- */
 
-static bool open_pagemap(struct traced *tr)
+static bool open_pagemap(struct page_sweep *s, struct traced *tr)
 {
-	return tr->pagemap || !pagemap__open(tr->tgid, &tr->pagemap);
+	struct target_state state;
+
+	if (tr->pagemap)
+		return true;
+	if (!session__read_state(s->deps->session, tr->tgid, &state))
+		tr->unseen_shift = state.fault_shift < state.notice_shift ? state.fault_shift : state.notice_shift;
+	return !pagemap__open(tr->tgid, &tr->pagemap);
 }
 
 /*
  * One that is there, but in another page frame than when it was looked for last, was given back and has come again, unseen by
  * us. The kernel moves pages, too.
  */
-static bool was_given_back(struct traced *tr, const struct page_key *key, const struct page_value *v, uint32_t *frame)
+static bool was_given_back(struct traced *tr, const struct page_key *key, struct page_value *v)
 {
 	uint32_t is;
 
 	if (!pagemap__present(tr->pagemap, key->page, &is))
 		return true;
 	if (!v->frame)
-		*frame = is;
-	return v->frame && v->frame != is;
+		v->frame = is;
+	return v->frame != is;
+}
+
+/*
+ * A page that was not looked at yet, of a process of which fewer are looked at since: only of those that are chosen still it
+ * would have been seen that they faulted again. They stand for the others from now on. False: it is one of the others.
+ */
+static bool thin_out(struct page_sweep *s, struct traced *tr, const struct page_key *key, struct page_value *v)
+{
+	uint32_t shift = tr->unseen_shift;
+
+	if (shift <= v->shift)
+		return true;
+	if (!session__page_is_chosen(s->deps->session, key->page, shift, tr->tgid)) {
+		add_to_line(s, tr, v, -(int64_t)v->pages);
+		return false;
+	}
+	add_to_line(s, tr, v, ((int64_t)v->pages << (shift - v->shift)) - v->pages);
+	v->pages <<= shift - v->shift;
+	v->shift = shift;
+	return true;
 }
 
 /* Nobody knows how many more were given back than seen: so a page that is gone counts, unless it is found to have been moved. */
-static bool look_at_sample(struct page_sweep *s, struct traced *tr, const struct page_key *key, const struct page_value *v,
-			   uint32_t *frame)
+static bool look_at_sample(struct page_sweep *s, struct traced *tr, const struct page_key *key, struct page_value *v)
 {
-	if (!was_given_back(tr, key, v, frame)) {
+	if (!v->frame && !thin_out(s, tr, key, v))
+		return true;
+	if (!was_given_back(tr, key, v)) {
 		keep_sample(s, tr, v);
 		return false;
 	}
 	if (v->frame > PAGEMAP_NO_FRAME && keep_gone(s, tr, key, v))
 		return false;
-	accounts__take_from_line(s->accounts, tr, v->stack_id, v->kind, v->pages * s->page_bytes);
+	add_to_line(s, tr, v, -(int64_t)v->pages);
 	return true;
 }
 
 /* True: forget the page. */
-static bool page_is_gone(const struct page_key *key, const struct page_value *v, uint32_t *frame, void *arg)
+static bool page_is_gone(const struct page_key *key, struct page_value *v, void *arg)
 {
 	struct page_sweep *s = arg;
 	struct traced *tr = traced_table__find(s->table, key->proc_id);
@@ -183,12 +215,12 @@ static bool page_is_gone(const struct page_key *key, const struct page_value *v,
 	if (!tr || tr->ended || v->kind >= RESIDENT_KINDS)
 		return true;
 	if (tr->thinned)
-		return open_pagemap(tr) && look_at_sample(s, tr, key, v, frame);
+		return open_pagemap(s, tr) && look_at_sample(s, tr, key, v);
 	/* So it counts only as far as the resident set has lost what no line was relieved of. */
-	if (resident_account__claimable(&tr->resident, v->kind, bytes) < bytes || !open_pagemap(tr) ||
-	    !was_given_back(tr, key, v, frame))
+	if (resident_account__claimable(&tr->resident, v->kind, bytes) < bytes || !open_pagemap(s, tr) ||
+	    !was_given_back(tr, key, v))
 		return false;
-	accounts__take_from_line(s->accounts, tr, v->stack_id, v->kind, bytes);
+	add_to_line(s, tr, v, -(int64_t)v->pages);
 	return true;
 }
 
@@ -196,15 +228,21 @@ static bool page_is_gone(const struct page_key *key, const struct page_value *v,
  * The hook was taken away: from now on nobody sees a page come and go. What was in this turn is not counted yet, so lines are
  * relieved later.
  */
-static bool note_frame(const struct page_key *key, const struct page_value *v, uint32_t *frame, void *arg)
+static bool note_frame(const struct page_key *key, struct page_value *v, void *arg)
 {
 	struct page_sweep *s = arg;
 	struct traced *tr = traced_table__find(s->table, key->proc_id);
 
 	if (!tr || tr->ended)
 		return true;
-	if (!v->frame && open_pagemap(tr) && !pagemap__present(tr->pagemap, key->page, frame))
-		*frame = PAGEMAP_NO_FRAME;
+	if (v->frame)
+		return false;
+	if (!open_pagemap(s, tr))
+		return false;
+	if (!thin_out(s, tr, key, v))
+		return true;
+	if (was_given_back(tr, key, v))
+		v->frame = PAGEMAP_NO_FRAME;
 	return false;
 }
 

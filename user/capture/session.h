@@ -118,21 +118,18 @@ double session__watch_factor(unsigned int watch);
 uint64_t session__hook_ns(const struct session *s);
 
 /*
- * Calls fn for each followed page; pages for which it returns true are forgotten; of others it may tell the frame (struct
- * page_value), by setting what it is given to another value.
+ * Calls fn for each followed page; pages for which it returns true are forgotten; what it changes of others (struct page_value)
+ * is kept, unless the page has faulted again meanwhile.
  */
-int session__sweep_pages(struct session *s,
-			 bool (*fn)(const struct page_key *key, const struct page_value *v, uint32_t *frame, void *arg),
-			 void *arg);
-/*
- * Pages that are followed since the hook was put back are given to fn, once each, as session__sweep_pages does. False: there
- * were more.
- */
-bool session__sweep_turn(struct session *s,
-			 bool (*fn)(const struct page_key *, const struct page_value *, uint32_t *, void *), void *arg);
+typedef bool (*page_fn)(const struct page_key *key, struct page_value *v, void *arg);
+int session__sweep_pages(struct session *s, page_fn fn, void *arg);
+/* Only those that are followed since the hook was put back, and not looked at yet, once each. False: there were more. */
+bool session__sweep_turn(struct session *s, page_fn fn, void *arg);
 /* Follows a page no more, or at another place, unless it has faulted again since. */
 void session__forget_page(struct session *s, const struct page_key *key, const struct page_value *was);
 void session__move_page(struct session *s, const struct page_key *key, const struct page_value *was, uint64_t to_page);
+/* Whether faults on it are looked at where one in 1 << shift is. */
+bool session__page_is_chosen(const struct session *s, uint64_t page, uint32_t shift, pid_t tgid);
 /* Begins a new choice of the pages whose faults are looked at. */
 void session__choose_pages(struct session *s);
 

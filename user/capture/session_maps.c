@@ -146,7 +146,7 @@ uint64_t session__counter(const struct session *s, enum counter counter)
 
 struct page_walk {
 	struct session *s;
-	bool (*fn)(const struct page_key *key, const struct page_value *v, uint32_t *frame, void *arg);
+	page_fn fn;
 	void *arg;
 };
 
@@ -163,23 +163,22 @@ static void take_notes(struct session *s)
 static bool ask_of_page(const void *key, const void *value, void *arg)
 {
 	const struct page_walk *p = arg;
-	const struct page_value *v = value;
-	uint32_t frame = v->frame, *cnt = &p->s->bpf->bss->page_note_cnt;
+	struct page_note note = { .key = *(const struct page_key *)key };
+	uint32_t *cnt = &p->s->bpf->bss->page_note_cnt;
 
-	if (p->fn(key, v, &frame, p->arg))
+	memcpy(&note.was, value, sizeof(note.was));
+	note.is = note.was;
+	if (p->fn(key, &note.is, p->arg))
 		return true;
-	if (frame == v->frame)
+	if (!memcmp(&note.is, &note.was, sizeof(note.is)))
 		return false;
-	memcpy(&p->s->bpf->bss->page_notes[*cnt],
-	       &(struct page_note){ .key = *(const struct page_key *)key, .stack_id = v->stack_id, .frame = frame },
-	       sizeof(struct page_note));
+	memcpy(&p->s->bpf->bss->page_notes[*cnt], &note, sizeof(note));
 	if (++*cnt == PAGE_NOTES)
 		take_notes(p->s);
 	return false;
 }
 
-int session__sweep_pages(struct session *s,
-			 bool (*fn)(const struct page_key *, const struct page_value *, uint32_t *, void *), void *arg)
+int session__sweep_pages(struct session *s, page_fn fn, void *arg)
 {
 	struct page_walk pages = { s, fn, arg };
 	struct map_walk w = {
@@ -196,8 +195,7 @@ int session__sweep_pages(struct session *s,
 	return err;
 }
 
-bool session__sweep_turn(struct session *s,
-			 bool (*fn)(const struct page_key *, const struct page_value *, uint32_t *, void *), void *arg)
+bool session__sweep_turn(struct session *s, page_fn fn, void *arg)
 {
 	uint32_t i, cnt = s->bpf->bss->turn_page_cnt;
 	int fd = bpf_map__fd(s->bpf->maps.pages);
@@ -231,6 +229,11 @@ void session__move_page(struct session *s, const struct page_key *key, const str
 
 	bpf_map_update_elem(bpf_map__fd(s->bpf->maps.pages), &to, was, BPF_NOEXIST);
 	session__forget_page(s, key, was);
+}
+
+bool session__page_is_chosen(const struct session *s, uint64_t page, uint32_t shift, pid_t tgid)
+{
+	return PAGE_IS_CHOSEN(tgid, s->bpf->bss->page_sampling_epoch, page, shift);
 }
 
 void session__choose_pages(struct session *s)
