@@ -49,6 +49,32 @@ static __always_inline bool page_sampled(__u64 page, __u32 shift, __u32 tgid)
 	return !shift || PAGE_IS_CHOSEN(tgid, page_sampling_epoch, page, shift);
 }
 
+__u64 pages_lately[LATELY_WORDS];
+
+/*
+ * Memory that comes and goes comes to the same addresses again and again and makes most of the faults; what stays is new where
+ * it is. So a page on which no fault was seen lately is looked at more often.
+ */
+static __always_inline bool is_new(__u64 page, __u32 tgid)
+{
+	__u64 hash = PY_HASH_STEP(tgid, page), bit = 1ull << (hash >> 32 & 63);
+	__u64 *word = &pages_lately[hash >> 40 & (LATELY_WORDS - 1)];
+
+	if (*word & bit)
+		return false;
+	*word |= bit;
+	return true;
+}
+
+static __always_inline __u32 shift_for(const struct target_state *s, __u64 page, __u32 tgid)
+{
+	__u32 shift = s->fault_shift;
+
+	if (shift <= s->notice_shift || !is_new(page, tgid))
+		return shift;
+	return shift > s->notice_shift + NEW_PAGE_SHIFT ? shift - NEW_PAGE_SHIFT : s->notice_shift;
+}
+
 static __always_inline void take_back(const struct target *t, const struct page_value *p)
 {
 	count_free(p->stack_id, t->proc_id, p->kind | COUNT_REFAULT, 1, (__u64)p->pages * page_bytes);
@@ -166,7 +192,7 @@ static __always_inline __u32 writes_since(__u64 now, __u64 then)
 /* For how many bytes one that was seen stands. */
 static __always_inline __u64 weight_of(const struct target_state *s)
 {
-	if (s->stack_id == STACK_BEFORE_ATTACH || hook_weight <= WEIGHT_ONE)
+	if (hook_weight <= WEIGHT_ONE)
 		return WEIGHT_ONE;
 	return s->rarer ? (__u64)hook_weight * s->rarer / WEIGHT_ONE : hook_weight;
 }
@@ -176,9 +202,32 @@ static __always_inline void describe_sample(struct page_value *v, const struct t
 	__u64 drawn_by = weight > WEIGHT_ONE ? hook_turn : s->page;
 
 	v->stack_id = s->stack_id;
-	v->shift = s->fault_shift;
+	v->shift = s->look_shift;
 	v->watch = weight > WEIGHT_ONE ? hook_watch : 0;
 	v->group = PY_HASH_STEP(0, drawn_by) >> 32;
+}
+
+/* Who is charged with what the resident set did since the last look, and as how many that look stands. */
+struct charge {
+	__u64 stack_id;
+	__u64 times; /* in 1 / WEIGHT_ONE */
+	__u64 faults; /* since then */
+	__u64 weight; /* of the time that the hook is on */
+};
+
+static __always_inline void find_charge(const struct target_state *s, __u64 skipped, struct charge *c)
+{
+	c->stack_id = STACK_GIVEN_BACK;
+	c->faults = 1;
+	c->times = c->weight = WEIGHT_ONE;
+	if (s->stack_id && s->stack_id < STACK_STATUS_MAX && !s->page) {
+		c->stack_id = s->stack_id;
+	} else if (s->hook_turn == hook_turn && s->stack_id) {
+		c->stack_id = s->stack_id;
+		c->faults += (__u32)skipped - (__u32)s->skipped_then;
+		c->weight = weight_of(s);
+		c->times = c->weight << (s->look_shift & 15);
+	}
 }
 
 /*
@@ -188,56 +237,56 @@ static __always_inline void describe_sample(struct page_value *v, const struct t
  * given back since. So of a loop that fills memory and unmaps it, both are counted in full, also where only a few of its
  * faults are looked at.
  *
- * While the hook was off, nobody knows who brought in what. What the resident set gained meanwhile is no line's, and what is
- * looked at in its turns stands for as much more as they are rarer than all the time; that much is taken from what is no
- * line's, so that the sum stays right. Turns come at random moments (capture/hook_turns.h): on average nothing is left there.
+ * One that is looked at stands for as many as its chance was small (a Horvitz-Thompson estimate), each with as much as those
+ * brought in on average that came since. What the estimate has too much is taken from what is no line's, so that the sum stays
+ * right. While the hook was off, nobody knows who brought in what: it is no line's. Turns come at random moments
+ * (capture/hook_turns.h): on average nothing is left there.
  */
 static __noinline void charge_last(const struct target *t, struct target_state *s, const __s64 *rss)
 {
 	struct page_value value = {};
-	__u64 skipped, cnt, stack_id, weight = WEIGHT_ONE;
 	__s64 unseen = 0;
+	struct charge c;
 	struct gains g;
+	__u64 skipped;
 	__u32 i;
 
 	if (!t || !s || !rss)
 		return;
 	skipped = s->skipped;
 	find_gains(s, rss, &g);
-	stack_id = STACK_GIVEN_BACK;
-	cnt = 1 + (__u64)((__u32)skipped - (__u32)s->skipped_then);
-	if (s->hook_turn == hook_turn || s->stack_id == STACK_BEFORE_ATTACH) {
-		stack_id = s->stack_id;
-		weight = weight_of(s);
+	find_charge(s, skipped, &c);
+	if (c.stack_id >= STACK_STATUS_MAX || s->page)
 		unseen = s->write + writes_since(skipped, s->skipped_then) - g.sum;
-		if (unseen < 0)
-			unseen = 0;
-	}
+	if (unseen < 0 || c.stack_id == STACK_GIVEN_BACK)
+		unseen = 0;
 	s->skipped_then = skipped;
 	/* 6.1 refuses a loop into whose head the compiler falls, with no jump, from the loop's end. */
 #pragma unroll
 	for (i = 0; i < RSS_KINDS; i++) {
-		__s64 came = g.of[i] > 0 ? g.of[i] : 0, lost = came - g.of[i], stands_for;
+		__s64 came = g.of[i] > 0 ? g.of[i] : 0, of_none = came - g.of[i], stands_for;
 
 		if (i == g.most) {
 			came += unseen;
-			lost += unseen;
+			of_none += unseen;
 		}
-		stands_for = came * weight / WEIGHT_ONE;
-		lost += stands_for - came;
+		stands_for = (__u64)came * c.times / (c.faults * WEIGHT_ONE);
+		of_none += stands_for - came;
 		if (i == g.most) {
 			value.pages = stands_for;
 			value.kind = kind_of[i];
 		}
 		if (stands_for)
-			count_alloc(stack_id, t->proc_id, kind_of[i], i == g.most ? cnt * weight / WEIGHT_ONE : 0,
+			count_alloc(c.stack_id, t->proc_id, kind_of[i], i == g.most ? c.times / WEIGHT_ONE : 0,
 				    (__u64)stands_for * page_bytes);
-		if (lost)
-			count_free(STACK_GIVEN_BACK, t->proc_id, kind_of[i], 1, (__u64)lost * page_bytes);
+		if (of_none > 0)
+			count_free(STACK_GIVEN_BACK, t->proc_id, kind_of[i], 1, (__u64)of_none * page_bytes);
+		else if (of_none < 0)
+			count_alloc(STACK_GIVEN_BACK, t->proc_id, kind_of[i], 0, (__u64)-of_none * page_bytes);
 	}
-	if (!value.pages || stack_id == STACK_GIVEN_BACK || !s->page)
+	if (!value.pages || c.stack_id == STACK_GIVEN_BACK || !s->page)
 		return;
-	describe_sample(&value, s, weight);
+	describe_sample(&value, s, c.weight);
 	follow_page(t, s, &value);
 }
 
@@ -250,7 +299,7 @@ static __always_inline bool faults_disabled(void)
 	return has_task_btf() && bpf_get_current_task_btf()->pagefault_disabled;
 }
 
-static __always_inline void look_at_fault(struct target *t, struct target_state *s, __u64 page, __u32 write)
+static __always_inline void look_at_fault(struct target *t, struct target_state *s, __u64 page, __u32 shift, __u32 write)
 {
 	__s64 rss[RSS_KINDS];
 	__u64 stack_id;
@@ -258,14 +307,10 @@ static __always_inline void look_at_fault(struct target *t, struct target_state 
 	if (read_rss((struct task_struct *)bpf_get_current_task(), rss))
 		return;
 	stack_id = stack_of_current(t);
-	/* A forked child whose first faults were passed over. */
-	if (!s->stack_id) {
-		s->stack_id = stack_id;
-		s->page = page;
-	}
 	charge_last(t, s, rss);
 	s->stack_id = stack_id;
 	s->page = page;
+	s->look_shift = shift;
 	s->write = write;
 	s->hook_turn = hook_turn;
 }
@@ -302,16 +347,19 @@ static __noinline int on_fault(__u64 addr, __u32 write)
 {
 	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
 	struct target_state *s = bpf_map_lookup_elem(&states, &tgid);
+	__u64 page = addr / 4096;
 	struct stopwatch w;
 	struct target *t;
+	__u32 shift;
 
 	/* Cheapest first: this runs for every process of the host. */
 	if (!s)
 		return 0;
-	if (!page_sampled(addr / 4096, s->fault_shift, tgid)) {
+	shift = shift_for(s, page, tgid);
+	if (!page_sampled(page, shift, tgid)) {
 		__sync_fetch_and_add(&s->skipped, 1 + ((__u64)write << 32));
-		if (s->fault_shift > s->notice_shift && page_sampled(addr / 4096, s->notice_shift, tgid))
-			notice_fault(addr / 4096);
+		if (s->fault_shift > s->notice_shift && page_sampled(page, s->notice_shift, tgid))
+			notice_fault(page);
 		return 0;
 	}
 	w = stopwatch_start();
@@ -319,7 +367,7 @@ static __noinline int on_fault(__u64 addr, __u32 write)
 	if (!t || faults_disabled())
 		return 0;
 	counter_add(CTR_EVENTS, 1);
-	look_at_fault(t, s, addr / 4096, write);
+	look_at_fault(t, s, page, shift, write);
 	counter_add(CTR_FAULT_NS, cost_add(s, COST_FAULT, &w));
 	keep_limit(s);
 	return 0;

@@ -392,7 +392,7 @@ struct target_state {
 	struct cost cost[COST_PART_MAX];
 	/* Page faults that were passed over: their number in the low half, writes among them in the high half. */
 	__u64 skipped;
-	/* The last fault that was looked at: what the resident set gains until the next one is its. */
+	/* The last fault that was looked at: what the resident set gains until the next one is its, and of those passed over. */
 	__u64 stack_id;
 	__u64 page; /* address / 4096 */
 	__s64 rss_pages[3]; /* resident set as seen then: anonymous, file, shmem */
@@ -419,12 +419,16 @@ struct target_state {
 	 * was followed before fault_shift grew is not taken for what came after it.
 	 */
 	__u32 notice_shift;
-	__u32 pad;
+	__u32 look_shift; /* the one by which the last fault that was looked at was chosen */
 };
 _Static_assert(sizeof(struct target_state) == COST_PART_MAX * sizeof(struct cost) + 112, "target_state");
 #define WEIGHT_ONE 256 /* of weights that are whole numbers */
 #define MAX_FAULT_SHIFT 10
 #define MIN_NOTICE_SHIFT 3 /* what noticing costs is paid by one fault in eight at most */
+/* A page on which none was seen lately is looked at so much more often than others, down to notice_shift. */
+#define NEW_PAGE_SHIFT 4
+/* Map (in the data of the programs) of pages on which a fault was seen lately, one bit a hash; user space clears it. */
+#define LATELY_WORDS 16384
 #define MAX_GC_SHIFT 6
 #define MIN_FAULT_LIMIT_NS 20000 /* some six page faults; also the least fault_step_ns */
 

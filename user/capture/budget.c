@@ -244,10 +244,9 @@ static uint32_t rarer(const struct traced *tr)
 	return WEIGHT_ONE * (times < 1 ? 1 : times > RARER_MAX ? RARER_MAX : times);
 }
 
-/* The kernel side adds to the shift only where a process faults more than it did. */
 static uint32_t notice_shift(const struct traced *tr)
 {
-	return tr->governor.shift > MIN_NOTICE_SHIFT ? tr->governor.shift : MIN_NOTICE_SHIFT;
+	return tr->governor.shift > MIN_NOTICE_SHIFT + NEW_PAGE_SHIFT ? tr->governor.shift - NEW_PAGE_SHIFT : MIN_NOTICE_SHIFT;
 }
 
 /* False: it did nothing since it was looked at last. */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 #include "capture/governor.h"
 
+#include <math.h>
+
 #include "records.h"
 
 /* Until the first faults were timed. */
@@ -69,6 +71,7 @@ void governor__begin(struct governor *g, double budget, double hook_ns, uint64_t
 		.hook_ns = hook_ns,
 		.hook_share = 1,
 		.look_ns = FIRST_LOOK_NS,
+		.looks = 1,
 		.gc_look_ns = FIRST_GC_LOOK_NS,
 		.gc_skip_ns = FIRST_GC_SKIP_NS,
 		.saved_ns = min(saved_ns, GOVERNOR_SAVED_NS),
@@ -138,7 +141,7 @@ double governor__hook_share(struct governor *g, const struct governor_use *use, 
 /* What looking at one fault in 1 << shift will cost. */
 static double looks_ns(const struct governor *g, const struct interval *v, double hook_on, uint32_t shift)
 {
-	return v->hits * hook_on * g->look_ns / (1u << shift);
+	return min(v->hits * hook_on * g->looks / (1u << shift), v->hits * hook_on) * g->look_ns;
 }
 
 static uint32_t choose_shift(const struct governor *g, const struct interval *v, double hook_on, uint32_t now)
@@ -159,12 +162,23 @@ static void learn(double *cost_ns, uint64_t ns, uint64_t cnt)
 		*cost_ns = (double)ns / cnt;
 }
 
+/* shift: at the end of the time, as the kernel side has it; at its beginning it was ours. */
+static void learn_looks(struct governor *g, const struct governor_use *use, uint32_t shift)
+{
+	double looked_at = use->fault_cnt - g->last.fault_cnt, all = looked_at + use->skipped_cnt - g->last.skipped_cnt;
+	double looks = looked_at * exp2((shift + g->shift) / 2.0) / all;
+
+	if (looked_at >= TELLING_CNT)
+		g->looks = max(min((g->looks + looks) / 2, 1u << NEW_PAGE_SHIFT), 1);
+}
+
 void governor__step(struct governor *g, const struct governor_use *use, uint32_t shift, double hook_was_on,
 		    double hook_will_be_on)
 {
 	struct interval v = look_back(g, use, hook_was_on);
 	double hook_ns;
 
+	learn_looks(g, use, shift);
 	learn(&g->look_ns, use->fault_ns - g->last.fault_ns, use->fault_cnt - g->last.fault_cnt);
 	learn(&g->gc_look_ns, use->gc_ns - g->last.gc_ns, use->gc_cnt - g->last.gc_cnt);
 	learn(&g->gc_skip_ns, use->gc_skipped_ns - g->last.gc_skipped_ns, use->gc_skipped_cnt - g->last.gc_skipped_cnt);

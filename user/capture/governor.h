@@ -51,6 +51,7 @@ struct governor {
 	struct governor_use last;
 	double saved_ns; /* < 0: more was spent than came in */
 	double look_ns; /* what it costs to look at one fault */
+	double looks; /* so many more are looked at than the shift says, for some pages are looked at more often (bpf/fault.bpf.c) */
 	double gc_look_ns, gc_skip_ns; /* a hit at the collector */
 };
 

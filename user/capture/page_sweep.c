@@ -355,8 +355,10 @@ int page_sweep__run(struct page_sweep *s, bool now)
 	close_pagemaps(s);
 	s->swept_ns = clock_now_ns();
 	s->took_ns = s->swept_ns - begin;
-	if (settle)
+	if (settle) {
+		session__forget_lately(s->deps->session);
 		s->settled_ns = s->swept_ns;
+	}
 	if (s->swept_ns - s->chosen_ns >= CHOICE_NS) {
 		session__choose_pages(s->deps->session);
 		s->chosen_ns = s->swept_ns;

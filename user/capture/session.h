@@ -130,6 +130,8 @@ void session__forget_page(struct session *s, const struct page_key *key, const s
 void session__move_page(struct session *s, const struct page_key *key, const struct page_value *was, uint64_t to_page);
 /* Whether faults on it are looked at where one in 1 << shift is. */
 bool session__page_is_chosen(const struct session *s, uint64_t page, uint32_t shift, pid_t tgid);
+/* On all pages the next fault is the first one lately. */
+void session__forget_lately(struct session *s);
 /* Begins a new choice of the pages whose faults are looked at. */
 void session__choose_pages(struct session *s);
 

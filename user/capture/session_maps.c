@@ -231,6 +231,11 @@ void session__move_page(struct session *s, const struct page_key *key, const str
 	session__forget_page(s, key, was);
 }
 
+void session__forget_lately(struct session *s)
+{
+	memset(s->bpf->bss->pages_lately, 0, sizeof(s->bpf->bss->pages_lately));
+}
+
 bool session__page_is_chosen(const struct session *s, uint64_t page, uint32_t shift, pid_t tgid)
 {
 	return PAGE_IS_CHOSEN(tgid, s->bpf->bss->page_sampling_epoch, page, shift);
