@@ -451,8 +451,9 @@ int note_pages(void *ctx)
 	for (i = 0; i < PAGE_NOTES && i < page_note_cnt; i++) {
 		key = page_notes[i].key;
 		p = bpf_map_lookup_elem(&pages, &key);
-		if (p && p->stack_id == page_notes[i].was.stack_id && p->pages == page_notes[i].was.pages &&
-		    p->group == page_notes[i].was.group)
+		page_notes[i].taken_over = p && p->stack_id == page_notes[i].was.stack_id &&
+					   p->pages == page_notes[i].was.pages && p->group == page_notes[i].was.group;
+		if (p && page_notes[i].taken_over)
 			*p = page_notes[i].is;
 	}
 	return 0;

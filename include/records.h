@@ -340,6 +340,8 @@ _Static_assert(sizeof(struct page_value) == 16, "page_value");
 struct page_note {
 	struct page_key key;
 	struct page_value was, is;
+	__u32 taken_over; /* set by note_pages */
+	__u32 pad;
 };
 #define PAGE_NOTES 256
 #define TURN_PAGES 8192 /* that are followed since the hook was put back, most that are told */

@@ -78,6 +78,17 @@ static void keep_sample(struct page_sweep *s, struct traced *tr, const struct pa
 	resident_lines__found(&tr->lines, &key, stack.process, (double)v->pages * s->page_bytes, factor, v->group);
 }
 
+/*
+ * How much was given back by lines not known. Where not all faults are looked at that is not known, and a page that is gone
+ * counts in any case; else it counts only as far as the resident set has lost what no line was relieved of.
+ */
+static bool is_claimable(const struct page_sweep *s, const struct traced *tr, const struct page_value *v)
+{
+	uint64_t bytes = v->pages * s->page_bytes;
+
+	return tr->thinned || resident_account__claimable(&tr->resident, v->kind, bytes) >= bytes;
+}
+
 /* False: there is no memory. */
 static bool keep_gone(struct page_sweep *s, struct traced *tr, const struct page_key *key, const struct page_value *v)
 {
@@ -95,15 +106,31 @@ static bool keep_gone(struct page_sweep *s, struct traced *tr, const struct page
 	return true;
 }
 
+/* It may have faulted again since it was looked at: then its line was relieved already, and another one is meant now. */
+static void drop(struct page_sweep *s, struct traced *tr, const struct page_key *key)
+{
+	struct page_value was;
+
+	if (session__take_page(s->deps->session, key, &was))
+		add_to_line(s, tr, &was, -(int64_t)was.pages);
+}
+
 static void judge_gone(struct page_sweep *s, const struct gone *g, uint64_t now_at)
 {
-	if (now_at) {
-		session__move_page(s->deps->session, &g->key, &g->value, now_at);
-		keep_sample(s, g->tr, &g->value);
+	const struct page_key to = { .page = now_at, .proc_id = g->key.proc_id };
+	struct page_value was;
+
+	if (!now_at) {
+		if (is_claimable(s, g->tr, &g->value))
+			drop(s, g->tr, &g->key);
 		return;
 	}
-	session__forget_page(s->deps->session, &g->key, &g->value);
-	add_to_line(s, g->tr, &g->value, -(int64_t)g->value.pages);
+	if (!session__take_page(s->deps->session, &g->key, &was))
+		return;
+	if (memcmp(&was, &g->value, sizeof(was)) || !session__follow_page(s->deps->session, &to, &was))
+		add_to_line(s, g->tr, &was, -(int64_t)was.pages);
+	else if (g->tr->thinned)
+		keep_sample(s, g->tr, &was);
 }
 
 /* Those of one process. */
@@ -181,69 +208,73 @@ static bool thin_out(struct page_sweep *s, struct traced *tr, const struct page_
 	if (shift <= v->shift)
 		return true;
 	if (!session__page_is_chosen(s->deps->session, key->page, shift, tr->tgid)) {
-		add_to_line(s, tr, v, -(int64_t)v->pages);
+		drop(s, tr, key);
 		return false;
 	}
-	add_to_line(s, tr, v, ((int64_t)v->pages << (shift - v->shift)) - v->pages);
 	v->pages <<= shift - v->shift;
 	v->shift = shift;
 	return true;
 }
 
-/* Nobody knows how many more were given back than seen: so a page that is gone counts, unless it is found to have been moved. */
-static bool look_at_sample(struct page_sweep *s, struct traced *tr, const struct page_key *key, struct page_value *v)
-{
-	if (!v->frame && !thin_out(s, tr, key, v))
-		return true;
-	if (!was_given_back(tr, key, v)) {
-		keep_sample(s, tr, v);
-		return false;
-	}
-	if (v->frame > PAGEMAP_NO_FRAME && keep_gone(s, tr, key, v))
-		return false;
-	add_to_line(s, tr, v, -(int64_t)v->pages);
-	return true;
-}
-
-/* True: forget the page. */
-static bool page_is_gone(const struct page_key *key, struct page_value *v, void *arg)
+/* It stands for the others of its line that were dropped. */
+static void page_has_grown(const struct page_key *key, const struct page_value *was, const struct page_value *is, void *arg)
 {
 	struct page_sweep *s = arg;
 	struct traced *tr = traced_table__find(s->table, key->proc_id);
-	uint64_t bytes = v->pages * s->page_bytes;
 
-	if (!tr || tr->ended || v->kind >= RESIDENT_KINDS)
-		return true;
-	if (tr->thinned)
-		return open_pagemap(s, tr) && look_at_sample(s, tr, key, v);
-	/* So it counts only as far as the resident set has lost what no line was relieved of. */
-	if (resident_account__claimable(&tr->resident, v->kind, bytes) < bytes || !open_pagemap(s, tr) ||
-	    !was_given_back(tr, key, v))
-		return false;
-	add_to_line(s, tr, v, -(int64_t)v->pages);
-	return true;
+	if (tr && !tr->ended)
+		add_to_line(s, tr, is, (int64_t)is->pages - was->pages);
+}
+
+static void forget(struct page_sweep *s, const struct page_key *key)
+{
+	struct page_value was;
+
+	session__take_page(s->deps->session, key, &was);
+}
+
+/* One that is gone may have been moved: that is found out for all together. */
+static void look_at_page(const struct page_key *key, struct page_value *v, void *arg)
+{
+	struct page_sweep *s = arg;
+	struct traced *tr = traced_table__find(s->table, key->proc_id);
+
+	if (!tr || tr->ended || v->kind >= RESIDENT_KINDS) {
+		forget(s, key);
+		return;
+	}
+	if ((v->frame && !is_claimable(s, tr, v)) || !open_pagemap(s, tr))
+		return;
+	if (tr->thinned && !v->frame && !thin_out(s, tr, key, v))
+		return;
+	if (!was_given_back(tr, key, v)) {
+		if (tr->thinned)
+			keep_sample(s, tr, v);
+		return;
+	}
+	if (v->frame > PAGEMAP_NO_FRAME && keep_gone(s, tr, key, v))
+		return;
+	if (is_claimable(s, tr, v))
+		drop(s, tr, key);
 }
 
 /*
  * The hook was taken away: from now on nobody sees a page come and go. What was in this turn is not counted yet, so lines are
  * relieved later.
  */
-static bool note_frame(const struct page_key *key, struct page_value *v, void *arg)
+static void note_frame(const struct page_key *key, struct page_value *v, void *arg)
 {
 	struct page_sweep *s = arg;
 	struct traced *tr = traced_table__find(s->table, key->proc_id);
 
-	if (!tr || tr->ended)
-		return true;
-	if (v->frame)
-		return false;
-	if (!open_pagemap(s, tr))
-		return false;
-	if (!thin_out(s, tr, key, v))
-		return true;
+	if (!tr || tr->ended) {
+		forget(s, key);
+		return;
+	}
+	if (v->frame || !open_pagemap(s, tr) || !thin_out(s, tr, key, v))
+		return;
 	if (was_given_back(tr, key, v))
 		v->frame = PAGEMAP_NO_FRAME;
-	return false;
 }
 
 static void close_pagemaps(struct page_sweep *s)
@@ -258,8 +289,10 @@ static void close_pagemaps(struct page_sweep *s)
 
 void page_sweep__turn_ended(struct page_sweep *s)
 {
-	if (!session__sweep_turn(s->deps->session, note_frame, s))
-		session__sweep_pages(s->deps->session, note_frame, s);
+	const struct page_asker asker = { note_frame, page_has_grown, s };
+
+	if (!session__sweep_turn(s->deps->session, &asker))
+		session__sweep_pages(s->deps->session, &asker);
 	close_pagemaps(s);
 }
 
@@ -334,6 +367,7 @@ static uint64_t sweep_every_ns(const struct page_sweep *s)
 
 int page_sweep__run(struct page_sweep *s, bool now)
 {
+	const struct page_asker asker = { look_at_page, page_has_grown, s };
 	uint64_t begin = clock_now_ns();
 	bool settle = now || begin - s->settled_ns >= SETTLE_NS;
 	struct traced *tr;
@@ -346,7 +380,7 @@ int page_sweep__run(struct page_sweep *s, bool now)
 		if (tr->thinned)
 			proc__resident(s->deps->proc, tr->tgid, tr->rss_bytes);
 	}
-	err = session__sweep_pages(s->deps->session, page_is_gone, s);
+	err = session__sweep_pages(s->deps->session, &asker);
 	look_for_all_gone(s);
 	for (tr = s->table->alive; tr; tr = tr->hh_tgid.next) {
 		if (tr->thinned && settle)

@@ -118,16 +118,21 @@ double session__watch_factor(unsigned int watch);
 uint64_t session__hook_ns(const struct session *s);
 
 /*
- * Calls fn for each followed page; pages for which it returns true are forgotten; what it changes of others (struct page_value)
- * is kept, unless the page has faulted again meanwhile.
+ * ask is called for each followed page; what it changes (struct page_value) is kept, unless the page has faulted again
+ * meanwhile. grown: its `pages` were changed, and that was kept.
  */
-typedef bool (*page_fn)(const struct page_key *key, struct page_value *v, void *arg);
-int session__sweep_pages(struct session *s, page_fn fn, void *arg);
+struct page_asker {
+	void (*ask)(const struct page_key *key, struct page_value *v, void *arg);
+	void (*grown)(const struct page_key *key, const struct page_value *was, const struct page_value *is, void *arg);
+	void *arg;
+};
+int session__sweep_pages(struct session *s, const struct page_asker *asker);
 /* Only those that are followed since the hook was put back, and not looked at yet, once each. False: there were more. */
-bool session__sweep_turn(struct session *s, page_fn fn, void *arg);
-/* Follows a page no more, or at another place, unless it has faulted again since. */
-void session__forget_page(struct session *s, const struct page_key *key, const struct page_value *was);
-void session__move_page(struct session *s, const struct page_key *key, const struct page_value *was, uint64_t to_page);
+bool session__sweep_turn(struct session *s, const struct page_asker *asker);
+/* Follows a page no more; ret: what was known of it last. False: it was not followed. */
+bool session__take_page(struct session *s, const struct page_key *key, struct page_value *ret);
+/* False: another one is followed there, or there is no room. */
+bool session__follow_page(struct session *s, const struct page_key *key, const struct page_value *v);
 /* Whether faults on it are looked at where one in 1 << shift is. */
 bool session__page_is_chosen(const struct session *s, uint64_t page, uint32_t shift, pid_t tgid);
 /* On all pages the next fault is the first one lately. */

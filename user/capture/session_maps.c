@@ -146,18 +146,23 @@ uint64_t session__counter(const struct session *s, enum counter counter)
 
 struct page_walk {
 	struct session *s;
-	page_fn fn;
-	void *arg;
+	const struct page_asker *asker;
 };
 
-static void take_notes(struct session *s)
+static void take_notes(const struct page_walk *p)
 {
 	LIBBPF_OPTS(bpf_test_run_opts, opts);
-	int fd = bpf_program__fd(s->bpf->progs.note_pages);
+	int fd = bpf_program__fd(p->s->bpf->progs.note_pages);
+	struct page_note *note = p->s->bpf->bss->page_notes;
+	uint32_t i, cnt = p->s->bpf->bss->page_note_cnt;
 
-	if (fd >= 0 && s->bpf->bss->page_note_cnt)
-		bpf_prog_test_run_opts(fd, &opts);
-	s->bpf->bss->page_note_cnt = 0;
+	if (fd >= 0 && cnt && !bpf_prog_test_run_opts(fd, &opts)) {
+		for (i = 0; i < cnt; i++) {
+			if (note[i].taken_over && note[i].is.pages != note[i].was.pages)
+				p->asker->grown(&note[i].key, &note[i].was, &note[i].is, p->asker->arg);
+		}
+	}
+	p->s->bpf->bss->page_note_cnt = 0;
 }
 
 static bool ask_of_page(const void *key, const void *value, void *arg)
@@ -168,19 +173,18 @@ static bool ask_of_page(const void *key, const void *value, void *arg)
 
 	memcpy(&note.was, value, sizeof(note.was));
 	note.is = note.was;
-	if (p->fn(key, &note.is, p->arg))
-		return true;
+	p->asker->ask(key, &note.is, p->asker->arg);
 	if (!memcmp(&note.is, &note.was, sizeof(note.is)))
 		return false;
 	memcpy(&p->s->bpf->bss->page_notes[*cnt], &note, sizeof(note));
 	if (++*cnt == PAGE_NOTES)
-		take_notes(p->s);
+		take_notes(p);
 	return false;
 }
 
-int session__sweep_pages(struct session *s, page_fn fn, void *arg)
+int session__sweep_pages(struct session *s, const struct page_asker *asker)
 {
-	struct page_walk pages = { s, fn, arg };
+	struct page_walk pages = { s, asker };
 	struct map_walk w = {
 		.fd = bpf_map__fd(s->bpf->maps.pages),
 		.key_bytes = sizeof(struct page_key),
@@ -191,44 +195,42 @@ int session__sweep_pages(struct session *s, page_fn fn, void *arg)
 	};
 	int err = session_impl__walk_map(&w);
 
-	take_notes(s);
+	take_notes(&pages);
 	return err;
 }
 
-bool session__sweep_turn(struct session *s, page_fn fn, void *arg)
+bool session__sweep_turn(struct session *s, const struct page_asker *asker)
 {
 	uint32_t i, cnt = s->bpf->bss->turn_page_cnt;
 	int fd = bpf_map__fd(s->bpf->maps.pages);
-	struct page_walk pages = { s, fn, arg };
+	struct page_walk pages = { s, asker };
 	struct page_value v;
 
 	for (i = 0; i < cnt && i < TURN_PAGES; i++) {
 		const struct page_key *key = &s->bpf->bss->turn_pages[i];
 
 		/* Of one that was followed more than once in this turn, the last time counts. */
-		if (!bpf_map_lookup_elem(fd, key, &v) && !v.frame && ask_of_page(key, &v, &pages))
-			bpf_map_delete_elem(fd, key);
+		if (!bpf_map_lookup_elem(fd, key, &v) && !v.frame)
+			ask_of_page(key, &v, &pages);
 	}
 	s->bpf->bss->turn_page_cnt = 0;
-	take_notes(s);
+	take_notes(&pages);
 	return cnt < TURN_PAGES;
 }
 
-void session__forget_page(struct session *s, const struct page_key *key, const struct page_value *was)
+bool session__take_page(struct session *s, const struct page_key *key, struct page_value *ret)
 {
 	int fd = bpf_map__fd(s->bpf->maps.pages);
-	struct page_value v;
 
-	if (!bpf_map_lookup_elem(fd, key, &v) && !memcmp(&v, was, sizeof(v)))
-		bpf_map_delete_elem(fd, key);
+	/* Of hash tables since 5.14. */
+	if (!bpf_map_lookup_and_delete_elem(fd, key, ret))
+		return true;
+	return errno != ENOENT && !bpf_map_lookup_elem(fd, key, ret) && !bpf_map_delete_elem(fd, key);
 }
 
-void session__move_page(struct session *s, const struct page_key *key, const struct page_value *was, uint64_t to_page)
+bool session__follow_page(struct session *s, const struct page_key *key, const struct page_value *v)
 {
-	const struct page_key to = { .page = to_page, .proc_id = key->proc_id };
-
-	bpf_map_update_elem(bpf_map__fd(s->bpf->maps.pages), &to, was, BPF_NOEXIST);
-	session__forget_page(s, key, was);
+	return !bpf_map_update_elem(bpf_map__fd(s->bpf->maps.pages), key, v, BPF_NOEXIST);
 }
 
 void session__forget_lately(struct session *s)

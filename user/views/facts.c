@@ -69,6 +69,8 @@ struct facts_nobody facts__nobody(const struct selection *s)
 			ret.before_bytes += profile_cell__value(cell, s->view);
 		else if (nobody == NOBODY_GIVEN_BACK && sums->free_bytes > sums->alloc_bytes)
 			ret.given_back_bytes += sums->free_bytes - sums->alloc_bytes;
+		else if (nobody == NOBODY_GIVEN_BACK)
+			ret.not_watched_bytes += sums->alloc_bytes - sums->free_bytes;
 		else if (nobody == NOBODY_NOT_FOLLOWED)
 			ret.not_followed_bytes += profile_cell__value(cell, VIEW_LIVE);
 	}

@@ -17,6 +17,7 @@ int facts__notes(const struct selection *s, struct facts_note **ret, size_t *ret
 struct facts_nobody {
 	uint64_t before_bytes; /* there before tracing began, in the view */
 	uint64_t given_back_bytes; /* taken away from no line */
+	uint64_t not_watched_bytes; /* gained, of one process more than given back, while no line was watched */
 	uint64_t not_followed_bytes; /* lived when they were followed last */
 };
 struct facts_nobody facts__nobody(const struct selection *s);

@@ -133,6 +133,7 @@ static void put_head(const struct report *r, struct json_object *root, int *err)
 	put_number(root, "unmatched_free_bytes", r->rows.unmatched_bytes, err);
 	put_number(root, "before_tracing_bytes", r->nobody.before_bytes, err);
 	put_number(root, "given_back_bytes", r->nobody.given_back_bytes, err);
+	put_number(root, "not_watched_bytes", r->nobody.not_watched_bytes, err);
 	put_number(root, "not_followed_bytes", r->nobody.not_followed_bytes, err);
 }
 
