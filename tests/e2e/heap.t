@@ -27,7 +27,7 @@ def check_counted(kind, release, programs):
     interpreter = host.interpreter(kind, release)
     for program in programs:
         rows = measure.heap(starter(interpreter.path), program, "400 0", "--budget", "none")["rows"]
-        for place, size in measure.heap_truth(starter(interpreter.path), program, 400).items():
+        for place, size in measure.heap_lines(starter(interpreter.path), program, 400)[0].items():
             got = rows.get(place, {"bytes": 0})["bytes"]
             ok(abs(got - size) <= 0.01 * size + 2048, f"{program} {place}: {got:,} of {size:,} bytes")
 
@@ -45,7 +45,7 @@ def check_estimated(program, steps, rounds):
     ok(counters["heap.windows"] >= 3, f"{counters['heap.windows']} windows")
     note(f"{program}: {counters['heap.windows']} windows, {small:,} of {pymalloc:,} bytes")
     ok(abs(small - pymalloc) <= 0.01 * pymalloc, f"{program}: {small:,} of the {pymalloc:,} bytes that pymalloc says")
-    lines = measure.heap_truth(starter(interpreter.path), program, steps)
+    lines, _ = measure.heap_lines(starter(interpreter.path), program, steps)
     for place, size in lines.items():
         row = rows.get(place, {"bytes": 0, "error_bytes": None})
         note(f"{place}: {row['bytes']:,} of {size:,}, error {row['error_bytes']}")

@@ -4,6 +4,7 @@
 Each program of tests/targets/heap_programs.py does the same in each run, so what each of its lines holds at the end is known from
 one run under tracemalloc, which has nothing to compute in between. Interpreters are private copies: no other probes are there.
 """
+import functools
 import os
 import shutil
 import statistics
@@ -11,6 +12,7 @@ import tempfile
 import time
 
 from lib import host, target, tool
+from lib import measure as signals
 
 from . import measure, table
 
@@ -18,19 +20,7 @@ SECONDS = 20
 STEPS = 8000
 PROGRAMS = {"dicts": STEPS, "strings": STEPS, "slots": STEPS, "buffers": STEPS, "cache": STEPS, "parser": STEPS // 2,
             "in_turn": STEPS // 2, "bursts": STEPS, "phases": STEPS}
-LARGEST = 10
-LEAST_SHARE = 0.01  # below it, what the target itself does counts as much
 MAJOR_SHARE = 0.05
-
-
-def truth(python, program):
-    """{FILE:LINE: bytes} of its largest lines, and the sum."""
-    with target.Process("under_tracemalloc.py", "heap_programs.py", python=python.path) as process:
-        lives = process.ready().ask(f"{program} {PROGRAMS[program]} 0", measure.LIMIT_S)["tracemalloc"]
-    lines = {place: size for place, (_, size) in lives.items() if not place.startswith("<")}
-    whole = sum(lines.values())
-    largest = sorted(lines, key=lambda place: -lines[place])[:LARGEST]
-    return {place: lines[place] for place in largest if lines[place] >= LEAST_SHARE * whole}, whole
 
 
 class Copy:
@@ -63,14 +53,6 @@ def rounds_of(copy, program):
     return max(0, round((SECONDS / PROGRAMS[program] - step) / (computing - step) * 10000))
 
 
-def by_place(rows):
-    told = {}
-    for row in rows:
-        frame = row["frame"] or {}
-        told[f"{os.path.basename(frame.get('file') or '')}:{frame.get('line')}"] = row
-    return told
-
-
 def run(copy, program, rounds, budget):
     """Rows by place, CPU time of the program, and what the recorder cost; budget None: nothing is recorded."""
     with target.Process("heap_programs.py", python=copy.path, environment=copy.environment) as process:
@@ -84,7 +66,7 @@ def run(copy, program, rounds, budget):
             cpu_ns = measure.cpu_ns(process.pid) - begin_ns
             cost = record.stop()
             told = tool.report(record.file, "line", "--top", "100000", "--signal", "heap")
-    return by_place(told["rows"] + told["other"]), cpu_ns, cost
+    return signals.by_place(told), cpu_ns, cost
 
 
 def judge(rows, lines):
@@ -146,10 +128,11 @@ def show(python, budget, count, results):
 def measure_budgets(budgets, programs=tuple(PROGRAMS)):
     """budgets: {budget: runs}"""
     python = measure.pythons(True)[0]
+    start = functools.partial(target.Process, python=python.path)
     results = {budget: {} for budget in budgets}
     with Copy(python) as copy:
         for program in programs:
-            lines, whole = truth(python, program)
+            lines, whole = signals.heap_lines(start, program, PROGRAMS[program], measure.LIMIT_S)
             rounds = rounds_of(copy, program)
             plain_cpu_ns = run(copy, program, rounds, None)[1]
             for budget, count in budgets.items():
