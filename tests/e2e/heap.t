@@ -3,9 +3,7 @@
 """The heap signal: who holds the Python heap, counted or estimated, against tracemalloc and the allocator itself."""
 import functools
 import os
-import shutil
 import sys
-import tempfile
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
@@ -36,11 +34,8 @@ def check_estimated(program, steps, rounds):
     """In windows: the sum is what pymalloc says, and no line is beyond its stated error by more than chance allows."""
     host.need_bpf()
     interpreter = host.interpreter("debian", None)
-    with tempfile.TemporaryDirectory() as folder:
-        # A copy, in which nobody else's probes are.
-        copy = os.path.join(folder, os.path.basename(interpreter.path))
-        shutil.copy(interpreter.path, copy)
-        told = measure.heap(starter(copy, {"PYTHONHOME": interpreter.prefix}), program, f"{steps} {rounds}", "--budget", "50%")
+    with host.private_copy(interpreter) as copy:
+        told = measure.heap(starter(*copy), program, f"{steps} {rounds}", "--budget", "50%")
     rows, small, pymalloc, counters = (told[key] for key in ("rows", "small", "after", "counters"))
     ok(counters["heap.windows"] >= 3, f"{counters['heap.windows']} windows")
     note(f"{program}: {counters['heap.windows']} windows, {small:,} of {pymalloc:,} bytes")

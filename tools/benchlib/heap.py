@@ -5,10 +5,7 @@ Each program of tests/targets/heap_programs.py does the same in each run, so wha
 one run under tracemalloc, which has nothing to compute in between. Interpreters are private copies: no other probes are there.
 """
 import functools
-import os
-import shutil
 import statistics
-import tempfile
 import time
 
 from lib import host, target, tool
@@ -23,25 +20,9 @@ PROGRAMS = {"dicts": STEPS, "strings": STEPS, "slots": STEPS, "buffers": STEPS, 
 MAJOR_SHARE = 0.05
 
 
-class Copy:
-    """An interpreter's file of our own. A context manager that removes it."""
-
-    def __init__(self, python):
-        self._folder = tempfile.TemporaryDirectory(prefix="pymemscope-bench-")
-        self.path = os.path.join(self._folder.name, os.path.basename(python.path))
-        shutil.copy(python.path, self.path)
-        self.environment = {"PYTHONHOME": python.prefix}
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self._folder.cleanup()
-
-
-def rounds_of(copy, program):
+def rounds_of(start, program):
     """So much is computed after each step that the program takes SECONDS."""
-    with target.Process("heap_programs.py", python=copy.path, environment=copy.environment) as process:
+    with start("heap_programs.py") as process:
         process.ready()
 
         def seconds(steps, rounds):
@@ -53,9 +34,9 @@ def rounds_of(copy, program):
     return max(0, round((SECONDS / PROGRAMS[program] - step) / (computing - step) * 10000))
 
 
-def run(copy, program, rounds, budget):
+def run(start, program, rounds, budget):
     """Rows by place, CPU time of the program, and what the recorder cost; budget None: nothing is recorded."""
-    with target.Process("heap_programs.py", python=copy.path, environment=copy.environment) as process:
+    with start("heap_programs.py") as process:
         process.ready()
         begin_ns = measure.cpu_ns(process.pid)
         if budget is None:
@@ -98,10 +79,10 @@ def summary(lines, whole, runs, plain_cpu_ns):
     }
 
 
-def measure_program(copy, program, lines, whole, rounds, budget, count, plain_cpu_ns):
+def measure_program(start, program, lines, whole, rounds, budget, count, plain_cpu_ns):
     runs = []
     for _ in range(count):
-        rows, cpu_ns, cost = run(copy, program, rounds, budget)
+        rows, cpu_ns, cost = run(start, program, rounds, budget)
         runs.append({"judged": judge(rows, lines), "cpu_ns": cpu_ns, "tracer": cost["tracer_cpu_s"] / cost["record_s"],
                      "windows": cost["counters"].get("heap.windows", 0)})
     return {"runs": runs, **summary(lines, whole, runs, plain_cpu_ns)}
@@ -128,15 +109,15 @@ def show(python, budget, count, results):
 def measure_budgets(budgets, programs=tuple(PROGRAMS)):
     """budgets: {budget: runs}"""
     python = measure.pythons(True)[0]
-    start = functools.partial(target.Process, python=python.path)
     results = {budget: {} for budget in budgets}
-    with Copy(python) as copy:
+    with host.private_copy(python) as (path, environment):
+        start = functools.partial(target.Process, python=path, environment=environment)
         for program in programs:
             lines, whole = signals.heap_lines(start, program, PROGRAMS[program], measure.LIMIT_S)
-            rounds = rounds_of(copy, program)
-            plain_cpu_ns = run(copy, program, rounds, None)[1]
+            rounds = rounds_of(start, program)
+            plain_cpu_ns = run(start, program, rounds, None)[1]
             for budget, count in budgets.items():
-                results[budget][program] = measure_program(copy, program, lines, whole, rounds, budget, count, plain_cpu_ns)
+                results[budget][program] = measure_program(start, program, lines, whole, rounds, budget, count, plain_cpu_ns)
     for budget, count in budgets.items():
         show(python, budget, count, results[budget])
     return results
