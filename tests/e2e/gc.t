@@ -8,7 +8,7 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 
 from lib import host, measure  # noqa: E402
-from lib.pythons import pythons  # noqa: E402
+from lib.pythons import pythons, test_each  # noqa: E402
 from lib.tap import is_, main, ok, test  # noqa: E402
 
 
@@ -113,10 +113,6 @@ def many_at_once():
     check_with_links("many")
 
 
-for PYTHON in pythons():
-    def one(python=PYTHON):
-        check(python)
-    one.__name__ = "collections on " + PYTHON.name
-    test(one)
+test_each(check, "collections")
 
 main()
