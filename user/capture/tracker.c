@@ -79,6 +79,12 @@ static void end_unnoticed(struct tracker *t, struct traced *tr)
 		end(t, tr, false);
 }
 
+/* It has not mapped its interpreter yet. */
+static void retry_soon(struct tracker *t, struct traced *tr)
+{
+	traced_table__retry_at(&t->table, tr, clock_now_ns() + FIRST_RETRY_NS);
+}
+
 /* How a process came to be traced. */
 enum origin {
 	FOUND, /* it was there */
@@ -225,7 +231,7 @@ static int take_in(struct tracker *t, pid_t tgid, bool started)
 	if (!err) {
 		err = interpreters__adopt(t->interpreters, &t->table, tr, in);
 		if (err == -ENOENT) {
-			traced_table__retry_at(&t->table, tr, clock_now_ns() + FIRST_RETRY_NS);
+			retry_soon(t, tr);
 			err = 0;
 		}
 		goto out;
@@ -233,7 +239,7 @@ static int take_in(struct tracker *t, pid_t tgid, bool started)
 	if (err == -ENOTSUP)
 		traced__note(tr, t->deps.profile, t->why);
 	else if (started)
-		traced_table__retry_at(&t->table, tr, clock_now_ns() + FIRST_RETRY_NS);
+		retry_soon(t, tr);
 	if (traced__tell_kernel(tr, t->deps.session, t->signals))
 		end(t, tr, false);
 out:
@@ -372,16 +378,16 @@ static void on_fork(struct tracker *t, const struct rec_proc *rec)
 static void look_at_program(struct tracker *t, const struct arrival *a)
 {
 	struct traced *tr = traced_table__find_alive(&t->table, a->tgid);
-	bool known;
 
+	if (tr && tr->looked_ns > a->time_ns)
+		return;
 	/* It was taken in while it became another program, of which the kernel side did not know that it is traced. */
-	if (tr && tr->looked_ns <= a->time_ns)
+	if (tr)
 		end(t, tr, true);
-	known = tr && !tr->ended;
 	if (take_in(t, a->tgid, true) == -ESRCH)
 		t->missed++;
 	tr = traced_table__find_alive(&t->table, a->tgid);
-	if (tr && !known)
+	if (tr)
 		budget__go_on(tr, a->cpu_ns, a->faults);
 }
 
@@ -563,7 +569,7 @@ static void take_in_arrivals(struct tracker *t)
 		}
 		tr = traced_table__find(&t->table, a.proc_id);
 		if (tr && !tr->ended && interpreters__attach(t->interpreters, tr) == -ENOENT)
-			traced_table__retry_at(&t->table, tr, clock_now_ns() + FIRST_RETRY_NS);
+			retry_soon(t, tr);
 	}
 }
 
