@@ -2,8 +2,8 @@
 /*
  * What the tracker's own files share. Only tracker*.c include this.
  *
- * tracker.c: life, scope, what is done from time to time. tracker_processes.c: processes, from when they are taken in until they
- * are settled. tracker_events.c: what the session hands out.
+ * tracker.c: life, scope, what is done from time to time. tracker_processes.c: processes, from when they are taken in
+ * until they are settled. tracker_events.c: what the session hands out.
  */
 #ifndef CAPTURE_TRACKER_IMPL_H
 #define CAPTURE_TRACKER_IMPL_H
@@ -51,10 +51,11 @@ enum origin {
 };
 
 /* Begins to trace a process, of which the kernel side is not told yet. NULL: no memory. */
-struct traced *tracker_impl__new_traced(struct tracker *t, pid_t tgid, uint32_t proc_id, enum origin origin, uint64_t cgroup_id);
+struct traced *tracker_impl__new_traced(struct tracker *t, pid_t tgid, uint32_t proc_id, enum origin origin,
+					uint64_t cgroup_id);
 /* No more events come. exec: it goes on as another program. */
 void tracker_impl__end(struct tracker *t, struct traced *tr, bool exec);
-/* Takes in a process of the scope. started: it may not have mapped its interpreter yet. 0: taken in, or nothing to do. */
+/* Takes in a process of the scope, which, started, may not have its interpreter yet. 0: taken in, or nothing to do. */
 int tracker_impl__take_in(struct tracker *t, pid_t tgid, bool started);
 /* Looks again for the interpreter of a program that had not mapped it. */
 void tracker_impl__look_again(struct tracker *t, struct traced *tr);
@@ -67,8 +68,8 @@ void tracker_impl__take_in_arrivals(struct tracker *t);
 /* Takes in what a process has become by its exec. */
 void tracker_impl__look_at_program(struct tracker *t, const struct arrival *a);
 /*
- * Closes the accounts of processes that have ended, after what they did to their last breath was read. What they held is
- * taken away, but for the last Python process of all: what a program held when it ended, or was killed, is what one
+ * Closes the accounts of processes that have ended, after what they did to their last breath was read. What they held
+ * is taken away, but for the last Python process of all: what a program held when it ended, or was killed, is what one
  * wants to see of it, until the next one is there. Does so only every few seconds, but for now.
  */
 void tracker_impl__settle_ended(struct tracker *t, bool now);

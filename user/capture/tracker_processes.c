@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * Traced processes, from when they are taken in until they are settled. Numbers of processes (proc_id) are given here, but for
- * forked children, whose number the kernel side gives at the fork, so that no event of theirs is lost.
+ * Traced processes, from when they are taken in until they are settled. Numbers of processes (proc_id) are given here,
+ * but for forked children, whose number the kernel side gives at the fork, so that no event of theirs is lost.
  */
 #include "capture/tracker_impl.h"
 
@@ -26,7 +26,8 @@ void tracker_impl__end(struct tracker *t, struct traced *tr, bool exec)
 	traced_table__end(&t->table, tr, exec);
 }
 
-struct traced *tracker_impl__new_traced(struct tracker *t, pid_t tgid, uint32_t proc_id, enum origin origin, uint64_t cgroup_id)
+struct traced *tracker_impl__new_traced(struct tracker *t, pid_t tgid, uint32_t proc_id, enum origin origin,
+					uint64_t cgroup_id)
 {
 	struct profile_process p = { .tgid = tgid, .python = "", .interpreter = "", .note = "" };
 	struct traced *tr = calloc(1, sizeof(*tr)), *earlier;
