@@ -121,13 +121,10 @@ static void set_windows_apart(struct site_set *set)
 
 static void derive_facts(const struct elf_file *f, uint16_t version, uint32_t signals, struct site_set *set)
 {
-	static const enum signal known[] = { SIGNAL_RESIDENT, SIGNAL_HEAP, SIGNAL_EXACT, SIGNAL_GC };
-
-	for (size_t k = 0; k < sizeof(known) / sizeof(known[0]); k++) {
-		if (!(signals & 1u << known[k]))
-			continue;
-		coverage__derive(known[k], set->site, set->n, &set->info, &set->facts.coverage[known[k]]);
-		set->facts.signals |= 1u << known[k];
+	set->facts.signals = signals;
+	for (enum signal s = 0; s < SIGNAL_MAX; s++) {
+		if (signals & 1u << s)
+			coverage__derive(s, set->site, set->n, &set->info, &set->facts.coverage[s]);
 	}
 	for (size_t k = 0; k < set->n; k++)
 		set->facts.knows_gc_callers |= set->site[k].kind == PROBE_GC_COLLECT;
