@@ -433,6 +433,12 @@ static void clean_up(struct record *r)
 	cgroups__free(r->deps.cgroups);
 }
 
+/* The command's own, unless it goes on or was ended together with the recording. */
+static int exit_status(const struct record *r)
+{
+	return r->child && !cmd_stop && command__ended(r->child) ? command__status(r->child) : EXIT_OK;
+}
+
 static int record(struct record *r)
 {
 	int ret;
@@ -444,7 +450,7 @@ static int record(struct record *r)
 	describe(r);
 	ret = loop(r);
 	summarize(r);
-	return ret;
+	return ret ? ret : exit_status(r);
 }
 
 static int run(int argc, char **argv)
@@ -479,7 +485,8 @@ const struct cmd cmd_record = {
 		"  --container NAME    a container, by name, id or the first digits of its id\n"
 		"  --cgroup PATH       every process in a cgroup and below it\n"
 		"  -p, --pid N         one process and what it forks\n"
-		"  -- COMMAND ARG...   run a command and trace it\n\n"
+		"  -- COMMAND ARG...   run a command and trace it; exits with its status when it ends, 128 and the number of\n"
+		"                      the signal that it died of; with 1 when recording fails\n\n"
 		"options:\n"
 		"  -o, --output FILE   the recording (default out.pms)\n"
 		"  --signals LIST      resident (what the resident set gains, by line), heap (who holds the Python heap),\n"

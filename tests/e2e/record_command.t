@@ -136,6 +136,37 @@ def a_command_that_fails_is_recorded_all_the_same():
 
 
 @test
+def its_exit_status_is_passed_on():
+    host.need_bpf()
+    with Script(0) as script:
+        for what, command, status in (("its own", "exit 7", 7), ("a signal", "kill -9 $$", 128 + 9), ("well", "exit 0", 0)):
+            result = tool.run("record", "--signals", "resident", "-o", script.file, "--", "sh", "-c", command)
+            is_(result.status, status, f"{result}\n{what}")
+
+
+@test
+def a_command_that_goes_on_has_no_exit_status_yet():
+    host.need_bpf()
+    with Script(0) as script:
+        wait, go = os.pipe()
+        try:
+            result = tool.run("record", "--signals", "resident", "--duration", "100ms", "-o", script.file, "--", "sh", "-c",
+                              f"exec >/dev/null 2>&1; read end <&{wait}; exit 7", pass_fds=[wait])
+        finally:
+            os.close(go)
+            os.close(wait)
+        is_(result.status, 0, f"{result}\nexit")
+        has(result.err, "goes on as process", "stderr")
+
+
+@test
+def a_failure_of_the_recorder_goes_before_it():
+    host.need_bpf()
+    result = tool.run("record", "-o", "/nonexistent/out.pms", "--", "sh", "-c", "exit 7")
+    is_(result.status, 1, f"{result}\nexit")
+
+
+@test
 def a_command_that_does_not_exist_is_one_sentence():
     host.need_bpf()
     with Script(0) as script:
