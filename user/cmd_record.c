@@ -37,6 +37,7 @@ struct record {
 	struct recording *recording;
 	struct command *child;
 	/* how it goes */
+	uint64_t attach_ns; /* nothing is seen before it */
 	uint64_t begin_ns, last_ns, last_events;
 	struct profile_cost cost; /* at the last settling */
 	bool output_failed;
@@ -180,6 +181,7 @@ static int start_tracing(struct record *r)
 		return fail_tracker(err, r);
 	opts.tell_every_exec = tracker__wants_every_exec(r->tracker);
 	handlers = tracker__handlers(r->tracker);
+	r->attach_ns = clock_now_ns();
 	err = session__new(&opts, &handlers, &r->session);
 	err = err ? err : session__start(r->session);
 	if (err)
@@ -323,8 +325,23 @@ static void show_progress(struct record *r, uint64_t now)
 	r->last_events = events;
 }
 
+static void write_down(struct record *r, uint64_t time_ns)
+{
+	int err;
+
+	profile__tick(r->deps.profile);
+	if (r->output_failed)
+		return;
+	err = recording__flush(r->recording, r->deps.profile, time_ns);
+	if (err) {
+		r->output_failed = true;
+		log_error("cannot write %s any more: %s; what was written before is kept", r->opts.output,
+			  recording__strerror(err));
+	}
+}
+
 /* Everything of the last second goes to the file. */
-static int settle(struct record *r, bool last)
+static void settle(struct record *r, bool last)
 {
 	uint64_t now = clock_now_ns();
 	int err;
@@ -337,17 +354,8 @@ static int settle(struct record *r, bool last)
 	r->cost = tracker__cost(r->tracker);
 	save_counters(r);
 	show_progress(r, now);
-	profile__tick(r->deps.profile);
 	r->last_ns = now;
-	if (r->output_failed)
-		return 0;
-	err = recording__flush(r->recording, r->deps.profile, now);
-	if (err) {
-		r->output_failed = true;
-		log_error("cannot write %s any more: %s; what was written before is kept", r->opts.output,
-			  recording__strerror(err));
-	}
-	return err;
+	write_down(r, now);
 }
 
 /* The last second, with each account as it stands now. */
@@ -374,6 +382,7 @@ static int loop(struct record *r)
 	int n;
 
 	r->begin_ns = r->last_ns = clock_now_ns();
+	write_down(r, r->attach_ns);
 	while (!cmd_stop && !r->output_failed) {
 		n = session__poll(r->session, tracker__patience_ms(r->tracker, POLL_MS));
 		if (n < 0 && n != -EINTR)

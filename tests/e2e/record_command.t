@@ -166,6 +166,27 @@ def a_failure_of_the_recorder_goes_before_it():
     is_(result.status, 1, f"{result}\nexit")
 
 
+COLLECT = """import gc
+for _ in range(5):
+    gc.collect()
+"""
+
+
+@test
+def what_the_first_second_collects_has_its_time():
+    host.need_bpf()
+    with Script(0) as script:
+        with open(script.script, "w", encoding="utf-8") as out:
+            out.write(COLLECT)
+        tool.run("record", "--signals", "gc", "-o", script.file, "--", host.PYTHON, script.script).succeeded()
+        with sqlite3.connect(script.file) as db:
+            (count, first, last), = db.execute("SELECT count(*), min(time_ms), max(time_ms) FROM collections")
+            (begin, end), = db.execute("SELECT min(time_ms), max(time_ms) FROM flush")
+    ok(count >= 5, f"{count} collections")
+    is_(begin, 0, "time of the first flush")
+    ok(0 <= first <= last <= end, f"collections from {first} to {last} ms, written until {end} ms")
+
+
 @test
 def a_command_that_does_not_exist_is_one_sentence():
     host.need_bpf()
