@@ -146,7 +146,10 @@ static void put_derived(const struct traced *tr, const struct allocator_chain *a
 void interp_watch__measure(const struct traced *tr, struct profile *p)
 {
 	const struct interp_watch *w = &tr->watch;
-	struct coverage c = {.part = w->seen_collections, .text = "the interpreter's own count of collections"};
+	struct coverage c = {
+		.part = w->seen_collections,
+		.text = "the interpreter's own count of collections, from the first look at it to the last",
+	};
 
 	if (!w->file || !(w->file->signals & 1u << SIGNAL_GC) || !w->last_look_ns || w->last_collections <= w->first_collections)
 		return;
