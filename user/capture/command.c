@@ -26,7 +26,7 @@ static void become(char **argv, int go_fd, int error_fd)
 	int err;
 
 	signal(SIGPIPE, SIG_DFL);
-	/* While it is held (tracker.c), our own death must not leave it stopped. */
+	/* While it is held (held_command.h), our own death must not leave it stopped. */
 	prctl(PR_SET_PDEATHSIG, SIGCONT);
 	if (read(go_fd, &byte, 1) == 1) {
 		execvp(argv[0], argv);
