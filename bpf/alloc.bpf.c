@@ -331,7 +331,7 @@ GLOBAL __u64 stack_directly(struct target *t)
 		return STACK_LOST;
 	if (!direct_stack(t, &s))
 		return 0;
-	q = quick_count_of(s.r.id, t->proc_id, kind_of(t), true);
+	q = quick_count_of(s.r.id, t->proc_id, kind_of(t));
 	if (!q || !q->told) {
 		told = tell_stack(t, &s);
 		if (q && told)

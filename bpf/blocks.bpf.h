@@ -39,15 +39,15 @@ struct {
 
 /* ---- counts ---- */
 
-/* The slot of a stack, or NULL: another stack has it. take: it may be taken. */
-static __always_inline struct quick_count *quick_count_of(__u64 stack_id, __u32 proc_id, __u32 kind, bool take)
+/* The slot of a stack, taken if it was free, or NULL: another stack has it. */
+static __always_inline struct quick_count *quick_count_of(__u64 stack_id, __u32 proc_id, __u32 kind)
 {
 	__u32 n = (counts_turn & 1) * QUICK_COUNTS + (stack_id & (QUICK_COUNTS - 1));
 	struct quick_count *q = bpf_map_lookup_elem(&quick_counts, &n);
 
 	if (!q)
 		return NULL;
-	if (take && !q->key.stack_id && stack_id >= STACK_STATUS_MAX &&
+	if (!q->key.stack_id && stack_id >= STACK_STATUS_MAX &&
 	    !__sync_val_compare_and_swap(&q->key.stack_id, 0, stack_id)) {
 		q->key.proc_id = proc_id;
 		q->key.kind = kind;
@@ -57,7 +57,7 @@ static __always_inline struct quick_count *quick_count_of(__u64 stack_id, __u32 
 
 static __always_inline void count_block(__u64 stack_id, __u32 proc_id, __u32 kind, __u64 bytes)
 {
-	struct quick_count *q = quick_count_of(stack_id, proc_id, kind, true);
+	struct quick_count *q = quick_count_of(stack_id, proc_id, kind);
 
 	if (!q) {
 		count_alloc(stack_id, proc_id, kind, 1, bytes);
@@ -69,7 +69,7 @@ static __always_inline void count_block(__u64 stack_id, __u32 proc_id, __u32 kin
 
 static __always_inline void count_freed_block(__u64 stack_id, __u32 proc_id, __u32 kind, __u64 bytes)
 {
-	struct quick_count *q = quick_count_of(stack_id, proc_id, kind, true);
+	struct quick_count *q = quick_count_of(stack_id, proc_id, kind);
 
 	if (!q) {
 		count_free(stack_id, proc_id, kind, 1, bytes);

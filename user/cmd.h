@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
  * The commands. Each takes its own arguments (argv[0] is the command's name) and returns the exit code: EXIT_OK,
- * EXIT_FAILED after one sentence on stderr, EXIT_USAGE after a usage error.
+ * EXIT_FAILED after one sentence on stderr, EXIT_USAGE after a usage error; record also that of the command it ran.
  */
 #ifndef CMD_H
 #define CMD_H

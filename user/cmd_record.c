@@ -4,7 +4,6 @@
  * transaction to the file. What ends it: ^C, --duration, the end of the command or of all that was traced.
  */
 #include <errno.h>
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +18,7 @@
 #include "capture/tracker.h"
 #include "cmd.h"
 #include "model/recording.h"
+#include "record_opts.h"
 #include "views/facts.h"
 #include "views/human.h"
 #include "views/report.h"
@@ -28,14 +28,7 @@
 #define POLL_MS 100
 
 struct record {
-	/* options */
-	const char *container, *cgroup, *output;
-	pid_t tgid;
-	char **command;
-	uint32_t signals;
-	uint64_t duration_ns;
-	double budget; /* share of the targets' CPU time; 0: no limit */
-	enum fault_hook fault_hook;
+	struct record_opts opts;
 	/* what it works with */
 	struct tracker_deps deps;
 	struct scope scope;
@@ -44,153 +37,31 @@ struct record {
 	struct recording *recording;
 	struct command *child;
 	/* how it goes */
+	uint64_t attach_ns; /* nothing is seen before it */
 	uint64_t begin_ns, last_ns, last_events;
 	struct profile_cost cost; /* at the last settling */
 	bool output_failed;
 };
 
-/* ---- options ---- */
-
-static bool parse_hook(const char *text, enum fault_hook *ret)
-{
-	enum fault_hook hook;
-
-	for (hook = FAULT_HOOK_AUTO; hook <= FAULT_HOOK_PERF; hook++) {
-		if (!strcmp(text, fault_hook__name(hook))) {
-			*ret = hook;
-			return true;
-		}
-	}
-	return false;
-}
-
-static bool parse_tgid(const char *text, pid_t *ret)
-{
-	char *end;
-	long v = strtol(text, &end, 10);
-
-	if (end == text || *end || v <= 0 || v > 1 << 22)
-		return false;
-	*ret = v;
-	return true;
-}
-
-/* "1%", "0.5%", "none". */
-static bool parse_budget(const char *text, double *ret)
-{
-	char *end;
-	double percent = strtod(text, &end);
-
-	if (!strcmp(text, "none")) {
-		*ret = 0;
-		return true;
-	}
-	if (end == text || (*end && strcmp(end, "%")) || !(percent > 0) || percent > 100)
-		return false;
-	*ret = percent / 100;
-	return true;
-}
-
-static bool parse_option(struct record *r, int c, const char *value)
-{
-	switch (c) {
-	case 'c':
-		r->container = value;
-		return true;
-	case 'g':
-		r->cgroup = value;
-		return true;
-	case 'p':
-		return parse_tgid(value, &r->tgid);
-	case 'o':
-		r->output = value;
-		return true;
-	case 's':
-		return cmd_parse_signals(value, &r->signals);
-	case 'd':
-		return cmd_parse_duration(value, &r->duration_ns);
-	case 'b':
-		return parse_budget(value, &r->budget);
-	case 'f':
-		return parse_hook(value, &r->fault_hook);
-	case 'v':
-		log_set_level(LOG_DEBUG);
-		return true;
-	default:
-		return false;
-	}
-}
-
-/* With the value of the option as its argument. */
-static const char *usage_of(int c)
-{
-	switch (c) {
-	case 'p':
-		return "'%s' is not a process number";
-	case 's':
-		return "'%s' is not a value of --signals; give resident, heap, gc or exact, or several with commas";
-	case 'd':
-		return "'%s' is not a value of --duration; give 30s, 5m or 1h";
-	case 'b':
-		return "'%s' is not a value of --budget; give more than 0%% and at most 100%%, or none";
-	case 'f':
-		return "'%s' is not a value of --fault-hook; give fentry, kprobe, tracepoint or perf";
-	default:
-		return "'%s' is not expected";
-	}
-}
-
-static int parse(struct record *r, int argc, char **argv, bool *help)
-{
-	static const struct option options[] = {
-		{ "container", required_argument, NULL, 'c' },	{ "cgroup", required_argument, NULL, 'g' },
-		{ "pid", required_argument, NULL, 'p' },	{ "output", required_argument, NULL, 'o' },
-		{ "signals", required_argument, NULL, 's' },	{ "duration", required_argument, NULL, 'd' },
-		{ "fault-hook", required_argument, NULL, 'f' }, { "budget", required_argument, NULL, 'b' },	{ "verbose", no_argument, NULL, 'v' },
-		{ "help", no_argument, NULL, 'h' },		{},
-	};
-	int c;
-
-	while ((c = getopt_long(argc, argv, "+:p:o:vh", options, NULL)) != -1) {
-		*help = c == 'h';
-		if (*help)
-			return 0;
-		if (c == ':' || c == '?')
-			return cmd_usage_option(&cmd_record, c, argv);
-		if (!parse_option(r, c, optarg))
-			return cmd_usage(&cmd_record, usage_of(c), optarg);
-	}
-	if (optind < argc && strcmp(argv[optind - 1], "--"))
-		return cmd_usage(&cmd_record, "'%s' is not expected here; a command to run goes after --", argv[optind]);
-	r->command = optind < argc ? argv + optind : NULL;
-	if (!r->command && !strcmp(argv[optind - 1], "--"))
-		return cmd_usage(&cmd_record, "a command to run goes after --");
-	if (r->container && !*r->container)
-		return cmd_usage(&cmd_record, "the container's name is empty");
-	if (!!r->container + !!r->cgroup + !!r->tgid + !!r->command > 1)
-		return cmd_usage(&cmd_record, "give one target: --container, --cgroup, --pid or -- COMMAND");
-	return 0;
-}
-
 /* ---- the target ---- */
 
 static int resolve_container(struct record *r)
 {
-	int err = container_names__find(r->deps.names, r->deps.cgroups, r->container, r->scope.cgroup_path,
+	int err = container_names__find(r->deps.names, r->deps.cgroups, r->opts.container, r->scope.cgroup_path,
 					sizeof(r->scope.cgroup_path));
 
 	if (err == -EEXIST)
-		return cmd_fail("more than one container's id begins with '%s'; give more digits", r->container);
+		return cmd_fail("more than one container's id begins with '%s'; give more digits", r->opts.container);
 	if (err)
 		return cmd_fail("there is no running container '%s'; 'docker ps', 'podman ps' or 'runc list' show names",
-				r->container);
+				r->opts.container);
 	return 0;
 }
 
 static int resolve_cgroup(struct record *r)
 {
 	uint64_t id;
-	const char *path = r->cgroup;
+	const char *path = r->opts.cgroup;
 	size_t len;
 
 	if (!strncmp(path, "/sys/fs/cgroup/memory/", 22))
@@ -199,9 +70,9 @@ static int resolve_cgroup(struct record *r)
 		path += 14;
 	if (snprintf(r->scope.cgroup_path, sizeof(r->scope.cgroup_path), "%s%s", path[0] == '/' ? "" : "/", path) >=
 		    (int)sizeof(r->scope.cgroup_path) ||
-	    !*r->cgroup || cgroups__id_of_path(r->deps.cgroups, r->scope.cgroup_path, &id))
+	    !*r->opts.cgroup || cgroups__id_of_path(r->deps.cgroups, r->scope.cgroup_path, &id))
 		return cmd_fail("there is no memory cgroup '%s'; give its path below the cgroup mount, as "
-				"/proc/PID/cgroup shows it", r->cgroup);
+				"/proc/PID/cgroup shows it", r->opts.cgroup);
 	for (len = strlen(r->scope.cgroup_path); len > 1 && r->scope.cgroup_path[len - 1] == '/'; len--)
 		r->scope.cgroup_path[len - 1] = '\0';
 	return 0;
@@ -211,14 +82,16 @@ static int resolve_target(struct record *r)
 {
 	struct proc_stat stat;
 
-	r->scope.kind = r->container || r->cgroup ? SCOPE_CGROUP : r->tgid || r->command ? SCOPE_TREE : SCOPE_ALL;
-	if (r->container)
+	r->scope.kind = r->opts.container || r->opts.cgroup ? SCOPE_CGROUP :
+			r->opts.tgid || r->opts.command	    ? SCOPE_TREE :
+							      SCOPE_ALL;
+	if (r->opts.container)
 		return resolve_container(r);
-	if (r->cgroup)
+	if (r->opts.cgroup)
 		return resolve_cgroup(r);
-	r->scope.tgid = r->tgid;
-	if (r->tgid && (proc__stat(r->deps.proc, r->tgid, &stat) || stat.state == 'Z'))
-		return cmd_fail("there is no process %d", (int)r->tgid);
+	r->scope.tgid = r->opts.tgid;
+	if (r->opts.tgid && (proc__stat(r->deps.proc, r->opts.tgid, &stat) || stat.state == 'Z'))
+		return cmd_fail("there is no process %d", (int)r->opts.tgid);
 	return 0;
 }
 
@@ -246,7 +119,7 @@ static int fail_session(int err, const struct record *r)
 				strerror(-err));
 	case -ENOTSUP:
 		return cmd_fail("this kernel has no %s hook on page faults; leave --fault-hook out to get the best it has",
-				fault_hook__name(r->fault_hook));
+				fault_hook__name(r->opts.fault_hook));
 	default:
 		return cmd_fail("the programs cannot be loaded or attached: %s; 'pymemscope doctor' tells what is missing",
 				strerror(-err));
@@ -257,11 +130,11 @@ static int fail_tracker(int err, const struct record *r)
 {
 	switch (err) {
 	case -ESRCH:
-		return cmd_fail("process %d has ended", (int)r->tgid);
+		return cmd_fail("process %d has ended", (int)r->opts.tgid);
 	case -ENOENT:
-		return cmd_fail("process %d is not Python: no CPython interpreter is mapped in it", (int)r->tgid);
+		return cmd_fail("process %d is not Python: no CPython interpreter is mapped in it", (int)r->opts.tgid);
 	case -ENOTSUP:
-		return cmd_fail("process %d cannot be traced: %s", (int)r->tgid, tracker__why(r->tracker));
+		return cmd_fail("process %d cannot be traced: %s", (int)r->opts.tgid, tracker__why(r->tracker));
 	default:
 		return cmd_fail("cannot trace: %s", strerror(-err));
 	}
@@ -283,18 +156,18 @@ static enum probe_links max_links(void)
  */
 static uint32_t signals_traced(const struct record *r, bool *exact_serves_heap)
 {
-	bool heap = r->signals & 1u << SIGNAL_HEAP, exact = r->signals & 1u << SIGNAL_EXACT;
+	bool heap = r->opts.signals & 1u << SIGNAL_HEAP, exact = r->opts.signals & 1u << SIGNAL_EXACT;
 
-	*exact_serves_heap = heap && !exact && !r->budget;
+	*exact_serves_heap = heap && !exact && !r->opts.budget;
 	if (*exact_serves_heap)
-		return r->signals | 1u << SIGNAL_EXACT;
-	return heap && exact ? r->signals & ~(1u << SIGNAL_HEAP) : r->signals;
+		return r->opts.signals | 1u << SIGNAL_EXACT;
+	return heap && exact ? r->opts.signals & ~(1u << SIGNAL_HEAP) : r->opts.signals;
 }
 
 static int start_tracing(struct record *r)
 {
 	struct session_opts opts = {
-		.fault_hook = r->fault_hook,
+		.fault_hook = r->opts.fault_hook,
 		.cgroup_v1 = cgroups__is_v1(r->deps.cgroups),
 		.every_process = r->scope.kind == SCOPE_ALL,
 		.max_links = max_links(),
@@ -303,11 +176,12 @@ static int start_tracing(struct record *r)
 	int err;
 
 	opts.signals = signals_traced(r, &opts.exact_serves_heap);
-	err = tracker__new(&r->scope, opts.signals, r->budget, &r->deps, &r->tracker);
+	err = tracker__new(&r->scope, opts.signals, r->opts.budget, &r->deps, &r->tracker);
 	if (err)
 		return fail_tracker(err, r);
 	opts.tell_every_exec = tracker__wants_every_exec(r->tracker);
 	handlers = tracker__handlers(r->tracker);
+	r->attach_ns = clock_now_ns();
 	err = session__new(&opts, &handlers, &r->session);
 	err = err ? err : session__start(r->session);
 	if (err)
@@ -319,30 +193,30 @@ static int start_tracing(struct record *r)
 /* Before anything is written: a mistyped command must not cost an earlier recording. */
 static int find_command(const struct record *r)
 {
-	int err = r->command ? command__find(r->command[0]) : 0;
+	int err = r->opts.command ? command__find(r->opts.command[0]) : 0;
 
-	return err ? cmd_fail("cannot run %s: %s", r->command[0], strerror(-err)) : 0;
+	return err ? cmd_fail("cannot run %s: %s", r->opts.command[0], strerror(-err)) : 0;
 }
 
 static int open_output(struct record *r)
 {
-	int err = recording__create(r->output, &r->recording);
+	int err = recording__create(r->opts.output, &r->recording);
 
-	return err ? cmd_fail("cannot write %s: %s", r->output, recording__strerror(err)) : 0;
+	return err ? cmd_fail("cannot write %s: %s", r->opts.output, recording__strerror(err)) : 0;
 }
 
 static int start_command(struct record *r)
 {
 	int err;
 
-	if (!r->command)
+	if (!r->opts.command)
 		return 0;
-	err = command__prepare(r->command, &r->child);
+	err = command__prepare(r->opts.command, &r->child);
 	if (err)
-		return cmd_fail("cannot start %s: %s", r->command[0], strerror(-err));
+		return cmd_fail("cannot start %s: %s", r->opts.command[0], strerror(-err));
 	err = tracker__add_command(r->tracker, command__pid(r->child));
 	err = err ? err : command__go(r->child);
-	return err ? cmd_fail("cannot run %s: %s", r->command[0], strerror(-err)) : 0;
+	return err ? cmd_fail("cannot run %s: %s", r->opts.command[0], strerror(-err)) : 0;
 }
 
 static void describe(struct record *r)
@@ -351,22 +225,22 @@ static void describe(struct record *r)
 	time_t now = time(NULL);
 	struct utsname u;
 
-	snprintf(signals, sizeof(signals), "%s%s%s%s", r->signals & 1u << SIGNAL_RESIDENT ? " resident" : "",
-		 r->signals & 1u << SIGNAL_HEAP ? " heap" : "",
-		 r->signals & 1u << SIGNAL_EXACT ? " exact" : "", r->signals & 1u << SIGNAL_GC ? " gc" : "");
+	snprintf(signals, sizeof(signals), "%s%s%s%s", r->opts.signals & 1u << SIGNAL_RESIDENT ? " resident" : "",
+		 r->opts.signals & 1u << SIGNAL_HEAP ? " heap" : "",
+		 r->opts.signals & 1u << SIGNAL_EXACT ? " exact" : "", r->opts.signals & 1u << SIGNAL_GC ? " gc" : "");
 	uname(&u);
 	strftime(started, sizeof(started), "%Y-%m-%dT%H:%M:%SZ", gmtime(&now));
 	profile__set_meta(r->deps.profile, "signals", signals + 1);
-	snprintf(budget, sizeof(budget), "%g", r->budget);
+	snprintf(budget, sizeof(budget), "%g", r->opts.budget);
 	profile__set_meta(r->deps.profile, "budget", budget);
 	profile__set_meta(r->deps.profile, "host", u.nodename);
 	profile__set_meta(r->deps.profile, "kernel", u.release);
 	profile__set_meta(r->deps.profile, "started", started);
 	profile__set_meta(r->deps.profile, "cgroups", cgroups__mode(r->deps.cgroups));
-	if (r->signals & 1u << SIGNAL_RESIDENT)
+	if (r->opts.signals & 1u << SIGNAL_RESIDENT)
 		profile__set_meta(r->deps.profile, "fault_hook", fault_hook__name(session__fault_hook(r->session)));
-	fprintf(stderr, "pymemscope: recording to %s: signals%s", r->output, signals);
-	if (r->signals & 1u << SIGNAL_RESIDENT)
+	fprintf(stderr, "pymemscope: recording to %s: signals%s", r->opts.output, signals);
+	if (r->opts.signals & 1u << SIGNAL_RESIDENT)
 		fprintf(stderr, ", page faults by %s", fault_hook__name(session__fault_hook(r->session)));
 	fprintf(stderr, ", %u Python process%s; ^C ends it\n", tracker__n_python(r->tracker),
 		tracker__n_python(r->tracker) == 1 ? "" : "es");
@@ -390,7 +264,7 @@ static void save_large_blocks(struct record *r)
 {
 	struct large_blocks_sums sums = tracker__large_blocks(r->tracker);
 
-	if (!(r->signals & 1u << SIGNAL_HEAP))
+	if (!(r->opts.signals & 1u << SIGNAL_HEAP))
 		return;
 	profile__set_counter(r->deps.profile, "large.hits", sums.hits);
 	profile__set_counter(r->deps.profile, "large.blocks", sums.blocks);
@@ -451,8 +325,23 @@ static void show_progress(struct record *r, uint64_t now)
 	r->last_events = events;
 }
 
+static void write_down(struct record *r, uint64_t time_ns)
+{
+	int err;
+
+	profile__tick(r->deps.profile);
+	if (r->output_failed)
+		return;
+	err = recording__flush(r->recording, r->deps.profile, time_ns);
+	if (err) {
+		r->output_failed = true;
+		log_error("cannot write %s any more: %s; what was written before is kept", r->opts.output,
+			  recording__strerror(err));
+	}
+}
+
 /* Everything of the last second goes to the file. */
-static int settle(struct record *r, bool last)
+static void settle(struct record *r, bool last)
 {
 	uint64_t now = clock_now_ns();
 	int err;
@@ -465,17 +354,8 @@ static int settle(struct record *r, bool last)
 	r->cost = tracker__cost(r->tracker);
 	save_counters(r);
 	show_progress(r, now);
-	profile__tick(r->deps.profile);
 	r->last_ns = now;
-	if (r->output_failed)
-		return 0;
-	err = recording__flush(r->recording, r->deps.profile, now);
-	if (err) {
-		r->output_failed = true;
-		log_error("cannot write %s any more: %s; what was written before is kept", r->output,
-			  recording__strerror(err));
-	}
-	return err;
+	write_down(r, now);
 }
 
 /* The last second, with each account as it stands now. */
@@ -502,6 +382,7 @@ static int loop(struct record *r)
 	int n;
 
 	r->begin_ns = r->last_ns = clock_now_ns();
+	write_down(r, r->attach_ns);
 	while (!cmd_stop && !r->output_failed) {
 		n = session__poll(r->session, tracker__patience_ms(r->tracker, POLL_MS));
 		if (n < 0 && n != -EINTR)
@@ -510,7 +391,7 @@ static int loop(struct record *r)
 		now = clock_now_ns();
 		if (now - r->last_ns >= SECOND_NS)
 			settle(r, false);
-		if (r->duration_ns && now - r->begin_ns >= r->duration_ns)
+		if (r->opts.duration_ns && now - r->begin_ns >= r->opts.duration_ns)
 			break;
 		if (target_is_gone(r))
 			break;
@@ -544,9 +425,9 @@ static void summarize(struct record *r)
 	if (!saw_python(r->deps.profile))
 		fputs("\nno Python process was seen\n", stderr);
 	if (r->child && !command__ended(r->child))
-		fprintf(stderr, "\n%s goes on as process %d\n", r->command[0], (int)command__pid(r->child));
-	fprintf(stderr, "\nnext:  pymemscope report %s\n       pymemscope flamegraph %s -o flamegraph.svg\n", r->output,
-		r->output);
+		fprintf(stderr, "\n%s goes on as process %d\n", r->opts.command[0], (int)command__pid(r->child));
+	fprintf(stderr, "\nnext:  pymemscope report %s\n       pymemscope flamegraph %s -o flamegraph.svg\n", r->opts.output,
+		r->opts.output);
 }
 
 static void clean_up(struct record *r)
@@ -561,6 +442,12 @@ static void clean_up(struct record *r)
 	cgroups__free(r->deps.cgroups);
 }
 
+/* The command's own, unless it goes on or was ended together with the recording. */
+static int exit_status(const struct record *r)
+{
+	return r->child && !cmd_stop && command__ended(r->child) ? command__status(r->child) : EXIT_OK;
+}
+
 static int record(struct record *r)
 {
 	int ret;
@@ -572,21 +459,19 @@ static int record(struct record *r)
 	describe(r);
 	ret = loop(r);
 	summarize(r);
-	return ret;
+	return ret ? ret : exit_status(r);
 }
 
 static int run(int argc, char **argv)
 {
 	struct record r = {
-		.output = "out.pms",
-		.signals = 1u << SIGNAL_RESIDENT | 1u << SIGNAL_HEAP | 1u << SIGNAL_GC,
-		.budget = 0.01,
+		.opts = RECORD_OPTS_DEFAULT,
 		.deps = { .limits = CAPTURE_LIMITS_DEFAULT },
 	};
 	bool help = false;
 	int ret;
 
-	ret = parse(&r, argc, argv, &help);
+	ret = record_opts__parse(&r.opts, argc, argv, &help);
 	if (ret)
 		return ret;
 	if (help)
@@ -609,7 +494,8 @@ const struct cmd cmd_record = {
 		"  --container NAME    a container, by name, id or the first digits of its id\n"
 		"  --cgroup PATH       every process in a cgroup and below it\n"
 		"  -p, --pid N         one process and what it forks\n"
-		"  -- COMMAND ARG...   run a command and trace it\n\n"
+		"  -- COMMAND ARG...   run a command and trace it; exits with its status when it ends, 128 and the number of\n"
+		"                      the signal that it died of; with 1 when recording fails\n\n"
 		"options:\n"
 		"  -o, --output FILE   the recording (default out.pms)\n"
 		"  --signals LIST      resident (what the resident set gains, by line), heap (who holds the Python heap),\n"

@@ -17,11 +17,11 @@ def shares(report):
     return {one["signal"]: one["share"] for one in report["coverage"]}
 
 
-def recorded(environment, orders=()):
+def recorded(environment, orders=(), signals="resident,exact,gc", options=()):
     """(report, summary, doctor) of a target with these variables."""
     def start(script, *args):
         return Process(script, *args, environment=environment)
-    with measure.recording(start, "traces_itself.py", "resident,exact,gc") as (target, recorder):
+    with measure.recording(start, "traces_itself.py", signals, *options) as (target, recorder):
         doctor = tool.run("doctor", "--pid", target.pid).succeeded().out
         for order in orders:
             target.ask(order)
@@ -66,6 +66,17 @@ def switched_on_meanwhile():
         ["tracemalloc over pymalloc (it changed while it was recorded)"], "allocator")
     is_(shares(report)["exact"], 1.0, "coverage of exact")
     ok(re.search(r"^allocator of 1 process: tracemalloc over pymalloc", summary, re.M), summary)
+
+
+@test
+def heap_counted_without_a_budget():
+    """What was asked for is told, not the probes that serve it; and no windows are open where all is counted."""
+    host.need_bpf()
+    report, summary, _ = recorded({}, ["make 1000"], "heap", ["--budget", "none"])
+    is_(shares(report), {"heap": 1.0}, "coverage")
+    ok(re.search(r"^coverage of heap in 1 process: 100 %, derived: sees the functions that allocate and free", summary, re.M), summary)
+    _, summary, _ = recorded({"PYTHONMALLOC": "malloc"}, ["make 1000"], "heap", ["--budget", "none"])
+    ok(re.search(r"^coverage of heap in 1 process: 0 %, derived: sees only what calls pymalloc's functions", summary, re.M), summary)
 
 
 main()

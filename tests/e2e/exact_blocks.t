@@ -11,8 +11,8 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 
 from lib import host, measure  # noqa: E402
-from lib.pythons import pythons  # noqa: E402
-from lib.tap import main, note, ok, test  # noqa: E402
+from lib.pythons import test_each  # noqa: E402
+from lib.tap import main, note, ok  # noqa: E402
 
 COUNT = 5000
 
@@ -32,10 +32,6 @@ def check(python):
     ok(abs(live - left) < truth / 100, "frees within 1 %", f"{live} left, {left} by the runtime's count")
 
 
-for PYTHON in pythons():
-    def one(python=PYTHON):
-        check(python)
-    one.__name__ = "blocks on " + PYTHON.name
-    test(one)
+test_each(check, "blocks")
 
 main()

@@ -9,7 +9,7 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 
 from lib import host, measure, tool  # noqa: E402
-from lib.pythons import pythons  # noqa: E402
+from lib.pythons import pythons, test_each  # noqa: E402
 from lib.tap import is_, main, skip, test  # noqa: E402
 
 COUNT = 700  # of 208 bytes, nine pools of 16 KiB
@@ -43,11 +43,7 @@ def check(python):
     is_(found, told, "after all were freed")
 
 
-for PYTHON in pythons():
-    def one(python=PYTHON):
-        check(python)
-    one.__name__ = "calls on " + PYTHON.name
-    test(one)
+test_each(check, "calls")
 
 
 @test

@@ -10,7 +10,7 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 
 from lib import host, measure, tool  # noqa: E402
-from lib.pythons import pythons  # noqa: E402
+from lib.pythons import test_each  # noqa: E402
 from lib.tap import is_, main, ok, test  # noqa: E402
 from lib.target import Process  # noqa: E402
 
@@ -47,11 +47,7 @@ def check(python):
                      text, re.M), text)
 
 
-for PYTHON in pythons():
-    def one(python=PYTHON):
-        check(python)
-    one.__name__ = "settings of the collector on " + PYTHON.name
-    test(one)
+test_each(check, "settings of the collector")
 
 
 @test

@@ -3,9 +3,7 @@
 """The heap signal: who holds the Python heap, counted or estimated, against tracemalloc and the allocator itself."""
 import functools
 import os
-import shutil
 import sys
-import tempfile
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
@@ -27,7 +25,7 @@ def check_counted(kind, release, programs):
     interpreter = host.interpreter(kind, release)
     for program in programs:
         rows = measure.heap(starter(interpreter.path), program, "400 0", "--budget", "none")["rows"]
-        for place, size in measure.heap_truth(starter(interpreter.path), program, 400).items():
+        for place, size in measure.heap_lines(starter(interpreter.path), program, 400)[0].items():
             got = rows.get(place, {"bytes": 0})["bytes"]
             ok(abs(got - size) <= 0.01 * size + 2048, f"{program} {place}: {got:,} of {size:,} bytes")
 
@@ -36,16 +34,13 @@ def check_estimated(program, steps, rounds):
     """In windows: the sum is what pymalloc says, and no line is beyond its stated error by more than chance allows."""
     host.need_bpf()
     interpreter = host.interpreter("debian", None)
-    with tempfile.TemporaryDirectory() as folder:
-        # A copy, in which nobody else's probes are.
-        copy = os.path.join(folder, os.path.basename(interpreter.path))
-        shutil.copy(interpreter.path, copy)
-        told = measure.heap(starter(copy, {"PYTHONHOME": interpreter.prefix}), program, f"{steps} {rounds}", "--budget", "50%")
+    with host.private_copy(interpreter) as copy:
+        told = measure.heap(starter(*copy), program, f"{steps} {rounds}", "--budget", "50%")
     rows, small, pymalloc, counters = (told[key] for key in ("rows", "small", "after", "counters"))
     ok(counters["heap.windows"] >= 3, f"{counters['heap.windows']} windows")
     note(f"{program}: {counters['heap.windows']} windows, {small:,} of {pymalloc:,} bytes")
     ok(abs(small - pymalloc) <= 0.01 * pymalloc, f"{program}: {small:,} of the {pymalloc:,} bytes that pymalloc says")
-    lines = measure.heap_truth(starter(interpreter.path), program, steps)
+    lines, _ = measure.heap_lines(starter(interpreter.path), program, steps)
     for place, size in lines.items():
         row = rows.get(place, {"bytes": 0, "error_bytes": None})
         note(f"{place}: {row['bytes']:,} of {size:,}, error {row['error_bytes']}")

@@ -12,7 +12,7 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 
 from lib import elf, host, measure, tool  # noqa: E402
-from lib.pythons import pythons  # noqa: E402
+from lib.pythons import test_each  # noqa: E402
 from lib.tap import cleanup, has, is_, main, near, note, ok, once, skip, test  # noqa: E402
 from lib.target import Process  # noqa: E402
 
@@ -166,12 +166,7 @@ def code_that_cannot_be_decoded():
     near(result["seen"], result["truth"], 2, "bytes of a line, which needs no code to be decoded")
 
 
-for PYTHON in pythons():
-    if (3, 13) <= tuple(map(int, PYTHON.release.split("."))):
-        for PART in (absurd_offsets, plausible_offsets):
-            def one(python=PYTHON, part=PART):
-                part(python)
-            one.__name__ = f"{PART.__name__} on {PYTHON.name}"
-            test(one)
+for PART in (absurd_offsets, plausible_offsets):
+    test_each(PART, PART.__name__, where=lambda python: (3, 13) <= tuple(map(int, python.release.split("."))))
 
 main()

@@ -9,8 +9,8 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 
 from lib import host, measure  # noqa: E402
-from lib.pythons import pythons  # noqa: E402
-from lib.tap import is_, main, near, note, ok, test  # noqa: E402
+from lib.pythons import test_each  # noqa: E402
+from lib.tap import is_, main, near, note, ok  # noqa: E402
 
 
 def told_by_tracemalloc(start, orders):
@@ -52,10 +52,6 @@ def check(python):
     note(f"{python}: {len(lines)} lines as tracemalloc says, {len(truth['lines'])} as the program says")
 
 
-for PYTHON in pythons():
-    def one(python=PYTHON):
-        check(python)
-    one.__name__ = "large blocks on " + PYTHON.name
-    test(one)
+test_each(check, "large blocks")
 
 main()

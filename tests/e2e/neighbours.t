@@ -7,7 +7,6 @@ return where the top of the stack is no return address would crash the neighbour
 """
 import contextlib
 import os
-import shutil
 import sys
 import tempfile
 
@@ -25,11 +24,9 @@ def check(signals, budget):
     """Three targets, three recorders; the interpreter is a copy, so that nobody else's probes are in it."""
     host.need_bpf()
     interpreter = host.interpreter("debian", None)
-    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
-        copy = os.path.join(folder, os.path.basename(interpreter.path))
-        shutil.copy(interpreter.path, copy)
-        targets = [stack.enter_context(Process("heap_programs.py", python=copy,
-                                               environment={"PYTHONHOME": interpreter.prefix})) for _ in PROGRAMS]
+    with tempfile.TemporaryDirectory() as folder, host.private_copy(interpreter) as (copy, environment), \
+            contextlib.ExitStack() as stack:
+        targets = [stack.enter_context(Process("heap_programs.py", python=copy, environment=environment)) for _ in PROGRAMS]
         recorders = []
         for number, target in enumerate(targets):
             target.ready()

@@ -136,6 +136,58 @@ def a_command_that_fails_is_recorded_all_the_same():
 
 
 @test
+def its_exit_status_is_passed_on():
+    host.need_bpf()
+    with Script(0) as script:
+        for what, command, status in (("its own", "exit 7", 7), ("a signal", "kill -9 $$", 128 + 9), ("well", "exit 0", 0)):
+            result = tool.run("record", "--signals", "resident", "-o", script.file, "--", "sh", "-c", command)
+            is_(result.status, status, f"{result}\n{what}")
+
+
+@test
+def a_command_that_goes_on_has_no_exit_status_yet():
+    host.need_bpf()
+    with Script(0) as script:
+        wait, go = os.pipe()
+        try:
+            result = tool.run("record", "--signals", "resident", "--duration", "100ms", "-o", script.file, "--", "sh", "-c",
+                              f"exec >/dev/null 2>&1; read end <&{wait}; exit 7", pass_fds=[wait])
+        finally:
+            os.close(go)
+            os.close(wait)
+        is_(result.status, 0, f"{result}\nexit")
+        has(result.err, "goes on as process", "stderr")
+
+
+@test
+def a_failure_of_the_recorder_goes_before_it():
+    host.need_bpf()
+    result = tool.run("record", "-o", "/nonexistent/out.pms", "--", "sh", "-c", "exit 7")
+    is_(result.status, 1, f"{result}\nexit")
+
+
+COLLECT = """import gc
+for _ in range(5):
+    gc.collect()
+"""
+
+
+@test
+def what_the_first_second_collects_has_its_time():
+    host.need_bpf()
+    with Script(0) as script:
+        with open(script.script, "w", encoding="utf-8") as out:
+            out.write(COLLECT)
+        tool.run("record", "--signals", "gc", "-o", script.file, "--", host.PYTHON, script.script).succeeded()
+        with sqlite3.connect(script.file) as db:
+            (count, first, last), = db.execute("SELECT count(*), min(time_ms), max(time_ms) FROM collections")
+            (begin, end), = db.execute("SELECT min(time_ms), max(time_ms) FROM flush")
+    ok(count >= 5, f"{count} collections")
+    is_(begin, 0, "time of the first flush")
+    ok(0 <= first <= last <= end, f"collections from {first} to {last} ms, written until {end} ms")
+
+
+@test
 def a_command_that_does_not_exist_is_one_sentence():
     host.need_bpf()
     with Script(0) as script:

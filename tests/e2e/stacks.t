@@ -9,8 +9,8 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 
 from lib import host, measure  # noqa: E402
-from lib.pythons import pythons  # noqa: E402
-from lib.tap import is_, main, note, ok, test  # noqa: E402
+from lib.pythons import test_each  # noqa: E402
+from lib.tap import is_, main, note, ok  # noqa: E402
 
 SAMPLES = {"go": 1200, "crowd": 300}
 SEED = 4
@@ -30,11 +30,7 @@ def check(python, how):
          + "".join(f", without {what}" for what in result["without"]))
 
 
-for PYTHON in pythons():
-    for HOW, NAME in (("go", "stacks"), ("crowd", "stacks of eight threads at once")):
-        def one(python=PYTHON, how=HOW):
-            check(python, how)
-        one.__name__ = f"{NAME} on {PYTHON.name}"
-        test(one)
+test_each(check, "stacks", "go")
+test_each(check, "stacks of eight threads at once", "crowd")
 
 main()

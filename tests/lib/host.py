@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
 """What is possible on this machine, and skipping what is not. Looks, changes nothing."""
+import contextlib
 import functools
 import glob
 import os
@@ -7,6 +8,7 @@ import platform
 import re
 import shutil
 import subprocess
+import tempfile
 
 from . import tap
 
@@ -60,6 +62,13 @@ def interpreter(kind, release=None):
         if one.kind == kind and release in (None, one.release):
             return one
     return tap.skip(f"no {kind} Python {release or ''}".rstrip())
+
+
+@contextlib.contextmanager
+def private_copy(one):
+    """(path, environment) of a copy of an interpreter's file, in which nobody else's probes are, while the context lasts."""
+    with tempfile.TemporaryDirectory(prefix="pymemscope-python-") as folder:
+        yield shutil.copy(one.path, folder), {"PYTHONHOME": one.prefix}
 
 
 def cgroup_mode():

@@ -140,14 +140,15 @@ def leak(start, count, block_bytes):
 HEAP_LINES = 10
 
 
-def heap_truth(start, program, steps):
-    """{FILE:LINE: bytes} of the largest lines of a program of heap_programs.py, as tracemalloc says on the same interpreter.
-    Below a hundredth of the whole, what the target itself does counts as much."""
+def heap_lines(start, program, steps, limit_s=120):
+    """({FILE:LINE: bytes} of the largest lines of a program of heap_programs.py, bytes of all of them), as tracemalloc says on the
+    same interpreter. Below a hundredth of the whole, what the target itself does counts as much."""
     with start("under_tracemalloc.py", "heap_programs.py") as target:
-        lives = target.ready().ask(f"{program} {steps} 0", 120)["tracemalloc"]
+        lives = target.ready().ask(f"{program} {steps} 0", limit_s)["tracemalloc"]
     lines = {place: size for place, (_, size) in lives.items() if not place.startswith("<")}
+    whole = sum(lines.values())
     largest = sorted(lines, key=lambda place: -lines[place])[:HEAP_LINES]
-    return {place: lines[place] for place in largest if lines[place] >= sum(lines.values()) / 100}
+    return {place: lines[place] for place in largest if lines[place] >= whole / 100}, whole
 
 
 def by_place(told):

@@ -11,7 +11,7 @@ import re
 import shutil
 import subprocess
 
-from . import host
+from . import host, tap
 from .containers import Container
 from .target import Process
 
@@ -58,3 +58,12 @@ def pythons():
     run = subprocess.run([LIST], stdout=subprocess.PIPE, text=True, check=False)
     lines = [line.split("\t") for line in run.stdout.splitlines()]
     return [Python(name, command.split()) for name, command in lines]
+
+
+def test_each(check, name, *args, where=lambda python: True):
+    """Makes check(python, *args) a test of each interpreter, or of those that `where` names: "NAME on 3.13 trixie"."""
+    for python in filter(where, pythons()):
+        def one(python=python):
+            check(python, *args)
+        one.__name__ = f"{name} on {python.name}"
+        tap.test(one)

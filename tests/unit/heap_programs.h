@@ -207,16 +207,31 @@ static void run_bursts(struct heap_program *p)
 	}
 }
 
+/* What lived before tracing began. */
+static void make_old(struct heap_program *p, uint32_t old[OLD_BLOCKS])
+{
+	p->now = -1;
+	for (uint32_t i = 0; i < OLD_BLOCKS; i++)
+		old[i] = make_block(p, LINES - 1, BIG);
+	p->now = 0;
+	p->first = p->n_allocations;
+}
+
+/* Frees one of the n that are left. */
+static void drop_old(struct heap_program *p, uint32_t old[OLD_BLOCKS], uint32_t *n)
+{
+	uint32_t i = below(p, *n);
+
+	free_block(p, old[i]);
+	old[i] = old[--*n];
+}
+
 /* A cache that was full before tracing began; what goes into it shifts over time. */
 static void run_cache(struct heap_program *p, bool oldest_goes)
 {
 	static uint32_t cache[OLD_BLOCKS];
 
-	p->now = -1;
-	for (uint32_t i = 0; i < OLD_BLOCKS; i++)
-		cache[i] = make_block(p, LINES - 1, BIG);
-	p->now = 0;
-	p->first = p->n_allocations;
+	make_old(p, cache);
 	for (uint32_t i = 0; p->now < SECONDS; i++) {
 		uint32_t *entry = &cache[oldest_goes ? i % OLD_BLOCKS : below(p, OLD_BLOCKS)];
 		double which = even(&p->random);
@@ -287,21 +302,13 @@ static void run_old(struct heap_program *p)
 	static uint32_t old[OLD_BLOCKS];
 	uint32_t n = OLD_BLOCKS;
 
-	p->now = -1;
-	for (uint32_t i = 0; i < OLD_BLOCKS; i++)
-		old[i] = make_block(p, LINES - 1, BIG);
-	p->now = 0;
-	p->first = p->n_allocations;
+	make_old(p, old);
 	for (; p->now < SECONDS; wait_for(p, 3e3)) {
 		double which = even(&p->random);
 
 		make_block(p, which < 0.6 + 0.3 * sin(p->now / 9) ? 0 : which < 0.95 ? 1 : 2, BIG);
-		if (n && below(p, 25) == 0) {
-			uint32_t i = below(p, n);
-
-			free_block(p, old[i]);
-			old[i] = old[--n];
-		}
+		if (n && below(p, 25) == 0)
+			drop_old(p, old, &n);
 	}
 }
 
@@ -311,21 +318,13 @@ static void run_shrink(struct heap_program *p)
 	static uint32_t old[OLD_BLOCKS];
 	uint32_t n = OLD_BLOCKS;
 
-	p->now = -1;
-	for (uint32_t i = 0; i < OLD_BLOCKS; i++)
-		old[i] = make_block(p, LINES - 1, BIG);
-	p->now = 0;
-	p->first = p->n_allocations;
+	make_old(p, old);
 	for (; p->now < SECONDS; wait_for(p, 500)) {
 		if (below(p, 10) < 3)
 			make_block(p, below(p, 10) < 7 ? 0 : 1, BIG);
 		free_block(p, make_block(p, 2, BIG));
-		if (n && below(p, 2) == 0) {
-			uint32_t i = below(p, n);
-
-			free_block(p, old[i]);
-			old[i] = old[--n];
-		}
+		if (n && below(p, 2) == 0)
+			drop_old(p, old, &n);
 	}
 }
 

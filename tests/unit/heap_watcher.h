@@ -7,6 +7,8 @@
 #ifndef TESTS_HEAP_WATCHER_H
 #define TESTS_HEAP_WATCHER_H
 
+#include <stddef.h>
+
 #include "heap_programs.h"
 #include "model/heap_plan.h"
 #include "model/heap_weights.h"
@@ -59,35 +61,32 @@ static double chance(void *arg)
 	return even(&w->random);
 }
 
-/* Number of the first allocation (opening) not before a time. */
-static uint32_t allocation_at(const struct heap_program *p, double at)
+/* Of items in the order of their times, which they begin with, the first from `low` on that is not before a time; `high`: none. */
+static uint32_t first_at(const void *items, size_t bytes, uint32_t low, uint32_t high, double at)
 {
-	uint32_t low = p->first, high = p->n_allocations;
-
 	while (low < high) {
 		uint32_t middle = low + (high - low) / 2;
+		double time;
 
-		if (p->allocations[middle].at < at)
+		memcpy(&time, (const char *)items + middle * bytes, sizeof(time));
+		if (time < at)
 			low = middle + 1;
 		else
 			high = middle;
 	}
 	return low;
 }
+_Static_assert(!offsetof(struct allocation, at) && !offsetof(struct opening, at), "begins with its time");
+
+/* Number of the first allocation (opening) not before a time. */
+static uint32_t allocation_at(const struct heap_program *p, double at)
+{
+	return first_at(p->allocations, sizeof(*p->allocations), p->first, p->n_allocations, at);
+}
 
 static uint32_t opening_at(const struct heap_program *p, double at)
 {
-	uint32_t low = 0, high = p->n_openings;
-
-	while (low < high) {
-		uint32_t middle = low + (high - low) / 2;
-
-		if (p->openings[middle].at < at)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low;
+	return first_at(p->openings, sizeof(*p->openings), 0, p->n_openings, at);
 }
 
 /* The first reading at which so many allocations have been made. */

@@ -4,13 +4,12 @@
 Each program of tests/targets/heap_programs.py does the same in each run, so what each of its lines holds at the end is known from
 one run under tracemalloc, which has nothing to compute in between. Interpreters are private copies: no other probes are there.
 """
-import os
-import shutil
+import functools
 import statistics
-import tempfile
 import time
 
 from lib import host, target, tool
+from lib import measure as signals
 
 from . import measure, table
 
@@ -18,40 +17,12 @@ SECONDS = 20
 STEPS = 8000
 PROGRAMS = {"dicts": STEPS, "strings": STEPS, "slots": STEPS, "buffers": STEPS, "cache": STEPS, "parser": STEPS // 2,
             "in_turn": STEPS // 2, "bursts": STEPS, "phases": STEPS}
-LARGEST = 10
-LEAST_SHARE = 0.01  # below it, what the target itself does counts as much
 MAJOR_SHARE = 0.05
 
 
-def truth(python, program):
-    """{FILE:LINE: bytes} of its largest lines, and the sum."""
-    with target.Process("under_tracemalloc.py", "heap_programs.py", python=python.path) as process:
-        lives = process.ready().ask(f"{program} {PROGRAMS[program]} 0", measure.LIMIT_S)["tracemalloc"]
-    lines = {place: size for place, (_, size) in lives.items() if not place.startswith("<")}
-    whole = sum(lines.values())
-    largest = sorted(lines, key=lambda place: -lines[place])[:LARGEST]
-    return {place: lines[place] for place in largest if lines[place] >= LEAST_SHARE * whole}, whole
-
-
-class Copy:
-    """An interpreter's file of our own. A context manager that removes it."""
-
-    def __init__(self, python):
-        self._folder = tempfile.TemporaryDirectory(prefix="pymemscope-bench-")
-        self.path = os.path.join(self._folder.name, os.path.basename(python.path))
-        shutil.copy(python.path, self.path)
-        self.environment = {"PYTHONHOME": python.prefix}
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self._folder.cleanup()
-
-
-def rounds_of(copy, program):
+def rounds_of(start, program):
     """So much is computed after each step that the program takes SECONDS."""
-    with target.Process("heap_programs.py", python=copy.path, environment=copy.environment) as process:
+    with start("heap_programs.py") as process:
         process.ready()
 
         def seconds(steps, rounds):
@@ -63,17 +34,9 @@ def rounds_of(copy, program):
     return max(0, round((SECONDS / PROGRAMS[program] - step) / (computing - step) * 10000))
 
 
-def by_place(rows):
-    told = {}
-    for row in rows:
-        frame = row["frame"] or {}
-        told[f"{os.path.basename(frame.get('file') or '')}:{frame.get('line')}"] = row
-    return told
-
-
-def run(copy, program, rounds, budget):
+def run(start, program, rounds, budget):
     """Rows by place, CPU time of the program, and what the recorder cost; budget None: nothing is recorded."""
-    with target.Process("heap_programs.py", python=copy.path, environment=copy.environment) as process:
+    with start("heap_programs.py") as process:
         process.ready()
         begin_ns = measure.cpu_ns(process.pid)
         if budget is None:
@@ -84,7 +47,7 @@ def run(copy, program, rounds, budget):
             cpu_ns = measure.cpu_ns(process.pid) - begin_ns
             cost = record.stop()
             told = tool.report(record.file, "line", "--top", "100000", "--signal", "heap")
-    return by_place(told["rows"] + told["other"]), cpu_ns, cost
+    return signals.by_place(told), cpu_ns, cost
 
 
 def judge(rows, lines):
@@ -116,10 +79,10 @@ def summary(lines, whole, runs, plain_cpu_ns):
     }
 
 
-def measure_program(copy, program, lines, whole, rounds, budget, count, plain_cpu_ns):
+def measure_program(start, program, lines, whole, rounds, budget, count, plain_cpu_ns):
     runs = []
     for _ in range(count):
-        rows, cpu_ns, cost = run(copy, program, rounds, budget)
+        rows, cpu_ns, cost = run(start, program, rounds, budget)
         runs.append({"judged": judge(rows, lines), "cpu_ns": cpu_ns, "tracer": cost["tracer_cpu_s"] / cost["record_s"],
                      "windows": cost["counters"].get("heap.windows", 0)})
     return {"runs": runs, **summary(lines, whole, runs, plain_cpu_ns)}
@@ -147,13 +110,14 @@ def measure_budgets(budgets, programs=tuple(PROGRAMS)):
     """budgets: {budget: runs}"""
     python = measure.pythons(True)[0]
     results = {budget: {} for budget in budgets}
-    with Copy(python) as copy:
+    with host.private_copy(python) as (path, environment):
+        start = functools.partial(target.Process, python=path, environment=environment)
         for program in programs:
-            lines, whole = truth(python, program)
-            rounds = rounds_of(copy, program)
-            plain_cpu_ns = run(copy, program, rounds, None)[1]
+            lines, whole = signals.heap_lines(start, program, PROGRAMS[program], measure.LIMIT_S)
+            rounds = rounds_of(start, program)
+            plain_cpu_ns = run(start, program, rounds, None)[1]
             for budget, count in budgets.items():
-                results[budget][program] = measure_program(copy, program, lines, whole, rounds, budget, count, plain_cpu_ns)
+                results[budget][program] = measure_program(start, program, lines, whole, rounds, budget, count, plain_cpu_ns)
     for budget, count in budgets.items():
         show(python, budget, count, results[budget])
     return results

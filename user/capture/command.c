@@ -17,6 +17,7 @@ struct command {
 	int go_fd; /* closed: never let go */
 	int error_fd; /* reads errno of a failed exec, or end of file after a good one */
 	bool ended;
+	int status; /* of waitpid(2) */
 };
 
 static void become(char **argv, int go_fd, int error_fd)
@@ -25,7 +26,7 @@ static void become(char **argv, int go_fd, int error_fd)
 	int err;
 
 	signal(SIGPIPE, SIG_DFL);
-	/* While it is held (tracker.c), our own death must not leave it stopped. */
+	/* While it is held (held_command.h), our own death must not leave it stopped. */
 	prctl(PR_SET_PDEATHSIG, SIGCONT);
 	if (read(go_fd, &byte, 1) == 1) {
 		execvp(argv[0], argv);
@@ -119,9 +120,14 @@ pid_t command__pid(const struct command *c)
 
 bool command__ended(struct command *c)
 {
-	if (!c->ended && waitpid(c->tgid, NULL, WNOHANG) == c->tgid)
+	if (!c->ended && waitpid(c->tgid, &c->status, WNOHANG) == c->tgid)
 		c->ended = true;
 	return c->ended;
+}
+
+int command__status(const struct command *c)
+{
+	return WIFSIGNALED(c->status) ? 128 + WTERMSIG(c->status) : WEXITSTATUS(c->status);
 }
 
 void command__free(struct command *c)

@@ -20,6 +20,8 @@ int command__go(struct command *c);
 pid_t command__pid(const struct command *c);
 /* True once it has ended. */
 bool command__ended(struct command *c);
+/* Of one that has ended: its exit status, or 128 and the signal that it died of, as a shell says it. */
+int command__status(const struct command *c);
 /* Does not end the command, but for one that was never let go. */
 void command__free(struct command *c);
 

@@ -128,26 +128,28 @@ static void put_coverage(const struct traced *tr, enum signal signal, const char
 static void put_derived(const struct traced *tr, const struct allocator_chain *allocator, struct profile *p)
 {
 	static const struct coverage none = {.whole = 1, .text = "sees nothing: its probes could not be attached"};
-	static const enum signal signals[] = {SIGNAL_RESIDENT, SIGNAL_HEAP, SIGNAL_EXACT, SIGNAL_GC};
 	const struct interp_file_facts *file = tr->watch.file;
 
-	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++) {
-		struct coverage c = file->coverage[signals[i]];
+	for (enum signal s = 0; s < SIGNAL_MAX; s++) {
+		struct coverage c = file->coverage[s];
 
-		if (!(file->signals & 1u << signals[i]))
+		if (!(file->signals & 1u << s))
 			continue;
-		if (signals[i] != SIGNAL_RESIDENT && !tr->links)
+		if (s != SIGNAL_RESIDENT && !tr->links)
 			c = none;
 		else if (allocator)
-			coverage__with_allocator(signals[i], allocator, &c);
-		put_coverage(tr, signals[i], "derived", &c, p);
+			coverage__with_allocator(s, allocator, &c);
+		put_coverage(tr, s, "derived", &c, p);
 	}
 }
 
 void interp_watch__measure(const struct traced *tr, struct profile *p)
 {
 	const struct interp_watch *w = &tr->watch;
-	struct coverage c = {.part = w->seen_collections, .text = "the interpreter's own count of collections"};
+	struct coverage c = {
+		.part = w->seen_collections,
+		.text = "the interpreter's own count of collections, from the first look at it to the last",
+	};
 
 	if (!w->file || !(w->file->signals & 1u << SIGNAL_GC) || !w->last_look_ns || w->last_collections <= w->first_collections)
 		return;

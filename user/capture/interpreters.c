@@ -121,13 +121,17 @@ static void set_windows_apart(struct site_set *set)
 
 static void derive_facts(const struct elf_file *f, uint16_t version, uint32_t signals, struct site_set *set)
 {
-	static const enum signal known[] = { SIGNAL_RESIDENT, SIGNAL_HEAP, SIGNAL_EXACT, SIGNAL_GC };
+	const uint32_t both = 1u << SIGNAL_HEAP | 1u << SIGNAL_EXACT;
 
-	for (size_t k = 0; k < sizeof(known) / sizeof(known[0]); k++) {
-		if (!(signals & 1u << known[k]))
-			continue;
-		coverage__derive(known[k], set->site, set->n, &set->info, &set->facts.coverage[known[k]]);
-		set->facts.signals |= 1u << known[k];
+	set->facts.signals = signals;
+	for (enum signal s = 0; s < SIGNAL_MAX; s++) {
+		if (signals & 1u << s)
+			coverage__derive(s, set->site, set->n, &set->info, &set->facts.coverage[s]);
+	}
+	/* The exact signal serves the heap signal (struct session_opts): what it sees is told, as the heap's. */
+	if ((signals & both) == both) {
+		set->facts.coverage[SIGNAL_HEAP] = set->facts.coverage[SIGNAL_EXACT];
+		set->facts.signals &= ~(1u << SIGNAL_EXACT);
 	}
 	for (size_t k = 0; k < set->n; k++)
 		set->facts.knows_gc_callers |= set->site[k].kind == PROBE_GC_COLLECT;
@@ -186,7 +190,7 @@ static int slot_of_walk(struct interpreters *i, struct py_walk *walk, uint32_t *
 }
 
 /* Only what is missed: the first signal that misses something is named. */
-static void note_coverage(struct interpreters *i, struct traced *tr, const struct site_set *set)
+static void note_coverage(const struct interpreters *i, struct traced *tr, const struct site_set *set)
 {
 	static const struct {
 		enum signal signal;
@@ -197,7 +201,7 @@ static void note_coverage(struct interpreters *i, struct traced *tr, const struc
 	for (size_t k = 0; k < sizeof(known) / sizeof(known[0]); k++) {
 		const struct coverage *c = &set->facts.coverage[known[k].signal];
 
-		if (!(i->signals & 1u << known[k].signal) || coverage__is_complete(c))
+		if (!(set->facts.signals & 1u << known[k].signal) || coverage__is_complete(c))
 			continue;
 		snprintf(text, sizeof(text), "%s %s", known[k].name, c->text);
 		traced__note(tr, i->deps->profile, text);

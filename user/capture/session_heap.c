@@ -53,12 +53,6 @@ int session__ask_for_window(struct session *s, pid_t tgid, uint64_t pools_goal)
 	return put_window(s, tgid, &w, BPF_EXIST);
 }
 
-int session__attach_window(struct session *s, pid_t tgid, const char *path, const struct probe_site *sites, size_t n,
-			   struct session_links **ret, uint32_t *ret_id)
-{
-	return session_impl__attach_window(s, tgid, path, sites, n, ret, ret_id);
-}
-
 int session__begin_window(struct session *s, pid_t tgid, const struct window_state *w)
 {
 	struct window_state now = *w;

@@ -73,9 +73,6 @@ void session_impl__find_direct_map(struct session *s);
 int session_impl__new_attacher(struct session *s);
 /* The best links to be had that meet one process only. */
 enum probe_links session_impl__confined_links(const struct session *s);
-/* Attaches sites for a while; hits count once the map heap_windows names *ret_id. The caller owns *ret. 0 or -errno. */
-int session_impl__attach_window(struct session *s, pid_t tgid, const char *path, const struct probe_site *sites, size_t n,
-				struct session_links **ret, uint32_t *ret_id);
 /* Programs count in the other map from now on. 0 or -errno. */
 int session_impl__swap_counts(struct session *s);
 

@@ -157,8 +157,8 @@ int session__attach(struct session *s, pid_t tgid, const char *path, const struc
 	return 0;
 }
 
-int session_impl__attach_window(struct session *s, pid_t tgid, const char *path, const struct probe_site *sites, size_t n,
-				struct session_links **ret, uint32_t *ret_id)
+int session__attach_window(struct session *s, pid_t tgid, const char *path, const struct probe_site *sites, size_t n,
+			   struct session_links **ret, uint32_t *ret_id)
 {
 	struct session_links *l = calloc(1, sizeof(*l));
 	int err;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
  * The writer of recordings: one transaction per flush, in which only what is new or changed is
- * written. The file's making is in recording_create.c, reading in recording_load.c, the schema in
- * recording_schema.c.
+ * written. The file's making is in recording_create.c, a row's writing in recording_row.c, reading in
+ * recording_load.c, the schema in recording_schema.c.
  *
  * Only this version of the format is read and written: files of earlier development are refused.
  *
@@ -22,6 +22,7 @@
 
 #include "model/intern.h"
 #include "model/recording_create.h"
+#include "model/recording_row.h"
 #include "model/recording_schema.h"
 #include "python.h"
 
@@ -73,12 +74,6 @@ static const char *const statements[] = {
 	[PUT_COLLECTOR] = "INSERT OR REPLACE INTO collector VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
 };
 
-/* By index: digest of the row last written. */
-struct digests {
-	uint64_t *items;
-	uint32_t n, capacity;
-};
-
 /* How far the file has come; changes only when a transaction is committed. */
 struct progress {
 	uint32_t texts, frames, nodes, cells;
@@ -101,87 +96,12 @@ struct recording {
 	struct progress done;
 	uint64_t begin_ns;
 	struct texts texts;
-	struct digests meta, own_meta, counters, containers, usage, processes, collectors, facts, estimates;
+	struct row_digests meta, own_meta, counters, containers, usage, processes, collectors, facts, estimates;
 };
 
-/* A row being bound; its digest grows with each value. */
-struct row {
-	sqlite3_stmt *statement;
-	int column;
-	uint64_t digest;
-};
-
-static struct row row__start(struct recording *r, enum statement s)
+static struct recording_row row_of(struct recording *r, enum statement s)
 {
-	return (struct row){.statement = r->statements[s]};
-}
-
-static void row__int(struct row *row, uint64_t value)
-{
-	row->digest = PY_HASH_STEP(row->digest, value);
-	sqlite3_bind_int64(row->statement, ++row->column, (int64_t)value);
-}
-
-/* For what is added up: SQL must never see it negative. */
-static void row__sum(struct row *row, uint64_t value)
-{
-	row__int(row, value > INT64_MAX ? INT64_MAX : value);
-}
-
-static void row__text(struct row *row, const char *s)
-{
-	for (size_t i = 0; i == 0 || s[i - 1]; i++)
-		row->digest = PY_HASH_STEP(row->digest, (unsigned char)s[i]);
-	sqlite3_bind_text(row->statement, ++row->column, s, -1, SQLITE_STATIC);
-}
-
-/* Bytes as they stand in memory. */
-static void row__blob(struct row *row, const void *bytes, size_t len)
-{
-	for (size_t i = 0; i < len; i++)
-		row->digest = PY_HASH_STEP(row->digest, ((const unsigned char *)bytes)[i]);
-	sqlite3_bind_blob(row->statement, ++row->column, bytes, (int)len, SQLITE_STATIC);
-}
-
-static void row__null(struct row *row)
-{
-	row->digest = PY_HASH_STEP(row->digest, UINT64_MAX);
-	sqlite3_bind_null(row->statement, ++row->column);
-}
-
-static int step(sqlite3_stmt *statement)
-{
-	int err;
-
-	errno = 0;
-	err = recording_schema__errno(sqlite3_db_handle(statement), sqlite3_step(statement));
-
-	sqlite3_reset(statement);
-	return err;
-}
-
-static int row__write(struct row *row)
-{
-	return step(row->statement);
-}
-
-/* Writes the row if item i of the digests is not the same already. */
-static int row__write_changed(struct row *row, struct digests *digests, uint32_t i)
-{
-	int err;
-
-	if (i < digests->n && digests->items[i] == row->digest)
-		return 0;
-	err = array__reserve((void **)&digests->items, &digests->capacity, i,
-			     sizeof(*digests->items));
-	if (!err)
-		err = row__write(row);
-	if (err)
-		return err;
-	for (; digests->n <= i; digests->n++)
-		digests->items[digests->n] = 0;
-	digests->items[i] = row->digest;
-	return 0;
+	return (struct recording_row){.statement = r->statements[s]};
 }
 
 int recording__create(const char *path, struct recording **ret)
@@ -212,12 +132,12 @@ int recording__create(const char *path, struct recording **ret)
 static int put_own_meta(struct recording *r, uint32_t i, const char *key, uint64_t value)
 {
 	char text[24];
-	struct row row = row__start(r, PUT_META);
+	struct recording_row row = row_of(r, PUT_META);
 
 	sqlite3_snprintf(sizeof(text), text, "%llu", (unsigned long long)value);
-	row__text(&row, key);
-	row__text(&row, text);
-	return row__write_changed(&row, &r->own_meta, i);
+	recording_row__text(&row, key);
+	recording_row__text(&row, text);
+	return recording_row__write_changed(&row, &r->own_meta, i);
 }
 
 static bool is_own_meta(const char *key)
@@ -235,15 +155,15 @@ static int put_meta(struct recording *r, const struct profile *p)
 	if (!err)
 		err = put_own_meta(r, 2, RECORDING_META_MERGED, profile__merged(p));
 	for (uint32_t i = 0; i < profile__n_meta(p) && !err; i++) {
-		struct row row = row__start(r, PUT_META);
+		struct recording_row row = row_of(r, PUT_META);
 		const char *key, *value;
 
 		profile__meta_at(p, i, &key, &value);
 		if (is_own_meta(key))
 			continue;
-		row__text(&row, key);
-		row__text(&row, value);
-		err = row__write_changed(&row, &r->meta, i);
+		recording_row__text(&row, key);
+		recording_row__text(&row, value);
+		err = recording_row__write_changed(&row, &r->meta, i);
 	}
 	return err;
 }
@@ -253,15 +173,15 @@ static int put_counters(struct recording *r, const struct profile *p)
 	int err = 0;
 
 	for (uint32_t i = 0; i < profile__n_counters(p) && !err; i++) {
-		struct row row = row__start(r, PUT_COUNTER);
+		struct recording_row row = row_of(r, PUT_COUNTER);
 		const char *name;
 		uint64_t value;
 
 		profile__counter(p, i, &name, &value);
-		row__int(&row, i);
-		row__text(&row, name);
-		row__int(&row, value);
-		err = row__write_changed(&row, &r->counters, i);
+		recording_row__int(&row, i);
+		recording_row__text(&row, name);
+		recording_row__int(&row, value);
+		err = recording_row__write_changed(&row, &r->counters, i);
 	}
 	return err;
 }
@@ -272,7 +192,7 @@ static int put_usage(struct recording *r, struct profile *p, uint32_t i, int64_t
 	const struct profile_container *c = profile__container(p, i);
 	const struct profile_usage usage = {(uint64_t)time_ms * 1000000, c->usage_bytes,
 					    c->oom_kills};
-	struct row row = row__start(r, PUT_USAGE);
+	struct recording_row row = row_of(r, PUT_USAGE);
 	int err;
 
 	if (!c->usage_bytes)
@@ -280,13 +200,13 @@ static int put_usage(struct recording *r, struct profile *p, uint32_t i, int64_t
 	err = profile__add_usage(p, i, &usage);
 	if (err)
 		return err;
-	row__int(&row, (uint64_t)time_ms);
+	recording_row__int(&row, (uint64_t)time_ms);
 	row.digest = 0; /* the same usage at another time says nothing new */
-	row__int(&row, i);
-	row__int(&row, c->usage_bytes);
-	row__int(&row, c->limit_bytes);
-	row__int(&row, c->oom_kills);
-	return row__write_changed(&row, &r->usage, i);
+	recording_row__int(&row, i);
+	recording_row__int(&row, c->usage_bytes);
+	recording_row__int(&row, c->limit_bytes);
+	recording_row__int(&row, c->oom_kills);
+	return recording_row__write_changed(&row, &r->usage, i);
 }
 
 static int put_containers(struct recording *r, struct profile *p, int64_t time_ms)
@@ -295,20 +215,20 @@ static int put_containers(struct recording *r, struct profile *p, int64_t time_m
 
 	for (uint32_t i = 0; i < profile__n_containers(p) && !err; i++) {
 		const struct profile_container *c = profile__container(p, i);
-		struct row row = row__start(r, PUT_CONTAINER);
+		struct recording_row row = row_of(r, PUT_CONTAINER);
 
-		row__int(&row, i);
-		row__int(&row, c->cgroup_id);
-		row__text(&row, c->path);
-		row__text(&row, c->id);
-		row__text(&row, c->name);
-		row__text(&row, c->runtime);
-		row__text(&row, c->image);
-		row__int(&row, c->limit_bytes);
-		row__int(&row, c->usage_bytes);
-		row__int(&row, c->peak_bytes);
-		row__int(&row, c->oom_kills);
-		err = row__write_changed(&row, &r->containers, i);
+		recording_row__int(&row, i);
+		recording_row__int(&row, c->cgroup_id);
+		recording_row__text(&row, c->path);
+		recording_row__text(&row, c->id);
+		recording_row__text(&row, c->name);
+		recording_row__text(&row, c->runtime);
+		recording_row__text(&row, c->image);
+		recording_row__int(&row, c->limit_bytes);
+		recording_row__int(&row, c->usage_bytes);
+		recording_row__int(&row, c->peak_bytes);
+		recording_row__int(&row, c->oom_kills);
+		err = recording_row__write_changed(&row, &r->containers, i);
 		if (!err)
 			err = put_usage(r, p, i, time_ms);
 	}
@@ -321,58 +241,50 @@ static int put_processes(struct recording *r, const struct profile *p)
 
 	for (uint32_t i = 0; i < profile__n_processes(p) && !err; i++) {
 		const struct profile_process *c = profile__process(p, i);
-		struct row row = row__start(r, PUT_PROCESS);
+		struct recording_row row = row_of(r, PUT_PROCESS);
 
-		row__int(&row, i);
-		row__int(&row, c->tgid);
+		recording_row__int(&row, i);
+		recording_row__int(&row, c->tgid);
 		if (c->container == PROFILE_NONE)
-			row__null(&row);
+			recording_row__null(&row);
 		else
-			row__int(&row, c->container);
-		row__int(&row, c->start_time_ticks);
-		row__text(&row, c->command);
-		row__text(&row, c->python);
-		row__text(&row, c->interpreter);
-		row__text(&row, c->note);
-		row__int(&row, c->rss_bytes);
-		row__sum(&row, c->earlier);
-		row__sum(&row, c->cost.cpu_ns);
-		row__sum(&row, c->cost.cost_ns);
-		row__sum(&row, c->cost.faults);
-		row__sum(&row, c->cost.faults_seen);
-		err = row__write_changed(&row, &r->processes, i);
+			recording_row__int(&row, c->container);
+		recording_row__int(&row, c->start_time_ticks);
+		recording_row__text(&row, c->command);
+		recording_row__text(&row, c->python);
+		recording_row__text(&row, c->interpreter);
+		recording_row__text(&row, c->note);
+		recording_row__int(&row, c->rss_bytes);
+		recording_row__sum(&row, c->earlier);
+		recording_row__sum(&row, c->cost.cpu_ns);
+		recording_row__sum(&row, c->cost.cost_ns);
+		recording_row__sum(&row, c->cost.faults);
+		recording_row__sum(&row, c->cost.faults_seen);
+		err = recording_row__write_changed(&row, &r->processes, i);
 	}
 	return err;
 }
 
-static void row__known(struct row *row, bool known, int64_t value)
-{
-	if (known)
-		row__int(row, (uint64_t)value);
-	else
-		row__null(row);
-}
-
 static int put_collector(struct recording *r, const struct profile_collector *c, uint32_t i, int64_t time_ms)
 {
-	struct row row = row__start(r, PUT_COLLECTOR);
+	struct recording_row row = row_of(r, PUT_COLLECTOR);
 	int g;
 
-	row__int(&row, c->process);
-	row__int(&row, (uint64_t)time_ms);
+	recording_row__int(&row, c->process);
+	recording_row__int(&row, (uint64_t)time_ms);
 	row.digest = 0; /* the same at another time says nothing new */
-	row__int(&row, c->enabled);
+	recording_row__int(&row, c->enabled);
 	for (g = 0; g < PROFILE_GENERATIONS; g++)
-		row__known(&row, c->has_counts, c->threshold[g]);
+		recording_row__known(&row, c->has_counts, c->threshold[g]);
 	for (g = 0; g < PROFILE_GENERATIONS; g++)
-		row__known(&row, c->has_counts, c->count[g]);
-	row__known(&row, c->frozen >= 0, c->frozen);
+		recording_row__known(&row, c->has_counts, c->count[g]);
+	recording_row__known(&row, c->frozen >= 0, c->frozen);
 	for (g = 0; g < PROFILE_GENERATIONS; g++) {
-		row__int(&row, (uint64_t)c->collections[g]);
-		row__int(&row, (uint64_t)c->collected[g]);
-		row__int(&row, (uint64_t)c->uncollectable[g]);
+		recording_row__int(&row, (uint64_t)c->collections[g]);
+		recording_row__int(&row, (uint64_t)c->collected[g]);
+		recording_row__int(&row, (uint64_t)c->uncollectable[g]);
 	}
-	return row__write_changed(&row, &r->collectors, i);
+	return recording_row__write_changed(&row, &r->collectors, i);
 }
 
 static int put_collectors(struct recording *r, const struct profile *p, int64_t time_ms)
@@ -396,7 +308,7 @@ static int put_text(struct recording *r, const char *s, struct progress *now, ui
 {
 	uint64_t hash = PY_HASH_STEP(0, (uintptr_t)s);
 	uint32_t id = index_table__find(&r->texts.index, hash, same_text, &r->texts, s);
-	struct row row = row__start(r, PUT_TEXT);
+	struct recording_row row = row_of(r, PUT_TEXT);
 	int err;
 
 	if (id != INTERN_NONE) {
@@ -409,9 +321,9 @@ static int put_text(struct recording *r, const char *s, struct progress *now, ui
 		err = index_table__reserve(&r->texts.index);
 	if (err)
 		return err;
-	row__int(&row, now->texts);
-	row__text(&row, s);
-	err = row__write(&row);
+	recording_row__int(&row, now->texts);
+	recording_row__text(&row, s);
+	err = recording_row__write(&row);
 	if (err)
 		return err;
 	r->texts.items[now->texts] = s;
@@ -426,19 +338,19 @@ static int put_facts(struct recording *r, const struct profile *p, struct progre
 
 	for (uint32_t i = 0; i < profile__n_facts(p) && !err; i++) {
 		const struct profile_fact *f = profile__fact(p, i);
-		struct row row = row__start(r, PUT_FACT);
+		struct recording_row row = row_of(r, PUT_FACT);
 		uint32_t name, text;
 
 		err = put_text(r, f->name, now, &name);
 		err = err ? err : put_text(r, f->text, now, &text);
 		if (err)
 			return err;
-		row__int(&row, f->process);
-		row__int(&row, name);
-		row__int(&row, text);
-		row__sum(&row, f->part);
-		row__sum(&row, f->whole);
-		err = row__write_changed(&row, &r->facts, i);
+		recording_row__int(&row, f->process);
+		recording_row__int(&row, name);
+		recording_row__int(&row, text);
+		recording_row__sum(&row, f->part);
+		recording_row__sum(&row, f->whole);
+		err = recording_row__write_changed(&row, &r->facts, i);
 	}
 	return err;
 }
@@ -447,7 +359,7 @@ static int put_frames(struct recording *r, const struct profile *p, struct progr
 {
 	for (; now->frames < profile__n_frames(p); now->frames++) {
 		const struct profile_frame *f = profile__frame(p, now->frames);
-		struct row row = row__start(r, PUT_PLACE);
+		struct recording_row row = row_of(r, PUT_PLACE);
 		uint32_t function, file;
 		int err = put_text(r, f->function, now, &function);
 
@@ -455,12 +367,12 @@ static int put_frames(struct recording *r, const struct profile *p, struct progr
 			err = put_text(r, f->file, now, &file);
 		if (err)
 			return err;
-		row__int(&row, now->frames);
-		row__int(&row, f->kind);
-		row__int(&row, (uint64_t)f->line);
-		row__int(&row, function);
-		row__int(&row, file);
-		err = row__write(&row);
+		recording_row__int(&row, now->frames);
+		recording_row__int(&row, f->kind);
+		recording_row__int(&row, (uint64_t)f->line);
+		recording_row__int(&row, function);
+		recording_row__int(&row, file);
+		err = recording_row__write(&row);
 		if (err)
 			return err;
 	}
@@ -474,13 +386,13 @@ static int put_nodes(struct recording *r, const struct profile *p, struct progre
 		now->nodes = 1;
 	for (; now->nodes < profile__n_nodes(p); now->nodes++) {
 		const struct profile_node *n = profile__node(p, now->nodes);
-		struct row row = row__start(r, PUT_NODE);
+		struct recording_row row = row_of(r, PUT_NODE);
 		int err;
 
-		row__int(&row, now->nodes);
-		row__int(&row, n->parent);
-		row__int(&row, n->frame);
-		err = row__write(&row);
+		recording_row__int(&row, now->nodes);
+		recording_row__int(&row, n->parent);
+		recording_row__int(&row, n->frame);
+		err = recording_row__write(&row);
 		if (err)
 			return err;
 	}
@@ -491,15 +403,15 @@ static int put_cells(struct recording *r, const struct profile *p, struct progre
 {
 	for (; now->cells < profile__n_cells(p); now->cells++) {
 		const struct profile_cell *c = profile__cell(p, now->cells);
-		struct row row = row__start(r, PUT_CELL);
+		struct recording_row row = row_of(r, PUT_CELL);
 		int err;
 
-		row__int(&row, now->cells);
-		row__int(&row, c->process);
-		row__int(&row, c->tid);
-		row__int(&row, c->node);
-		row__int(&row, c->kind);
-		err = row__write(&row);
+		recording_row__int(&row, now->cells);
+		recording_row__int(&row, c->process);
+		recording_row__int(&row, c->tid);
+		recording_row__int(&row, c->node);
+		recording_row__int(&row, c->kind);
+		err = recording_row__write(&row);
 		if (err)
 			return err;
 	}
@@ -513,20 +425,20 @@ static int put_estimates(struct recording *r, const struct profile *p)
 
 	for (uint32_t i = 0; i < profile__n_cells(p) && !err; i++) {
 		const int64_t *deviations = profile__deviations(p, i);
-		struct row row;
+		struct recording_row row;
 		double error;
 
 		if (!deviations)
 			continue;
-		row = row__start(r, PUT_ESTIMATE);
-		row__int(&row, i);
+		row = row_of(r, PUT_ESTIMATE);
+		recording_row__int(&row, i);
 		error = deviations__error(deviations);
 		if (isfinite(error))
-			row__sum(&row, (uint64_t)error);
+			recording_row__sum(&row, (uint64_t)error);
 		else
-			row__null(&row);
-		row__blob(&row, deviations, PROFILE_REPLICATES * sizeof(*deviations));
-		err = row__write_changed(&row, &r->estimates, i);
+			recording_row__null(&row);
+		recording_row__blob(&row, deviations, PROFILE_REPLICATES * sizeof(*deviations));
+		err = recording_row__write_changed(&row, &r->estimates, i);
 	}
 	return err;
 }
@@ -539,22 +451,22 @@ static int put_gc(struct recording *r, const struct profile *p, struct progress 
 		now->gc = dropped;
 	for (; now->gc < end; now->gc++) {
 		const struct profile_gc *gc = profile__gc(p, (uint32_t)(now->gc - dropped));
-		struct row row = row__start(r, PUT_GC);
+		struct recording_row row = row_of(r, PUT_GC);
 		int err;
 
-		row__int(&row, now->gc);
-		row__int(&row, gc->time_ns - r->begin_ns);
-		row__int(&row, gc->process);
-		row__int(&row, gc->tid);
-		row__int(&row, gc->node);
-		row__int(&row, (uint64_t)gc->generation);
-		row__int(&row, (uint64_t)gc->collected);
-		row__sum(&row, gc->pause_ns);
-		row__sum(&row, gc->cnt);
-		row__sum(&row, gc->longest_ns);
-		row__int(&row, gc->trigger);
-		row__int(&row, (uint64_t)gc->uncollectable);
-		err = row__write(&row);
+		recording_row__int(&row, now->gc);
+		recording_row__int(&row, gc->time_ns - r->begin_ns);
+		recording_row__int(&row, gc->process);
+		recording_row__int(&row, gc->tid);
+		recording_row__int(&row, gc->node);
+		recording_row__int(&row, (uint64_t)gc->generation);
+		recording_row__int(&row, (uint64_t)gc->collected);
+		recording_row__sum(&row, gc->pause_ns);
+		recording_row__sum(&row, gc->cnt);
+		recording_row__sum(&row, gc->longest_ns);
+		recording_row__int(&row, gc->trigger);
+		recording_row__int(&row, (uint64_t)gc->uncollectable);
+		err = recording_row__write(&row);
 		if (err)
 			return err;
 	}
@@ -564,24 +476,24 @@ static int put_gc(struct recording *r, const struct profile *p, struct progress 
 static int put_delta(uint32_t cell, const struct profile_sums *added, void *arg)
 {
 	struct recording *r = arg;
-	struct row row = row__start(r, PUT_DELTA);
+	struct recording_row row = row_of(r, PUT_DELTA);
 
-	row__int(&row, (uint64_t)r->done.flushes);
-	row__int(&row, cell);
-	row__sum(&row, added->alloc_cnt);
-	row__sum(&row, added->alloc_bytes);
-	row__sum(&row, added->free_cnt);
-	row__sum(&row, added->free_bytes);
-	return row__write(&row);
+	recording_row__int(&row, (uint64_t)r->done.flushes);
+	recording_row__int(&row, cell);
+	recording_row__sum(&row, added->alloc_cnt);
+	recording_row__sum(&row, added->alloc_bytes);
+	recording_row__sum(&row, added->free_cnt);
+	recording_row__sum(&row, added->free_bytes);
+	return recording_row__write(&row);
 }
 
 static int put_flush(struct recording *r, struct progress *now)
 {
-	struct row row = row__start(r, PUT_FLUSH);
+	struct recording_row row = row_of(r, PUT_FLUSH);
 
-	row__int(&row, (uint64_t)now->flushes++);
-	row__int(&row, (uint64_t)now->time_ms);
-	return row__write(&row);
+	recording_row__int(&row, (uint64_t)now->flushes++);
+	recording_row__int(&row, (uint64_t)now->time_ms);
+	return recording_row__write(&row);
 }
 
 static int put_all(struct recording *r, struct profile *p, struct progress *now)
@@ -615,7 +527,7 @@ static int put_all(struct recording *r, struct profile *p, struct progress *now)
 
 static void forget_digests(struct recording *r)
 {
-	struct digests *all[] = {&r->meta,	 &r->own_meta, &r->counters,
+	struct row_digests *all[] = {&r->meta,	 &r->own_meta, &r->counters,
 				 &r->containers, &r->usage,    &r->processes, &r->collectors, &r->facts, &r->estimates};
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++)
@@ -635,18 +547,18 @@ int recording__flush(struct recording *r, struct profile *p, uint64_t time_ns)
 	time_ms = time_ns > r->begin_ns ? (int64_t)((time_ns - r->begin_ns) / 1000000) : 0;
 	if (time_ms > now.time_ms)
 		now.time_ms = time_ms;
-	err = step(r->statements[BEGIN]);
+	err = recording_row__step(r->statements[BEGIN]);
 	if (!err)
 		err = put_all(r, p, &now);
 	if (!err)
-		err = step(r->statements[COMMIT]);
+		err = recording_row__step(r->statements[COMMIT]);
 	if (!err) {
 		r->done = now;
 		return 0;
 	}
 	/* SQLite has rolled back already after some errors. */
 	if (!sqlite3_get_autocommit(r->db))
-		step(r->statements[ROLLBACK]);
+		recording_row__step(r->statements[ROLLBACK]);
 	forget_digests(r);
 	return err;
 }

@@ -2,7 +2,7 @@
 /*
  * A recording: a profile in a SQLite file, written as it grows. The file is in WAL mode and committed at every flush, so
  * that killing the writer loses at most what came after the last one. Users may query it with SQL; the schema is in
- * recording.c and versioned by `PRAGMA user_version` and meta key "format"; `PRAGMA application_id` tells ours.
+ * recording_schema.c and versioned by `PRAGMA user_version` and meta key "format"; `PRAGMA application_id` tells ours.
  */
 #ifndef MODEL_RECORDING_H
 #define MODEL_RECORDING_H

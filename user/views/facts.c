@@ -6,9 +6,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "capture/governor.h"
+#include "capture/large_pace.h"
+#include "model/heap_plan.h"
 #include "views/human.h"
 
 #define LEAST_HISTORY_NS 3000000000ull
+
+/* For page faults, large blocks, windows. */
+#define ADVANCE_NS (GOVERNOR_SAVED_NS + LARGE_PACE_BURST_NS + (uint64_t)(HEAP_BURST_S * 1e9))
 
 static int compare_texts(const void *va, const void *vb)
 {
@@ -89,6 +95,7 @@ static double meta_number(const struct profile *p, const char *key, double other
 struct facts_cost facts__cost(const struct selection *s)
 {
 	struct facts_cost ret = {.budget = meta_number(s->p, "budget", -1),
+				 .advance_ns = ADVANCE_NS,
 				 .hook_share = meta_number(s->p, "fault_hook_on", 1),
 				 .dearest = PROFILE_NONE};
 	double most = 0;

@@ -23,16 +23,11 @@ struct facts_nobody {
 struct facts_nobody facts__nobody(const struct selection *s);
 
 /* What tracing cost the selection's processes. */
-/*
- * What a process may cost before it has earned it: page faults 10 ms, large blocks 20, windows 30 (GOVERNOR_SAVED_NS,
- * LARGE_PACE_BURST_NS, HEAP_BURST_S).
- */
-#define FACTS_ADVANCE_NS 60000000ull
-
 struct facts_cost {
 	struct profile_cost sum;
 	uint32_t n_processes; /* that used CPU time */
 	double budget; /* 0.01: 1 %; 0: none was set; < 0: not known */
+	uint64_t advance_ns; /* what each process may cost before it has earned it */
 	double hook_share; /* of the time page faults were watched */
 	uint32_t dearest; /* the process that tracing took the greatest share of its CPU time of; PROFILE_NONE: cannot be told */
 };

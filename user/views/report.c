@@ -388,8 +388,8 @@ static void put_advance(const struct report *r, FILE *out)
 	double earned_ns = r->cost.budget * r->cost.sum.cpu_ns, cost_ns = r->cost.sum.cost_ns;
 
 	if (r->cost.budget > 0 && r->cost.sum.cpu_ns >= FACTS_LEAST_CPU_NS && cost_ns > 1.1 * earned_ns &&
-	    cost_ns <= earned_ns + (double)FACTS_ADVANCE_NS * r->cost.n_processes)
-		fprintf(out, "; up to %llu ms a process are spent in advance", FACTS_ADVANCE_NS / 1000000);
+	    cost_ns <= earned_ns + (double)r->cost.advance_ns * r->cost.n_processes)
+		fprintf(out, "; up to %" PRIu64 " ms a process are spent in advance", r->cost.advance_ns / 1000000);
 }
 
 static void put_cost(const struct report *r, FILE *out)

@@ -1,0 +1,357 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * Sites of the allocator: the public functions (CPython Objects/obmalloc.c), or those behind its tables and all places
+ * where they were inlined (python/decode.h, python/guards.h), and where pools are taken into use.
+ */
+#include "python/sites_impl.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "python/decode.h"
+#include "python/guards.h"
+#include "python/layout.h"
+
+static const struct {
+	enum probe_kind kind;
+	const char *symbol;
+	unsigned int args; /* bit 0: the first one is read */
+} allocator[] = {
+	{PROBE_MALLOC, "PyObject_Malloc", 1},
+	{PROBE_CALLOC, "PyObject_Calloc", 3},
+	{PROBE_REALLOC, "PyObject_Realloc", 3},
+	{PROBE_FREE, "PyObject_Free", 1},
+};
+
+/* Register numbers of the machine's encoding, as decode.h gives them. */
+#define GPR_RDI 7
+
+void sites_impl__add_public_allocator(const struct elf_file *f, struct site_list *l)
+{
+	struct elf_symbol s;
+
+	for (size_t i = 0; i < sizeof(allocator) / sizeof(allocator[0]); i++) {
+		struct probe_site site = {.signal = SIGNAL_EXACT,
+					  .kind = allocator[i].kind,
+					  .returns = allocator[i].kind != PROBE_FREE,
+					  .symbol = allocator[i].symbol};
+
+		site.spec.function = site.kind;
+		site.spec.returns = site.returns;
+		if (!elf_file__symbol(f, site.symbol, &s))
+			site_list__add_function(f, site, s.addr, allocator[i].args, l);
+	}
+}
+
+static const struct {
+	enum probe_kind kind;
+	const char *symbol;
+	unsigned int args;
+} behind[ALLOC_FUNCTIONS] = {
+	{PROBE_MALLOC, "_PyObject_Malloc", 2},
+	{PROBE_CALLOC, "_PyObject_Calloc", 6},
+	{PROBE_REALLOC, "_PyObject_Realloc", 6},
+	{PROBE_FREE, "_PyObject_Free", 2},
+};
+
+/* What the kernel side calls a general register: its word in struct pt_regs
+ * (arch/x86/include/asm/ptrace.h). */
+static uint8_t pt_regs_word(uint8_t gpr)
+{
+	static const uint8_t words[16] = {10, 11, 12, 5, 19, 4, 13, 14, 9, 8, 7, 6, 3, 2, 1, 0};
+
+	return gpr < 16 ? words[gpr] : SITE_NO_REG;
+}
+
+static struct site_arg arg_of(const struct machine_value *v)
+{
+	struct site_arg a = {
+		.base = pt_regs_word(v->base), .index = pt_regs_word(v->index), .disp = v->disp};
+
+	while (v->index != MV_NO_REG && 1 << a.scale_log2 < v->scale)
+		a.scale_log2++;
+	if (v->kind == MV_LOAD) {
+		a.load_bytes = v->bytes;
+		a.is_signed = v->is_signed;
+	} else {
+		a.low_half = v->bytes == 4;
+	}
+	return a;
+}
+
+/* What is the same for all sites of a file: where its pools are. */
+static struct site_spec spec_of_pools(const struct elf_file *f, uint16_t version, const struct decode_pools *pools)
+{
+	static const enum site_pools kinds[] = {
+		[USED_POOLS_STATIC] = SITE_POOLS_STATIC,
+		[USED_POOLS_IN_INTERP] = SITE_POOLS_IN_INTERP,
+		[USED_POOLS_BEHIND_INTERP] = SITE_POOLS_BEHIND_INTERP,
+	};
+	const struct py_layout *layout = py_layout__of_version(version);
+	struct site_spec s = {.pools = kinds[pools->used], .pools_at = pools->used_at};
+	struct elf_symbol runtime;
+
+	/* struct pyinterpreters {mutex, head, main, next_id}; Include/internal/pycore_runtime.h */
+	s.main_interp = layout ? layout->runtime.interpreters_head + 8 : 0;
+	if (s.pools != SITE_POOLS_STATIC)
+		return s;
+	if (elf_file__symbol(f, "_PyRuntime", &runtime) &&
+	    elf_file__section(f, ".PyRuntime", &runtime))
+		s.pools = SITE_POOLS_UNKNOWN;
+	s.pools_at -= runtime.addr;
+	return s;
+}
+
+static void add_args(struct site_spec *s, const struct guard *g)
+{
+	s->arg[0] = arg_of(&g->arg[0]);
+	s->arg[1] = arg_of(&g->arg[1]);
+	if (g->function == ALLOC_MALLOC || g->function == ALLOC_FREE)
+		s->arg[1] = (struct site_arg){.base = SITE_NO_REG, .index = SITE_NO_REG};
+}
+
+static void describe(const struct site_list *l, uint64_t addr, struct probe_site *site)
+{
+	struct elf_symbol function;
+	struct insn insn;
+
+	if (machine_code__decode(l->code, addr, &insn))
+		return;
+	site->emulated = insn__emulated(&insn);
+	insn__text(&insn, site->insn, sizeof(site->insn));
+	if (!machine_code__function(l->code, addr, &function))
+		site->into = addr - function.addr;
+}
+
+static bool is_known(const struct guard *g)
+{
+	bool two = g->function == ALLOC_CALLOC || g->function == ALLOC_REALLOC;
+
+	return g->arg[0].kind != MV_UNKNOWN && (!two || g->arg[1].kind != MV_UNKNOWN);
+}
+
+static bool add_guards(const struct elf_file *f, const struct site_spec *spec, const struct guard *g, int n,
+		       struct site_list *l, struct probe_sites_info *info)
+{
+	for (int i = 0; i < n; i++) {
+		struct probe_site site = {.signal = SIGNAL_EXACT,
+					  .kind = PROBE_GUARD,
+					  .spec = *spec,
+					  .symbol = behind[g[i].function].symbol};
+
+		if (g[i].kind == GUARD_UNCLEAR || !is_known(&g[i]))
+			info->unclear++;
+		if (g[i].kind != GUARD_INLINED || !is_known(&g[i]))
+			continue;
+		site.spec.function = behind[g[i].function].kind;
+		add_args(&site.spec, &g[i]);
+		describe(l, g[i].addr, &site);
+		if (!site_list__add(f, site, g[i].addr, l))
+			return false;
+		info->guards++;
+	}
+	return true;
+}
+
+/* Some allocation was inlined in the function. */
+static bool has_guard(const struct elf_symbol *function, const struct guard *g, int n)
+{
+	for (int i = 0; i < n; i++) {
+		if (g[i].kind == GUARD_INLINED && g[i].function != ALLOC_FREE && g[i].addr - function->addr < function->size)
+			return true;
+	}
+	return false;
+}
+
+static bool add_raw_uses(const struct elf_file *f, const struct raw_uses *u, const struct guard *g, int n_guards,
+			 struct site_list *l)
+{
+	struct probe_site site = {.signal = SIGNAL_EXACT, .kind = PROBE_RAW_RETURN, .symbol = "PyMem_RawMalloc"};
+
+	for (size_t i = 0; i < u->return_cnt; i++) {
+		describe(l, u->returns[i].addr, &site);
+		if (!site_list__add(f, site, u->returns[i].addr, l))
+			return false;
+	}
+	site = (struct probe_site){.signal = SIGNAL_EXACT, .kind = PROBE_RAW_TAIL, .returns = true,
+				   .symbol = "PyMem_RawRealloc"};
+	for (size_t i = 0; i < u->tail_cnt; i++) {
+		/* A part that was jumped into takes no return probe. */
+		if (has_guard(&u->tails[i], g, n_guards) && !machine_code__is_part(l->code, u->tails[i].addr) &&
+		    !site_list__add_function(f, site, u->tails[i].addr, 0, l))
+			return false;
+	}
+	return true;
+}
+
+static struct raw_uses *find_raw_uses(const struct elf_file *f, const struct machine_code *c,
+				      const struct alloc_table *raw)
+{
+	static const char *const names[] = {"PyMem_RawMalloc", "PyMem_RawCalloc",
+					    "PyMem_RawRealloc"};
+	struct raw_uses *uses = malloc(sizeof(*uses));
+	struct elf_symbol s;
+	uint64_t known[3];
+	size_t n = 0;
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (!elf_file__symbol(f, names[i], &s))
+			known[n++] = s.addr;
+	if (uses)
+		guards__raw_uses(c, raw, known, n, uses);
+	return uses;
+}
+
+/* Where an allocation ends that had to go further, where no return probe tells: the pool's opener, and
+ * uses of the raw allocator. */
+static bool add_ends(const struct elf_file *f, const struct raw_uses *uses, uint64_t opener, const struct guard *guards,
+		     int n_guards, struct site_list *l)
+{
+	struct probe_site site = {.signal = SIGNAL_EXACT,
+				  .kind = PROBE_POOL_OPENER,
+				  .returns = true,
+				  .symbol = "allocate_from_new_pool"};
+
+	if (opener && !site_list__add_function(f, site, opener, 0, l))
+		return false;
+	return add_raw_uses(f, uses, guards, n_guards, l);
+}
+
+/* The function's own code calls the raw allocator where a probe sees the return, and leaves by no jump to it. */
+static bool ends_in_probes(const struct machine_code *c, uint64_t function, const struct raw_uses *uses, uint64_t opener)
+{
+	struct elf_symbol s;
+	bool calls = false;
+
+	if (!opener || machine_code__function(c, function, &s))
+		return false;
+	for (size_t i = 0; i < uses->return_cnt; i++)
+		calls |= uses->returns[i].addr - s.addr < s.size;
+	for (size_t i = 0; i < uses->tail_cnt; i++)
+		if (uses->tails[i].addr == s.addr)
+			return false;
+	return calls;
+}
+
+/*
+ * The functions behind the tables. A realloc's return is always needed: which way it went is not known before. A
+ * malloc's or calloc's is needed only where its block is not known at entry, and not even then where probes inside
+ * tell: so where the kernel asks for returns anyhow, or a site before which the stack moved is the cheaper one, those
+ * are used.
+ */
+static bool add_functions(const struct elf_file *f, const struct site_spec *spec, const struct alloc_table *t,
+			  const struct raw_uses *uses, uint64_t opener, enum probe_links links, struct site_list *l)
+{
+	for (int i = 0; i < ALLOC_FUNCTIONS; i++) {
+		struct probe_site site = {.signal = SIGNAL_EXACT,
+					  .kind = behind[i].kind,
+					  .takes_context = true,
+					  .returns = i != ALLOC_FREE,
+					  .spec = *spec,
+					  .symbol = behind[i].symbol};
+		uint64_t body = decode__body(l->code, t->function, i);
+		struct decode_place place;
+
+		if ((i == ALLOC_MALLOC || i == ALLOC_CALLOC) && ends_in_probes(l->code, body, uses, opener) &&
+		    (links != PROBE_LINKS_SESSION ||
+		     decode__place(l->code, body, behind[i].args, true, &place) || !place.emulated))
+			site.returns = false;
+		site.spec.function = site.kind;
+		site.spec.returns = site.returns;
+		if (!site_list__add_function(f, site, body, behind[i].args, l))
+			return false;
+	}
+	return true;
+}
+
+static bool needs_ends(const struct site_list *l)
+{
+	for (size_t i = 0; i < l->n; i++) {
+		if (l->site[i].kind == PROBE_GUARD || (l->site[i].kind <= PROBE_CALLOC && !l->site[i].returns))
+			return true;
+	}
+	return false;
+}
+
+/* NULL, or why not. */
+static const char *find_allocator(const struct elf_file *f, const struct machine_code *c, uint16_t version,
+				  struct alloc_table t[ALLOC_DOMAINS], struct decode_pools *pools)
+{
+	if (!c)
+		return "its code cannot be decoded";
+	if (decode__allocators(f, c, version, t))
+		return "the tables of its allocators were not found";
+	if (memcmp(t[DOMAIN_MEM].function, t[DOMAIN_OBJ].function, sizeof(t[0].function)))
+		return "its allocators begin with functions that are not pymalloc's";
+	if (decode__pools(c, version, t[DOMAIN_OBJ].function[ALLOC_MALLOC], pools))
+		return "its allocator's code is not pymalloc's";
+	return NULL;
+}
+
+bool sites_impl__add_all_that_allocates(const struct elf_file *f, uint16_t version, enum probe_links links,
+					 struct site_list *l, struct probe_sites_info *info)
+{
+	struct alloc_table t[ALLOC_DOMAINS];
+	struct raw_uses *uses = NULL;
+	struct decode_pools pools;
+	struct guard *guards = NULL;
+	const size_t before = l->n;
+	unsigned int undecoded = 0;
+	struct site_spec spec;
+	bool ok = false;
+	int n;
+
+	info->why = find_allocator(f, l->code, version, t, &pools);
+	if (info->why)
+		return false;
+	n = guards__find(l->code, t[DOMAIN_OBJ].function, &guards, &undecoded);
+	if (n < 0) {
+		info->why = "its code is too large";
+		return false;
+	}
+	uses = find_raw_uses(f, l->code, &t[DOMAIN_RAW]);
+	if (!uses)
+		goto out;
+	*info = (struct probe_sites_info){.inlined = true, .unclear = undecoded};
+	spec = spec_of_pools(f, version, &pools);
+	ok = add_functions(f, &spec, &t[DOMAIN_OBJ], uses, pools.opener, links, l) &&
+	     add_guards(f, &spec, guards, n, l, info);
+	if (ok && needs_ends(l))
+		ok = add_ends(f, uses, pools.opener, guards, n, l);
+out:
+	free(uses);
+	free(guards);
+	if (!ok) {
+		l->n = before;
+		*info = (struct probe_sites_info){.why = "too many places for one attachment"};
+	}
+	return ok;
+}
+
+bool sites_impl__add_pool_open(const struct elf_file *f, uint16_t version, struct site_list *l, const char **why)
+{
+	struct probe_site site = {
+		.signal = SIGNAL_HEAP,
+		.kind = PROBE_POOL_OPEN,
+		.symbol = "allocate_from_new_pool",
+	};
+	struct alloc_table t[ALLOC_DOMAINS];
+	struct decode_pools pools;
+	int class;
+
+	*why = find_allocator(f, l->code, version, t, &pools);
+	if (*why)
+		return false;
+	*why = "the register that holds a pool's size class is not known";
+	class = pools.opener ? pools.class_at_opener : pools.class_at_empty;
+	if (class < 0)
+		return false;
+	*why = "where pools are taken no probe can stand";
+	site.arg.arg_form = SITE_ARG_REGISTER;
+	site.arg.arg_register = pt_regs_word(class);
+	if (pools.opener)
+		return site_list__add_function(f, site, pools.opener, class == GPR_RDI ? 1 : 2, l);
+	site.symbol = "pymalloc_alloc";
+	describe(l, pools.empty, &site);
+	return site_list__add(f, site, pools.empty, l);
+}
