@@ -66,11 +66,11 @@ static __always_inline bool is_new(__u64 page, __u32 tgid)
 	return true;
 }
 
-static __always_inline __u32 shift_for(const struct target_state *s, __u64 page, __u32 tgid)
+static __always_inline __u32 shift_for(const struct target_state *s, bool new_page)
 {
 	__u32 shift = s->fault_shift;
 
-	if (shift <= s->notice_shift || !is_new(page, tgid))
+	if (shift <= s->notice_shift || !new_page)
 		return shift;
 	return shift > s->notice_shift + NEW_PAGE_SHIFT ? shift - NEW_PAGE_SHIFT : s->notice_shift;
 }
@@ -118,18 +118,21 @@ static __noinline void take_back_around(const struct target *t, const struct pag
  * Pages followed since the hook was put back. User space looks at them as soon as it takes the hook away: what happens to them
  * from then on nobody sees, and by their page frames it can tell.
  */
-struct page_key turn_pages[TURN_PAGES];
+struct turn_page turn_pages[TURN_PAGES];
 __u32 turn_page_cnt = 0;
 
-static __always_inline void note_turn_page(const struct page_key *key)
+static __always_inline void note_turn_page(const struct page_key *key, const struct target_state *s)
 {
 	__u32 i;
 
 	if (turn_page_cnt >= TURN_PAGES)
 		return;
 	i = __sync_fetch_and_add(&turn_page_cnt, 1);
-	if (i < TURN_PAGES)
-		turn_pages[i] = *key;
+	if (i >= TURN_PAGES)
+		return;
+	turn_pages[i].key = *key;
+	turn_pages[i].time_ns = s->look_ns;
+	turn_pages[i].again = s->again;
 }
 
 /* Remembers who brought a page in. One that is remembered already had been given back, or it could not fault again. */
@@ -140,7 +143,7 @@ static __always_inline void follow_page(const struct target *t, const struct tar
 
 	if (v->pages > 1 && !s->fault_shift)
 		take_back_around(t, &key, v->pages);
-	note_turn_page(&key);
+	note_turn_page(&key, s);
 	if (p) {
 		take_back(t, p);
 		*p = *v;
@@ -349,13 +352,15 @@ static __noinline int on_fault(__u64 addr, __u32 write)
 	struct target_state *s = bpf_map_lookup_elem(&states, &tgid);
 	__u64 page = addr / 4096;
 	struct stopwatch w;
+	bool new_page;
 	struct target *t;
 	__u32 shift;
 
 	/* Cheapest first: this runs for every process of the host. */
 	if (!s)
 		return 0;
-	shift = shift_for(s, page, tgid);
+	new_page = is_new(page, tgid);
+	shift = shift_for(s, new_page);
 	if (!page_sampled(page, shift, tgid)) {
 		__sync_fetch_and_add(&s->skipped, 1 + ((__u64)write << 32));
 		if (s->fault_shift > s->notice_shift && page_sampled(page, s->notice_shift, tgid))
@@ -368,6 +373,8 @@ static __noinline int on_fault(__u64 addr, __u32 write)
 		return 0;
 	counter_add(CTR_EVENTS, 1);
 	look_at_fault(t, s, page, shift, write);
+	s->again = !new_page;
+	s->look_ns = w.begin_ns;
 	counter_add(CTR_FAULT_NS, cost_add(s, COST_FAULT, &w));
 	keep_limit(s);
 	return 0;

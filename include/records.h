@@ -344,7 +344,15 @@ struct page_note {
 	__u32 pad;
 };
 #define PAGE_NOTES 256
-#define TURN_PAGES 8192 /* that are followed since the hook was put back, most that are told */
+
+/* A page that is followed since the hook was put back. */
+struct turn_page {
+	struct page_key key;
+	__u64 time_ns;
+	__u32 again; /* a fault on it was seen lately: what is there comes and goes, or did */
+	__u32 pad;
+};
+#define TURN_PAGES 8192 /* most that are told */
 
 
 enum signal {
@@ -399,7 +407,10 @@ struct target_state {
 	__u64 page; /* address / 4096 */
 	__s64 rss_pages[3]; /* resident set as seen then: anonymous, file, shmem */
 	__u64 skipped_then;
+	__u64 look_ns; /* when */
 	__u32 write; /* it was a write */
+	__u32 again; /* as in struct turn_page */
+	__u32 pad;
 	__u32 hook_turn; /* when it was looked at (hook_turn, bpf/fault.bpf.c) */
 	/* One page fault in 1 << fault_shift is looked at. The kernel side adds one when the cost comes to the limit. */
 	__u32 fault_shift;
@@ -423,7 +434,7 @@ struct target_state {
 	__u32 notice_shift;
 	__u32 look_shift; /* the one by which the last fault that was looked at was chosen */
 };
-_Static_assert(sizeof(struct target_state) == COST_PART_MAX * sizeof(struct cost) + 112, "target_state");
+_Static_assert(sizeof(struct target_state) == COST_PART_MAX * sizeof(struct cost) + 128, "target_state");
 #define WEIGHT_ONE 256 /* of weights that are whole numbers */
 #define MAX_FAULT_SHIFT 10
 #define MIN_NOTICE_SHIFT 3 /* what noticing costs is paid by one fault in eight at most */

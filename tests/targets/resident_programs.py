@@ -1,98 +1,121 @@
 # SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
 """Programs that make the resident set grow in different ways, for the resident signal under a budget.
 
-    PROGRAM STEPS ROUNDS    runs so many steps of it, keeps what is to be kept, and computes so long after each step
+    PROGRAM STEPS    runs so many steps of it, and keeps what is to be kept
 
-What each line holds is known from the same order recorded without a budget: everything is the same in each run. What is kept
-is spread over all steps; what is not makes most of the page faults, as in services it does.
+Everything is the same in each run. What is kept is spread over all steps; what is not makes most of the page faults, as in
+services it does. Each line that keeps something maps memory for it, so that it is nobody's who touched it first; so the answer
+tells by line what is held.
 """
 import mmap
+import sys
+
 import truth
 
+PAGE = mmap.PAGESIZE
+FILL = b"x" * (1024 * PAGE)
 KEPT = {}
-PRIVATE = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
-FILL = b"x" * (10 * mmap.PAGESIZE)
 
 
-def compute(rounds):
-    """Allocates nothing: numbers up to 256 are there already."""
-    n = 1
-    for _ in range(rounds // 250):
-        for _ in range(250):
-            n = n * 5 & 31
-    return n
+def region(pages):
+    return mmap.mmap(-1, pages * PAGE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+
+
+def temporaries():
+    """Some 2,000 page faults, in memory that is given back at once."""
+    return len([i for i in range(200000)])  # line: temporary
+
+
+def keep(kept, pages):
+    kept.append(region(pages))
+    return kept[-1]
 
 
 def leak(step, kept):
-    """One line leaks, another makes two hundred times as much for a moment."""
-    kept.append(bytearray(b"x" * 65536))
-    return len([i for i in range(200000)])
+    """One line leaks, another makes a hundred times as much for a moment."""
+    keep(kept, 16).write(FILL[:16 * PAGE])  # line: leak
+    temporaries()
 
 
 def lines(step, kept):
-    """Ten lines that leak memory mapped for it, the largest ten times as much as the smallest, and one that keeps nothing."""
-    kept.append(mmap.mmap(-1, 10 * mmap.PAGESIZE, PRIVATE)), kept[-1].write(FILL[:10 * mmap.PAGESIZE])
-    kept.append(mmap.mmap(-1, 9 * mmap.PAGESIZE, PRIVATE)), kept[-1].write(FILL[:9 * mmap.PAGESIZE])
-    kept.append(mmap.mmap(-1, 8 * mmap.PAGESIZE, PRIVATE)), kept[-1].write(FILL[:8 * mmap.PAGESIZE])
-    kept.append(mmap.mmap(-1, 7 * mmap.PAGESIZE, PRIVATE)), kept[-1].write(FILL[:7 * mmap.PAGESIZE])
-    kept.append(mmap.mmap(-1, 6 * mmap.PAGESIZE, PRIVATE)), kept[-1].write(FILL[:6 * mmap.PAGESIZE])
-    kept.append(mmap.mmap(-1, 5 * mmap.PAGESIZE, PRIVATE)), kept[-1].write(FILL[:5 * mmap.PAGESIZE])
-    kept.append(mmap.mmap(-1, 4 * mmap.PAGESIZE, PRIVATE)), kept[-1].write(FILL[:4 * mmap.PAGESIZE])
-    kept.append(mmap.mmap(-1, 3 * mmap.PAGESIZE, PRIVATE)), kept[-1].write(FILL[:3 * mmap.PAGESIZE])
-    kept.append(mmap.mmap(-1, 2 * mmap.PAGESIZE, PRIVATE)), kept[-1].write(FILL[:2 * mmap.PAGESIZE])
-    kept.append(mmap.mmap(-1, 1 * mmap.PAGESIZE, PRIVATE)), kept[-1].write(FILL[:1 * mmap.PAGESIZE])
-    return len([i for i in range(200000)])
+    """Ten lines that leak, the largest ten times as much as the smallest."""
+    keep(kept, 10).write(FILL[:10 * PAGE])  # line: ten
+    keep(kept, 9).write(FILL[:9 * PAGE])  # line: nine
+    keep(kept, 8).write(FILL[:8 * PAGE])  # line: eight
+    keep(kept, 7).write(FILL[:7 * PAGE])  # line: seven
+    keep(kept, 6).write(FILL[:6 * PAGE])  # line: six
+    keep(kept, 5).write(FILL[:5 * PAGE])  # line: five
+    keep(kept, 4).write(FILL[:4 * PAGE])  # line: four
+    keep(kept, 3).write(FILL[:3 * PAGE])  # line: three
+    keep(kept, 2).write(FILL[:2 * PAGE])  # line: two
+    keep(kept, 1).write(FILL[:PAGE])  # line: one
+    temporaries()
 
 
 def moved(step, kept):
-    """A list that grows, and is moved by realloc when it does, beside one that is made anew in each step."""
+    """A list that grows, and is moved by realloc when it does."""
     if not kept:
         kept.append([])
     for _ in range(8000):
-        kept[0].append(None)
-    return len([i for i in range(200000)])
+        kept[0].append(None)  # line: list
+    temporaries()
 
 
 def cache(step, kept):
-    """A thousand buffers, the oldest of which is replaced."""
-    if len(kept) < 1000:
-        kept.append(bytearray(b"x" * 100000))
+    """Two hundred buffers, the oldest of which is replaced, beside a line that leaks."""
+    keep(kept, 2).write(FILL[:2 * PAGE])  # line: leak_beside
+    buffers = KEPT.setdefault("buffers", {})
+    if step % 200 in buffers:
+        buffers.pop(step % 200).close()
+    buffers[step % 200] = region(100)
+    buffers[step % 200].write(FILL[:100 * PAGE])  # line: buffer
+    temporaries()
+
+
+def phases(step, kept):
+    """What leaks does so for a tenth of the time, a lot."""
+    if step % 500 < 50:
+        keep(kept, 40).write(FILL[:40 * PAGE])  # line: burst
     else:
-        kept[step % 1000] = bytearray(b"y" * 100000)
-    return len([i for i in range(100000)])
+        keep(kept, 2).write(FILL[:2 * PAGE])  # line: steady
+    temporaries()
 
 
-def objects(step, kept):
-    """Small objects, in pymalloc's arenas."""
-    for i in range(200):
-        kept.append({"step": step, "i": i})
-    return len([str(i) for i in range(60000)])
-
-
-def buffers(step, kept):
-    """Large memory for a moment, and sometimes a large one for good."""
-    big = bytearray(b"x" * (4 << 20))
+def large(step, kept):
+    """Large memory for a moment, and sometimes for good."""
+    big = region(1024)
+    big.write(FILL)  # line: big
     if step % 50 == 49:
         kept.append(big)
-    kept.append(bytearray(b"z" * 20000))
-    return len(big)
+    else:
+        big.close()
+    keep(kept, 4).write(FILL[:4 * PAGE])  # line: small
 
 
-PROGRAMS = {one.__name__: one for one in (leak, lines, moved, cache, objects, buffers)}
+PROGRAMS = {one.__name__: one for one in (leak, lines, moved, cache, phases, large)}
 
 
-def run(program, steps, rounds):
-    kept = KEPT.setdefault(program, [])
-    one = PROGRAMS[program]
-    for step in range(steps):
-        one(step, kept)
-        compute(rounds)
+def held(program):
+    """{line: bytes}"""
+    label = truth.labels(__file__)
+    kept = [len(one) for one in KEPT[program]]
+    if program == "moved":
+        return {label["list"]: sys.getsizeof(KEPT[program][0])}
+    if program == "cache":
+        return {label["leak_beside"]: sum(kept), label["buffer"]: sum(map(len, KEPT["buffers"].values()))}
+    if program == "lines":
+        names = ("ten", "nine", "eight", "seven", "six", "five", "four", "three", "two", "one")
+        return {label[name]: sum(kept[i::10]) for i, name in enumerate(names)}
+    by_size = {16: "leak", 40: "burst", 2: "steady", 1024: "big", 4: "small"}
+    return {label[by_size[pages]]: size * kept.count(size) for pages in by_size for size in [pages * PAGE] if size in kept}
 
 
 def main():
-    for name, *numbers in truth.orders():
-        run(name, *map(int, numbers))
-        truth.tell({"program": name, "file": __file__})
+    for name, steps in truth.orders():
+        kept = KEPT.setdefault(name, [])
+        for step in range(int(steps)):
+            PROGRAMS[name](step, kept)
+        truth.tell({"program": name, "file": __file__, "held": held(name)})
 
 
 main()

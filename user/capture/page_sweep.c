@@ -34,6 +34,7 @@ struct page_sweep {
 	struct accounts *accounts;
 	uint64_t page_bytes;
 	uint64_t swept_ns, took_ns, chosen_ns, settled_ns;
+	uint64_t turn_ended_ns, turn_ns;
 	struct gone *gone; /* in this sweep */
 	size_t n_gone, max_gone;
 };
@@ -277,6 +278,32 @@ static void note_frame(const struct page_key *key, struct page_value *v, void *a
 		v->frame = PAGEMAP_NO_FRAME;
 }
 
+/*
+ * What comes and goes at an address gets the same page frames again and again, where a program is regular enough. So of pages
+ * that were given back lately only those count that have stayed for half of the turn: they stand for as many that came in its
+ * second half and are not told from what goes.
+ */
+static bool has_stayed(struct page_sweep *s, struct traced *tr, const struct turn_page *t, struct page_value *v)
+{
+	if (!t->again)
+		return true;
+	if (s->turn_ended_ns - t->time_ns < s->turn_ns / 2) {
+		drop(s, tr, &t->key);
+		return false;
+	}
+	v->pages *= 2;
+	return true;
+}
+
+static void look_at_turn(const struct turn_page *t, struct page_value *v, void *arg)
+{
+	struct page_sweep *s = arg;
+	struct traced *tr = traced_table__find(s->table, t->key.proc_id);
+
+	if (!tr || tr->ended || has_stayed(s, tr, t, v))
+		note_frame(&t->key, v, s);
+}
+
 static void close_pagemaps(struct page_sweep *s)
 {
 	struct traced *tr;
@@ -291,7 +318,9 @@ void page_sweep__turn_ended(struct page_sweep *s)
 {
 	const struct page_asker asker = { note_frame, page_has_grown, s };
 
-	if (!session__sweep_turn(s->deps->session, &asker))
+	s->turn_ended_ns = clock_now_ns();
+	s->turn_ns = s->turn_ended_ns - session__turn_began_ns(s->deps->session);
+	if (!session__sweep_turn(s->deps->session, &asker, look_at_turn))
 		session__sweep_pages(s->deps->session, &asker);
 	close_pagemaps(s);
 }

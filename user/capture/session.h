@@ -127,8 +127,14 @@ struct page_asker {
 	void *arg;
 };
 int session__sweep_pages(struct session *s, const struct page_asker *asker);
-/* Only those that are followed since the hook was put back, and not looked at yet, once each. False: there were more. */
-bool session__sweep_turn(struct session *s, const struct page_asker *asker);
+/*
+ * Only those that are followed since the hook was put back, and not looked at yet, once each, with what is known of their last
+ * fault. ask is called instead of the asker's. False: there were more.
+ */
+bool session__sweep_turn(struct session *s, const struct page_asker *asker,
+			 void (*ask)(const struct turn_page *t, struct page_value *v, void *arg));
+/* When the hook was put back. */
+uint64_t session__turn_began_ns(const struct session *s);
 /* Follows a page no more; ret: what was known of it last. False: it was not followed. */
 bool session__take_page(struct session *s, const struct page_key *key, struct page_value *ret);
 /* False: another one is followed there, or there is no room. */

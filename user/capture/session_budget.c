@@ -78,12 +78,18 @@ int session__watch_faults(struct session *s, double chance)
 	session_impl__detach_faults(s);
 	s->bpf->bss->hook_turn++;
 	s->bpf->bss->turn_page_cnt = 0;
+	s->turn_began_ns = clock_now_ns();
 	s->bpf->bss->hook_weight = lround(WEIGHT_ONE / chance);
 	s->bpf->bss->hook_watch = watch < WATCH_MAX ? watch : WATCH_MAX;
 	err = session_impl__attach_faults(s);
 	if (err)
 		session_impl__detach_faults(s);
 	return err;
+}
+
+uint64_t session__turn_began_ns(const struct session *s)
+{
+	return s->turn_began_ns;
 }
 
 uint32_t session__hook_turn(const struct session *s)
@@ -144,6 +150,7 @@ int session_impl__begin_faults(struct session *s)
 	before = quick_fault_ns(memory, page_bytes);
 	bpf_map_update_elem(bpf_map__fd(s->bpf->maps.states), &self, &passed_over, BPF_ANY);
 	err = session_impl__attach_faults(s);
+	s->turn_began_ns = clock_now_ns();
 	cost = quick_fault_ns(memory, page_bytes) - before;
 	s->hook_ns = cost < MIN_HOOK_NS ? MIN_HOOK_NS : cost > MAX_HOOK_NS ? MAX_HOOK_NS : (uint64_t)cost;
 	session__remove_target(s, self);

@@ -165,20 +165,26 @@ static void take_notes(const struct page_walk *p)
 	p->s->bpf->bss->page_note_cnt = 0;
 }
 
+static void keep_note(const struct page_walk *p, const struct page_note *note)
+{
+	uint32_t *cnt = &p->s->bpf->bss->page_note_cnt;
+
+	if (!memcmp(&note->is, &note->was, sizeof(note->is)))
+		return;
+	memcpy(&p->s->bpf->bss->page_notes[*cnt], note, sizeof(*note));
+	if (++*cnt == PAGE_NOTES)
+		take_notes(p);
+}
+
 static bool ask_of_page(const void *key, const void *value, void *arg)
 {
 	const struct page_walk *p = arg;
 	struct page_note note = { .key = *(const struct page_key *)key };
-	uint32_t *cnt = &p->s->bpf->bss->page_note_cnt;
 
 	memcpy(&note.was, value, sizeof(note.was));
 	note.is = note.was;
 	p->asker->ask(key, &note.is, p->asker->arg);
-	if (!memcmp(&note.is, &note.was, sizeof(note.is)))
-		return false;
-	memcpy(&p->s->bpf->bss->page_notes[*cnt], &note, sizeof(note));
-	if (++*cnt == PAGE_NOTES)
-		take_notes(p);
+	keep_note(p, &note);
 	return false;
 }
 
@@ -199,19 +205,23 @@ int session__sweep_pages(struct session *s, const struct page_asker *asker)
 	return err;
 }
 
-bool session__sweep_turn(struct session *s, const struct page_asker *asker)
+bool session__sweep_turn(struct session *s, const struct page_asker *asker,
+			 void (*ask)(const struct turn_page *t, struct page_value *v, void *arg))
 {
 	uint32_t i, cnt = s->bpf->bss->turn_page_cnt;
 	int fd = bpf_map__fd(s->bpf->maps.pages);
 	struct page_walk pages = { s, asker };
-	struct page_value v;
 
-	for (i = 0; i < cnt && i < TURN_PAGES; i++) {
-		const struct page_key *key = &s->bpf->bss->turn_pages[i];
+	/* The last ones first: of one that was followed more than once in this turn, the last time counts. */
+	for (i = cnt < TURN_PAGES ? cnt : TURN_PAGES; i--;) {
+		const struct turn_page *t = &s->bpf->bss->turn_pages[i];
+		struct page_note note = { .key = t->key };
 
-		/* Of one that was followed more than once in this turn, the last time counts. */
-		if (!bpf_map_lookup_elem(fd, key, &v) && !v.frame)
-			ask_of_page(key, &v, &pages);
+		if (bpf_map_lookup_elem(fd, &t->key, &note.was) || note.was.frame)
+			continue;
+		note.is = note.was;
+		ask(t, &note.is, asker->arg);
+		keep_note(&pages, &note);
 	}
 	s->bpf->bss->turn_page_cnt = 0;
 	take_notes(&pages);
