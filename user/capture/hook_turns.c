@@ -14,6 +14,7 @@ void hook_turns__begin(struct hook_turns *t, uint64_t now_ns)
 void hook_turns__set_share(struct hook_turns *t, double share)
 {
 	t->share = share < 1 ? share : 1;
+	t->resting = false;
 }
 
 static void take_time(struct hook_turns *t, uint64_t now_ns)
@@ -24,6 +25,14 @@ static void take_time(struct hook_turns *t, uint64_t now_ns)
 	if (t->on)
 		t->on_ns += passed;
 	t->told_ns = now_ns;
+}
+
+void hook_turns__rest(struct hook_turns *t, uint64_t now_ns)
+{
+	take_time(t, now_ns);
+	t->on = false;
+	t->resting = true;
+	t->end_ns = t->excess_ns = 0;
 }
 
 static uint64_t random_below(uint64_t n)
@@ -49,6 +58,8 @@ static void begin_turn(struct hook_turns *t, uint64_t now_ns)
 bool hook_turns__update(struct hook_turns *t, uint64_t now_ns)
 {
 	take_time(t, now_ns);
+	if (t->resting)
+		return false;
 	if (t->share >= 1) {
 		t->on = true;
 		t->end_ns = t->excess_ns = 0;

@@ -13,6 +13,7 @@
 struct hook_turns {
 	double share; /* 1: always on */
 	bool on;
+	bool resting; /* off until a share is set */
 	uint64_t on_from_ns, on_for_ns, off_from_ns, end_ns; /* of this turn */
 	int64_t excess_ns;
 	uint64_t told_ns; /* when it was told the time last */
@@ -24,6 +25,8 @@ struct hook_turns {
 void hook_turns__begin(struct hook_turns *t, uint64_t now_ns);
 /* > 0; from the next turn on, or at once where there are none. */
 void hook_turns__set_share(struct hook_turns *t, double share);
+/* Off from now on, until a share is set. */
+void hook_turns__rest(struct hook_turns *t, uint64_t now_ns);
 /* Whether it is to be on from now on. To be called no later than hook_turns__next_ns, and after set_share. */
 bool hook_turns__update(struct hook_turns *t, uint64_t now_ns);
 /* UINT64_MAX: it stays as it is. */

@@ -14,6 +14,7 @@
 #include <uthash.h>
 
 #include "capture/governor.h"
+#include "capture/hook_turns.h"
 #include "capture/interp_watch.h"
 #include "capture/pagemap.h"
 #include "capture/resident_account.h"
@@ -54,6 +55,14 @@ struct traced {
 	struct govern_args budget; /* as the kernel side was told last */
 	uint32_t kernel_shift; /* fault_shift as the kernel side has it */
 	uint32_t trap_ns[COST_PART_MAX]; /* what it takes to get to our program */
+	struct {
+		struct hook_turns turns; /* where its links are its own */
+		bool away; /* the probes on its collector are */
+		uint32_t told_cnt; /* collections since one asked what they cost */
+		uint64_t since_ns; /* times in use are as of then */
+		uint64_t from_ns, until_ns; /* all of them are, or were, there; 0 and 0: since the begin */
+		uint64_t switching_ns;
+	} gc; /* gc_turns.h */
 	double write_share; /* of the page faults that were passed over, how many are writes */
 	uint64_t faults_at_pause; /* when the hook was taken away; 0: not asked for */
 	bool many_faults; /* in the last step */

@@ -426,8 +426,10 @@ static void on_proc(const struct rec_proc *rec, void *arg)
 	}
 	if (tr && t->large)
 		large_blocks__forget(t->large, tr);
-	if (tr && !tr->ended)
+	if (tr && !tr->ended) {
 		budget__ended(t->budget, tr, rec);
+		interp_watch__ended(tr, rec->hdr.time_ns, t->deps.profile);
+	}
 	if (tr)
 		end(t, tr, rec->hdr.kind == REC_EXEC);
 	if (rec->hdr.kind == REC_EXEC && (tr || in_scope(t, rec->hdr.tgid)))
@@ -523,17 +525,17 @@ static void on_gc(const struct rec_gc *rec, void *arg)
 		.time_ns = rec->hdr.time_ns,
 		.tid = rec->tid,
 		.generation = rec->generation,
-		.collected = rec->collected < 0 ? -1 : rec->collected * rec->cnt,
-		.pause_ns = rec->pause_ns * rec->cnt,
-		.cnt = rec->cnt,
+		.collected = rec->collected,
+		.pause_ns = rec->pause_ns,
+		.cnt = 1,
 		.longest_ns = rec->pause_ns,
-		.uncollectable = rec->uncollectable < 0 ? -1 : rec->uncollectable * rec->cnt,
+		.uncollectable = rec->uncollectable,
 	};
 
-	if (!tr)
+	if (!tr || !budget__collected(t->budget, tr, gc.time_ns - gc.pause_ns, gc.time_ns))
 		return;
 	gc.trigger = gc_trigger__of(rec->evidence, tr->watch.file && tr->watch.file->knows_gc_callers);
-	interp_watch__collected(tr, gc.time_ns, gc.cnt);
+	interp_watch__collected(tr, &gc);
 	gc.process = tr->process;
 	gc.node = stack_names__look_up(t->names, tr, rec->stack_id).node;
 	profile__add_gc(t->deps.profile, &gc);
@@ -708,6 +710,11 @@ struct profile_cost tracker__cost(const struct tracker *t)
 double tracker__hook_share(const struct tracker *t)
 {
 	return budget__hook_share(t->budget);
+}
+
+struct gc_activity tracker__gc_activity(const struct tracker *t)
+{
+	return budget__gc_activity(t->budget);
 }
 
 struct large_blocks_sums tracker__large_blocks(const struct tracker *t)
