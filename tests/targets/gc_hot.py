@@ -1,19 +1,27 @@
 # SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
 """Has its collector run thousands of times a second, and counts what it did; the truth comes from gc.get_stats().
 
-    collect SECONDS RATE    calls gc.collect(0) RATE times a second of CPU time, which makes garbage between
+    collect SECONDS RATE    calls gc.collect(0) RATE times a second of CPU time, of garbage made between
     auto SECONDS RATE       makes so much garbage that the collector runs by itself, about RATE times a second
-    calm N                  N times gc.collect(0), each after 20 ms of sleep
+    calm N                  N times gc.collect(0), each after 20 ms of work
+    beside N SECONDS RATE   the same while a forked child does `collect`; its truth is "child", its number "pid"
+    fork N                  forks children that wait for its end
     count                   only counts
 
-Each order is answered with the CPU time and the collections that this order took, by generation, and with the sums since
-the program began.
+Each order is answered with the CPU time and the collections that it took, by generation, and with the sums since the program
+began.
 """
 import gc
+import json
+import os
 import time
 import truth
 
 LINES = truth.labels(__file__)
+
+
+class Knot:
+    """No object that is kept on a free list: each is one more to the collector."""
 
 
 def spin(until):
@@ -23,14 +31,14 @@ def spin(until):
 
 def make_cycles(count):
     for _ in range(count):
-        knot = []
-        knot.append(knot)
+        knot = Knot()
+        knot.knot = knot
 
 
 def collect(seconds, rate):
     begin = time.process_time()
     for number in range(int(seconds * rate)):
-        make_cycles(5)
+        make_cycles(3)
         gc.collect(0)  # line: collect
         spin(begin + number / rate)
 
@@ -39,30 +47,61 @@ def auto(seconds, rate):
     begin = time.process_time()
     gc.enable()
     for number in range(int(seconds * rate)):
-        make_cycles(12)  # one collection of the youngest generation
+        make_cycles(11)
         spin(begin + number / rate)
     gc.disable()
 
 
 def calm(times):
     for _ in range(times):
-        time.sleep(0.02)
-        make_cycles(5)
+        spin(time.process_time() + 0.02)
+        make_cycles(3)
         gc.collect(0)
+
+
+def measure(work, *args):
+    before, begin = gc.get_stats(), time.process_time()
+    work(*args)
+    stats, cpu_s = gc.get_stats(), time.process_time() - begin
+    return {"file": __file__, "lines": LINES, "cpu_s": cpu_s, "stats": stats, "pid": os.getpid(),
+            "did": [{key: b[key] - a[key] for key in b} for a, b in zip(before, stats)]}
+
+
+def beside(times, seconds, rate):
+    """The child ends after the parent has read what it did, so that it is there while it is looked at."""
+    told, done = os.pipe(), os.pipe()
+    pid = os.fork()
+    if not pid:
+        os.close(done[1])
+        os.write(told[1], json.dumps(measure(collect, seconds, rate)).encode())
+        os.read(done[0], 1)
+        os._exit(0)
+    os.close(told[1])
+    result = measure(calm, times)
+    result["child"] = json.loads(os.read(told[0], 1 << 16))
+    os.close(told[0])
+    return result
+
+
+def fork(count):
+    wait, end = os.pipe()
+    for _ in range(count):
+        if not os.fork():
+            os.close(end)
+            os.read(wait, 1)
+            os._exit(0)
 
 
 def main():
     gc.disable()
     gc.set_threshold(10)
     for order in truth.orders():
-        before, begin = gc.get_stats(), time.process_time()
-        if order[0] == "calm":
-            calm(int(order[1]))
-        elif order[0] != "count":
-            {"collect": collect, "auto": auto}[order[0]](float(order[1]), int(order[2]))
-        stats, cpu_s = gc.get_stats(), time.process_time() - begin
-        truth.tell({"file": __file__, "lines": LINES, "cpu_s": cpu_s, "stats": stats,
-                    "did": [{key: b[key] - a[key] for key in b} for a, b in zip(before, stats)]})
+        numbers = [float(word) if "." in word else int(word) for word in order[1:]]
+        if order[0] == "beside":
+            truth.tell(beside(*numbers))
+            continue
+        work = {"collect": collect, "auto": auto, "calm": calm, "fork": fork, "count": lambda: None}[order[0]]
+        truth.tell(measure(work, *numbers))
 
 
 main()

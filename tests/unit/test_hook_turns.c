@@ -128,6 +128,33 @@ static void test_rests_until_a_share_is_set(void **state)
 	}
 }
 
+/* Each time switching on takes 20 ms, in which it does not serve. */
+static void test_delay_is_made_up_for(void **state)
+{
+	uint64_t now = 5 * SECOND, served_ns = 0, last_ns, turns = 0;
+	struct hook_turns t;
+	bool was_on = false;
+
+	(void)state;
+	hook_turns__begin(&t, now);
+	hook_turns__set_share(&t, 0.1);
+	t.stretch = 4;
+	hook_turns__update(&t, now);
+	for (last_ns = now; now < 605 * SECOND; last_ns = now) {
+		now = hook_turns__next_ns(&t);
+		served_ns += was_on ? now - last_ns : 0;
+		hook_turns__update(&t, now);
+		if (t.on && !was_on) {
+			turns++;
+			now += 20 * MS;
+			hook_turns__delay(&t, 20 * MS);
+		}
+		was_on = t.on;
+	}
+	assert_true(fabs(served_ns / (600.0 * SECOND) - 0.1) < 0.005);
+	assert_in_range(turns, 270, 330); /* of 2 s */
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -136,6 +163,7 @@ int main(void)
 		cmocka_unit_test(test_falls_in_with_no_rhythm),
 		cmocka_unit_test(test_share_of_each_step),
 		cmocka_unit_test(test_rests_until_a_share_is_set),
+		cmocka_unit_test(test_delay_is_made_up_for),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -8,6 +8,8 @@
 
 /* So many collections are worth asking what they cost. */
 #define ASK_CNT 64
+/* So many processes can have turns of half a second. */
+#define TURNS_CNT 4
 
 void gc_turns__begin(struct gc_turns *g, const struct tracker_deps *deps, struct traced_table *table)
 {
@@ -85,7 +87,7 @@ static uint64_t own_cpu_ns(void)
 /* The first of those that share links does it for all. */
 static void switch_probes(struct gc_turns *g, struct traced *tr, bool on)
 {
-	uint64_t began = own_cpu_ns(), took;
+	uint64_t began = own_cpu_ns(), begin_ns = clock_now_ns(), took;
 	int err;
 
 	if (!on) {
@@ -100,6 +102,7 @@ static void switch_probes(struct gc_turns *g, struct traced *tr, bool on)
 		gc_turns__tell(tr);
 	tr->gc.away = session_links__gc_paused(tr->links);
 	if (!tr->gc.away) {
+		hook_turns__delay(turns_of(g, tr), tr->gc.since_ns - begin_ns);
 		tr->gc.from_ns = tr->gc.since_ns;
 		tr->gc.until_ns = 0;
 	}
@@ -132,13 +135,17 @@ void gc_turns__upkeep(struct gc_turns *g)
 
 void gc_turns__step(struct gc_turns *g)
 {
+	uint32_t turning = 0;
 	double least = 1;
 	struct traced *tr;
 
+	for (tr = g->table->alive; tr; tr = tr->hh_tgid.next)
+		turning += tr->governor.gc_share < 1;
 	for (tr = g->table->alive; tr; tr = tr->hh_tgid.next) {
 		double share = tr->governor.gc_share;
 
 		hook_turns__set_share(&tr->gc.turns, share);
+		tr->gc.turns.stretch = turning > TURNS_CNT ? (double)turning / TURNS_CNT : 1;
 		if (share >= 1)
 			continue;
 		g->turning = true;

@@ -6,7 +6,8 @@
  * go when what they may spend is spent, until the next step. What is not watched is counted nevertheless (gc_ledger.h).
  *
  * Switching costs the process hardly anything (a page with code is copied, its address space locked for some us), and us
- * 0.1 ms of CPU time; that is measured and counted as if the process paid for it.
+ * some CPU time, which is measured and counted as if the process paid for it, and 10 ms of waiting for the kernel. So turns are the
+ * longer the more processes have them.
  *
  * Only the tracker's files include this.
  */

@@ -8,7 +8,7 @@
 
 void hook_turns__begin(struct hook_turns *t, uint64_t now_ns)
 {
-	*t = (struct hook_turns){ .share = 1, .on = true, .told_ns = now_ns };
+	*t = (struct hook_turns){ .share = 1, .stretch = 1, .on = true, .told_ns = now_ns };
 }
 
 void hook_turns__set_share(struct hook_turns *t, double share)
@@ -27,6 +27,12 @@ static void take_time(struct hook_turns *t, uint64_t now_ns)
 	t->told_ns = now_ns;
 }
 
+void hook_turns__delay(struct hook_turns *t, uint64_t by_ns)
+{
+	if (t->on && t->end_ns)
+		t->off_from_ns += by_ns;
+}
+
 void hook_turns__rest(struct hook_turns *t, uint64_t now_ns)
 {
 	take_time(t, now_ns);
@@ -42,7 +48,7 @@ static uint64_t random_below(uint64_t n)
 
 static void begin_turn(struct hook_turns *t, uint64_t now_ns)
 {
-	uint64_t turn_ns = TURN_MIN_NS + random_below(TURN_MAX_NS - TURN_MIN_NS);
+	uint64_t turn_ns = t->stretch * (TURN_MIN_NS + random_below(TURN_MAX_NS - TURN_MIN_NS));
 	int64_t on_ns = (int64_t)(turn_ns * t->share) - t->excess_ns;
 
 	t->on = false;

@@ -117,7 +117,10 @@ static void mark(struct traced *tr, uint64_t now_ns, const struct gc_state *s)
 #define TELLING_NS 6000
 #define MARK_TRIES 16
 
-/* Between two looks at which no collection runs, and none was counted: so it is known which records are of those counted. */
+/*
+ * Between two looks at which no collection runs, and none was counted: so it is known which records are of those counted. Where
+ * one runs on, as when its thread waits for a processor, it is not counted yet, but for its last 100 ns.
+ */
 static void try_to_mark(struct traced *tr, const struct mem_reader *m, struct gc_state *s)
 {
 	uint64_t now_ns, begin_ns;
@@ -131,7 +134,9 @@ static void try_to_mark(struct traced *tr, const struct mem_reader *m, struct gc
 		while (now_ns - begin_ns < TELLING_NS);
 		then = *s;
 		err = gc_state__read(m, tr->interp->runtime, &tr->interp->layout, s);
-		if (err || then.collecting || s->collecting || memcmp(then.collections, s->collections, sizeof(then.collections)))
+		if (err || memcmp(then.collections, s->collections, sizeof(then.collections)))
+			continue;
+		if ((then.collecting || s->collecting) && i < MARK_TRIES / 2)
 			continue;
 		mark(tr, now_ns, s);
 		return;
