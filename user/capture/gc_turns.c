@@ -31,6 +31,8 @@ void gc_turns__tell(struct traced *tr)
 
 	tr->use.gc_all_ns += passed;
 	if (!tr->gc.away)
+		tr->gc.watched_ns += passed;
+	if (!tr->gc.away || tr->gc.leaving)
 		tr->use.gc_on_ns += passed;
 	tr->gc.since_ns = now;
 }
@@ -101,6 +103,7 @@ static void switch_probes(struct gc_turns *g, struct traced *tr, bool on)
 	if (on)
 		gc_turns__tell(tr);
 	tr->gc.away = session_links__gc_paused(tr->links);
+	tr->gc.leaving = tr->gc.away && session__is_detaching(g->deps->session);
 	if (!tr->gc.away) {
 		hook_turns__delay(turns_of(g, tr), tr->gc.since_ns - begin_ns);
 		tr->gc.from_ns = tr->gc.since_ns;
@@ -109,6 +112,14 @@ static void switch_probes(struct gc_turns *g, struct traced *tr, bool on)
 	took = own_cpu_ns() - began;
 	tr->gc.switching_ns += took;
 	g->activity.switching_ns += took;
+}
+
+/* They are away now: what they were there for too long is taken from the next turns. */
+static void has_left(struct traced *tr)
+{
+	gc_turns__tell(tr);
+	tr->gc.leaving = false;
+	hook_turns__exceed(&tr->gc.turns, tr->gc.since_ns - tr->gc.until_ns);
 }
 
 void gc_turns__upkeep(struct gc_turns *g)
@@ -126,8 +137,10 @@ void gc_turns__upkeep(struct gc_turns *g)
 	for (tr = g->table->alive; tr; tr = tr->hh_tgid.next) {
 		if (!tr->links)
 			continue;
+		if (tr->gc.leaving && !session__is_detaching(g->deps->session))
+			has_left(tr);
 		on = session_links__shared(tr->links) ? shared_on : hook_turns__update(&tr->gc.turns, now);
-		if (on == (tr->gc.away || session_links__gc_paused(tr->links)))
+		if (on == (tr->gc.away || session_links__gc_paused(tr->links)) && !tr->gc.leaving)
 			switch_probes(g, tr, on);
 		g->turning |= tr->gc.away || tr->gc.turns.share < 1;
 	}

@@ -34,7 +34,7 @@ void gc_turns__add(struct gc_turns *g, struct traced *tr);
  * counts as not watched.
  */
 bool gc_turns__collected(struct gc_turns *g, struct traced *tr, uint64_t begin_ns, uint64_t end_ns);
-/* Brings gc_on_ns and gc_all_ns of its use up to now: to be called before its governor steps. */
+/* Brings its watched_ns, and gc_on_ns and gc_all_ns of its use, up to now: to be called before its governor steps. */
 void gc_turns__tell(struct traced *tr);
 /* After all governors stepped: from now on probes are there for as long as they say. */
 void gc_turns__step(struct gc_turns *g);

@@ -33,12 +33,17 @@ void hook_turns__delay(struct hook_turns *t, uint64_t by_ns)
 		t->off_from_ns += by_ns;
 }
 
+void hook_turns__exceed(struct hook_turns *t, uint64_t by_ns)
+{
+	t->excess_ns += by_ns;
+}
+
 void hook_turns__rest(struct hook_turns *t, uint64_t now_ns)
 {
 	take_time(t, now_ns);
 	t->on = false;
 	t->resting = true;
-	t->end_ns = t->excess_ns = 0;
+	t->end_ns = 0;
 }
 
 static uint64_t random_below(uint64_t n)

@@ -28,6 +28,8 @@ void hook_turns__begin(struct hook_turns *t, uint64_t now_ns);
 void hook_turns__set_share(struct hook_turns *t, double share);
 /* Switching it on took so long: it is off so much later. */
 void hook_turns__delay(struct hook_turns *t, uint64_t by_ns);
+/* Switching it off took so long. */
+void hook_turns__exceed(struct hook_turns *t, uint64_t by_ns);
 /* Off from now on, until a share is set. */
 void hook_turns__rest(struct hook_turns *t, uint64_t now_ns);
 /* Whether it is to be on from now on. To be called no later than hook_turns__next_ns, and after set_share. */

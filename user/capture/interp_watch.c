@@ -60,7 +60,7 @@ static void count_frozen(struct interp_watch *w, const struct mem_reader *m, con
 static uint64_t off_ns(struct traced *tr)
 {
 	gc_turns__tell(tr);
-	return tr->use.gc_all_ns - tr->use.gc_on_ns;
+	return tr->use.gc_all_ns - tr->gc.watched_ns;
 }
 
 static void put_collections(const struct traced *tr, struct profile_gc *gc, int n, enum gc_trigger trigger, struct profile *p)
@@ -223,7 +223,7 @@ static void put_derived(const struct traced *tr, const struct allocator_chain *a
 static void measure(const struct traced *tr, struct profile *p)
 {
 	const struct interp_watch *w = &tr->watch;
-	bool away = tr->use.gc_on_ns < tr->use.gc_all_ns;
+	bool away = tr->gc.watched_ns < tr->use.gc_all_ns;
 	struct coverage c = {};
 	size_t n;
 
@@ -238,9 +238,9 @@ static void measure(const struct traced *tr, struct profile *p)
 		return;
 	if (away)
 		snprintf(c.text + n, sizeof(c.text) - n, "; watched for %.1f %% of the time, the others are %s",
-			 100.0 * tr->use.gc_on_ns / tr->use.gc_all_ns, c.whole ? "counted" : "estimated");
+			 100.0 * tr->gc.watched_ns / tr->use.gc_all_ns, c.whole ? "counted" : "estimated");
 	if (!c.whole) {
-		c.part = tr->use.gc_on_ns;
+		c.part = tr->gc.watched_ns;
 		c.whole = tr->use.gc_all_ns;
 	}
 	put_coverage(tr, SIGNAL_GC, "measured", &c, p);

@@ -89,6 +89,8 @@ void session_links__free(struct session_links *l);
  */
 int session__pause_gc(struct session *s, struct session_links *l, pid_t tgid, const char *path, bool pause);
 bool session_links__gc_paused(const struct session_links *l);
+/* Probes that were taken away are still met: where they are perf events, the kernel takes 0.1 s for each. */
+bool session__is_detaching(struct session *s);
 bool session_links__shared(const struct session_links *l);
 
 /* Handles records for up to timeout_ms. Number of records, or -errno (-EINTR: a signal came). */

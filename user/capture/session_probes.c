@@ -218,6 +218,11 @@ bool session_links__gc_paused(const struct session_links *l)
 	return l->attachment ? attachment__is_paused(l->attachment, SIGNAL_GC) : l->gc_paused;
 }
 
+bool session__is_detaching(struct session *s)
+{
+	return !s->attacher && closer__is_busy(s->closer);
+}
+
 /*
  * What was under way when the probes were taken away: its return was not seen, and would be taken for that of another.
  * Keys: tgid << 32 | tid. tgid 0: of all processes.

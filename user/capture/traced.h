@@ -57,9 +57,11 @@ struct traced {
 	uint32_t trap_ns[COST_PART_MAX]; /* what it takes to get to our program */
 	struct {
 		struct hook_turns turns; /* where its links are its own */
-		bool away; /* the probes on its collector are */
+		bool away; /* the probes on its collector are, */
+		bool leaving; /* but not all of them yet */
 		uint32_t told_cnt; /* collections since one asked what they cost */
-		uint64_t since_ns; /* times in use are as of then */
+		uint64_t since_ns; /* times in use are as of then, as is */
+		uint64_t watched_ns; /* how long they were all there */
 		uint64_t from_ns, until_ns; /* all of them are, or were, there; 0 and 0: since the begin */
 		uint64_t switching_ns;
 	} gc; /* gc_turns.h */
