@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "capture/gc_turns.h"
@@ -115,36 +116,48 @@ static void mark(struct traced *tr, uint64_t now_ns, const struct gc_state *s)
 
 /* A collection that was counted has been told by then, 10 times over (a return probe's trap takes 0.6 us). */
 #define TELLING_NS 6000
-#define MARK_TRIES 16
+#define MARK_TRIES 8
+/* A thread that waits for a processor while it collects: so many times of 1 ms. */
+#define MARK_WAITS 20
+
+/* *s: what was read just now. -EBUSY: a collection runs, and whether it is counted cannot be told. */
+static int mark_here(struct traced *tr, const struct mem_reader *m, struct gc_state *s, bool running)
+{
+	const struct gc_state then = *s;
+	uint64_t begin_ns = clock_now_ns(), now_ns;
+	int err;
+
+	do
+		now_ns = clock_now_ns();
+	while (now_ns - begin_ns < TELLING_NS);
+	err = gc_state__read(m, tr->interp->runtime, &tr->interp->layout, s);
+	if (err)
+		return err;
+	if (memcmp(then.collections, s->collections, sizeof(then.collections)) || ((then.collecting || s->collecting) && !running))
+		return -EBUSY;
+	mark(tr, now_ns, s);
+	return 0;
+}
 
 /*
- * Between two looks at which no collection runs, and none was counted: so it is known which records are of those counted. Where
- * one runs on, as when its thread waits for a processor, it is not counted yet, but for its last 100 ns.
+ * Between two looks at which no collection runs, and none was counted: so it is known which records are of those counted. There
+ * is another time to come, but for the first and for the last mark; for want of better, one that runs is not counted yet.
  */
-static void try_to_mark(struct traced *tr, const struct mem_reader *m, struct gc_state *s)
+static void try_to_mark(struct traced *tr, const struct mem_reader *m, struct gc_state *s, bool last)
 {
-	uint64_t now_ns, begin_ns;
-	struct gc_state then;
-	int i, err = 0;
+	bool must = last || !tr->watch.collections.first_ns;
+	int i, err = -EBUSY;
 
-	for (i = 0; i < MARK_TRIES && !err; i++) {
-		begin_ns = clock_now_ns();
-		do
-			now_ns = clock_now_ns();
-		while (now_ns - begin_ns < TELLING_NS);
-		then = *s;
-		err = gc_state__read(m, tr->interp->runtime, &tr->interp->layout, s);
-		if (err || memcmp(then.collections, s->collections, sizeof(then.collections)))
-			continue;
-		if ((then.collecting || s->collecting) && i < MARK_TRIES / 2)
-			continue;
-		mark(tr, now_ns, s);
-		return;
+	for (i = 0; i < MARK_TRIES && err == -EBUSY; i++)
+		err = mark_here(tr, m, s, false);
+	for (i = 0; i < MARK_WAITS && err == -EBUSY && must; i++) {
+		usleep(1000);
+		err = mark_here(tr, m, s, i == MARK_WAITS - 1);
 	}
 }
 
 /* may_count_ns: how long frozen objects may still be counted; what was used is taken off. */
-static void look_at_collector(struct traced *tr, struct profile *p, uint64_t *may_count_ns)
+static void look_at_collector(struct traced *tr, struct profile *p, uint64_t *may_count_ns, bool last)
 {
 	struct mem_reader m = mem_reader__of_process(tr->tgid);
 	uint64_t begin = clock_now_ns(), used;
@@ -158,7 +171,7 @@ static void look_at_collector(struct traced *tr, struct profile *p, uint64_t *ma
 		mark(tr, begin, &(struct gc_state){});
 	if (err)
 		return;
-	try_to_mark(tr, &m, &s);
+	try_to_mark(tr, &m, &s, last);
 	if (frozen_of(w, &s) < 0 && *may_count_ns && begin >= w->count_again_ns) {
 		count_frozen(w, &m, &s);
 		used = clock_now_ns() - begin;
@@ -327,7 +340,7 @@ void interp_watch__begin(struct traced *tr, const struct interp_file_facts *file
 		put_derived(tr, NULL, p);
 	w->off_then_ns = off_ns(tr);
 	w->then_ns = clock_now_ns();
-	look_at_collector(tr, p, &never);
+	look_at_collector(tr, p, &never, false);
 	look_at_allocators(tr, proc, p);
 }
 
@@ -345,7 +358,7 @@ void interp_watch__refresh(const struct traced_table *table, const struct proc *
 		measure(tr, p);
 		if (!last && tr->cpu_ns == tr->watch.seen_cpu_ns)
 			continue;
-		look_at_collector(tr, p, &may_count_ns);
+		look_at_collector(tr, p, &may_count_ns, last);
 		look_at_allocators(tr, proc, p);
 	}
 }
