@@ -90,7 +90,8 @@ def check_told(run, result):
     has(text, f"(by {young_seen:,} that were watched)", "report")
     # As long as those that were watched, second by second.
     seen_ns = run.rows("SELECT sum(pause_ns) FROM gc WHERE generation = 0 AND trigger < 5")[0][0]
-    ok(0.5 < young["pause_ns"] / young["collections"] / (seen_ns / young_seen) < 2, f"pauses of {young}, watched {seen_ns} ns", result)
+    ratio = young["pause_ns"] / young["collections"] / (seen_ns / young_seen)
+    ok(0.5 < ratio < 2, f"pauses of {young}, watched {seen_ns} ns", result)
 
 
 def check_hot(run, order, first_s, rest_s, saved_ns=2 * SAVED_NS):
