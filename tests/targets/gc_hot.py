@@ -4,7 +4,8 @@
     collect SECONDS RATE    calls gc.collect(0) RATE times a second of CPU time, of garbage made between
     auto SECONDS RATE       makes so much garbage that the collector runs by itself, about RATE times a second
     calm N                  N times gc.collect(0), each after 20 ms of work
-    beside N SECONDS RATE   the same while a forked child does `collect`; its truth is "child", its number "pid"
+    child                   forks a child, "child" is its number, that waits for:
+    beside N SECONDS RATE   as calm, while the child does `collect`; its truth is "child"
     fork N                  forks children that wait for its end
     count                   only counts
 
@@ -67,20 +68,22 @@ def measure(work, *args):
             "did": [{key: b[key] - a[key] for key in b} for a, b in zip(before, stats)]}
 
 
-def beside(times, seconds, rate):
-    """The child ends after the parent has read what it did, so that it is there while it is looked at."""
-    told, done = os.pipe(), os.pipe()
-    pid = os.fork()
-    if not pid:
-        os.close(done[1])
-        os.write(told[1], json.dumps(measure(collect, seconds, rate)).encode())
-        os.read(done[0], 1)
-        os._exit(0)
-    os.close(told[1])
-    result = measure(calm, times)
-    result["child"] = json.loads(os.read(told[0], 1 << 16))
-    os.close(told[0])
-    return result
+class Child:
+    """Does `collect` once it is told to, and then waits for its parent's end."""
+
+    def __init__(self):
+        self.told, self.orders = os.pipe(), os.pipe()
+        self.pid = os.fork()
+        if not self.pid:
+            os.close(self.orders[1])
+            seconds, rate = json.loads(os.read(self.orders[0], 100))
+            os.write(self.told[1], json.dumps(measure(collect, seconds, rate)).encode())
+            os.read(self.orders[0], 1)
+            os._exit(0)
+
+    def beside(self, times, *order):
+        os.write(self.orders[1], json.dumps(order).encode())
+        return dict(measure(calm, times), child=json.loads(os.read(self.told[0], 1 << 16)))
 
 
 def fork(count):
@@ -97,8 +100,12 @@ def main():
     gc.set_threshold(10)
     for order in truth.orders():
         numbers = [float(word) if "." in word else int(word) for word in order[1:]]
+        if order[0] == "child":
+            child = Child()
+            truth.tell({"child": child.pid})
+            continue
         if order[0] == "beside":
-            truth.tell(beside(*numbers))
+            truth.tell(child.beside(*numbers))
             continue
         work = {"collect": collect, "auto": auto, "calm": calm, "fork": fork, "count": lambda: None}[order[0]]
         truth.tell(measure(work, *numbers))
