@@ -33,13 +33,11 @@ struct gc_run {
 	__u64 stack_id;
 	__u64 start_ns;
 	__s32 generation;
-	__u32 cnt; /* collections that this one stands for */
+	__u32 evidence;
 	__u64 sp;
 	__u64 stats_at; /* 0: not known */
 	__u64 garbage_at; /* address of the pointer to gc.garbage; 0: not known */
 	__s64 garbage_cnt;
-	__u32 evidence;
-	__u32 pad;
 	struct gc_stats stats[GENERATIONS];
 };
 
@@ -216,14 +214,6 @@ static __always_inline bool gc_is_nested(const struct gc_run *outer, __u64 sp)
 	return outer && sp < outer->sp && outer->stats_at && gc_generation_of(outer, &gained) < 0;
 }
 
-/* Under the budget some are passed over; those of older generations are few, and all are looked at. */
-static __always_inline bool gc_is_passed_over(const struct target_state *s, __s64 generation)
-{
-	__u32 shift = s ? s->gc_shift & 31 : 0;
-
-	return shift && generation <= 0 && bpf_get_prandom_u32() & ((1u << shift) - 1);
-}
-
 /* generation: -1: not known; above it, bits of enum gc_evidence that the arguments tell. */
 #define GC_ARGS(generation, says) ((__u64)(says) << 32 | (__u32)(generation))
 
@@ -233,19 +223,12 @@ static __noinline int gc_enter(__u64 args, __u32 attach_id, __u64 sp)
 	__u64 pid_tgid = bpf_get_current_pid_tgid();
 	struct target *t = target_at(SIGNAL_GC, attach_id);
 	static const struct gc_run none;
-	__u32 tgid = pid_tgid >> 32;
-	struct target_state *s;
 	struct gc_run *run;
 	struct stopwatch w;
 
 	if (!t)
 		return 0;
 	w = stopwatch_start();
-	s = bpf_map_lookup_elem(&states, &tgid);
-	if (gc_is_passed_over(s, generation)) {
-		cost_add(s, COST_GC_SKIPPED, &w);
-		return 0;
-	}
 	if (gc_is_nested(bpf_map_lookup_elem(&gc_runs, &pid_tgid), sp))
 		return 0;
 	counter_add(CTR_EVENTS, 1);
@@ -254,12 +237,11 @@ static __noinline int gc_enter(__u64 args, __u32 attach_id, __u64 sp)
 	if (!run)
 		return 0;
 	run->generation = generation >= 0 && generation < GENERATIONS ? generation : -1;
-	run->cnt = s && generation <= 0 ? 1u << (s->gc_shift & 31) : 1;
 	run->sp = sp;
 	run->evidence = args >> 32;
 	gc_look(t, run, sp);
 	run->stack_id = stack_of_current(t);
-	cost_add(s, COST_GC, &w);
+	cost_of_current(COST_GC, &w);
 	run->start_ns = bpf_ktime_get_ns();
 	return 0;
 }
@@ -283,10 +265,8 @@ static __always_inline void gc_send(const struct target *t, const struct gc_run 
 	rec->proc_id = t->proc_id;
 	rec->tid = (__u32)bpf_get_current_pid_tgid();
 	rec->generation = run->generation;
-	rec->cnt = run->cnt;
 	rec->uncollectable = uncollectable;
 	rec->evidence = run->evidence;
-	rec->pad = 0;
 	bpf_ringbuf_submit(rec, BPF_RB_NO_WAKEUP); /* waking a reader costs the pause 10 us */
 }
 
@@ -304,7 +284,7 @@ static __noinline int gc_leave(__s64 both, __u64 sp, bool counted)
 		return 0;
 	run = bpf_map_lookup_elem(&gc_runs, &pid_tgid);
 	if (!run || (counted && sp < run->sp)) {
-		cost_of_current(COST_GC_SKIPPED, &w);
+		cost_of_current(COST_GC, &w);
 		return 0;
 	}
 	if (counted && run->stats_at) {
@@ -352,15 +332,18 @@ static __noinline int gc_call_enter(__u32 evidence, __u32 attach_id, __u64 sp)
 	__u64 pid_tgid = bpf_get_current_pid_tgid();
 	struct target *t = target_at(SIGNAL_GC, attach_id);
 	struct gc_call *outer, call = { .sp = sp, .evidence = evidence };
+	struct stopwatch w;
 
 	if (!t)
 		return 0;
+	w = stopwatch_start();
 	/* Within another, such as that of a finaliser: it collects nothing. */
 	outer = bpf_map_lookup_elem(&gc_calls, &pid_tgid);
 	if (outer && sp < outer->sp)
 		return 0;
 	call.frame = gc_frame(t);
 	bpf_map_update_elem(&gc_calls, &pid_tgid, &call, BPF_ANY);
+	cost_of_current(COST_GC, &w);
 	return 0;
 }
 
@@ -368,10 +351,12 @@ static __noinline int gc_call_enter(__u32 evidence, __u32 attach_id, __u64 sp)
 static __noinline int gc_call_leave(__u64 sp)
 {
 	__u64 pid_tgid = bpf_get_current_pid_tgid();
+	struct stopwatch w = stopwatch_start();
 	struct gc_call *call = bpf_map_lookup_elem(&gc_calls, &pid_tgid);
 
 	if (call && sp > call->sp)
 		bpf_map_delete_elem(&gc_calls, &pid_tgid);
+	cost_of_current(COST_GC, &w);
 	return 0;
 }
 

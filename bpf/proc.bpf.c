@@ -108,7 +108,6 @@ static __always_inline void begin_state(__u32 tgid, struct target_state *parent)
 	if (!s || !parent)
 		return;
 	limit = parent->child_limit_ns;
-	s->gc_shift = parent->gc_shift;
 	s->fault_shift = s->child_shift = parent->child_shift;
 	s->fault_limit_ns = s->child_limit_ns = limit;
 	s->fault_step_ns = limit / (MAX_FAULT_SHIFT + 1) > MIN_FAULT_LIMIT_NS ? limit / (MAX_FAULT_SHIFT + 1)
@@ -238,7 +237,6 @@ int govern(struct govern_args *args)
 	s->child_shift = args->child_shift;
 	s->child_limit_ns = args->child_limit_ns;
 	s->fault_step_ns = args->fault_step_ns;
-	s->gc_shift = args->gc_shift;
 	s->rarer = args->rarer;
 	s->notice_shift = args->notice_shift;
 	return 0;

@@ -163,22 +163,19 @@ struct rec_gc {
 	__u32 proc_id;
 	__u32 tid;
 	__s32 generation; /* -1 where the hook does not tell */
-	__u32 cnt; /* collections that this one stands for: those that were passed over are like it, on average */
-	__s64 uncollectable; /* objects; -1 where the hook does not tell */
 	__u32 evidence; /* bits of enum gc_evidence */
-	__u32 pad;
+	__s64 uncollectable; /* objects; -1 where the hook does not tell */
 };
-_Static_assert(sizeof(struct rec_gc) == 72, "rec_gc");
+_Static_assert(sizeof(struct rec_gc) == 64, "rec_gc");
 
 /* What our programs cost a process, by what they serve. */
 enum cost_part {
 	COST_FAULT = 0, /* page faults that were looked at */
-	COST_GC = 1, /* collections that were looked at; an entry and a return are a run each */
+	COST_GC = 1, /* collections, and calls that ask for them; an entry and a return are a run each */
 	COST_CODE = 2, /* code objects being freed */
 	COST_LIFE = 3, /* fork, exec, exit */
 	COST_HEAP = 4,
-	COST_GC_SKIPPED = 5, /* collections that were passed over, likewise */
-	COST_PART_MAX,
+	COST_PART_MAX = 5,
 };
 /* ns: time in the program itself, to which the trap that leads to a uprobe comes; cnt: how often it ran. */
 struct cost {
@@ -423,8 +420,6 @@ struct target_state {
 	__u64 child_limit_ns;
 	__u32 child_shift;
 	__u32 fault_step_ns; /* what the limit grows by with each step of fault_shift */
-	/* One collection in 1 << gc_shift is looked at, of the youngest generation or one that is not known beforehand. */
-	__u32 gc_shift;
 	/* Page faults while the hook is on are so much rarer than while it is off, which pays nothing for it. */
 	__u32 rarer; /* in 1 / WEIGHT_ONE; 0: it is not known */
 	/*
@@ -433,6 +428,7 @@ struct target_state {
 	 */
 	__u32 notice_shift;
 	__u32 look_shift; /* the one by which the last fault that was looked at was chosen */
+	__u32 pad2;
 };
 _Static_assert(sizeof(struct target_state) == COST_PART_MAX * sizeof(struct cost) + 128, "target_state");
 #define WEIGHT_ONE 256 /* of weights that are whole numbers */
@@ -442,7 +438,6 @@ _Static_assert(sizeof(struct target_state) == COST_PART_MAX * sizeof(struct cost
 #define NEW_PAGE_SHIFT 4
 /* Map (in the data of the programs) of pages on which a fault was seen lately, one bit a hash; user space clears it. */
 #define LATELY_WORDS 16384
-#define MAX_GC_SHIFT 6
 #define MIN_FAULT_LIMIT_NS 20000 /* some six page faults; also the least fault_step_ns */
 
 /* What the program `govern` sets in the state of a process. */
@@ -453,12 +448,10 @@ struct govern_args {
 	__u64 child_limit_ns;
 	__u32 child_shift;
 	__u32 fault_step_ns;
-	__u32 gc_shift;
 	__u32 rarer;
 	__u32 notice_shift;
-	__u32 pad;
 };
-_Static_assert(sizeof(struct govern_args) == 48, "govern_args");
+_Static_assert(sizeof(struct govern_args) == 40, "govern_args");
 
 /* Map `counters`, per CPU: every loss and every surprise has one. Names for people: user/capture/event.c. */
 enum counter {

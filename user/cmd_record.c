@@ -290,6 +290,7 @@ static void save_heap_counters(struct record *r)
 static void save_counters(struct record *r)
 {
 	const struct tracker_losses lost = tracker__losses(r->tracker);
+	const struct gc_activity gc = tracker__gc_activity(r->tracker);
 	char text[32];
 	unsigned int i;
 
@@ -301,6 +302,8 @@ static void save_counters(struct record *r)
 	profile__set_counter(r->deps.profile, "merged.processes", lost.shared_items);
 	profile__set_counter(r->deps.profile, "merged.names_forgotten", lost.forgotten);
 	profile__set_counter(r->deps.profile, "dropped.bad_records", session__bad_records(r->session));
+	profile__set_counter(r->deps.profile, "gc.probes_switched", gc.switches);
+	profile__set_counter(r->deps.profile, "cost.gc_switching_ns", gc.switching_ns);
 	save_heap_counters(r);
 	save_large_blocks(r);
 	profile__set_counter(r->deps.profile, "cost.all_ns", r->cost.cost_ns);

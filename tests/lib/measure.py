@@ -174,7 +174,7 @@ def heap(start, program, order, *options):
                 "notes": notes(recorder.file)}
 
 
-TRIGGERS = ["unknown", "automatic", "gc.collect", "native", "shutdown"]
+TRIGGERS = ["unknown", "automatic", "gc.collect", "native", "shutdown", "not watched", "not watched, estimated"]
 COLLECTIONS = ["auto 20000", "nested 10", "collect 0 7", "collect 1 5", "collect 2 3", "index 2", "native 3", "uncollectable 2"]
 
 

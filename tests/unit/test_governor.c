@@ -11,12 +11,14 @@
 #include <stdlib.h>
 #include <cmocka.h>
 
+#include "capture/hook_turns.h"
 #include "records.h"
 
 #define SECOND 1000000000ull
 #define BUDGET 0.01
 #define LOOK_NS 2500
 #define HOOK_NS 100
+#define COLLECTION_NS 5000
 #define STEPS_A_SECOND 1000
 
 struct model {
@@ -27,6 +29,10 @@ struct model {
 	double hook_on;
 	double faults_a_second, cpu_share, other_share, heap_share; /* shares of a CPU */
 	double rest; /* of a fault */
+	double collections_a_second, collections_rest;
+	uint64_t watched, unwatched; /* collections */
+	struct hook_turns gc;
+	uint64_t now_ns;
 };
 
 static struct model new_model(double budget)
@@ -35,6 +41,7 @@ static struct model new_model(double budget)
 
 	governor__begin(&m.g, budget, HOOK_NS, GOVERNOR_SAVED_NS, NULL);
 	m.limit_ns = m.g.limit_ns;
+	hook_turns__begin(&m.gc, 0);
 	return m;
 }
 
@@ -56,6 +63,26 @@ static void millisecond(struct model *m)
 	}
 }
 
+/* The watchers switch in time, but see only every 100 ms what was spent. */
+static void collect(struct model *m)
+{
+	double all = m->collections_a_second / STEPS_A_SECOND + m->collections_rest;
+
+	m->now_ns += SECOND / STEPS_A_SECOND;
+	m->collections_rest = all - (uint64_t)all;
+	if (m->gc.on) {
+		m->watched += (uint64_t)all;
+		m->use.gc_ns += (uint64_t)all * COLLECTION_NS;
+	} else {
+		m->unwatched += (uint64_t)all;
+	}
+	if (m->gc.on && m->now_ns / 1000000 % 100 == 0 && m->use.gc_ns >= m->g.gc_limit_ns)
+		hook_turns__rest(&m->gc, m->now_ns);
+	hook_turns__update(&m->gc, m->now_ns);
+	m->use.gc_on_ns = m->gc.on_ns;
+	m->use.gc_all_ns = m->gc.all_ns;
+}
+
 /* Share of the CPU time that it costs. */
 static double run(struct model *m, int seconds)
 {
@@ -65,13 +92,16 @@ static double run(struct model *m, int seconds)
 	for (i = 0; i < seconds; i++) {
 		double on;
 
-		for (j = 0; j < STEPS_A_SECOND; j++)
+		for (j = 0; j < STEPS_A_SECOND; j++) {
 			millisecond(m);
+			collect(m);
+		}
 		on = governor__hook_share(&m->g, &m->use, m->hook_on);
 		governor__step(&m->g, &m->use, m->shift, m->hook_on, on);
 		m->hook_on = on;
 		m->shift = m->g.shift;
 		m->limit_ns = m->g.limit_ns;
+		hook_turns__set_share(&m->gc, m->g.gc_share);
 	}
 	return (double)(governor__cost_ns(&m->g, &m->use) - governor__cost_ns(&m->g, &before)) /
 	       (m->use.cpu_ns - before.cpu_ns);
@@ -189,8 +219,10 @@ static void test_no_budget_sees_all(void **state)
 
 	(void)state;
 	m.faults_a_second = 1000000;
+	m.collections_a_second = 50000;
 	run(&m, 20);
 	assert_int_equal(m.use.skipped_cnt, 0);
+	assert_int_equal(m.unwatched, 0);
 	assert_true(m.hook_on == 1);
 	assert_true(governor__heap_ns(&m.g) == UINT64_MAX);
 }
@@ -258,6 +290,110 @@ static void test_bursts_are_paid_by_what_was_saved(void **state)
 		    BUDGET * (m.use.cpu_ns - before.cpu_ns) + GOVERNOR_SAVED_NS);
 }
 
+static const double collection_rates[] = { 700, 2000, 12000, 50000, 190000 };
+
+static void test_many_collections_are_held(void **state)
+{
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(collection_rates) / sizeof(collection_rates[0]); i++) {
+		struct model m = new_model(BUDGET);
+		double first, later;
+
+		m.collections_a_second = collection_rates[i];
+		first = run(&m, 1);
+		/* What was saved, and what happens until the first look. */
+		if (first > 0.006 + collection_rates[i] * COLLECTION_NS / SECOND / 10)
+			fail_msg("%.0f collections a second cost %.4f in the first second", collection_rates[i], first);
+		run(&m, 30);
+		later = run(&m, 100);
+		if (later > BUDGET * 1.01 || later < BUDGET * 0.3)
+			fail_msg("%.0f collections a second cost %.4f", collection_rates[i], later);
+		assert_true(m.watched > 0);
+	}
+}
+
+static void test_few_collections_are_all_watched(void **state)
+{
+	static const double cpu_shares[] = { 1, 0.01 };
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(cpu_shares) / sizeof(cpu_shares[0]); i++) {
+		struct model m = new_model(BUDGET);
+
+		m.cpu_share = cpu_shares[i];
+		m.collections_a_second = 300 * cpu_shares[i]; /* 0.15 % */
+		m.faults_a_second = 50000 * cpu_shares[i];
+		run(&m, 600);
+		assert_int_equal(m.unwatched, 0);
+		assert_true(m.watched > 0 && m.g.gc_share == 1);
+	}
+}
+
+static void test_collections_do_not_swing(void **state)
+{
+	double rate;
+
+	(void)state;
+	for (rate = 500; rate < 200000; rate *= 1.2) {
+		struct model m = new_model(BUDGET);
+		double share;
+		int i, changes = 0;
+
+		m.collections_a_second = rate;
+		run(&m, 60);
+		for (i = 0, share = m.g.gc_share; i < 100; i++) {
+			m.collections_a_second = rate * (0.97 + 0.06 * (i * 7 % 10) / 9);
+			run(&m, 1);
+			if (m.g.gc_share > share * 1.4 || m.g.gc_share < share / 1.4) {
+				changes++;
+				share = m.g.gc_share;
+			}
+		}
+		if (changes > 10)
+			fail_msg("%.0f collections a second: %d changes in 100 steps", rate, changes);
+	}
+}
+
+static void test_collections_that_become_few_are_watched_again(void **state)
+{
+	struct model m = new_model(BUDGET);
+	uint64_t unwatched;
+
+	(void)state;
+	m.collections_a_second = 50000;
+	run(&m, 20);
+	assert_true(m.g.gc_share < 0.1);
+	m.collections_a_second = 10;
+	run(&m, 30);
+	unwatched = m.unwatched;
+	run(&m, 100);
+	assert_true(m.g.gc_share == 1);
+	assert_int_equal(m.unwatched, unwatched);
+}
+
+/* Nobody is starved: faults are looked at, collections are watched, heap windows may spend. */
+static void test_collections_and_faults_share(void **state)
+{
+	struct model m = new_model(BUDGET);
+	uint64_t faults, watched;
+	double cost;
+
+	(void)state;
+	m.collections_a_second = 12000;
+	m.faults_a_second = 50000;
+	run(&m, 20);
+	faults = m.use.fault_cnt;
+	watched = m.watched;
+	cost = run(&m, 60);
+	assert_true(cost <= BUDGET * 1.01);
+	assert_true(m.use.fault_cnt - faults > 60 * 100);
+	assert_true(m.watched - watched > 60 * 300);
+	assert_true(governor__heap_ns(&m.g) > 0.3 * BUDGET * SECOND);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -271,6 +407,11 @@ int main(void)
 		cmocka_unit_test(test_other_probes_leave_less_to_faults),
 		cmocka_unit_test(test_heap_windows_have_their_part),
 		cmocka_unit_test(test_bursts_are_paid_by_what_was_saved),
+		cmocka_unit_test(test_many_collections_are_held),
+		cmocka_unit_test(test_few_collections_are_all_watched),
+		cmocka_unit_test(test_collections_do_not_swing),
+		cmocka_unit_test(test_collections_that_become_few_are_watched_again),
+		cmocka_unit_test(test_collections_and_faults_share),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
+#include <math.h>
 #include <stdlib.h>
 #include <cmocka.h>
 
@@ -101,6 +102,59 @@ static void test_share_of_each_step(void **state)
 	assert_true(hook_turns__was_on(&t, now += SECOND) == 1);
 }
 
+static void test_rests_until_a_share_is_set(void **state)
+{
+	static const double shares[] = { 1, 0.3 };
+	struct hook_turns t;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(shares) / sizeof(shares[0]); i++) {
+		uint64_t now = 5 * SECOND;
+
+		hook_turns__begin(&t, now);
+		hook_turns__set_share(&t, shares[i]);
+		until(&t, &now, 6 * SECOND, 0);
+		hook_turns__was_on(&t, now);
+		hook_turns__rest(&t, now);
+		assert_true(hook_turns__next_ns(&t) == UINT64_MAX);
+		until(&t, &now, 8 * SECOND, 0);
+		assert_false(hook_turns__update(&t, now));
+		assert_true(hook_turns__was_on(&t, now) == 0);
+		hook_turns__set_share(&t, shares[i]);
+		hook_turns__update(&t, now);
+		until(&t, &now, 608 * SECOND, 0);
+		assert_true(fabs(hook_turns__was_on(&t, now) - shares[i]) < 0.02);
+	}
+}
+
+/* Each time switching on takes 20 ms, in which it does not serve. */
+static void test_delay_is_made_up_for(void **state)
+{
+	uint64_t now = 5 * SECOND, served_ns = 0, last_ns, turns = 0;
+	struct hook_turns t;
+	bool was_on = false;
+
+	(void)state;
+	hook_turns__begin(&t, now);
+	hook_turns__set_share(&t, 0.1);
+	t.stretch = 4;
+	hook_turns__update(&t, now);
+	for (last_ns = now; now < 605 * SECOND; last_ns = now) {
+		now = hook_turns__next_ns(&t);
+		served_ns += was_on ? now - last_ns : 0;
+		hook_turns__update(&t, now);
+		if (t.on && !was_on) {
+			turns++;
+			now += 20 * MS;
+			hook_turns__delay(&t, 20 * MS);
+		}
+		was_on = t.on;
+	}
+	assert_true(fabs(served_ns / (600.0 * SECOND) - 0.1) < 0.005);
+	assert_in_range(turns, 270, 330); /* of 2 s */
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -108,6 +162,8 @@ int main(void)
 		cmocka_unit_test(test_share_is_kept),
 		cmocka_unit_test(test_falls_in_with_no_rhythm),
 		cmocka_unit_test(test_share_of_each_step),
+		cmocka_unit_test(test_rests_until_a_share_is_set),
+		cmocka_unit_test(test_delay_is_made_up_for),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

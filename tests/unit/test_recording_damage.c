@@ -299,7 +299,7 @@ static void test_made_up(void **state)
 		{"UPDATE gc SET process = 3", -EBADMSG},
 		{"UPDATE gc SET node = 100000", -EBADMSG},
 		{"UPDATE gc SET generation = 1 << 32", -EBADMSG},
-		{"UPDATE gc SET trigger = 5", -EBADMSG},
+		{"UPDATE gc SET trigger = 7", -EBADMSG},
 		{"UPDATE gc SET uncollectable = 'x'", -EBADMSG},
 		{"UPDATE process SET container = 2 WHERE id = 0", -EBADMSG},
 		{"UPDATE process SET tgid = -1 WHERE id = 0", -EBADMSG},

@@ -198,6 +198,51 @@ static void test_gc_alone(void **state)
 	}
 }
 
+/* What nobody watched is in the sums, and said to be an estimate. */
+static void test_gc_not_watched(void **state)
+{
+	static const struct profile_gc rows[] = {
+		{.generation = 0, .trigger = GC_TRIGGER_AUTOMATIC, .cnt = 20, .pause_ns = 1000000, .longest_ns = 90000, .collected = 60},
+		{.generation = 0, .trigger = GC_TRIGGER_NOT_WATCHED, .cnt = 180, .pause_ns = 9000000, .collected = 540},
+		{.generation = 1, .trigger = GC_TRIGGER_NOT_WATCHED, .cnt = 1, .pause_ns = 50000, .collected = 5},
+		{.generation = 2, .trigger = GC_TRIGGER_NOT_COUNTED, .cnt = 3, .pause_ns = 70000, .collected = -1, .uncollectable = -1},
+	};
+	struct profile_process process = {.container = PROFILE_NONE, .command = "", .python = "", .interpreter = "", .note = ""};
+	struct report_opts opts = {.by = REPORT_BY_LINE};
+	struct json_object *root, *list, *name;
+	struct profile *p;
+	char *text;
+
+	(void)state;
+	assert_int_equal(profile__new(NULL, &p), 0);
+	assert_int_equal(profile__add_process(p, &process), 0);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		assert_int_equal(profile__add_gc(p, &rows[i]), 0);
+	text = report(p, &opts);
+	assert_non_null(strstr(text, "\ncollector, generation 0: 200 collections, about 10.0 ms in total (by 20 that were watched), "
+				     "longest of those 90.0 µs, 600 objects collected\n"));
+	assert_non_null(strstr(text, "\ncollector, generation 1: 1 collection, about 50.0 µs, 5 objects collected\n"));
+	assert_non_null(strstr(text, "\ncollector, generation 2: about 3 collections, about 70.0 µs in total, objects collected not known\n"));
+	assert_non_null(strstr(text, "\ncollector, run automatically: 20 collections, 1.0 ms in total, longest 90.0 µs, 60 objects collected\n"));
+	assert_non_null(strstr(text, "\ncollector, not watched, to keep the budget, but counted: 181 collections, about 9.1 ms in total, "
+				     "545 objects collected\n"));
+	assert_non_null(strstr(text, "\ncollector, not watched, to keep the budget: about 3 collections, about 70.0 µs in total"));
+	free(text);
+	opts.json = true;
+	text = report(p, &opts);
+	root = json_tokener_parse(text);
+	assert_true(json_object_object_get_ex(root, "gc", &list));
+	assert_int_equal(number(json_object_array_get_idx(list, 0), "collections"), 200);
+	assert_int_equal(number(json_object_array_get_idx(list, 0), "not_watched"), 180);
+	assert_int_equal(number(json_object_array_get_idx(list, 2), "estimated"), 3);
+	assert_true(json_object_object_get_ex(root, "gc_triggers", &list));
+	assert_true(json_object_object_get_ex(json_object_array_get_idx(list, 2), "trigger", &name));
+	assert_string_equal(json_object_get_string(name), "not watched, estimated");
+	json_object_put(root);
+	free(text);
+	profile__free(p);
+}
+
 static void test_many_gc_calls(void **state)
 {
 	struct report_opts opts = {.by = REPORT_BY_LINE, .container = "web"};
@@ -709,6 +754,7 @@ int main(void)
 		cmocka_unit_test(test_sums),
 		cmocka_unit_test(test_gc_calls),
 		cmocka_unit_test(test_gc_alone),
+		cmocka_unit_test(test_gc_not_watched),
 		cmocka_unit_test(test_many_gc_calls),
 		cmocka_unit_test(test_function_counts_recursion_once),
 		cmocka_unit_test(test_default_kinds),

@@ -105,6 +105,16 @@ void closer__close(struct closer *c, int fd)
 		close(fd);
 }
 
+bool closer__is_busy(struct closer *c)
+{
+	bool busy;
+
+	pthread_mutex_lock(&c->lock);
+	busy = c->n_threads;
+	pthread_mutex_unlock(&c->lock);
+	return busy;
+}
+
 void closer__wait(struct closer *c)
 {
 	pthread_mutex_lock(&c->lock);

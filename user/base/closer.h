@@ -6,6 +6,8 @@
 #ifndef BASE_CLOSER_H
 #define BASE_CLOSER_H
 
+#include <stdbool.h>
+
 struct closer;
 
 int closer__new(struct closer **ret);
@@ -13,6 +15,8 @@ int closer__new(struct closer **ret);
 void closer__free(struct closer *c);
 /* Takes the descriptor over and returns at once (but for lack of memory or threads: then it closes here and now). */
 void closer__close(struct closer *c, int fd);
+/* Something is not closed yet. */
+bool closer__is_busy(struct closer *c);
 /* Until all is closed. */
 void closer__wait(struct closer *c);
 

@@ -23,9 +23,12 @@
 
 /* Open links, at most two a signal. */
 struct links {
-	uint32_t id; /* union site_cookie, attach_id */
-	size_t n;
-	int fd[2 * SIGNAL_MAX];
+	uint32_t id; /* union site_cookie, attach_id; 0: none were made */
+	uint32_t paused; /* bit per enum signal: its links were taken away */
+	struct signal_links {
+		size_t n;
+		int fd[2];
+	} of[SIGNAL_MAX];
 };
 
 struct file {
@@ -33,7 +36,7 @@ struct file {
 	struct probe_site *sites;
 	size_t n_sites;
 	uint32_t first_spec, n_specs; /* numbers in the map site_specs */
-	struct links shared; /* n is 0: not shared */
+	struct links shared; /* id 0: not shared */
 	struct attachment *attachments;
 	size_t n_attachments;
 	struct file *prev, *next;
@@ -43,7 +46,7 @@ struct attachment {
 	struct attacher *attacher;
 	struct file *file;
 	pid_t tgid;
-	struct links own; /* n is 0: those of the file serve it */
+	struct links own; /* id 0: those of the file serve it */
 	uint32_t recent_row; /* in the map recent_blocks, from 1 on; 0: none */
 	struct attachment *prev, *next;
 };
@@ -79,10 +82,19 @@ int attacher__new(const struct attach_programs *programs, int targets_fd, bool s
 
 /* ---- links ---- */
 
-static void links__close(struct links *l, struct closer *closer)
+static void signal_links__close(struct signal_links *l, struct closer *closer)
 {
 	while (l->n)
 		closer__close(closer, l->fd[--l->n]);
+}
+
+static void links__close(struct links *l, struct closer *closer)
+{
+	int signal;
+
+	for (signal = 0; signal < SIGNAL_MAX; signal++)
+		signal_links__close(&l->of[signal], closer);
+	*l = (struct links){};
 }
 
 /* It has a number in the map site_specs. */
@@ -144,7 +156,7 @@ static int link_program(const struct file *f, const char *path, pid_t tgid, enum
 	fd = prog < 0 ? -EINVAL : uprobe_multi__attach(prog, path, tgid, when, sites, n);
 	if (fd < 0)
 		return fd;
-	l->fd[l->n++] = fd;
+	l->of[signal].fd[l->of[signal].n++] = fd;
 	return 0;
 }
 
@@ -411,11 +423,11 @@ static int attach(struct attacher *a, struct attachment *at, const char *path)
 	struct file *f = at->file;
 	int err = 0;
 
-	if (!f->shared.n && (a->share_all || f->n_attachments >= MAX_UNSHARED))
+	if (!f->shared.id && (a->share_all || f->n_attachments >= MAX_UNSHARED))
 		err = share(a, f, path);
-	if (!err && !f->shared.n)
+	if (!err && !f->shared.id)
 		err = link_sites(a, f, path, at->tgid, &at->own);
-	return err ? err : make_count(at, f->shared.n ? f->shared.id : at->own.id);
+	return err ? err : make_count(at, f->shared.id ? f->shared.id : at->own.id);
 }
 
 static int new_attachment(struct attacher *a, pid_t tgid, const char *path, const struct probe_site *sites, size_t n,
@@ -460,6 +472,37 @@ int attacher__attach_window(struct attacher *a, pid_t tgid, const char *path, co
 
 	if (!err)
 		*ret_id = (*ret)->own.id;
+	return err;
+}
+
+static const struct links *links_of(const struct attachment *at)
+{
+	return at->own.id ? &at->own : &at->file->shared;
+}
+
+bool attachment__is_shared(const struct attachment *at)
+{
+	return !at->own.id;
+}
+
+bool attachment__is_paused(const struct attachment *at, enum signal signal)
+{
+	return links_of(at)->paused & 1u << signal;
+}
+
+int attachment__pause(struct attachment *at, const char *path, enum signal signal, bool pause)
+{
+	struct links *l = at->own.id ? &at->own : &at->file->shared;
+	int err = 0;
+
+	if (attachment__is_paused(at, signal) == pause)
+		return 0;
+	if (!pause)
+		err = link_signal(at->attacher, at->file, path, at->own.id ? at->tgid : 0, signal, l);
+	if (pause || err)
+		signal_links__close(&l->of[signal], at->attacher->closer);
+	if (!err)
+		l->paused ^= 1u << signal;
 	return err;
 }
 

@@ -47,6 +47,13 @@ int attacher__attach(struct attacher *a, pid_t tgid, const char *path, const str
  */
 int attacher__attach_window(struct attacher *a, pid_t tgid, const char *path, const struct probe_site *sites, size_t n,
 			    struct attachment **ret, uint32_t *ret_id);
+/*
+ * Takes the probes of one signal away, soon after, or puts them back at once; where links are shared, for all processes that
+ * share them. Those in the process keep their attach_id. path: as for attacher__attach. 0 or -errno: they stay away.
+ */
+int attachment__pause(struct attachment *at, const char *path, enum signal signal, bool pause);
+bool attachment__is_paused(const struct attachment *at, enum signal signal);
+bool attachment__is_shared(const struct attachment *at);
 /* Returns at once; what is detached is detached soon after. Takes NULL. */
 void attachment__free(struct attachment *at);
 

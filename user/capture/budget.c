@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "capture/gc_turns.h"
 #include "capture/hook_turns.h"
 #include "python/sites.h"
 
@@ -36,6 +37,7 @@ struct budget {
 	uint32_t n_nurseries;
 	uint32_t steps;
 	struct hook_turns turns; /* of the hook on page faults */
+	struct gc_turns gc;
 	double hook_was_on; /* in the last step */
 	bool on, ended;
 	double chance; /* that the hook is on with */
@@ -54,6 +56,7 @@ int budget__new(const struct tracker_deps *deps, struct traced_table *table, dou
 	b->share = share;
 	b->on = true;
 	b->chance = 1;
+	gc_turns__begin(&b->gc, deps, table);
 	hook_turns__begin(&b->turns, clock_now_ns());
 	*ret = b;
 	return 0;
@@ -102,21 +105,23 @@ void budget__begin(struct budget *b, struct traced *tr, bool newborn)
 
 	tr->use = (struct governor_use){ .cpu_ns = tr->cpu_ns };
 	governor__begin(&tr->governor, b->share, hook_ns(b), GOVERNOR_SAVED_NS, &tr->use);
-	if (!n)
-		return;
-	tr->newborn = newborn;
-	if (newborn) {
+	tr->newborn = newborn && n;
+	if (tr->newborn) {
 		n->cnt++;
 		tr->governor.shift = n->child_shift;
-		tr->governor.gc_shift = n->governor.gc_shift;
+		tr->governor.gc_share = n->governor.gc_share;
 		governor__set_limit(&tr->governor, n->child_limit_ns);
+		if (b->share)
+			governor__set_gc_limit(&tr->governor, GOVERNOR_SAVED_NS / 8);
 	}
+	gc_turns__add(&b->gc, tr);
+	if (!n)
+		return;
 	tr->budget = (struct govern_args){
 		.tgid = tr->tgid,
 		.fault_shift = tr->governor.shift,
 		.fault_limit_ns = tr->governor.limit_ns,
 		.fault_step_ns = tr->governor.step_ns,
-		.gc_shift = tr->governor.gc_shift,
 		.child_shift = n->child_shift,
 		.child_limit_ns = n->child_limit_ns,
 	};
@@ -151,10 +156,7 @@ static void use_until_now(struct budget *b, struct traced *tr, const struct cost
 		tr->use.fault_cnt = cost[COST_FAULT].cnt;
 		tr->use.skipped_cnt += (uint32_t)(skipped - tr->use.skipped_cnt);
 		tr->use.gc_ns = cost_of(tr, COST_GC, cost);
-		tr->use.gc_cnt = cost[COST_GC].cnt;
-		tr->use.gc_skipped_ns = cost_of(tr, COST_GC_SKIPPED, cost);
-		tr->use.gc_skipped_cnt = cost[COST_GC_SKIPPED].cnt;
-		tr->use.other_ns = cost_of(tr, COST_CODE, cost) + cost_of(tr, COST_LIFE, cost);
+		tr->use.other_ns = cost_of(tr, COST_CODE, cost) + cost_of(tr, COST_LIFE, cost) + tr->gc.switching_ns;
 		tr->use.heap_ns = cost_of(tr, COST_HEAP, cost) + tr->windows_ns + tr->large_ns;
 	}
 	gained.cpu_ns = tr->use.cpu_ns - before.cpu_ns;
@@ -176,9 +178,8 @@ static void add_use(struct governor_use *to, const struct governor_use *use, con
 	to->fault_cnt += use->fault_cnt - since->fault_cnt;
 	to->skipped_cnt += use->skipped_cnt - since->skipped_cnt;
 	to->gc_ns += use->gc_ns - since->gc_ns;
-	to->gc_cnt += use->gc_cnt - since->gc_cnt;
-	to->gc_skipped_ns += use->gc_skipped_ns - since->gc_skipped_ns;
-	to->gc_skipped_cnt += use->gc_skipped_cnt - since->gc_skipped_cnt;
+	to->gc_on_ns += use->gc_on_ns - since->gc_on_ns;
+	to->gc_all_ns += use->gc_all_ns - since->gc_all_ns;
 	to->other_ns += use->other_ns - since->other_ns;
 	to->heap_ns += use->heap_ns - since->heap_ns;
 }
@@ -194,6 +195,7 @@ static void leave_nursery(struct budget *b, struct traced *tr)
 
 void budget__ended(struct budget *b, struct traced *tr, const struct rec_proc *rec)
 {
+	gc_turns__tell(tr);
 	use_until_now(b, tr, rec->cost, rec->skipped, rec->faults, rec->cpu_ns);
 	if (tr->newborn)
 		leave_nursery(b, tr);
@@ -272,6 +274,7 @@ static bool look_at(struct budget *b, struct traced *tr)
 	if (session__read_state(b->deps->session, tr->tgid, &state))
 		return false;
 	learn_how_rare(b, tr, &state, stat.faults);
+	gc_turns__tell(tr);
 	use_until_now(b, tr, state.cost, state.skipped, stat.faults, cpu_ns);
 	tr->kernel_shift = state.fault_shift;
 	tr->thinned |= state.fault_shift || b->chance < 1;
@@ -288,7 +291,6 @@ static void govern(struct budget *b, struct traced *tr)
 		.fault_shift = tr->governor.shift,
 		.fault_limit_ns = tr->governor.limit_ns,
 		.fault_step_ns = tr->governor.step_ns,
-		.gc_shift = tr->governor.gc_shift,
 		.rarer = rarer(tr),
 		.notice_shift = notice_shift(tr),
 	};
@@ -314,7 +316,7 @@ static void step_process(struct budget *b, struct traced *tr)
 	leave_nursery(b, tr);
 	governor__begin(&tr->governor, b->share, hook_ns(b), GROWN_UP_SAVED_NS, &tr->use);
 	tr->governor.shift = tr->kernel_shift;
-	tr->governor.gc_shift = tr->budget.gc_shift;
+	tr->governor.gc_share = tr->gc.turns.share;
 }
 
 static void step_nursery(struct budget *b, struct nursery *n)
@@ -368,6 +370,7 @@ void budget__step(struct budget *b)
 			step_process(b, tr);
 		govern(b, tr);
 	}
+	gc_turns__step(&b->gc);
 }
 
 /* ---- the hook ---- */
@@ -384,6 +387,7 @@ bool budget__upkeep(struct budget *b)
 	bool on = hook_turns__update(&b->turns, clock_now_ns());
 	double chance = hook_turns__chance(&b->turns);
 
+	gc_turns__upkeep(&b->gc);
 	if (b->ended || (on == b->on && (!on || chance == b->chance)))
 		return false;
 	if (!on)
@@ -397,7 +401,19 @@ bool budget__upkeep(struct budget *b)
 
 uint64_t budget__next_ns(const struct budget *b)
 {
-	return hook_turns__next_ns(&b->turns);
+	uint64_t hook_ns = hook_turns__next_ns(&b->turns), gc_ns = gc_turns__next_ns(&b->gc);
+
+	return hook_ns < gc_ns ? hook_ns : gc_ns;
+}
+
+bool budget__collected(struct budget *b, struct traced *tr, uint64_t begin_ns, uint64_t end_ns)
+{
+	return gc_turns__collected(&b->gc, tr, begin_ns, end_ns);
+}
+
+struct gc_activity budget__gc_activity(const struct budget *b)
+{
+	return b->gc.activity;
 }
 
 struct profile_cost budget__sums(const struct budget *b)

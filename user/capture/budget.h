@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
  * What tracing costs each process, and what it may cost: reads what the kernel side counted, asks each process's governor,
- * sets what the kernel side may spend, and takes the hook on page faults away for a part of the time where it must be.
+ * sets what the kernel side may spend, and takes the hook on page faults and the probes on collectors (gc_turns.h) away for a
+ * part of the time where they must be.
  *
  * Processes are governed apart. What has just begun is not known yet: of one container all such processes are taken as one
  * (its nursery), and what they cost until they were looked at once, or ended, decides what the next ones begin with. So a
@@ -40,12 +41,18 @@ bool budget__end(struct budget *b);
 
 /* Once a second: what each process was doing, and what it may cost until the next time. */
 void budget__step(struct budget *b);
-/* Takes the hook away or puts it back when it is time to; also after each step. True: it was taken away just now. */
+/* As gc_turns__collected. */
+bool budget__collected(struct budget *b, struct traced *tr, uint64_t begin_ns, uint64_t end_ns);
+/*
+ * Takes the hook, and probes on collectors, away or puts them back when it is time to; also after each step. True: the hook was
+ * taken away just now.
+ */
 bool budget__upkeep(struct budget *b);
 /* CLOCK_MONOTONIC of the next time; UINT64_MAX: none. */
 uint64_t budget__next_ns(const struct budget *b);
 /* Over all processes. */
 struct profile_cost budget__sums(const struct budget *b);
+struct gc_activity budget__gc_activity(const struct budget *b);
 /* Share of the time that the hook on page faults was on since the begin; 1 where there is none. */
 double budget__hook_share(const struct budget *b);
 

@@ -37,7 +37,7 @@ int record__check(const void *data, size_t len)
 	case REC_CODE_MORE:
 		return check_code_more(data, hdr->len);
 	case REC_GC:
-		return hdr->len == sizeof(struct rec_gc) && ((const struct rec_gc *)data)->cnt ? 0 : -EBADMSG;
+		return hdr->len == sizeof(struct rec_gc) ? 0 : -EBADMSG;
 	case REC_HEAP:
 		return hdr->len == sizeof(struct rec_heap) ? 0 : -EBADMSG;
 	case REC_EXEC:

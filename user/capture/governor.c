@@ -7,9 +7,7 @@
 
 /* Until the first faults were timed. */
 #define FIRST_LOOK_NS 3000.0
-#define FIRST_GC_LOOK_NS 2000.0
-#define FIRST_GC_SKIP_NS 600.0
-/* So many faults, or collections, tell what one costs. */
+/* So many faults tell what one costs. */
 #define TELLING_CNT 16
 /* No more than this is ever owed: a process is not thinned out for ever for what could not be helped. */
 #define MAX_OWED_NS 50000000.0
@@ -24,13 +22,19 @@
 #define HOOK_ALWAYS 0.1
 /* The hook's share of time grows by no more than this a step. */
 #define HOOK_GROWTH 1.5
+#define GC_GROWTH 1.5
+/* Turns fall into steps by chance: in one there may be more of the time with probes than planned. */
+#define GC_SLACK 1.5
+/* A shorter time with probes does not tell what collections cost. */
+#define GC_TELLING_NS 5000000u
 
 /* What happened since the last step, and what may be spent until the next. */
 struct interval {
 	double income_ns, spent_ns;
 	double hits; /* page faults, as many as there would have been with the hook on all the time */
-	double gc_hits;
-	uint32_t gc_shift; /* from now on */
+	double gc_whole_ns; /* if all collections had been watched */
+	double gc_share; /* from now on */
+	double gc_allowed_ns;
 	double other_ns; /* what other probes will take again */
 	double room_ns; /* for page faults, of income and of what was saved */
 	double steady_ns; /* for page faults, of income alone */
@@ -54,7 +58,7 @@ static double hook_cost(const struct governor *g, uint64_t fault_cnt, uint64_t s
 
 uint64_t governor__cost_ns(const struct governor *g, const struct governor_use *use)
 {
-	return use->fault_ns + use->gc_ns + use->gc_skipped_ns + use->other_ns + use->heap_ns +
+	return use->fault_ns + use->gc_ns + use->other_ns + use->heap_ns +
 	       hook_cost(g, use->fault_cnt, use->skipped_cnt);
 }
 
@@ -62,6 +66,11 @@ void governor__set_limit(struct governor *g, double more_ns)
 {
 	g->limit_ns = more_ns < (double)UINT64_MAX ? g->last.fault_ns + (uint64_t)more_ns : UINT64_MAX;
 	g->step_ns = max(more_ns / (MAX_FAULT_SHIFT + 1), MIN_FAULT_LIMIT_NS);
+}
+
+void governor__set_gc_limit(struct governor *g, double more_ns)
+{
+	g->gc_limit_ns = g->last.gc_ns + (uint64_t)more_ns;
 }
 
 void governor__begin(struct governor *g, double budget, double hook_ns, uint64_t saved_ns, const struct governor_use *use)
@@ -72,8 +81,8 @@ void governor__begin(struct governor *g, double budget, double hook_ns, uint64_t
 		.hook_share = 1,
 		.look_ns = FIRST_LOOK_NS,
 		.looks = 1,
-		.gc_look_ns = FIRST_GC_LOOK_NS,
-		.gc_skip_ns = FIRST_GC_SKIP_NS,
+		.gc_share = 1,
+		.gc_limit_ns = UINT64_MAX,
 		.saved_ns = min(saved_ns, GOVERNOR_SAVED_NS),
 		.limit_ns = UINT64_MAX,
 		.heap_ns = UINT64_MAX,
@@ -83,34 +92,50 @@ void governor__begin(struct governor *g, double budget, double hook_ns, uint64_t
 	if (!budget)
 		return;
 	governor__set_limit(g, g->saved_ns);
+	governor__set_gc_limit(g, g->saved_ns / 2);
 	g->heap_ns = g->saved_ns / 2;
 }
 
-/* What looking at one collection in 1 << shift will cost. */
-static double gc_cost_ns(const struct governor *g, const struct interval *v, uint32_t shift)
+static double gc_whole_ns(const struct governor *g, const struct governor_use *use)
 {
-	return v->gc_hits * (g->gc_skip_ns + max(g->gc_look_ns - g->gc_skip_ns, 0) / (1u << shift));
+	uint64_t on_ns = use->gc_on_ns - g->last.gc_on_ns, all_ns = use->gc_all_ns - g->last.gc_all_ns;
+
+	if (on_ns < GC_TELLING_NS && on_ns < all_ns)
+		return g->gc_whole_ns;
+	return (double)(use->gc_ns - g->last.gc_ns) * (on_ns ? (double)all_ns / on_ns : 1);
 }
 
-static uint32_t choose_gc_shift(const struct governor *g, const struct interval *v)
+/* Of what may be spent in all: taken_ns by others. */
+static double gc_part_ns(double all_ns, double taken_ns)
 {
-	uint32_t least = 0, now = g->gc_shift;
+	return max(all_ns * GOVERNOR_GC_ALWAYS, all_ns - taken_ns);
+}
 
-	while (least < MAX_GC_SHIFT && gc_cost_ns(g, v, least) > v->allowed_ns / 2)
-		least++;
-	if (least >= now)
-		return least;
-	return gc_cost_ns(g, v, now - 1) <= MARGIN * v->steady_ns / 2 ? now - 1 : now;
+static double share_of(double part_ns, double whole_ns)
+{
+	return part_ns < whole_ns ? max(part_ns / whole_ns, GOVERNOR_MIN_GC_SHARE) : 1;
+}
+
+static double choose_gc_share(const struct governor *g, const struct interval *v, double taken_ns)
+{
+	double most = share_of(v->gc_allowed_ns, v->gc_whole_ns), now = g->gc_share;
+	double sure = share_of(MARGIN * gc_part_ns(v->steady_ns, taken_ns), v->gc_whole_ns);
+
+	if (!g->budget)
+		return 1;
+	if (most <= now)
+		return most;
+	return sure > now ? min(sure, now * GC_GROWTH) : now;
 }
 
 static struct interval look_back(const struct governor *g, const struct governor_use *use, double hook_was_on)
 {
 	uint64_t faults = use->fault_cnt - g->last.fault_cnt, skipped = use->skipped_cnt - g->last.skipped_cnt;
-	double heap_ns = use->heap_ns - g->last.heap_ns, saved_ns, taken_ns;
+	double heap_ns = use->heap_ns - g->last.heap_ns, saved_ns, taken_ns, wanted_ns;
 	struct interval v = {
 		.income_ns = g->budget * (double)(use->cpu_ns - g->last.cpu_ns),
 		.hits = ((double)faults + (double)skipped) / max(hook_was_on, GOVERNOR_MIN_HOOK_SHARE),
-		.gc_hits = use->gc_cnt - g->last.gc_cnt + use->gc_skipped_cnt - g->last.gc_skipped_cnt,
+		.gc_whole_ns = gc_whole_ns(g, use),
 		.other_ns = use->other_ns - g->last.other_ns,
 	};
 
@@ -118,8 +143,10 @@ static struct interval look_back(const struct governor *g, const struct governor
 	saved_ns = min(g->saved_ns + v.income_ns - v.spent_ns, GOVERNOR_SAVED_NS);
 	v.steady_ns = saved_ns < 0 ? v.income_ns * WHILE_OWING : v.income_ns;
 	v.allowed_ns = v.steady_ns + max(saved_ns, 0) / 2;
-	v.gc_shift = choose_gc_shift(g, &v);
-	v.other_ns += gc_cost_ns(g, &v, v.gc_shift);
+	wanted_ns = v.other_ns + heap_ns + v.hits * (g->hook_ns + g->look_ns);
+	v.gc_allowed_ns = gc_part_ns(v.allowed_ns, wanted_ns);
+	v.gc_share = choose_gc_share(g, &v, wanted_ns);
+	v.other_ns += v.gc_whole_ns * v.gc_share;
 	taken_ns = v.other_ns + min(heap_ns, v.allowed_ns / 2);
 	v.room_ns = max(v.allowed_ns - taken_ns, 0);
 	v.steady_ns = max(v.steady_ns - taken_ns, 0);
@@ -180,14 +207,14 @@ void governor__step(struct governor *g, const struct governor_use *use, uint32_t
 
 	learn_looks(g, use, shift);
 	learn(&g->look_ns, use->fault_ns - g->last.fault_ns, use->fault_cnt - g->last.fault_cnt);
-	learn(&g->gc_look_ns, use->gc_ns - g->last.gc_ns, use->gc_cnt - g->last.gc_cnt);
-	learn(&g->gc_skip_ns, use->gc_skipped_ns - g->last.gc_skipped_ns, use->gc_skipped_cnt - g->last.gc_skipped_cnt);
+	g->gc_whole_ns = v.gc_whole_ns;
 	g->saved_ns = min(g->saved_ns + v.income_ns - v.spent_ns, GOVERNOR_SAVED_NS);
 	g->saved_ns = max(g->saved_ns, -MAX_OWED_NS);
 	g->last = *use;
 	if (!g->budget)
 		return;
-	g->gc_shift = v.gc_shift;
+	g->gc_share = v.gc_share;
+	governor__set_gc_limit(g, GC_SLACK * v.gc_allowed_ns);
 	g->shift = choose_shift(g, &v, hook_will_be_on, shift);
 	hook_ns = v.hits * hook_will_be_on * g->hook_ns;
 	/* Twice as much as is planned: what varies need not be thinned out. */

@@ -8,11 +8,12 @@
  * what was saved a half may be spent at each step, so that a program that turns hot is thinned out step by step, never all
  * at once, and what is spent in the long run is what came in.
  *
- * Means, in this order: some probes cost what they cost. Of collections one in 1 << gc_shift is looked at, so that they take
- * no more than a half, where that can be helped: the trap that leads there must be paid. The hook on page faults costs a little at
- * each fault, looked at or not: where that alone is more than half of what is left, it must be off for a part of the time
- * (hook_share). One fault in 1 << shift is looked at, as many as fit. The shift grows by as much as is needed, and falls
- * by one only when the cost of that fits into what comes in, with a margin: it does not swing.
+ * Means, in this order: some probes cost what they cost. Those on the collector cost a trap at each collection, whatever the
+ * program does: they are there for a part of the time (gc_share), so that they take what nobody else asks for, and always
+ * GOVERNOR_GC_ALWAYS; that share falls at once and rises slowly, and only when what comes in pays for it. The hook on page
+ * faults costs a little at each fault, looked at or not: where that alone is more than half of what is left, it must be off
+ * for a part of the time (hook_share). One fault in 1 << shift is looked at, as many as fit. The shift grows by as much as
+ * is needed, and falls by one only when the cost of that fits into what comes in, with a margin: it does not swing.
  *
  * Heap windows: as long as they spend nothing, page faults have it all; from the step on at which they spend, up to a half
  * is theirs, and they may always have a half.
@@ -26,14 +27,18 @@
 #define GOVERNOR_SAVED_NS 10000000ull
 /* The hook on page faults is never off for longer than all but this share of the time. */
 #define GOVERNOR_MIN_HOOK_SHARE 0.02
+/* The same of the probes on the collector. */
+#define GOVERNOR_MIN_GC_SHARE 0.01
+/* Of what a process may spend, what collections may always take. */
+#define GOVERNOR_GC_ALWAYS 0.3
 
 /* Sums since the beginning. */
 struct governor_use {
 	uint64_t cpu_ns; /* of the process */
 	uint64_t fault_ns, fault_cnt; /* page faults looked at */
 	uint64_t skipped_cnt; /* page faults that the hook saw and passed over */
-	uint64_t gc_ns, gc_cnt; /* collections looked at: cost with the trap, hits */
-	uint64_t gc_skipped_ns, gc_skipped_cnt; /* passed over */
+	uint64_t gc_ns; /* collections that were watched: cost with the traps */
+	uint64_t gc_on_ns, gc_all_ns; /* time that the probes on the collector were there, of how much */
 	uint64_t other_ns; /* what other probes cost, which nothing here can change */
 	uint64_t heap_ns; /* what heap windows cost */
 };
@@ -42,17 +47,19 @@ struct governor {
 	double budget; /* 0.01: 1 %; 0: no limit */
 	double hook_ns; /* what the hook costs a fault that it passes over */
 	/* Answers; of a governor that has not stepped yet: what to begin with. */
-	uint32_t shift, gc_shift;
+	uint32_t shift;
 	uint64_t limit_ns; /* of fault_ns: there the kernel side begins to thin out by itself, */
 	uint32_t step_ns; /* and once more each time that so much more was spent */
 	double hook_share; /* of the time the hook may be on, for this process alone */
+	double gc_share; /* of the time the probes on the collector may be there */
+	uint64_t gc_limit_ns; /* of gc_ns: from there on they must be away until the next step */
 	uint64_t heap_ns;
 	/* its own */
 	struct governor_use last;
 	double saved_ns; /* < 0: more was spent than came in */
 	double look_ns; /* what it costs to look at one fault */
 	double looks; /* so many more are looked at than the shift says, for some pages are looked at more often (bpf/fault.bpf.c) */
-	double gc_look_ns, gc_skip_ns; /* a hit at the collector */
+	double gc_whole_ns; /* what collections cost in a step if all are watched */
 };
 
 /* saved_ns: what may be spent at first, at most GOVERNOR_SAVED_NS. use: sums as they are, NULL: zeros. */
@@ -60,6 +67,8 @@ void governor__begin(struct governor *g, double budget, double hook_ns, uint64_t
 
 /* Until the next step no more than this may be spent on page faults before the kernel side thins out. */
 void governor__set_limit(struct governor *g, double more_ns);
+/* The same of collections. */
+void governor__set_gc_limit(struct governor *g, double more_ns);
 /*
  * shift: as the kernel side has it now, which may have added to it. hook_was_on: share of the time since the last step;
  * hook_will_be_on: until the next, where others have a say in it.

@@ -8,12 +8,13 @@
 
 void hook_turns__begin(struct hook_turns *t, uint64_t now_ns)
 {
-	*t = (struct hook_turns){ .share = 1, .turn_share = 1, .on = true, .told_ns = now_ns };
+	*t = (struct hook_turns){ .share = 1, .turn_share = 1, .stretch = 1, .on = true, .told_ns = now_ns };
 }
 
 void hook_turns__set_share(struct hook_turns *t, double share)
 {
 	t->share = share < 1 ? share : 1;
+	t->resting = false;
 }
 
 static void take_time(struct hook_turns *t, uint64_t now_ns)
@@ -26,6 +27,25 @@ static void take_time(struct hook_turns *t, uint64_t now_ns)
 	t->told_ns = now_ns;
 }
 
+void hook_turns__delay(struct hook_turns *t, uint64_t by_ns)
+{
+	if (t->on && t->end_ns)
+		t->off_from_ns += by_ns;
+}
+
+void hook_turns__exceed(struct hook_turns *t, uint64_t by_ns)
+{
+	t->excess_ns += by_ns;
+}
+
+void hook_turns__rest(struct hook_turns *t, uint64_t now_ns)
+{
+	take_time(t, now_ns);
+	t->on = false;
+	t->resting = true;
+	t->end_ns = 0;
+}
+
 static uint64_t random_below(uint64_t n)
 {
 	return n * (random() / ((double)RAND_MAX + 1));
@@ -33,7 +53,7 @@ static uint64_t random_below(uint64_t n)
 
 static void begin_turn(struct hook_turns *t, uint64_t now_ns)
 {
-	uint64_t turn_ns = TURN_MIN_NS + random_below(TURN_MAX_NS - TURN_MIN_NS);
+	uint64_t turn_ns = t->stretch * (TURN_MIN_NS + random_below(TURN_MAX_NS - TURN_MIN_NS));
 	int64_t on_ns = (int64_t)(turn_ns * t->share) - t->excess_ns;
 
 	t->on = false;
@@ -50,6 +70,8 @@ static void begin_turn(struct hook_turns *t, uint64_t now_ns)
 bool hook_turns__update(struct hook_turns *t, uint64_t now_ns)
 {
 	take_time(t, now_ns);
+	if (t->resting)
+		return false;
 	if (t->share >= 1) {
 		t->on = true;
 		t->turn_share = 1;

@@ -12,8 +12,10 @@
 
 struct hook_turns {
 	double share; /* 1: always on */
+	double stretch; /* turns are so many times as long, from the next on */
 	bool on;
 	double turn_share; /* that this turn was begun with */
+	bool resting; /* off until a share is set */
 	uint64_t on_from_ns, on_for_ns, off_from_ns, end_ns; /* of this turn */
 	int64_t excess_ns;
 	uint64_t told_ns; /* when it was told the time last */
@@ -25,6 +27,12 @@ struct hook_turns {
 void hook_turns__begin(struct hook_turns *t, uint64_t now_ns);
 /* > 0; from the next turn on, or at once where there are none. */
 void hook_turns__set_share(struct hook_turns *t, double share);
+/* Switching it on took so long: it is off so much later. */
+void hook_turns__delay(struct hook_turns *t, uint64_t by_ns);
+/* Switching it off took so long. */
+void hook_turns__exceed(struct hook_turns *t, uint64_t by_ns);
+/* Off from now on, until a share is set. */
+void hook_turns__rest(struct hook_turns *t, uint64_t now_ns);
 /* Whether it is to be on from now on. To be called no later than hook_turns__next_ns, and after set_share. */
 bool hook_turns__update(struct hook_turns *t, uint64_t now_ns);
 /* The chance of a moment of this turn to be one in which the hook is on. */

@@ -4,8 +4,10 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/clock.h"
+#include "capture/gc_turns.h"
 #include "capture/traced.h"
 #include "python/gc_state.h"
 
@@ -54,23 +56,108 @@ static void count_frozen(struct interp_watch *w, const struct mem_reader *m, con
 	w->frozen_plus_1 = !err || (err == -E2BIG && n == GC_MAX_FROZEN) ? (int64_t)n + 1 : 0;
 }
 
-/* As of now_ns, which is before s was read: what ends in between would be counted and is not yet seen. */
-static void note_collections(struct interp_watch *w, const struct gc_state *s, uint64_t now_ns)
+/* ---- collections that nobody watched ---- */
+
+static uint64_t off_ns(struct traced *tr)
 {
-	w->last_collections = 0;
-	for (int g = 0; g < GC_GENERATIONS; g++)
-		w->last_collections += s->collections[g];
-	if (!w->first_look_ns) {
-		w->first_look_ns = now_ns;
-		w->first_collections = w->last_collections;
+	gc_turns__tell(tr);
+	return tr->use.gc_all_ns - tr->gc.watched_ns;
+}
+
+static void put_collections(const struct traced *tr, struct profile_gc *gc, int n, enum gc_trigger trigger, struct profile *p)
+{
+	for (int i = 0; i < n; i++) {
+		gc[i].process = tr->process;
+		gc[i].tid = tr->tgid;
+		gc[i].trigger = trigger;
+		profile__add_gc(p, &gc[i]);
 	}
-	w->seen_collections += w->later_collections;
-	w->later_collections = 0;
-	w->last_look_ns = now_ns;
+}
+
+/* Records until the last mark were read. */
+static void settle(struct traced *tr, struct profile *p)
+{
+	struct profile_gc gc[PROFILE_GENERATIONS];
+
+	put_collections(tr, gc, gc_ledger__settle(&tr->watch.collections, gc), GC_TRIGGER_NOT_WATCHED, p);
+}
+
+/* off: how long nobody had watched it until then_ns. */
+static void estimate(struct traced *tr, uint64_t off, uint64_t then_ns, struct profile *p)
+{
+	struct interp_watch *w = &tr->watch;
+	struct profile_gc gc[PROFILE_GENERATIONS];
+	uint64_t more_ns = off > w->off_then_ns ? off - w->off_then_ns : 0;
+	int n;
+
+	if (!w->then_ns || then_ns <= w->then_ns)
+		return;
+	n = gc_ledger__estimate(&w->collections, more_ns, then_ns - w->then_ns, gc);
+	for (int i = 0; i < n; i++)
+		gc[i].time_ns = then_ns;
+	put_collections(tr, gc, n, GC_TRIGGER_NOT_COUNTED, p);
+	w->off_then_ns = off;
+	w->then_ns = then_ns;
+}
+
+static void mark(struct traced *tr, uint64_t now_ns, const struct gc_state *s)
+{
+	struct gc_sums counted[PROFILE_GENERATIONS] = {};
+
+	for (int g = 0; g < PROFILE_GENERATIONS; g++) {
+		counted[g].cnt = s->collections[g];
+		counted[g].collected = s->collected[g];
+		counted[g].uncollectable = s->uncollectable[g];
+	}
+	gc_ledger__mark(&tr->watch.collections, now_ns, counted);
+	tr->watch.off_then_ns = off_ns(tr);
+	tr->watch.then_ns = now_ns;
+}
+
+/* A collection that was counted has been told by then, 10 times over (a return probe's trap takes 0.6 us). */
+#define TELLING_NS 6000
+#define MARK_TRIES 8
+/* A thread that waits for a processor while it collects: so many times of 1 ms. */
+#define MARK_WAITS 20
+
+/* *s: what was read just now. -EBUSY: a collection runs, and whether it is counted cannot be told. */
+static int mark_here(struct traced *tr, const struct mem_reader *m, struct gc_state *s, bool running)
+{
+	const struct gc_state then = *s;
+	uint64_t begin_ns = clock_now_ns(), now_ns;
+	int err;
+
+	do
+		now_ns = clock_now_ns();
+	while (now_ns - begin_ns < TELLING_NS);
+	err = gc_state__read(m, tr->interp->runtime, &tr->interp->layout, s);
+	if (err)
+		return err;
+	if (memcmp(then.collections, s->collections, sizeof(then.collections)) || ((then.collecting || s->collecting) && !running))
+		return -EBUSY;
+	mark(tr, now_ns, s);
+	return 0;
+}
+
+/*
+ * Between two looks at which no collection runs, and none was counted: so it is known which records are of those counted. There
+ * is another time to come, but for the first and for the last mark; for want of better, one that runs is not counted yet.
+ */
+static void try_to_mark(struct traced *tr, const struct mem_reader *m, struct gc_state *s, bool last)
+{
+	bool must = last || !tr->watch.collections.first_ns;
+	int i, err = -EBUSY;
+
+	for (i = 0; i < MARK_TRIES && err == -EBUSY; i++)
+		err = mark_here(tr, m, s, false);
+	for (i = 0; i < MARK_WAITS && err == -EBUSY && must; i++) {
+		usleep(1000);
+		err = mark_here(tr, m, s, i == MARK_WAITS - 1);
+	}
 }
 
 /* may_count_ns: how long frozen objects may still be counted; what was used is taken off. */
-static void look_at_collector(struct traced *tr, struct profile *p, uint64_t *may_count_ns)
+static void look_at_collector(struct traced *tr, struct profile *p, uint64_t *may_count_ns, bool last)
 {
 	struct mem_reader m = mem_reader__of_process(tr->tgid);
 	uint64_t begin = clock_now_ns(), used;
@@ -80,11 +167,11 @@ static void look_at_collector(struct traced *tr, struct profile *p, uint64_t *ma
 
 	err = gc_state__read(&m, tr->interp->runtime, &tr->interp->layout, &s);
 	/* An interpreter that has not begun yet has collected nothing. */
-	if (err == -EAGAIN && !w->first_look_ns)
-		w->first_look_ns = 1;
+	if (err == -EAGAIN && !w->collections.first_ns)
+		mark(tr, begin, &(struct gc_state){});
 	if (err)
 		return;
-	note_collections(w, &s, begin);
+	try_to_mark(tr, &m, &s, last);
 	if (frozen_of(w, &s) < 0 && *may_count_ns && begin >= w->count_again_ns) {
 		count_frozen(w, &m, &s);
 		used = clock_now_ns() - begin;
@@ -94,16 +181,17 @@ static void look_at_collector(struct traced *tr, struct profile *p, uint64_t *ma
 	put_collector(tr, &s, p);
 }
 
-void interp_watch__collected(struct traced *tr, uint64_t time_ns, uint64_t cnt)
+void interp_watch__collected(struct traced *tr, const struct profile_gc *gc)
 {
-	struct interp_watch *w = &tr->watch;
+	gc_ledger__saw(&tr->watch.collections, gc);
+}
 
-	if (!w->first_look_ns || time_ns <= w->first_look_ns)
-		return;
-	if (time_ns <= w->last_look_ns)
-		w->seen_collections += cnt;
-	else
-		w->later_collections += cnt;
+void interp_watch__ended(struct traced *tr, uint64_t time_ns, struct profile *p)
+{
+	uint64_t off = off_ns(tr), late = tr->gc.away && tr->gc.since_ns > time_ns ? tr->gc.since_ns - time_ns : 0;
+
+	settle(tr, p);
+	estimate(tr, off > late ? off - late : 0, time_ns, p);
 }
 
 /* ---- facts ---- */
@@ -143,17 +231,30 @@ static void put_derived(const struct traced *tr, const struct allocator_chain *a
 	}
 }
 
-void interp_watch__measure(const struct traced *tr, struct profile *p)
+/* Of collections; where their number is not known, of the time. */
+static void measure(const struct traced *tr, struct profile *p)
 {
 	const struct interp_watch *w = &tr->watch;
-	struct coverage c = {
-		.part = w->seen_collections,
-		.text = "the interpreter's own count of collections, from the first look at it to the last",
-	};
+	bool away = tr->gc.watched_ns < tr->use.gc_all_ns;
+	struct coverage c = {};
+	size_t n;
 
-	if (!w->file || !(w->file->signals & 1u << SIGNAL_GC) || !w->last_look_ns || w->last_collections <= w->first_collections)
+	if (!w->file || !(w->file->signals & 1u << SIGNAL_GC))
 		return;
-	c.whole = (uint64_t)(w->last_collections - w->first_collections);
+	gc_ledger__watched(&w->collections, &c.part, &c.whole);
+	if (c.whole)
+		n = snprintf(c.text, sizeof(c.text), "the interpreter's own count of collections, from the first look at it to the last");
+	else if (away && !w->collections.mark_ns)
+		n = snprintf(c.text, sizeof(c.text), "the interpreter's own count of collections cannot be read");
+	else
+		return;
+	if (away)
+		snprintf(c.text + n, sizeof(c.text) - n, "; watched for %.1f %% of the time, the others are %s",
+			 100.0 * tr->gc.watched_ns / tr->use.gc_all_ns, c.whole ? "counted" : "estimated");
+	if (!c.whole) {
+		c.part = tr->gc.watched_ns;
+		c.whole = tr->use.gc_all_ns;
+	}
 	put_coverage(tr, SIGNAL_GC, "measured", &c, p);
 }
 
@@ -236,7 +337,9 @@ void interp_watch__begin(struct traced *tr, const struct interp_file_facts *file
 	};
 	if (file)
 		put_derived(tr, NULL, p);
-	look_at_collector(tr, p, &never);
+	w->off_then_ns = off_ns(tr);
+	w->then_ns = clock_now_ns();
+	look_at_collector(tr, p, &never, false);
 	look_at_allocators(tr, proc, p);
 }
 
@@ -248,10 +351,13 @@ void interp_watch__refresh(const struct traced_table *table, const struct proc *
 	for (tr = table->alive; tr; tr = tr->hh_tgid.next) {
 		if (!tr->interp)
 			continue;
-		interp_watch__measure(tr, p);
+		settle(tr, p);
+		if (!tr->watch.collections.first_ns)
+			estimate(tr, off_ns(tr), clock_now_ns(), p);
+		measure(tr, p);
 		if (!last && tr->cpu_ns == tr->watch.seen_cpu_ns)
 			continue;
-		look_at_collector(tr, p, &may_count_ns);
+		look_at_collector(tr, p, &may_count_ns, last);
 		look_at_allocators(tr, proc, p);
 	}
 }

@@ -2,7 +2,8 @@
 /*
  * Keeps in the profile what the interpreters of traced processes say of themselves: their collectors (python/gc_state.h) and
  * allocators (python/allocators.h), and what the signals see of them (python/coverage.h). It is read from their memory, without
- * a probe: some 20 us a second for a process that runs. Only the tracker's files include this.
+ * a probe: some 20 us a second for a process that runs. What collectors did while nobody watched is told, too. Only the
+ * tracker's files include this.
  */
 #ifndef CAPTURE_INTERP_WATCH_H
 #define CAPTURE_INTERP_WATCH_H
@@ -10,6 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "capture/gc_ledger.h"
 #include "model/profile.h"
 #include "python/coverage.h"
 #include "system/proc.h"
@@ -31,10 +33,8 @@ struct interp_watch {
 	uint64_t frozen_first, frozen_last;
 	int64_t frozen_plus_1; /* 0: not counted */
 	uint64_t count_again_ns;
-	/* Collections that the interpreter counted at the first and at the last look, and those that we saw between. */
-	uint64_t first_look_ns, last_look_ns; /* first 0: not looked at */
-	int64_t first_collections, last_collections;
-	uint64_t seen_collections, later_collections; /* later: since the last look */
+	struct gc_ledger collections;
+	uint64_t off_then_ns, then_ns; /* how long nobody had watched the collector at the last mark, or estimate */
 	struct allocator_words words;
 	bool knows_words;
 };
@@ -44,14 +44,14 @@ struct traced_table;
 
 /* Takes up a process whose interpreter is known and whose probes are attached. file may be NULL. */
 void interp_watch__begin(struct traced *tr, const struct interp_file_facts *file, const struct proc *proc, struct profile *p);
-/* A record told of cnt collections that ended then. */
-void interp_watch__collected(struct traced *tr, uint64_t time_ns, uint64_t cnt);
-/* To be called after records were read: what was seen until the last look is told. */
-void interp_watch__measure(const struct traced *tr, struct profile *p);
+/* A record told of a collection. */
+void interp_watch__collected(struct traced *tr, const struct profile_gc *gc);
+/* Its end was told, when all records of it were read: what nobody counted any more is estimated. */
+void interp_watch__ended(struct traced *tr, uint64_t time_ns, struct profile *p);
 /*
  * To be called every second, after records were read: looks at all processes that ran. Frozen objects are counted when their
  * list has changed, which costs 0.1 us each; for 0.1 s a call (and the list that was begun then), a thousandth of the time for
- * each process. last: looks at all, and counts for 1 s.
+ * each process. last: looks at all, and counts for 1 s. What was seen until the look before is told.
  */
 void interp_watch__refresh(const struct traced_table *table, const struct proc *proc, struct profile *p, bool last);
 

@@ -211,7 +211,7 @@ static void note_coverage(const struct interpreters *i, struct traced *tr, const
 
 static void expect_traps(struct traced *tr, const struct site_set *set)
 {
-	tr->trap_ns[COST_GC] = tr->trap_ns[COST_GC_SKIPPED] = probe_sites__trap_ns(set->site, set->n, SIGNAL_GC);
+	tr->trap_ns[COST_GC] = probe_sites__trap_ns(set->site, set->n, SIGNAL_GC);
 	tr->trap_ns[COST_CODE] = probe_sites__trap_ns(set->site, set->n, SIGNAL_CODE);
 	tr->trap_ns[COST_HEAP] = probe_sites__trap_ns(set->site, set->n, SIGNAL_HEAP);
 }
@@ -300,6 +300,8 @@ int interpreters__inherit(struct interpreters *i, struct traced_table *table, st
 	*tr->interp = *parent->interp;
 	tr->interp_slot = parent->interp_slot;
 	tr->watch = parent->watch;
+	tr->watch.collections = (struct gc_ledger){};
+	tr->watch.then_ns = 0;
 	traced_table__is_python(table, tr);
 	p.python = tr->interp->version_text;
 	p.interpreter = tr->interp->path;

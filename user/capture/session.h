@@ -74,12 +74,24 @@ void session__remove_target(struct session *s, pid_t tgid);
 /* How sites are attached (probe_sites__find). */
 enum probe_links session__links(const struct session *s);
 /*
- * Attaches the sites of the session's signals to one process. path opens the file they are in. The caller owns *ret.
+ * Attaches the sites of the session's signals to one process. path opens the file they are in. The caller owns *ret; sites
+ * outlive it.
  * -ESRCH: the process has ended; -ENOENT, ...
  */
 int session__attach(struct session *s, pid_t tgid, const char *path, const struct probe_site *sites, size_t n,
 		    struct session_links **ret);
 void session_links__free(struct session_links *l);
+
+/*
+ * Takes the probes on the collector away from a process, or puts them back: while they are away nobody pays for a trap, and no
+ * collection is told. Where links are shared (capture/attach.h), that goes for all processes that share them. What was under
+ * way is forgotten. path: as for session__attach. 0 or -errno: they stay away.
+ */
+int session__pause_gc(struct session *s, struct session_links *l, pid_t tgid, const char *path, bool pause);
+bool session_links__gc_paused(const struct session_links *l);
+/* Probes that were taken away are still met: where they are perf events, the kernel takes 0.1 s for each. */
+bool session__is_detaching(struct session *s);
+bool session_links__shared(const struct session_links *l);
 
 /* Handles records for up to timeout_ms. Number of records, or -errno (-EINTR: a signal came). */
 int session__poll(struct session *s, int timeout_ms);

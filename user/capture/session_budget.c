@@ -25,7 +25,6 @@ int session__add_target(struct session *s, pid_t tgid, const struct target *t, c
 		.fault_shift = budget->fault_shift,
 		.fault_limit_ns = budget->fault_limit_ns,
 		.fault_step_ns = budget->fault_step_ns,
-		.gc_shift = budget->gc_shift,
 		.notice_shift = MIN_NOTICE_SHIFT,
 		.child_shift = budget->child_shift,
 		.child_limit_ns = budget->child_limit_ns,

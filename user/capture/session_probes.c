@@ -5,17 +5,56 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 
 #include "capture/session_impl.h"
 
-struct session_links {
-	struct attachment *attachment; /* or */
+/* Perf events. */
+struct single_links {
 	size_t n;
-	struct bpf_link *link[];
+	struct bpf_link **link;
 };
 
-static int add_link(struct session_links *l, struct bpf_link *link)
+struct session_links {
+	struct session *session;
+	struct attachment *attachment; /* or */
+	struct single_links gc, others;
+	const struct probe_site *sites;
+	size_t n_sites;
+	bool gc_paused; /* of gc */
+};
+
+/* Detaching waits for the kernel, some 0.1 s a link: whoever closes the last descriptor does, which shall not be we. */
+static void single_links__detach(struct single_links *l, struct closer *closer)
+{
+	struct bpf_link *link;
+	int fd;
+
+	while (l->n) {
+		link = l->link[--l->n];
+		fd = bpf_link__fd(link);
+		fd = fd < 0 ? fd : fcntl(fd, F_DUPFD_CLOEXEC, 0);
+		bpf_link__destroy(link);
+		if (fd >= 0)
+			closer__close(closer, fd);
+	}
+}
+
+static void single_links__free(struct single_links *l, struct closer *closer)
+{
+	single_links__detach(l, closer);
+	free(l->link);
+}
+
+/* Room for so many. */
+static int single_links__reserve(struct single_links *l, size_t n)
+{
+	l->link = calloc(n, sizeof(*l->link));
+	return l->link ? 0 : -ENOMEM;
+}
+
+static int add_link(struct single_links *l, struct bpf_link *link)
 {
 	if (!link)
 		return -errno;
@@ -30,12 +69,14 @@ void session__hold_execs(struct session *s, pid_t tgid)
 
 int session__attach_entry(struct session *s, pid_t tgid, const char *path, uint64_t offset, struct session_links **ret)
 {
-	struct session_links *l = calloc(1, sizeof(*l) + sizeof(l->link[0]));
+	struct session_links *l = calloc(1, sizeof(*l));
 	int err;
 
 	if (!l)
 		return -ENOMEM;
-	err = add_link(l, bpf_program__attach_uprobe(s->bpf->progs.proc_entry, false, tgid, path, offset));
+	l->session = s;
+	err = single_links__reserve(&l->others, 1);
+	err = err ? err : add_link(&l->others, bpf_program__attach_uprobe(s->bpf->progs.proc_entry, false, tgid, path, offset));
 	if (err) {
 		session_links__free(l);
 		return err;
@@ -109,7 +150,7 @@ static struct bpf_program *return_program(struct session *s, const struct probe_
 
 /* Return probe first: an entry seen without its return would leave a pending allocation. */
 static int attach_site(struct session *s, pid_t tgid, const char *path, const struct probe_site *site,
-		       struct session_links *l)
+		       struct single_links *l)
 {
 	LIBBPF_OPTS(bpf_uprobe_opts, at_return, .retprobe = true);
 	int err;
@@ -129,32 +170,97 @@ static int attach_site(struct session *s, pid_t tgid, const char *path, const st
 	return add_link(l, bpf_program__attach_uprobe(entry_program(s, site), false, tgid, path, site->offset));
 }
 
+/* Those of the collector, or all others. */
+static int attach_one_by_one(struct session_links *l, pid_t tgid, const char *path, bool gc)
+{
+	struct single_links *to = gc ? &l->gc : &l->others;
+	size_t i;
+	int err = 0;
+
+	for (i = 0; i < l->n_sites && !err; i++) {
+		if ((l->sites[i].signal == SIGNAL_GC) == gc)
+			err = attach_site(l->session, tgid, path, &l->sites[i], to);
+	}
+	return err;
+}
+
 int session__attach(struct session *s, pid_t tgid, const char *path, const struct probe_site *sites, size_t n,
 		    struct session_links **ret)
 {
-	struct session_links *l = calloc(1, sizeof(*l) + 2 * n * sizeof(l->link[0]));
-	size_t i;
+	struct session_links *l = calloc(1, sizeof(*l));
 	int err;
 
 	if (!l)
 		return -ENOMEM;
+	*l = (struct session_links){ .session = s, .sites = sites, .n_sites = n };
 	if (s->attacher) {
 		err = attacher__attach(s->attacher, tgid, path, sites, n, &l->attachment);
-		if (err)
-			free(l);
-		else
-			*ret = l;
-		return err;
+	} else {
+		err = single_links__reserve(&l->gc, 2 * n);
+		err = err ? err : single_links__reserve(&l->others, 2 * n);
+		err = err ? err : attach_one_by_one(l, tgid, path, true);
+		err = err ? err : attach_one_by_one(l, tgid, path, false);
 	}
-	for (i = 0; i < n; i++) {
-		err = attach_site(s, tgid, path, &sites[i], l);
-		if (err) {
-			session_links__free(l);
-			return err;
-		}
+	if (err)
+		session_links__free(l);
+	else
+		*ret = l;
+	return err;
+}
+
+bool session_links__shared(const struct session_links *l)
+{
+	return l->attachment && attachment__is_shared(l->attachment);
+}
+
+bool session_links__gc_paused(const struct session_links *l)
+{
+	return l->attachment ? attachment__is_paused(l->attachment, SIGNAL_GC) : l->gc_paused;
+}
+
+bool session__is_detaching(struct session *s)
+{
+	return !s->attacher && closer__is_busy(s->closer);
+}
+
+/*
+ * What was under way when the probes were taken away: its return was not seen, and would be taken for that of another.
+ * Keys: tgid << 32 | tid. tgid 0: of all processes.
+ */
+static void forget_under_way(const struct bpf_map *map, pid_t tgid)
+{
+	int fd = bpf_map__fd(map);
+	uint64_t key, next;
+	bool more = !bpf_map_get_next_key(fd, NULL, &key);
+
+	while (more) {
+		more = !bpf_map_get_next_key(fd, &key, &next);
+		if (!tgid || (pid_t)(key >> 32) == tgid)
+			bpf_map_delete_elem(fd, &key);
+		key = next;
 	}
-	*ret = l;
-	return 0;
+}
+
+int session__pause_gc(struct session *s, struct session_links *l, pid_t tgid, const char *path, bool pause)
+{
+	pid_t whose = session_links__shared(l) ? 0 : tgid;
+	int err = 0;
+
+	if (session_links__gc_paused(l) == pause)
+		return 0;
+	if (!pause) {
+		forget_under_way(s->bpf->maps.gc_runs, whose);
+		forget_under_way(s->bpf->maps.gc_calls, whose);
+	}
+	if (l->attachment)
+		return attachment__pause(l->attachment, path, SIGNAL_GC, pause);
+	if (!pause)
+		err = attach_one_by_one(l, tgid, path, true);
+	if (pause || err)
+		single_links__detach(&l->gc, s->closer);
+	if (!err)
+		l->gc_paused = pause;
+	return err;
 }
 
 int session__attach_window(struct session *s, pid_t tgid, const char *path, const struct probe_site *sites, size_t n,
@@ -165,6 +271,7 @@ int session__attach_window(struct session *s, pid_t tgid, const char *path, cons
 
 	if (!l)
 		return -ENOMEM;
+	l->session = s;
 	err = attacher__attach_window(s->attacher, tgid, path, sites, n, &l->attachment, ret_id);
 	if (err)
 		free(l);
@@ -178,7 +285,7 @@ void session_links__free(struct session_links *l)
 	if (!l)
 		return;
 	attachment__free(l->attachment);
-	while (l->n)
-		bpf_link__destroy(l->link[--l->n]);
+	single_links__free(&l->gc, l->session->closer);
+	single_links__free(&l->others, l->session->closer);
 	free(l);
 }

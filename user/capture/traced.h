@@ -14,6 +14,7 @@
 #include <uthash.h>
 
 #include "capture/governor.h"
+#include "capture/hook_turns.h"
 #include "capture/interp_watch.h"
 #include "capture/pagemap.h"
 #include "capture/resident_account.h"
@@ -61,6 +62,16 @@ struct traced {
 	uint32_t trap_ns[COST_PART_MAX]; /* what it takes to get to our program */
 	/* Page faults while the hook was off and on by turns, and as many as those seen by it stand for; of late. */
 	double faults_lately, faults_told;
+	struct {
+		struct hook_turns turns; /* where its links are its own */
+		bool away; /* the probes on its collector are, */
+		bool leaving; /* but not all of them yet */
+		uint32_t told_cnt; /* collections since one asked what they cost */
+		uint64_t since_ns; /* times in use are as of then, as is */
+		uint64_t watched_ns; /* how long they were all there */
+		uint64_t from_ns, until_ns; /* all of them are, or were, there; 0 and 0: since the begin */
+		uint64_t switching_ns;
+	} gc; /* gc_turns.h */
 	uint64_t exact_cnt; /* events of the exact signal that are not in its cost yet */
 	bool newborn; /* just started: governed together with others */
 	bool busy; /* did something in the last step */

@@ -246,6 +246,11 @@ double tracker__hook_share(const struct tracker *t)
 	return budget__hook_share(t->budget);
 }
 
+struct gc_activity tracker__gc_activity(const struct tracker *t)
+{
+	return budget__gc_activity(t->budget);
+}
+
 struct large_blocks_sums tracker__large_blocks(const struct tracker *t)
 {
 	return t->large ? large_blocks__sums(t->large) : (struct large_blocks_sums){};

@@ -99,6 +99,11 @@ struct large_blocks_sums tracker__large_blocks(const struct tracker *t);
 struct profile_cost tracker__cost(const struct tracker *t);
 /* The share of the time that the hook on page faults was on. */
 double tracker__hook_share(const struct tracker *t);
+/* Taking probes on collectors away and putting them back (gc_turns.h): how often, and what it cost us, CPU time. */
+struct gc_activity {
+	uint64_t switches, switching_ns;
+};
+struct gc_activity tracker__gc_activity(const struct tracker *t);
 /* What the heap signal did; all 0 where it is not asked for. */
 struct heap_activity {
 	uint64_t watched; /* processes, ever */

@@ -65,8 +65,10 @@ static void on_proc(const struct rec_proc *rec, void *arg)
 	}
 	if (tr && t->large)
 		large_blocks__forget(t->large, tr);
-	if (tr && !tr->ended)
+	if (tr && !tr->ended) {
 		budget__ended(t->budget, tr, rec);
+		interp_watch__ended(tr, rec->hdr.time_ns, t->deps.profile);
+	}
 	if (tr)
 		tracker_impl__end(t, tr, rec->hdr.kind == REC_EXEC);
 	if (rec->hdr.kind == REC_EXEC && (tr || tracker_impl__in_scope(t, rec->hdr.tgid)))
@@ -162,17 +164,17 @@ static void on_gc(const struct rec_gc *rec, void *arg)
 		.time_ns = rec->hdr.time_ns,
 		.tid = rec->tid,
 		.generation = rec->generation,
-		.collected = rec->collected < 0 ? -1 : rec->collected * rec->cnt,
-		.pause_ns = rec->pause_ns * rec->cnt,
-		.cnt = rec->cnt,
+		.collected = rec->collected,
+		.pause_ns = rec->pause_ns,
+		.cnt = 1,
 		.longest_ns = rec->pause_ns,
-		.uncollectable = rec->uncollectable < 0 ? -1 : rec->uncollectable * rec->cnt,
+		.uncollectable = rec->uncollectable,
 	};
 
-	if (!tr)
+	if (!tr || !budget__collected(t->budget, tr, gc.time_ns - gc.pause_ns, gc.time_ns))
 		return;
 	gc.trigger = gc_trigger__of(rec->evidence, tr->watch.file && tr->watch.file->knows_gc_callers);
-	interp_watch__collected(tr, gc.time_ns, gc.cnt);
+	interp_watch__collected(tr, &gc);
 	gc.process = tr->process;
 	gc.node = stack_names__look_up(t->names, tr, rec->stack_id).node;
 	profile__add_gc(t->deps.profile, &gc);

@@ -90,6 +90,9 @@ enum gc_trigger {
 	GC_TRIGGER_COLLECT = 2, /* gc.collect(): the leaf of the stack calls it */
 	GC_TRIGGER_NATIVE = 3, /* PyGC_Collect(), called by C code */
 	GC_TRIGGER_SHUTDOWN = 4, /* the interpreter is being finalised */
+	/* Not a trigger: nobody watched (capture/gc_ledger.h). Only the interpreter counted them, pause_ns is estimated; */
+	GC_TRIGGER_NOT_WATCHED = 5,
+	GC_TRIGGER_NOT_COUNTED = 6, /* nor did it: their number is estimated, too */
 	GC_TRIGGER_MAX,
 };
 

@@ -143,7 +143,7 @@ const char *const recording_tables[] = {"meta",	 "counter", "kind", "text",  "co
 	" pause_ns / 1000.0 AS pause_us, frame.function, frame.file, frame.line,"                  \
 	" gc.cnt AS runs, longest_ns / 1000.0 AS longest_us, CASE gc.trigger"                      \
 	" WHEN 1 THEN 'automatic' WHEN 2 THEN 'gc.collect' WHEN 3 THEN 'native' WHEN 4 THEN"       \
-	" 'shutdown' END AS trigger, nullif(uncollectable, -1) AS uncollectable"                                       \
+	" 'shutdown' WHEN 5 THEN 'not watched' WHEN 6 THEN 'not watched, estimated' END AS trigger, nullif(uncollectable, -1) AS uncollectable"                                       \
 	" FROM gc JOIN process ON process.id = gc.process"                                         \
 	" LEFT JOIN container ON container.id = process.container"                                 \
 	" LEFT JOIN node ON node.id = gc.node LEFT JOIN frame ON frame.id = node.frame;"           \

@@ -9,6 +9,8 @@ static void add_sums(struct facts_gc *to, const struct facts_gc *one)
 {
 	to->cnt += one->cnt;
 	to->pause_ns += one->pause_ns;
+	to->not_watched_cnt += one->not_watched_cnt;
+	to->estimated_cnt += one->estimated_cnt;
 	if (one->longest_ns > to->longest_ns)
 		to->longest_ns = one->longest_ns;
 	to->collected += one->collected;
@@ -22,6 +24,8 @@ static struct facts_gc sums_of(const struct profile_gc *gc)
 	return (struct facts_gc){
 		.cnt = gc->cnt,
 		.pause_ns = gc->pause_ns,
+		.not_watched_cnt = gc->trigger >= GC_TRIGGER_NOT_WATCHED ? gc->cnt : 0,
+		.estimated_cnt = gc->trigger == GC_TRIGGER_NOT_COUNTED ? gc->cnt : 0,
 		.longest_ns = gc->longest_ns,
 		.collected = gc->collected < 0 ? 0 : (uint64_t)gc->collected,
 		.uncollectable = gc->uncollectable < 0 ? 0 : (uint64_t)gc->uncollectable,
@@ -116,6 +120,8 @@ const char *gc_trigger__name(enum gc_trigger trigger)
 		[GC_TRIGGER_COLLECT] = "gc.collect",
 		[GC_TRIGGER_NATIVE] = "native",
 		[GC_TRIGGER_SHUTDOWN] = "shutdown",
+		[GC_TRIGGER_NOT_WATCHED] = "not watched",
+		[GC_TRIGGER_NOT_COUNTED] = "not watched, estimated",
 	};
 
 	return trigger < GC_TRIGGER_MAX ? names[trigger] : NULL;

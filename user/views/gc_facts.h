@@ -10,6 +10,7 @@
 
 struct facts_gc {
 	uint64_t cnt, pause_ns, longest_ns;
+	uint64_t not_watched_cnt, estimated_cnt; /* of cnt: of those pause_ns is estimated; estimated_cnt of them is, too */
 	uint64_t collected, uncollectable; /* objects, of those collections that told */
 	uint64_t collected_unknown_cnt, uncollectable_unknown_cnt; /* collections that did not */
 };

@@ -31,10 +31,15 @@ static void put_sums(const struct facts_gc *gc, FILE *out)
 {
 	char cnt[32], pause[32], longest[32];
 
-	fprintf(out, "%s collection%s, %s", human__count(gc->cnt, cnt, sizeof(cnt)), gc->cnt == 1 ? "" : "s",
-		human__duration(gc->pause_ns, pause, sizeof(pause)));
+	fprintf(out, "%s%s collection%s, %s%s", gc->estimated_cnt ? "about " : "", human__count(gc->cnt, cnt, sizeof(cnt)),
+		gc->cnt == 1 ? "" : "s", gc->not_watched_cnt ? "about " : "", human__duration(gc->pause_ns, pause, sizeof(pause)));
 	if (gc->cnt > 1)
-		fprintf(out, " in total, longest %s", human__duration(gc->longest_ns, longest, sizeof(longest)));
+		fputs(" in total", out);
+	if (gc->not_watched_cnt && gc->not_watched_cnt < gc->cnt)
+		fprintf(out, " (by %s that were watched)", human__count(gc->cnt - gc->not_watched_cnt, cnt, sizeof(cnt)));
+	if (gc->cnt > 1 && gc->longest_ns)
+		fprintf(out, ", longest%s %s", gc->not_watched_cnt ? " of those" : "",
+			human__duration(gc->longest_ns, longest, sizeof(longest)));
 	put_objects(gc, out);
 	putc('\n', out);
 }
@@ -98,6 +103,8 @@ static void put_triggers(const struct report *r, FILE *out)
 		{GC_TRIGGER_NATIVE, "run by C code (PyGC_Collect)"},
 		{GC_TRIGGER_SHUTDOWN, "run at the interpreter's end"},
 		{GC_TRIGGER_UNKNOWN, "trigger not known"},
+		{GC_TRIGGER_NOT_WATCHED, "not watched, to keep the budget, but counted"},
+		{GC_TRIGGER_NOT_COUNTED, "not watched, to keep the budget"},
 	};
 
 	for (size_t i = 0; i < sizeof(triggers) / sizeof(triggers[0]); i++) {

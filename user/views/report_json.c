@@ -20,8 +20,10 @@
  * "python|native|reason", "function", "file", "line"}}], by function and line the row itself (by
  * function without "line"), else its line with the most bytes "rows_left_out": n, "gc":
  * [{"generation", "collections", "pause_ns", "longest_ns", "collected", "uncollectable", "collected_unknown" (collections
- * that did not tell), "uncollectable_unknown"}],
- *   "gc_triggers": [{"trigger": "automatic|gc.collect|native (C code)|shutdown"|null, as in "gc"}],
+ * that did not tell), "uncollectable_unknown", "not_watched" (of "collections": not watched, so that of those "pause_ns" is
+ * estimated), "estimated" (of them: not counted either)}],
+ *   "gc_triggers": [{"trigger": "automatic|gc.collect|native (C code)|shutdown|not watched|not watched, estimated"|null,
+ * as in "gc"}],
  *   "gc_calls": [{"trigger": "gc.collect|native", as in "gc", "frame": as in rows}], the lines that call the collector
  *   "gc_dropped": n,
  *   "cost": as in rows, for all, and "budget" (a share; 0: none), "faults_watched" (share of the time),
@@ -285,6 +287,8 @@ static void put_rows(const struct report *r, struct json_object *root, int *err)
 static void put_collections(struct json_object *to, const struct facts_gc *gc, int *err)
 {
 	put_number(to, "collections", gc->cnt, err);
+	put_number(to, "not_watched", gc->not_watched_cnt, err);
+	put_number(to, "estimated", gc->estimated_cnt, err);
 	put_number(to, "pause_ns", gc->pause_ns, err);
 	put_number(to, "longest_ns", gc->longest_ns, err);
 	if (gc->collected_unknown_cnt < gc->cnt)

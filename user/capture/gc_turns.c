@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+#include "capture/gc_turns.h"
+
+#include <time.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+
+/* So many collections are worth asking what they cost. */
+#define ASK_CNT 64
+/* So many processes can have turns of half a second. */
+#define TURNS_CNT 4
+
+void gc_turns__begin(struct gc_turns *g, const struct tracker_deps *deps, struct traced_table *table)
+{
+	*g = (struct gc_turns){ .deps = deps, .table = table };
+	hook_turns__begin(&g->shared, clock_now_ns());
+}
+
+void gc_turns__add(struct gc_turns *g, struct traced *tr)
+{
+	tr->gc.since_ns = clock_now_ns();
+	hook_turns__begin(&tr->gc.turns, tr->gc.since_ns);
+	hook_turns__set_share(&tr->gc.turns, tr->governor.gc_share);
+	g->turning |= tr->governor.gc_share < 1;
+}
+
+void gc_turns__tell(struct traced *tr)
+{
+	uint64_t now = clock_now_ns(), passed = now - tr->gc.since_ns;
+
+	tr->use.gc_all_ns += passed;
+	if (!tr->gc.away)
+		tr->gc.watched_ns += passed;
+	if (!tr->gc.away || tr->gc.leaving)
+		tr->use.gc_on_ns += passed;
+	tr->gc.since_ns = now;
+}
+
+/* ---- too many, all at once ---- */
+
+bool gc_turns__collected(struct gc_turns *g, struct traced *tr, uint64_t begin_ns, uint64_t end_ns)
+{
+	g->asking |= ++tr->gc.told_cnt >= ASK_CNT;
+	/* All that was told until probes are put back was read before. */
+	return begin_ns >= tr->gc.from_ns && (!tr->gc.until_ns || end_ns <= tr->gc.until_ns);
+}
+
+static struct hook_turns *turns_of(struct gc_turns *g, struct traced *tr)
+{
+	return session_links__shared(tr->links) ? &g->shared : &tr->gc.turns;
+}
+
+static bool has_spent_all(const struct gc_turns *g, const struct traced *tr)
+{
+	struct target_state s;
+
+	if (tr->governor.gc_limit_ns == UINT64_MAX || session__read_state(g->deps->session, tr->tgid, &s))
+		return false;
+	return s.cost[COST_GC].ns + s.cost[COST_GC].cnt * tr->trap_ns[COST_GC] >= tr->governor.gc_limit_ns;
+}
+
+static void ask(struct gc_turns *g, uint64_t now_ns)
+{
+	struct traced *tr;
+
+	g->asking = false;
+	for (tr = g->table->alive; tr; tr = tr->hh_tgid.next) {
+		if (tr->gc.told_cnt < ASK_CNT || !tr->links)
+			continue;
+		tr->gc.told_cnt = 0;
+		if (!has_spent_all(g, tr))
+			continue;
+		hook_turns__rest(turns_of(g, tr), now_ns);
+		g->turning = true;
+	}
+}
+
+/* ---- turns ---- */
+
+static uint64_t own_cpu_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	return t.tv_sec * 1000000000ull + t.tv_nsec;
+}
+
+/* The first of those that share links does it for all. */
+static void switch_probes(struct gc_turns *g, struct traced *tr, bool on)
+{
+	uint64_t began = own_cpu_ns(), begin_ns = clock_now_ns(), took;
+	int err;
+
+	if (!on) {
+		gc_turns__tell(tr);
+		tr->gc.until_ns = tr->gc.since_ns;
+	}
+	g->activity.switches += session_links__gc_paused(tr->links) == on;
+	err = session__pause_gc(g->deps->session, tr->links, tr->tgid, tr->interp->host_path, !on);
+	if (err)
+		log_debug("probes on the collector of process %d: error %d", (int)tr->tgid, -err);
+	if (on)
+		gc_turns__tell(tr);
+	tr->gc.away = session_links__gc_paused(tr->links);
+	tr->gc.leaving = tr->gc.away && session__is_detaching(g->deps->session);
+	if (!tr->gc.away) {
+		hook_turns__delay(turns_of(g, tr), tr->gc.since_ns - begin_ns);
+		tr->gc.from_ns = tr->gc.since_ns;
+		tr->gc.until_ns = 0;
+	}
+	took = own_cpu_ns() - began;
+	tr->gc.switching_ns += took;
+	g->activity.switching_ns += took;
+}
+
+/* They are away now: what they were there for too long is taken from the next turns. */
+static void has_left(struct traced *tr)
+{
+	gc_turns__tell(tr);
+	tr->gc.leaving = false;
+	hook_turns__exceed(&tr->gc.turns, tr->gc.since_ns - tr->gc.until_ns);
+}
+
+void gc_turns__upkeep(struct gc_turns *g)
+{
+	uint64_t now = clock_now_ns();
+	bool shared_on, on;
+	struct traced *tr;
+
+	if (g->asking)
+		ask(g, now);
+	if (!g->turning)
+		return;
+	shared_on = hook_turns__update(&g->shared, now);
+	g->turning = g->shared.share < 1 || g->shared.resting;
+	for (tr = g->table->alive; tr; tr = tr->hh_tgid.next) {
+		if (!tr->links)
+			continue;
+		if (tr->gc.leaving && !session__is_detaching(g->deps->session))
+			has_left(tr);
+		on = session_links__shared(tr->links) ? shared_on : hook_turns__update(&tr->gc.turns, now);
+		if (on == (tr->gc.away || session_links__gc_paused(tr->links)) && !tr->gc.leaving)
+			switch_probes(g, tr, on);
+		g->turning |= tr->gc.away || tr->gc.turns.share < 1;
+	}
+}
+
+void gc_turns__step(struct gc_turns *g)
+{
+	uint32_t turning = 0;
+	double least = 1;
+	struct traced *tr;
+
+	for (tr = g->table->alive; tr; tr = tr->hh_tgid.next)
+		turning += tr->governor.gc_share < 1;
+	for (tr = g->table->alive; tr; tr = tr->hh_tgid.next) {
+		double share = tr->governor.gc_share;
+
+		hook_turns__set_share(&tr->gc.turns, share);
+		tr->gc.turns.stretch = turning > TURNS_CNT ? (double)turning / TURNS_CNT : 1;
+		if (share >= 1)
+			continue;
+		g->turning = true;
+		if (tr->links && session_links__shared(tr->links) && share < least)
+			least = share;
+	}
+	hook_turns__set_share(&g->shared, least);
+}
+
+uint64_t gc_turns__next_ns(const struct gc_turns *g)
+{
+	uint64_t least = hook_turns__next_ns(&g->shared), next;
+	const struct traced *tr;
+
+	if (!g->turning)
+		return UINT64_MAX;
+	for (tr = g->table->alive; tr; tr = tr->hh_tgid.next) {
+		if (!tr->links || session_links__shared(tr->links))
+			continue;
+		next = hook_turns__next_ns(&tr->gc.turns);
+		least = next < least ? next : least;
+	}
+	return least;
+}
