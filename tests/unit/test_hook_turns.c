@@ -155,6 +155,37 @@ static void test_delay_is_made_up_for(void **state)
 	assert_in_range(turns, 270, 330); /* of 2 s */
 }
 
+/* Each moment that is seen stands for one over its chance: together for all the time, whatever the share was meanwhile. */
+static void test_chance_weighs_to_all_time(void **state)
+{
+	static const double shares[] = { 0.05, 0.6, 0.2, 1, 0.9, 0.1 };
+	uint64_t now = SECOND, end = now;
+	double weighed = 0, all = 0;
+	struct hook_turns t;
+	int second;
+
+	(void)state;
+	srandom(7);
+	hook_turns__begin(&t, now);
+	assert_true(hook_turns__chance(&t) == 1);
+	for (second = 0; second < 6000; second++) {
+		hook_turns__set_share(&t, shares[second % 6]);
+		hook_turns__update(&t, now);
+		for (end += SECOND; now < end;) {
+			uint64_t next = hook_turns__next_ns(&t), was = now;
+
+			now = next < end ? next : end;
+			weighed += t.on ? (now - was) / hook_turns__chance(&t) : 0;
+			all += now - was;
+			hook_turns__update(&t, now);
+		}
+		if (shares[second % 6] == 1)
+			assert_true(hook_turns__chance(&t) == 1);
+	}
+	if (weighed < all * 0.97 || weighed > all * 1.03)
+		fail_msg("%.4f of all the time", weighed / all);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -164,6 +195,7 @@ int main(void)
 		cmocka_unit_test(test_share_of_each_step),
 		cmocka_unit_test(test_rests_until_a_share_is_set),
 		cmocka_unit_test(test_delay_is_made_up_for),
+		cmocka_unit_test(test_chance_weighs_to_all_time),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -53,11 +53,6 @@ int resident_lines__found(struct resident_lines *l, const struct resident_line_k
 	return 0;
 }
 
-double resident_lines__deviation(const struct resident_lines *l, uint32_t kind)
-{
-	return sqrt(l->variance[kind]);
-}
-
 static double sum_of(const double part[PAGE_GROUPS])
 {
 	double sum = 0;
@@ -74,35 +69,63 @@ static double without(const double part[PAGE_GROUPS], int group)
 	return (sum_of(part) - part[group]) * PAGE_GROUPS / (PAGE_GROUPS - 1) - sum_of(part);
 }
 
+/*
+ * Pages that were looked at by themselves differ by page; where a turn of the hook brings many or none, by group, which pages
+ * know nothing of: the greater counts.
+ */
+static double variance_of(double between_pages, const double part[PAGE_GROUPS])
+{
+	double between_groups = 0;
+	int g;
+
+	for (g = 0; g < PAGE_GROUPS; g++)
+		between_groups += without(part, g) * without(part, g);
+	return fmax(between_pages, between_groups * (PAGE_GROUPS - 1) / PAGE_GROUPS);
+}
+
+double resident_lines__deviation(const struct resident_lines *l, uint32_t kind)
+{
+	return sqrt(variance_of(l->variance[kind], l->part[kind]));
+}
+
 struct settlement {
 	double difference[RESIDENT_KINDS]; /* to be shared out */
 	double doubt[RESIDENT_KINDS]; /* bytes squared: by this it is divided */
 	bool shared[RESIDENT_KINDS]; /* all of it, so that it takes errors away */
 };
 
+/* Lines that one turn brought are wrong together, so all are less sure than their sum tells. */
 static struct settlement plan(const struct resident_lines *l, const double *unknown, const double *unsteady)
 {
+	const struct resident_line *line;
 	struct settlement s = {};
 	int kind;
 
+	for (line = l->by_key; line; line = line->hh.next)
+		s.doubt[line->key.kind] += variance_of(line->variance, line->part);
 	for (kind = 0; kind < RESIDENT_KINDS; kind++) {
-		double most;
+		double all = fmax(s.doubt[kind], variance_of(l->variance[kind], l->part[kind]));
+		double beside = unsteady[kind] * unsteady[kind], most = MOST_DEVIATIONS * sqrt(all + beside);
 
-		s.doubt[kind] = l->variance[kind] + unsteady[kind] * unsteady[kind];
-		most = MOST_DEVIATIONS * sqrt(s.doubt[kind]);
 		s.difference[kind] = fmax(fmin(unknown[kind], most), -most);
 		s.shared[kind] = s.difference[kind] == unknown[kind];
+		if (all)
+			s.doubt[kind] *= (all + beside) / all;
 	}
 	return s;
 }
 
+/* Which part of the difference is the line's. */
+static double share_of(const struct resident_line *line, const struct settlement *s)
+{
+	double variance = variance_of(line->variance, line->part);
+
+	return variance ? variance / s->doubt[line->key.kind] : 0;
+}
+
 static int64_t correction_of(const struct resident_line *line, const struct settlement *s)
 {
-	uint32_t kind = line->key.kind;
-
-	if (!line->variance)
-		return 0;
-	return fmax(s->difference[kind] * line->variance / s->doubt[kind], -line->bytes);
+	return llround(fmax(s->difference[line->key.kind] * share_of(line, s), -line->bytes));
 }
 
 static void deviations_of(const struct resident_lines *l, const struct resident_line *line, const struct settlement *s,
@@ -114,8 +137,8 @@ static void deviations_of(const struct resident_lines *l, const struct resident_
 	for (g = 0; g < PAGE_GROUPS; g++) {
 		double d = without(line->part, g);
 
-		if (s->shared[kind] && line->variance)
-			d -= without(l->part[kind], g) * line->variance / s->doubt[kind];
+		if (s->shared[kind])
+			d -= without(l->part[kind], g) * share_of(line, s);
 		ret[g] = llround(d);
 	}
 }
