@@ -111,7 +111,7 @@ static void test_what_became_of_blocks(void **state)
 static void test_no_heap(void **state)
 {
 	static struct seen s;
-	static uint64_t words[4096];
+	static _Alignas(4096) uint64_t words[4096];
 	struct malloc_heap h = { .m = mem_reader__of_process(getpid()),
 				 .start = (uintptr_t)words,
 				 .end = (uintptr_t)words + sizeof(words) };
@@ -131,7 +131,12 @@ static void test_no_heap(void **state)
 		s = (struct seen){};
 		malloc_heap__walk(&h, 528, keep, &s);
 	}
-	h.end += 1ull << 40; /* not mapped */
+	/* It has grown meanwhile, or goes on where nothing is. */
+	for (size_t k = 0; k < 4096; k++)
+		words[k] = 0;
+	words[1] = ((h.end + 4096 + 4095) / 4096 * 4096 - h.start) | 1;
+	assert_int_equal(malloc_heap__walk(&h, 528, keep, &s), 0);
+	h.end += 1ull << 40;
 	words[1] = (1ull << 40) + 16 + 1;
 	assert_int_equal(malloc_heap__walk(&h, 528, keep, &s), -EFAULT);
 }

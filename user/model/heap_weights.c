@@ -150,6 +150,15 @@ static void fit(const struct class_sums *s, uint64_t live, const struct heap_blo
 	}
 }
 
+/* By their chance alone. */
+static void leave_as_is(struct heap_blocks *old, struct heap_blocks *born, struct heap_blocks *unknown)
+{
+	for (int r = 0; r < REPLICATES; r++) {
+		old->at[r] = born->at[r] = 1;
+		unknown->at[r] = 0;
+	}
+}
+
 /* In one replicate, those that may have been born since the last window and live but briefly are nobody's. */
 static void doubt(double young, double seen_born, int r, struct heap_blocks *born, struct heap_blocks *unknown)
 {
@@ -173,6 +182,10 @@ void heap_weights__calibrate(const struct heap_weight_list *list, const struct h
 
 		for (r = 0; r < REPLICATES; r++)
 			unseen.at[r] = heap_windows__unseen(w, c) * (r == other ? UNSEEN_LEAST : 1);
+		if (w->class[c].uncounted) {
+			leave_as_is(&ret->old[c], &ret->born[c], &ret->unknown[c]);
+			continue;
+		}
 		fit(&sums[c], w->class[c].live, &unseen, &ret->old[c], &ret->born[c], &ret->unknown[c]);
 		doubt(heap_windows__young(w, c), sums[c].born.at[one], one, &ret->born[c], &ret->unknown[c]);
 	}

@@ -8,6 +8,7 @@
 
 #define HEADER_BYTES 16 /* prev_size, size */
 #define LEAST_CHUNK_BYTES 32
+#define MOST_GROWTH_BYTES (1ull << 30) /* during a walk */
 #define PREV_INUSE 1ull
 #define IS_MMAPPED 2ull
 #define NON_MAIN_ARENA 4ull
@@ -71,10 +72,16 @@ static bool makes_sense(const struct malloc_heap *h, uint64_t chunk, uint64_t fi
 {
 	uint64_t bytes = field & ~FLAGS;
 
-	return !(field & (IS_MMAPPED | NON_MAIN_ARENA)) && bytes >= LEAST_CHUNK_BYTES && bytes % 16 == 0 && bytes <= h->end - chunk;
+	return !(field & (IS_MMAPPED | NON_MAIN_ARENA)) && bytes >= LEAST_CHUNK_BYTES && bytes % 16 == 0 &&
+	       bytes <= h->end - chunk + MOST_GROWTH_BYTES;
 }
 
-/* The last chunk, up to the end, is nobody's. */
+/* The last chunk, up to the end, is nobody's. The heap may have grown since its mapping was looked up, by whole pages. */
+static bool is_last(const struct malloc_heap *h, uint64_t next)
+{
+	return next == h->end || (next > h->end && next % 4096 == 0);
+}
+
 static int walk(struct walk *w, uint64_t least_bytes, void (*fn)(uint64_t addr, uint64_t bytes, void *arg), void *arg)
 {
 	uint64_t chunk = w->h->start, field, next, next_field;
@@ -84,9 +91,9 @@ static int walk(struct walk *w, uint64_t least_bytes, void (*fn)(uint64_t addr, 
 		if (!makes_sense(w->h, chunk, field))
 			return -EILSEQ;
 		next = chunk + (field & ~FLAGS);
-		if (next == w->h->end)
+		if (is_last(w->h, next))
 			return 0;
-		if (w->h->end - next < HEADER_BYTES)
+		if (next > w->h->end || w->h->end - next < HEADER_BYTES)
 			return -EILSEQ;
 		err = size_at(w, next, &next_field);
 		if (!err && next_field & PREV_INUSE && (field & ~FLAGS) >= least_bytes)
