@@ -19,7 +19,7 @@
 
 #define SECONDS 60.0
 #define SHARE 0.003
-#define SEEDS 100
+#define SEEDS 200
 #define MAX_BLOCKS 400000
 #define STEADY_RATE 400.0
 #define PHASE_RATE 2000.0
