@@ -36,10 +36,10 @@ static void keep(uint64_t addr, uint64_t bytes, void *arg)
 		s->addr[s->n++] = addr;
 }
 
-static bool has(const struct seen *s, const void *at)
+static bool has(const struct seen *s, uintptr_t at)
 {
 	for (size_t i = 0; i < s->n; i++)
-		if (s->addr[i] == (uintptr_t)at)
+		if (s->addr[i] == at)
 			return true;
 	return false;
 }
@@ -66,7 +66,7 @@ static void test_chunks_in_use(void **state)
 	open_heap(&h);
 	assert_int_equal(malloc_heap__walk(&h, 528, keep, &s), 0);
 	for (int i = 0; i < BLOCKS; i++)
-		assert_int_equal(has(&s, block[i]), i % 3 != 0);
+		assert_int_equal(has(&s, (uintptr_t)block[i]), i % 3 != 0);
 	for (int i = 0; i < BLOCKS; i++)
 		if (i % 3)
 			free(block[i]);
@@ -105,6 +105,30 @@ static void test_what_became_of_blocks(void **state)
 	free(at[SMALLER]);
 	free(at[MAPPED]);
 	free(fence);
+}
+
+static void test_blocks_mapped_by_themselves(void **state)
+{
+	static struct seen s;
+	void *at[3];
+	uintptr_t last;
+	struct proc *p;
+
+	(void)state;
+	assert_int_equal(proc__open(NULL, &p), 0);
+	for (int i = 0; i < 3; i++)
+		at[i] = malloc((20 << 20) + i * 4096);
+	last = (uintptr_t)at[2];
+	s = (struct seen){};
+	assert_int_equal(malloc_heap__mapped(p, getpid(), keep, &s), 0);
+	/* The last is the lowest: nothing stands before it. */
+	assert_true(has(&s, last));
+	for (int i = 0; i < 3; i++)
+		free(at[i]);
+	s = (struct seen){};
+	assert_int_equal(malloc_heap__mapped(p, getpid(), keep, &s), 0);
+	assert_false(has(&s, last));
+	proc__free(p);
 }
 
 /* Whatever stands there: an end, and no read beyond it. */
@@ -146,6 +170,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_chunks_in_use),
 		cmocka_unit_test(test_what_became_of_blocks),
+		cmocka_unit_test(test_blocks_mapped_by_themselves),
 		cmocka_unit_test(test_no_heap),
 	};
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * See large_samples.h. Size classes: chunks of the main arena by size, four to an octave up to 8 KiB and two from there on; the
- * last is of all blocks elsewhere. Blocks of a class are estimated in number, and their bytes made to add up then.
+ * See large_samples.h. Size classes: chunks of the main arena by size, four to an octave up to 8 KiB and two from there on; one of
+ * those that are mapped by themselves and found, and the last of all blocks elsewhere. Blocks of a class are estimated in number, and their bytes made to add up then.
  */
 #include "capture/large_samples.h"
 
@@ -15,6 +15,8 @@
 #include "system/malloc_heap.h"
 
 #define ELSEWHERE (HEAP_CLASSES - 1)
+#define MAPPED (HEAP_CLASSES - 2)
+#define MAX_MAPPED 4096
 #define FINE_BYTES 8192
 #define FINE_CLASSES 16
 #define LEAST_CHUNK_BYTES 528 /* of LARGE_MIN_BYTES: 8 more, in whole 16 */
@@ -24,6 +26,8 @@
 #define FOLLOWED_SAMPLES 512
 #define WINDOW_SAMPLES 64
 #define PRINT_WORDS 6
+/* Larger ones are looked for where they may have been moved to. */
+#define LEAST_MOVED_BYTES 32768
 #define ATTEMPTS 4
 
 struct sample {
@@ -39,6 +43,15 @@ struct class_sums {
 	uint64_t blocks, bytes;
 };
 
+/* Blocks mapped by themselves, as found now. */
+struct mapped {
+	struct mapped_block {
+		uint64_t addr, bytes;
+		bool known; /* it is a sample */
+	} at[MAX_MAPPED];
+	size_t n;
+};
+
 struct large_samples {
 	const struct proc *proc;
 	pid_t tgid;
@@ -46,6 +59,8 @@ struct large_samples {
 	size_t n, room;
 	struct heap_windows windows;
 	struct class_sums live[HEAP_CLASSES];
+	struct mapped mapped;
+	bool all_known; /* every mapped block is a sample */
 	struct drand48_data random;
 	struct heap_holdings holdings;
 };
@@ -61,7 +76,7 @@ static unsigned int class_of(uint64_t chunk_bytes)
 	}
 	octaves = log2(chunk_bytes / (double)FINE_BYTES);
 	class = FINE_CLASSES + octaves * 2;
-	return MIN(class, ELSEWHERE - 1u);
+	return MIN(class, MAPPED - 1u);
 }
 
 static double chance(void *arg)
@@ -103,7 +118,7 @@ static int look_at_chunks(const struct malloc_heap *heap, struct sample *samples
 	err = malloc_heap__look(heap, blocks, n);
 	for (size_t i = 0; i < n && !err; i++) {
 		samples[i].chunk_bytes = blocks[i].chunk_bytes;
-		if (blocks[i].chunk_bytes)
+		if (blocks[i].chunk_bytes && (blocks[i].in_heap || samples[i].weight.class != MAPPED))
 			samples[i].weight.class = blocks[i].in_heap ? class_of(blocks[i].chunk_bytes) : ELSEWHERE;
 	}
 	free(blocks);
@@ -158,6 +173,78 @@ static int look_at(struct large_samples *s, struct sample *samples, size_t n)
 
 	err = err ? err : look_at_chunks(&heap, samples, n);
 	return err ? err : look_at_contents(&heap, samples, n);
+}
+
+/* ---- blocks mapped by themselves ---- */
+
+static void keep_mapped(uint64_t addr, uint64_t bytes, void *arg)
+{
+	struct mapped *m = arg;
+
+	if (m->n < MAX_MAPPED)
+		m->at[m->n++] = (struct mapped_block){ .addr = addr, .bytes = bytes };
+}
+
+/* A block that grew is where it was, or was moved, with what is in it (realloc: mremap). */
+static bool goes_on_in(const struct malloc_heap *heap, const struct sample *sample, const struct mapped_block *b)
+{
+	uint64_t now[PRINT_WORDS];
+
+	if (b->known || b->bytes < sample->chunk_bytes || !sample->printed)
+		return false;
+	if (mem__read(&heap->m, b->addr + 8, now, sizeof(now)))
+		return false;
+	return now[0] && !memcmp(now, sample->print, sizeof(now));
+}
+
+static void become(struct sample *sample, struct mapped_block *b)
+{
+	if (sample->chunk_bytes != b->bytes)
+		sample->bytes = b->bytes - 16;
+	sample->addr = b->addr;
+	sample->chunk_bytes = b->bytes;
+	sample->weight.class = MAPPED;
+	b->known = true;
+}
+
+/* Finds those of the sample that are such blocks now; most are not. */
+static int find_mapped(struct large_samples *s)
+{
+	struct malloc_heap heap;
+	size_t i, k, known = 0;
+	int err = malloc_heap__find(s->proc, s->tgid, &heap);
+
+	s->mapped.n = 0;
+	for (i = 0; i < s->n; i++)
+		s->at[i].weight.class = s->at[i].weight.class == MAPPED ? ELSEWHERE : s->at[i].weight.class;
+	err = err ? err : malloc_heap__mapped(s->proc, s->tgid, keep_mapped, &s->mapped);
+	for (i = 0; i < s->n && !err; i++)
+		for (k = 0; k < s->mapped.n && s->at[i].weight.class == ELSEWHERE; k++)
+			if (s->mapped.at[k].addr == s->at[i].addr && s->mapped.at[k].bytes == s->at[i].chunk_bytes)
+				become(&s->at[i], &s->mapped.at[k]);
+	for (i = 0; i < s->n && !err; i++) {
+		struct sample *sample = &s->at[i];
+		struct malloc_block now = { .addr = sample->addr, .chunk_bytes = sample->chunk_bytes };
+
+		if (sample->weight.class == MAPPED || sample->chunk_bytes < LEAST_MOVED_BYTES || malloc_heap__look(&heap, &now, 1) || now.chunk_bytes)
+			continue;
+		for (k = 0; k < s->mapped.n; k++)
+			if (goes_on_in(&heap, sample, &s->mapped.at[k])) {
+				become(sample, &s->mapped.at[k]);
+				break;
+			}
+	}
+	for (k = 0; k < s->mapped.n; k++)
+		known += s->mapped.at[k].known;
+	s->all_known = known == s->mapped.n;
+	return err;
+}
+
+static void count_mapped(struct large_samples *s)
+{
+	s->live[MAPPED] = (struct class_sums){ .blocks = s->mapped.n };
+	for (size_t i = 0; i < s->mapped.n; i++)
+		s->live[MAPPED].bytes += s->mapped.at[i].bytes;
 }
 
 /* ---- what the heap holds ---- */
@@ -248,6 +335,22 @@ static int add_before(struct large_samples *s, struct unknown_chunks *u)
 	return err;
 }
 
+/* All of them, each for itself. */
+static int add_mapped_before(struct large_samples *s)
+{
+	int err = 0;
+
+	for (size_t i = 0; i < s->mapped.n && !err; i++) {
+		struct sample sample = { .before = true, .weight = heap_weights__drawn(MAPPED, 1, 1, 0) };
+
+		if (s->mapped.at[i].known)
+			continue;
+		become(&sample, &s->mapped.at[i]);
+		err = add_sample(s, &sample);
+	}
+	return err;
+}
+
 static int draw_before(struct large_samples *s, const struct sample *followed, size_t n)
 {
 	struct unknown_chunks *u = calloc(1, sizeof(*u));
@@ -310,7 +413,10 @@ static int begin(struct large_samples *s, const struct large_seen *followed, siz
 	err = err ? err : draw_followed(s, samples, n);
 	err = err ? err : draw_before(s, samples, n);
 	free(samples);
+	err = err ? err : find_mapped(s);
+	err = err ? err : add_mapped_before(s);
 	err = err ? err : walk(s, count_chunk, s->live, forget_counts);
+	count_mapped(s);
 	s->windows.class[ELSEWHERE].uncounted = true;
 	for (int c = 0; c < HEAP_CLASSES; c++)
 		s->windows.class[c].live = s->live[c].blocks;
@@ -382,7 +488,9 @@ int large_samples__add_window(struct large_samples *s, const struct heap_look *l
 static int drop_dead(struct large_samples *s)
 {
 	struct heap_weight_list list = { .first = s->at, .size = sizeof(*s->at) };
-	int err = look_at(s, s->at, s->n);
+	int err = find_mapped(s);
+
+	err = err ? err : look_at(s, s->at, s->n);
 
 	for (size_t i = 0; i < s->n && !err; i++) {
 		bool alive = s->at[i].chunk_bytes;
@@ -399,6 +507,15 @@ static int drop_dead(struct large_samples *s)
 	return 0;
 }
 
+/* Where every mapped block is known none of them has to stand for another. */
+static void apply(const struct large_samples *s, const struct heap_scales *scales, const struct heap_weight *weight,
+		  struct heap_blocks *ret)
+{
+	heap_weights__apply(scales, weight, ret);
+	for (int r = 0; r <= HEAP_REPLICATES && weight->class == MAPPED && s->all_known; r++)
+		ret->at[r] = 1;
+}
+
 /* What each of a class's bytes is to be multiplied by, so that those that somebody stands for add up. */
 static void match_bytes(const struct large_samples *s, const struct heap_scales *scales, double match[HEAP_CLASSES])
 {
@@ -406,11 +523,11 @@ static void match_bytes(const struct large_samples *s, const struct heap_scales 
 	struct heap_blocks blocks;
 
 	for (size_t i = 0; i < s->n; i++) {
-		heap_weights__apply(scales, &s->at[i].weight, &blocks);
+		apply(s, scales, &s->at[i].weight, &blocks);
 		bytes[s->at[i].weight.class] += blocks.at[0] * s->at[i].chunk_bytes;
 	}
 	for (int c = 0; c < HEAP_CLASSES; c++) {
-		double known = s->live[c].blocks ? 1 - scales->unknown[c].at[0] / s->live[c].blocks : 1;
+		double known = s->live[c].blocks && !(c == MAPPED && s->all_known) ? 1 - scales->unknown[c].at[0] / s->live[c].blocks : 1;
 
 		match[c] = c != ELSEWHERE && bytes[c] > 0 ? known * s->live[c].bytes / bytes[c] : 1;
 	}
@@ -449,7 +566,7 @@ static int add_up(struct large_samples *s, const struct heap_scales *scales)
 		double factor = match[sample->weight.class];
 		struct heap_blocks blocks;
 
-		heap_weights__apply(scales, &sample->weight, &blocks);
+		apply(s, scales, &sample->weight, &blocks);
 		if (sample->before) {
 			add_blocks(&all->before, &blocks, factor * sample->chunk_bytes);
 			continue;
@@ -482,6 +599,8 @@ static int estimate(struct large_samples *s)
 		double mean = s->live[c].blocks ? (double)s->live[c].bytes / s->live[c].blocks : 0;
 
 		s->holdings.block_bytes += s->live[c].bytes;
+		if (c == MAPPED && s->all_known)
+			continue;
 		add_blocks(&s->holdings.unknown, &scales->unknown[c], mean);
 	}
 	free(scales);
@@ -496,6 +615,7 @@ int large_samples__read(struct large_samples *s, double own_s, const struct heap
 	err = err ? err : walk(s, count_chunk, s->live, forget_counts);
 	if (err)
 		return err;
+	count_mapped(s);
 	for (int c = 0; c < HEAP_CLASSES; c++)
 		live[c] = s->live[c].blocks;
 	heap_windows__read(&s->windows, own_s, live);

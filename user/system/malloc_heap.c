@@ -115,6 +115,36 @@ int malloc_heap__walk(const struct malloc_heap *h, uint64_t least_bytes, void (*
 	return err;
 }
 
+struct mapped {
+	struct mem_reader m;
+	void (*fn)(uint64_t addr, uint64_t bytes, void *arg);
+	void *arg;
+};
+
+/* A chunk of its own has no predecessor, and takes whole pages (glibc malloc/malloc.c: sysmalloc_mmap). */
+static int look_for_mapped(const struct proc_map *map, void *arg)
+{
+	const struct mapped *k = arg;
+	uint64_t at = map->start, header[2], bytes;
+
+	if (!map->writable || map->executable || map->path[0])
+		return 0;
+	for (; at < map->end && !mem__read(&k->m, at, header, sizeof(header)); at += bytes) {
+		bytes = header[1] & ~FLAGS;
+		if (header[0] || (header[1] & FLAGS) != IS_MMAPPED || !bytes || bytes % 4096 || bytes > map->end - at)
+			break;
+		k->fn(at + HEADER_BYTES, bytes, k->arg);
+	}
+	return 0;
+}
+
+int malloc_heap__mapped(const struct proc *p, pid_t tgid, void (*fn)(uint64_t addr, uint64_t bytes, void *arg), void *arg)
+{
+	struct mapped k = { .m = mem_reader__of_process(tgid), .fn = fn, .arg = arg };
+
+	return proc__for_each_map(p, tgid, look_for_mapped, &k);
+}
+
 static void judge(const struct malloc_heap *h, struct malloc_block *b, const uint64_t *field)
 {
 	uint64_t bytes = field ? *field & ~FLAGS : 0;

@@ -34,6 +34,12 @@ int malloc_heap__find(const struct proc *p, pid_t tgid, struct malloc_heap *ret)
 int malloc_heap__walk(const struct malloc_heap *h, uint64_t least_bytes, void (*fn)(uint64_t addr, uint64_t bytes, void *arg),
 		      void *arg);
 
+/*
+ * Calls fn likewise for blocks that are mapped by themselves (128 KiB and more, as a rule) and stand at the beginning of a
+ * mapping, one behind the other; those behind other memory are not found. Any page may look like one. 0; -ESRCH, ...
+ */
+int malloc_heap__mapped(const struct proc *p, pid_t tgid, void (*fn)(uint64_t addr, uint64_t bytes, void *arg), void *arg);
+
 struct malloc_block {
 	uint64_t addr;
 	uint64_t chunk_bytes; /* 0, before: not known. Result: of its chunk; 0: it is not in use, or is another one */
