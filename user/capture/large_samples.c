@@ -27,7 +27,8 @@
 #define WINDOW_SAMPLES 64
 #define PRINT_WORDS 6
 /* Larger ones are looked for where they may have been moved to. */
-#define LEAST_MOVED_BYTES 32768
+#define LEAST_MOVED_BYTES 4096
+#define MAX_LOST 256
 #define ATTEMPTS 4
 
 struct sample {
@@ -48,6 +49,7 @@ struct mapped {
 	struct mapped_block {
 		uint64_t addr, bytes;
 		bool known; /* it is a sample */
+		uint64_t print[PRINT_WORDS]; /* zero where it could not be read */
 	} at[MAX_MAPPED];
 	size_t n;
 };
@@ -61,6 +63,8 @@ struct large_samples {
 	struct class_sums live[HEAP_CLASSES];
 	struct mapped mapped;
 	bool all_known; /* every mapped block is a sample */
+	struct sample lost[MAX_LOST]; /* those that were last found gone, and may have grown: the oldest goes */
+	size_t n_lost;
 	struct drand48_data random;
 	struct heap_holdings holdings;
 };
@@ -185,16 +189,27 @@ static void keep_mapped(uint64_t addr, uint64_t bytes, void *arg)
 		m->at[m->n++] = (struct mapped_block){ .addr = addr, .bytes = bytes };
 }
 
-/* A block that grew is where it was, or was moved, with what is in it (realloc: mremap). */
-static bool goes_on_in(const struct malloc_heap *heap, const struct sample *sample, const struct mapped_block *b)
+/* A block that grew is where it was, or was moved, with what is in it (realloc: mremap, or copied). */
+static bool goes_on_in(const struct sample *sample, const struct mapped_block *b)
 {
-	uint64_t now[PRINT_WORDS];
+	return !b->known && b->bytes > sample->bytes && !memcmp(b->print, sample->print, sizeof(b->print));
+}
 
-	if (b->known || b->bytes < sample->chunk_bytes || !sample->printed)
+/* Whose first words are telling: items of a list, say. */
+static bool can_be_found_again(const struct sample *sample)
+{
+	if (!sample->printed || sample->bytes < LEAST_MOVED_BYTES)
 		return false;
-	if (mem__read(&heap->m, b->addr + 8, now, sizeof(now)))
-		return false;
-	return now[0] && !memcmp(now, sample->print, sizeof(now));
+	for (int i = 0; i < PRINT_WORDS; i++)
+		if (!sample->print[i] || (i && sample->print[i] == sample->print[i - 1]))
+			return false;
+	return true;
+}
+
+static void lose(struct large_samples *s, const struct sample *sample)
+{
+	if (can_be_found_again(sample))
+		s->lost[s->n_lost++ % MAX_LOST] = *sample;
 }
 
 static void become(struct sample *sample, struct mapped_block *b)
@@ -205,6 +220,34 @@ static void become(struct sample *sample, struct mapped_block *b)
 	sample->chunk_bytes = b->bytes;
 	sample->weight.class = MAPPED;
 	b->known = true;
+}
+
+/* Whether it is one that was lost, or that is just being found gone. */
+static int find_again(struct large_samples *s, const struct malloc_heap *heap, struct mapped_block *b)
+{
+	struct sample found;
+	size_t i;
+
+	if (mem__read(&heap->m, b->addr + 8, b->print, sizeof(b->print)))
+		return 0;
+	for (i = 0; i < s->n; i++) {
+		struct sample *sample = &s->at[i];
+		struct malloc_block now = { .addr = sample->addr, .chunk_bytes = sample->chunk_bytes };
+
+		if (sample->weight.class == MAPPED || !can_be_found_again(sample) || !goes_on_in(sample, b) ||
+		    malloc_heap__look(heap, &now, 1) || now.chunk_bytes)
+			continue;
+		become(sample, b);
+		return 0;
+	}
+	for (i = 0; i < MIN(s->n_lost, MAX_LOST); i++) {
+		if (!goes_on_in(&s->lost[i], b))
+			continue;
+		found = s->lost[i];
+		become(&found, b);
+		return add_sample(s, &found);
+	}
+	return 0;
 }
 
 /* Finds those of the sample that are such blocks now; most are not. */
@@ -222,18 +265,8 @@ static int find_mapped(struct large_samples *s)
 		for (k = 0; k < s->mapped.n && s->at[i].weight.class == ELSEWHERE; k++)
 			if (s->mapped.at[k].addr == s->at[i].addr && s->mapped.at[k].bytes == s->at[i].chunk_bytes)
 				become(&s->at[i], &s->mapped.at[k]);
-	for (i = 0; i < s->n && !err; i++) {
-		struct sample *sample = &s->at[i];
-		struct malloc_block now = { .addr = sample->addr, .chunk_bytes = sample->chunk_bytes };
-
-		if (sample->weight.class == MAPPED || sample->chunk_bytes < LEAST_MOVED_BYTES || malloc_heap__look(&heap, &now, 1) || now.chunk_bytes)
-			continue;
-		for (k = 0; k < s->mapped.n; k++)
-			if (goes_on_in(&heap, sample, &s->mapped.at[k])) {
-				become(sample, &s->mapped.at[k]);
-				break;
-			}
-	}
+	for (k = 0; k < s->mapped.n && !err; k++)
+		err = s->mapped.at[k].known ? 0 : find_again(s, &heap, &s->mapped.at[k]);
 	for (k = 0; k < s->mapped.n; k++)
 		known += s->mapped.at[k].known;
 	s->all_known = known == s->mapped.n;
@@ -498,6 +531,8 @@ static int drop_dead(struct large_samples *s)
 		heap_weights__look(&s->at[i].weight, &s->windows, alive);
 		if (alive)
 			s->at[list.n++] = s->at[i];
+		else
+			lose(s, &s->at[i]);
 	}
 	if (err)
 		return err;
