@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * See large_samples.h. Size classes: chunks of the main arena by size, four to an octave up to 8 KiB and two from there on; one of
- * those that are mapped by themselves and found, and the last of all blocks elsewhere. Blocks of a class are estimated in number, and their bytes made to add up then.
+ * See large_samples.h. Blocks of a class are estimated in number, and their bytes made to add up then.
  */
-#include "capture/large_samples.h"
+#include "capture/large_samples_impl.h"
 
 #include <errno.h>
 #include <math.h>
@@ -11,77 +10,13 @@
 #include <string.h>
 #include <sys/param.h>
 
-#include "large.h"
-#include "system/malloc_heap.h"
-
-#define ELSEWHERE (HEAP_CLASSES - 1)
-#define MAPPED (HEAP_CLASSES - 2)
-#define MAX_MAPPED 4096
-#define FINE_BYTES 8192
-#define FINE_CLASSES 16
 #define LEAST_CHUNK_BYTES 528 /* of LARGE_MIN_BYTES: 8 more, in whole 16 */
 #define MAX_SAMPLES 12288
 /* Blocks of each class drawn of those that were there before, and of those that were followed; taken of a window. */
 #define BEFORE_SAMPLES 128
 #define FOLLOWED_SAMPLES 512
 #define WINDOW_SAMPLES 64
-#define PRINT_WORDS 6
-/* Larger ones are looked for where they may have been moved to. */
-#define LEAST_MOVED_BYTES 4096
-#define MAX_LOST 256
 #define ATTEMPTS 4
-
-struct sample {
-	struct heap_weight weight; /* first (struct heap_weight_list) */
-	bool before; /* whose it is was never known */
-	bool printed;
-	uint64_t addr, bytes, chunk_bytes;
-	uint64_t print[PRINT_WORDS]; /* behind the first word, which is a reference count where it is an object */
-	struct stack_name stack;
-};
-
-struct class_sums {
-	uint64_t blocks, bytes;
-};
-
-/* Blocks mapped by themselves, as found now. */
-struct mapped {
-	struct mapped_block {
-		uint64_t addr, bytes;
-		bool known; /* it is a sample */
-		uint64_t print[PRINT_WORDS]; /* zero where it could not be read */
-	} at[MAX_MAPPED];
-	size_t n;
-};
-
-struct large_samples {
-	const struct proc *proc;
-	pid_t tgid;
-	struct sample *at;
-	size_t n, room;
-	struct heap_windows windows;
-	struct class_sums live[HEAP_CLASSES];
-	struct mapped mapped;
-	bool all_known; /* every mapped block is a sample */
-	struct sample lost[MAX_LOST]; /* those that were last found gone, and may have grown: the oldest goes */
-	size_t n_lost;
-	struct drand48_data random;
-	struct heap_holdings holdings;
-};
-
-static unsigned int class_of(uint64_t chunk_bytes)
-{
-	double octaves;
-	unsigned int class;
-
-	if (chunk_bytes < FINE_BYTES) {
-		octaves = log2(fmax(chunk_bytes, 512) / 512.0);
-		return octaves * 4;
-	}
-	octaves = log2(chunk_bytes / (double)FINE_BYTES);
-	class = FINE_CLASSES + octaves * 2;
-	return MIN(class, MAPPED - 1u);
-}
 
 static double chance(void *arg)
 {
@@ -92,200 +27,12 @@ static double chance(void *arg)
 	return u;
 }
 
-static int add_sample(struct large_samples *s, const struct sample *sample)
-{
-	size_t room = s->room ? 2 * s->room : 1024;
-	struct sample *more;
-
-	if (s->n == s->room) {
-		more = realloc(s->at, room * sizeof(*more));
-		if (!more)
-			return -ENOMEM;
-		s->at = more;
-		s->room = room;
-	}
-	s->at[s->n++] = *sample;
-	return 0;
-}
-
-/* ---- what became of blocks ---- */
-
-static int look_at_chunks(const struct malloc_heap *heap, struct sample *samples, size_t n)
-{
-	struct malloc_block *blocks = calloc(n + 1, sizeof(*blocks));
-	int err;
-
-	if (!blocks)
-		return -ENOMEM;
-	for (size_t i = 0; i < n; i++)
-		blocks[i] = (struct malloc_block){ .addr = samples[i].addr, .chunk_bytes = samples[i].chunk_bytes };
-	err = malloc_heap__look(heap, blocks, n);
-	for (size_t i = 0; i < n && !err; i++) {
-		samples[i].chunk_bytes = blocks[i].chunk_bytes;
-		if (blocks[i].chunk_bytes && (blocks[i].in_heap || samples[i].weight.class != MAPPED))
-			samples[i].weight.class = blocks[i].in_heap ? class_of(blocks[i].chunk_bytes) : ELSEWHERE;
-	}
-	free(blocks);
-	return err;
-}
-
-/* Everything that could tell it apart is new. */
-static bool is_new(const struct sample *sample, const uint64_t now[PRINT_WORDS])
-{
-	int i, told = 0;
-
-	for (i = 0; i < PRINT_WORDS; i++) {
-		if (!sample->print[i])
-			continue;
-		if (sample->print[i] == now[i])
-			return false;
-		told++;
-	}
-	return told > 1;
-}
-
-static int look_at_contents(const struct malloc_heap *heap, struct sample *samples, size_t n)
-{
-	struct mem_piece piece[MALLOC_BLOCKS_AT_ONCE];
-	uint64_t now[MALLOC_BLOCKS_AT_ONCE][PRINT_WORDS];
-	size_t i, k, some;
-	int err = 0;
-
-	for (i = 0; i < n && !err; i += some) {
-		some = MIN(n - i, MALLOC_BLOCKS_AT_ONCE);
-		for (k = 0; k < some; k++)
-			piece[k] = (struct mem_piece){ .addr = samples[i + k].addr + 8, .buf = now[k], .len = sizeof(now[k]) };
-		err = mem__read_many(&heap->m, piece, some);
-		for (k = 0; k < some && !err; k++) {
-			struct sample *sample = &samples[i + k];
-
-			if (!piece[k].ok || (sample->printed && is_new(sample, now[k])))
-				sample->chunk_bytes = 0;
-			if (!sample->printed && piece[k].ok)
-				memcpy(sample->print, now[k], sizeof(now[k]));
-			sample->printed = true;
-		}
-	}
-	return err;
-}
-
-/* Whoever lives no more has no chunk then. */
-static int look_at(struct large_samples *s, struct sample *samples, size_t n)
-{
-	struct malloc_heap heap;
-	int err = malloc_heap__find(s->proc, s->tgid, &heap);
-
-	err = err ? err : look_at_chunks(&heap, samples, n);
-	return err ? err : look_at_contents(&heap, samples, n);
-}
-
-/* ---- blocks mapped by themselves ---- */
-
-static void keep_mapped(uint64_t addr, uint64_t bytes, void *arg)
-{
-	struct mapped *m = arg;
-
-	if (m->n < MAX_MAPPED)
-		m->at[m->n++] = (struct mapped_block){ .addr = addr, .bytes = bytes };
-}
-
-/* A block that grew is where it was, or was moved, with what is in it (realloc: mremap, or copied). */
-static bool goes_on_in(const struct sample *sample, const struct mapped_block *b)
-{
-	return !b->known && b->bytes > sample->bytes && !memcmp(b->print, sample->print, sizeof(b->print));
-}
-
-/* Whose first words are telling: items of a list, say. */
-static bool can_be_found_again(const struct sample *sample)
-{
-	if (!sample->printed || sample->bytes < LEAST_MOVED_BYTES)
-		return false;
-	for (int i = 0; i < PRINT_WORDS; i++)
-		if (!sample->print[i] || (i && sample->print[i] == sample->print[i - 1]))
-			return false;
-	return true;
-}
-
-static void lose(struct large_samples *s, const struct sample *sample)
-{
-	if (can_be_found_again(sample))
-		s->lost[s->n_lost++ % MAX_LOST] = *sample;
-}
-
-static void become(struct sample *sample, struct mapped_block *b)
-{
-	if (sample->chunk_bytes != b->bytes)
-		sample->bytes = b->bytes - 16;
-	sample->addr = b->addr;
-	sample->chunk_bytes = b->bytes;
-	sample->weight.class = MAPPED;
-	b->known = true;
-}
-
-/* Whether it is one that was lost, or that is just being found gone. */
-static int find_again(struct large_samples *s, const struct malloc_heap *heap, struct mapped_block *b)
-{
-	struct sample found;
-	size_t i;
-
-	if (mem__read(&heap->m, b->addr + 8, b->print, sizeof(b->print)))
-		return 0;
-	for (i = 0; i < s->n; i++) {
-		struct sample *sample = &s->at[i];
-		struct malloc_block now = { .addr = sample->addr, .chunk_bytes = sample->chunk_bytes };
-
-		if (sample->weight.class == MAPPED || !can_be_found_again(sample) || !goes_on_in(sample, b) ||
-		    malloc_heap__look(heap, &now, 1) || now.chunk_bytes)
-			continue;
-		become(sample, b);
-		return 0;
-	}
-	for (i = 0; i < MIN(s->n_lost, MAX_LOST); i++) {
-		if (!goes_on_in(&s->lost[i], b))
-			continue;
-		found = s->lost[i];
-		become(&found, b);
-		return add_sample(s, &found);
-	}
-	return 0;
-}
-
-/* Finds those of the sample that are such blocks now; most are not. */
-static int find_mapped(struct large_samples *s)
-{
-	struct malloc_heap heap;
-	size_t i, k, known = 0;
-	int err = malloc_heap__find(s->proc, s->tgid, &heap);
-
-	s->mapped.n = 0;
-	for (i = 0; i < s->n; i++)
-		s->at[i].weight.class = s->at[i].weight.class == MAPPED ? ELSEWHERE : s->at[i].weight.class;
-	err = err ? err : malloc_heap__mapped(s->proc, s->tgid, keep_mapped, &s->mapped);
-	for (i = 0; i < s->n && !err; i++)
-		for (k = 0; k < s->mapped.n && s->at[i].weight.class == ELSEWHERE; k++)
-			if (s->mapped.at[k].addr == s->at[i].addr && s->mapped.at[k].bytes == s->at[i].chunk_bytes)
-				become(&s->at[i], &s->mapped.at[k]);
-	for (k = 0; k < s->mapped.n && !err; k++)
-		err = s->mapped.at[k].known ? 0 : find_again(s, &heap, &s->mapped.at[k]);
-	for (k = 0; k < s->mapped.n; k++)
-		known += s->mapped.at[k].known;
-	s->all_known = known == s->mapped.n;
-	return err;
-}
-
-static void count_mapped(struct large_samples *s)
-{
-	s->live[MAPPED] = (struct class_sums){ .blocks = s->mapped.n };
-	for (size_t i = 0; i < s->mapped.n; i++)
-		s->live[MAPPED].bytes += s->mapped.at[i].bytes;
-}
-
 /* ---- what the heap holds ---- */
 
 static void count_chunk(uint64_t addr, uint64_t bytes, void *arg)
 {
-	struct class_sums *live = arg;
-	unsigned int class = class_of(bytes);
+	struct large_class_sums *live = arg;
+	unsigned int class = large_samples_impl__class_of(bytes);
 
 	(void)addr;
 	live[class].blocks++;
@@ -310,7 +57,7 @@ static int walk(struct large_samples *s, void (*fn)(uint64_t, uint64_t, void *),
 
 static void forget_counts(void *arg)
 {
-	memset(arg, 0, HEAP_CLASSES * sizeof(struct class_sums));
+	memset(arg, 0, HEAP_CLASSES * sizeof(struct large_class_sums));
 }
 
 /* ---- the beginning ---- */
@@ -321,7 +68,7 @@ struct unknown_chunks {
 	const uint64_t *known; /* ascending */
 	size_t n_known;
 	uint32_t cnt[HEAP_CLASSES];
-	struct sample kept[HEAP_CLASSES][BEFORE_SAMPLES];
+	struct large_sample kept[HEAP_CLASSES][BEFORE_SAMPLES];
 };
 
 static int by_number(const void *va, const void *vb)
@@ -334,7 +81,7 @@ static int by_number(const void *va, const void *vb)
 static void draw_chunk(uint64_t addr, uint64_t bytes, void *arg)
 {
 	struct unknown_chunks *u = arg;
-	unsigned int class = class_of(bytes);
+	unsigned int class = large_samples_impl__class_of(bytes);
 	uint32_t place = u->cnt[class];
 
 	if (u->n_known && bsearch(&addr, u->known, u->n_known, sizeof(addr), by_number))
@@ -343,7 +90,7 @@ static void draw_chunk(uint64_t addr, uint64_t bytes, void *arg)
 	if (place >= BEFORE_SAMPLES)
 		place = chance(u->s) * u->cnt[class];
 	if (place < BEFORE_SAMPLES)
-		u->kept[class][place] = (struct sample){ .before = true, .addr = addr, .chunk_bytes = bytes };
+		u->kept[class][place] = (struct large_sample){ .before = true, .addr = addr, .chunk_bytes = bytes };
 }
 
 static void forget_chunks(void *arg)
@@ -362,7 +109,7 @@ static int add_before(struct large_samples *s, struct unknown_chunks *u)
 
 		for (uint32_t i = 0; i < n && !err; i++) {
 			u->kept[c][i].weight = heap_weights__drawn(c, u->cnt[c], n, i);
-			err = add_sample(s, &u->kept[c][i]);
+			err = large_samples_impl__add_sample(s, &u->kept[c][i]);
 		}
 	}
 	return err;
@@ -374,17 +121,17 @@ static int add_mapped_before(struct large_samples *s)
 	int err = 0;
 
 	for (size_t i = 0; i < s->mapped.n && !err; i++) {
-		struct sample sample = { .before = true, .weight = heap_weights__drawn(MAPPED, 1, 1, 0) };
+		struct large_sample sample = { .before = true, .weight = heap_weights__drawn(MAPPED, 1, 1, 0) };
 
 		if (s->mapped.at[i].known)
 			continue;
-		become(&sample, &s->mapped.at[i]);
-		err = add_sample(s, &sample);
+		large_samples_impl__become(&sample, &s->mapped.at[i]);
+		err = large_samples_impl__add_sample(s, &sample);
 	}
 	return err;
 }
 
-static int draw_before(struct large_samples *s, const struct sample *followed, size_t n)
+static int draw_before(struct large_samples *s, const struct large_sample *followed, size_t n)
 {
 	struct unknown_chunks *u = calloc(1, sizeof(*u));
 	uint64_t *known = calloc(n + 1, sizeof(*known));
@@ -404,7 +151,7 @@ static int draw_before(struct large_samples *s, const struct sample *followed, s
 }
 
 /* Of each class FOLLOWED_SAMPLES at most, by chance. */
-static int draw_followed(struct large_samples *s, const struct sample *followed, size_t n)
+static int draw_followed(struct large_samples *s, const struct large_sample *followed, size_t n)
 {
 	uint32_t cnt[HEAP_CLASSES] = {}, left[HEAP_CLASSES], wanted[HEAP_CLASSES], drawn[HEAP_CLASSES];
 	int err = 0;
@@ -416,40 +163,40 @@ static int draw_followed(struct large_samples *s, const struct sample *followed,
 		wanted[c] = drawn[c] = MIN(cnt[c], FOLLOWED_SAMPLES);
 	}
 	for (size_t i = 0; i < n && !err; i++) {
-		struct sample sample = followed[i];
+		struct large_sample sample = followed[i];
 		unsigned int c = sample.weight.class;
 
 		if (!sample.chunk_bytes || chance(s) * left[c]-- >= wanted[c])
 			continue;
 		wanted[c]--;
 		sample.weight = heap_weights__drawn(c, cnt[c], drawn[c], wanted[c]);
-		err = add_sample(s, &sample);
+		err = large_samples_impl__add_sample(s, &sample);
 	}
 	return err;
 }
 
-static struct sample *make_samples(const struct large_seen *blocks, size_t n)
+static struct large_sample *make_samples(const struct large_seen *blocks, size_t n)
 {
-	struct sample *samples = calloc(n + 1, sizeof(*samples));
+	struct large_sample *samples = calloc(n + 1, sizeof(*samples));
 
 	for (size_t i = 0; i < n && samples; i++)
-		samples[i] = (struct sample){ .addr = blocks[i].addr, .bytes = blocks[i].bytes, .stack = blocks[i].stack };
+		samples[i] = (struct large_sample){ .addr = blocks[i].addr, .bytes = blocks[i].bytes, .stack = blocks[i].stack };
 	return samples;
 }
 
 static int begin(struct large_samples *s, const struct large_seen *followed, size_t n)
 {
-	struct sample *samples = make_samples(followed, n);
+	struct large_sample *samples = make_samples(followed, n);
 	int err = samples ? 0 : -ENOMEM;
 
-	err = err ? err : look_at(s, samples, n);
+	err = err ? err : large_samples_impl__look_at(s, samples, n);
 	err = err ? err : draw_followed(s, samples, n);
 	err = err ? err : draw_before(s, samples, n);
 	free(samples);
-	err = err ? err : find_mapped(s);
+	err = err ? err : large_samples_impl__find_mapped(s);
 	err = err ? err : add_mapped_before(s);
 	err = err ? err : walk(s, count_chunk, s->live, forget_counts);
-	count_mapped(s);
+	large_samples_impl__count_mapped(s);
 	s->windows.class[ELSEWHERE].uncounted = true;
 	for (int c = 0; c < HEAP_CLASSES; c++)
 		s->windows.class[c].live = s->live[c].blocks;
@@ -490,9 +237,9 @@ void large_samples__free(struct large_samples *s)
 int large_samples__add_window(struct large_samples *s, const struct heap_look *look, const struct large_seen *blocks, size_t n)
 {
 	uint32_t left[HEAP_CLASSES], taken[HEAP_CLASSES], wanted[HEAP_CLASSES];
-	struct sample *samples = make_samples(blocks, n);
+	struct large_sample *samples = make_samples(blocks, n);
 	struct heap_look seen = *look;
-	int c, err = samples ? look_at(s, samples, n) : -ENOMEM;
+	int c, err = samples ? large_samples_impl__look_at(s, samples, n) : -ENOMEM;
 
 	memset(seen.survived, 0, sizeof(seen.survived));
 	for (size_t i = 0; i < n && !err; i++)
@@ -510,7 +257,7 @@ int large_samples__add_window(struct large_samples *s, const struct heap_look *l
 			continue;
 		wanted[c]--;
 		samples[i].weight = heap_weights__seen(&s->windows, c, taken[c]);
-		err = add_sample(s, &samples[i]);
+		err = large_samples_impl__add_sample(s, &samples[i]);
 	}
 	free(samples);
 	return err;
@@ -521,9 +268,9 @@ int large_samples__add_window(struct large_samples *s, const struct heap_look *l
 static int drop_dead(struct large_samples *s)
 {
 	struct heap_weight_list list = { .first = s->at, .size = sizeof(*s->at) };
-	int err = find_mapped(s);
+	int err = large_samples_impl__find_mapped(s);
 
-	err = err ? err : look_at(s, s->at, s->n);
+	err = err ? err : large_samples_impl__look_at(s, s->at, s->n);
 
 	for (size_t i = 0; i < s->n && !err; i++) {
 		bool alive = s->at[i].chunk_bytes;
@@ -532,7 +279,7 @@ static int drop_dead(struct large_samples *s)
 		if (alive)
 			s->at[list.n++] = s->at[i];
 		else
-			lose(s, &s->at[i]);
+			large_samples_impl__lose(s, &s->at[i]);
 	}
 	if (err)
 		return err;
@@ -597,7 +344,7 @@ static int add_up(struct large_samples *s, const struct heap_scales *scales)
 	}
 	match_bytes(s, scales, match);
 	for (size_t i = 0; i < s->n; i++) {
-		const struct sample *sample = &s->at[i];
+		const struct large_sample *sample = &s->at[i];
 		double factor = match[sample->weight.class];
 		struct heap_blocks blocks;
 
@@ -650,7 +397,7 @@ int large_samples__read(struct large_samples *s, double own_s, const struct heap
 	err = err ? err : walk(s, count_chunk, s->live, forget_counts);
 	if (err)
 		return err;
-	count_mapped(s);
+	large_samples_impl__count_mapped(s);
 	for (int c = 0; c < HEAP_CLASSES; c++)
 		live[c] = s->live[c].blocks;
 	heap_windows__read(&s->windows, own_s, live);
