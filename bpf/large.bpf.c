@@ -11,6 +11,9 @@
  * once, and as the outermost one said: what is called inside of it (deeper stack, same thread) is passed over; a jump
  * from one function to the next (same depth) takes the place of the first.
  *
+ * Blocks may be followed for a while only: then new ones are passed over after its first half, and frees alone are seen, so that
+ * what lived but briefly is told apart from what stays.
+ *
  * Session programs (6.13) are called at entry and return, and at return only where the entry asked for it: 1 is no.
  * Older kernels have two programs, and pay for each return.
  */
@@ -205,6 +208,11 @@ static __always_inline bool enter(struct pt_regs *ctx)
 		out = first;
 		bytes = third;
 		break;
+	}
+	/* What is moved now is another block, that nobody saw allocated. */
+	if (w->on == LARGE_WATCH_FREES) {
+		release(c.watch, old);
+		return false;
 	}
 	if (bytes < LARGE_MIN_BYTES && !(old && is_followed(c.watch, old)))
 		return false;

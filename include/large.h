@@ -33,10 +33,16 @@ union large_cookie {
 	};
 };
 
+enum large_watch_on {
+	LARGE_WATCH_OFF, /* hits count for nothing any more */
+	LARGE_WATCH_ALL,
+	LARGE_WATCH_FREES, /* of blocks that are followed; no more are */
+};
+
 /* Map `large_watches`: one process whose large blocks are followed. Written by user space but for the counts. */
 struct large_watch {
 	__u32 proc_id;
-	__u32 on; /* 0: hits count for nothing any more */
+	__u32 on; /* enum large_watch_on */
 	__u64 hits; /* of all probes */
 	__u64 blocks; /* calls for large blocks, each with its stack and a return */
 };

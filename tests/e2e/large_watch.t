@@ -197,28 +197,60 @@ def more_blocks_than_there_is_room_for():
     near(told["not_followed_bytes"], (count - room) * 600, 5, "bytes not followed")
 
 
+def measure_lives(recorder, label, truth, enough):
+    """Bytes that live of a line, once the recording says what is enough."""
+    def lives():
+        return measure.LargeBlocks(recorder.file).lives(truth["file"], truth["lines"][label])[1]
+    tool.wait_until(lambda: "the rest is estimated" in str(measure.notes(recorder.file)) and enough(lives()), f"an estimate of {label}")
+    return lives()
+
+
 @test
-def a_hot_program_is_paused():
-    """Following stops where it costs more than the budget; what is not followed any more is of no line"""
+def a_hot_program_is_followed_now_and_then():
+    """Windows where following costs more than the budget; what is freed in between leaves its line"""
     host.need_bpf()
     with measure.recording(Process, "hot_malloc.py", "heap") as (target, recorder):
         target.ask("keep 500")
         spun = target.ask("spin 4")
+        kept = measure_lives(recorder, "keep", spun, lambda bytes_: bytes_ > 0)
         truth = target.ask("drop")
         recorder.stop().succeeded()
         told = tool.report(recorder.file)
         seen = measure.LargeBlocks(recorder.file)
         counters = dict(measure.rows(recorder.file, "SELECT name, value FROM counter"))
-    kept, made = [seen.at(truth["file"], truth["lines"][name]) for name in ("keep", "spin")]
+    made = seen.at(truth["file"], truth["lines"]["spin"])
     ok(0 < counters["large.followed_ns"] < counters["large.all_ns"], "not paused:", counters)
     has(str(told["notes"]), "large blocks were followed", "notes")
-    ok(kept[0][0] >= 500, "allocated", kept)
-    is_(kept[1], kept[0], "blocks that may be freed since, taken from their line")
+    near(kept, 500 * 2000, 10, "bytes of the line that keeps, between windows")
+    left = seen.lives(truth["file"], truth["lines"]["keep"])
+    ok(left[1] <= 0.02 * kept, "dropped unseen", left)
     ok(made[0][0] < spun["made"], "seen, and made", made, spun)
-    is_(made[1], made[0], "dropped at once")
-    ok(told["not_followed_bytes"] >= 500 * 2000, "not followed any more", told["not_followed_bytes"])
+    ok(seen.lives(truth["file"], truth["lines"]["spin"])[1] <= 0.1 * kept, "dropped at once", made)
+    is_(told["not_followed_bytes"], 0, "bytes of nobody")
     note(f"followed {100 * counters['large.followed_ns'] / counters['large.all_ns']:.1f} % of the time, "
          f"{made[0][0]:,} of {spun['made']:,} blocks seen")
+
+
+@test
+def a_leak_under_the_default_budget():
+    """Buffers of 4 KiB that two lines keep, among many more that are dropped: each line within its stated error"""
+    host.need_bpf()
+    with measure.recording(Process, "hot_malloc.py", "heap") as (target, recorder):
+        truth = target.ask("leak 8")
+        recorder.stop().succeeded()
+        told = tool.report(recorder.file, "line", "--signal", "heap", "--top", "1000")
+    rows = {row["frame"]["line"]: row for row in told["rows"] if row["frame"] and row["frame"]["file"] == truth["file"]}
+    note(str(told["notes"]))
+    has(str(told["notes"]), "the rest is estimated", "notes")
+    for label, count in (("leak", truth["leaked"]), ("other_leak", truth["other_leaked"])):
+        row = rows[truth["lines"][label]]
+        size = count * 4097
+        note(f"{label}: {row['bytes']:,} of {size:,} bytes, error {row['error_bytes']}")
+        # None: it says itself that it does not know. Four half-widths of a 95 % interval are beyond chance; besides, the objects.
+        if row["error_bytes"] is not None:
+            ok(abs(row["bytes"] - size) <= 4 * row["error_bytes"] + 0.1 * size, f"{label}: {row}")
+    ok(truth["lines"]["temporary"] not in rows or rows[truth["lines"]["temporary"]]["bytes"] < 0.1 * truth["leaked"] * 4096,
+       "temporaries", rows.get(truth["lines"]["temporary"]))
 
 
 main()

@@ -3,6 +3,7 @@
 
     keep COUNT [BYTES]   keeps COUNT blocks
     spin SECONDS         makes and drops blocks until so much CPU time is used
+    leak SECONDS         the same, and keeps two buffers of 4 KiB now and then: of five, four are one line's
     drop                 frees what was kept
 """
 import sys
@@ -30,6 +31,22 @@ def spin(seconds):
         TOLD["made"] += 1000
 
 
+def leak(seconds):
+    """Few a second, and each among many that are dropped: nothing that is followed only now and then sees much of them."""
+    end = time.process_time() + seconds
+    while time.process_time() < end:
+        for i in range(200):
+            bytes(SIZE)  # line: temporary
+            if i % 64 == 0:
+                KEPT.append(bytearray(4096))  # line: leak
+        KEPT.append(bytearray(4096))  # line: other_leak
+        n = 1
+        for _ in range(20000):
+            n = n * 5 & 31
+        TOLD["leaked"] = TOLD.get("leaked", 0) + 4
+        TOLD["other_leaked"] = TOLD.get("other_leaked", 0) + 1
+
+
 def drop():
     KEPT.clear()
     TOLD["kept"] = 0
@@ -41,6 +58,8 @@ def main():
             keep(*map(int, order[1:]))
         elif order[0] == "spin":
             spin(float(order[1]))
+        elif order[0] == "leak":
+            leak(float(order[1]))
         elif order[0] == "drop":
             drop()
         truth.tell(TOLD)

@@ -35,6 +35,7 @@ struct watch_opts {
 	double wrong; /* so much of the time that probes take is counted as the program's */
 	uint32_t max_samples; /* 0: no limit */
 	int read_every; /* s; 0: 1 */
+	double share; /* budget of windows; 0: 0.005 */
 };
 
 struct member {
@@ -303,7 +304,7 @@ static uint64_t watch(const struct watched *watched, const struct watch_opts *op
 	w->opts = opts;
 	w->random = seed;
 	w->n = 0;
-	w->plan = (struct heap_plan){ .share = 0.005 };
+	w->plan = (struct heap_plan){ .share = opts->share ? opts->share : 0.005 };
 	w->windows = (struct heap_windows){};
 	w->seen = false;
 	w->limit = HEAP_MOST_LIMIT_S;

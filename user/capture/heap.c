@@ -18,6 +18,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "capture/heap_samples.h"
+#include "capture/told.h"
 #include "model/heap_plan.h"
 
 #define MS_NS 1000000ull
@@ -62,17 +63,9 @@ struct heap_process {
 	double opened_s, limit_s; /* own time; its length */
 	uint64_t opened_cpu_ns;
 	uint64_t read_due_ns;
-	struct told *told; /* what the profile was told, by stack */
+	struct told_table told;
 	UT_hash_handle hh;
 	struct heap_process *prev, *next;
-};
-
-/* What the profile was told of a stack. */
-struct told {
-	struct stack_name stack; /* key: node, process, tid */
-	uint64_t blocks, bytes;
-	bool seen; /* in the estimate at hand */
-	UT_hash_handle hh;
 };
 
 struct heap {
@@ -110,15 +103,10 @@ int heap__new(const struct tracker_deps *deps, struct traced_table *table, struc
 
 static void free_process(struct heap *h, struct heap_process *p)
 {
-	struct told *t, *next;
-
 	DL_DELETE(h->all, p);
 	session_links__free(p->window);
 	heap_samples__free(p->samples);
-	HASH_ITER(hh, p->told, t, next) {
-		HASH_DEL(p->told, t);
-		free(t);
-	}
+	told__free(&p->told);
 	h->read_cnt -= p->samples != NULL;
 	p->tr->heap = NULL;
 	free(p);
@@ -406,6 +394,7 @@ void heap__adopt(struct heap *h, struct traced *tr, const struct heap_sites *sit
 	if (!p)
 		return;
 	p->tr = tr;
+	p->told = (struct told_table){ .profile = h->deps->profile, .kind = KIND_HEAP_POOL };
 	p->sites = *sites;
 	p->adopted_cpu_ns = p->refreshed_cpu_ns = tr->cpu_ns;
 	tr->heap = p;
@@ -424,68 +413,19 @@ void heap__forget(struct heap *h, struct traced *tr)
 
 /* ---- what the heap holds ---- */
 
-static struct told *told_of(struct heap_process *p, const struct stack_name *stack)
-{
-	struct told *t;
-
-	HASH_FIND(hh, p->told, stack, sizeof(*stack), t);
-	if (t)
-		return t;
-	t = calloc(1, sizeof(*t));
-	if (!t)
-		return NULL;
-	t->stack = *stack;
-	HASH_ADD(hh, p->told, stack, sizeof(t->stack), t);
-	return t;
-}
-
-/* The profile has sums of what came and went: it is told what changed. */
-static void tell(struct heap *h, struct heap_process *p, const struct stack_name *stack, double blocks, double bytes)
-{
-	uint64_t now_blocks = blocks > 0 ? blocks + 0.5 : 0, now_bytes = bytes > 0 ? bytes + 0.5 : 0;
-	struct told *t = told_of(p, stack);
-	struct profile_sums sums = {};
-
-	if (!t)
-		return;
-	t->seen = true;
-	sums.alloc_cnt = now_blocks > t->blocks ? now_blocks - t->blocks : 0;
-	sums.free_cnt = now_blocks < t->blocks ? t->blocks - now_blocks : 0;
-	sums.alloc_bytes = now_bytes > t->bytes ? now_bytes - t->bytes : 0;
-	sums.free_bytes = now_bytes < t->bytes ? t->bytes - now_bytes : 0;
-	t->blocks = now_blocks;
-	t->bytes = now_bytes;
-	profile__add(h->deps->profile, stack->process, stack->tid, stack->node, KIND_HEAP_POOL, &sums);
-}
-
-static void tell_sum(struct heap *h, struct heap_process *p, const struct stack_name *stack, const struct heap_sum *sum)
-{
-	int64_t deviations[PROFILE_REPLICATES];
-
-	for (int i = 0; i < PROFILE_REPLICATES; i++)
-		deviations[i] = (int64_t)sum->deviation[i];
-	tell(h, p, stack, sum->blocks, sum->bytes);
-	profile__set_deviations(h->deps->profile, stack->process, stack->tid, stack->node, KIND_HEAP_POOL, deviations);
-}
-
 static void tell_all(struct heap *h, struct heap_process *p, const struct heap_holdings *all)
 {
 	struct stack_name before = stack_names__look_up(h->names, p->tr, STACK_BEFORE_ATTACH);
 	struct stack_name unsampled = stack_names__look_up(h->names, p->tr, STACK_NOT_SAMPLED);
 	struct stack_name rounded = stack_names__look_up(h->names, p->tr, STACK_ROUNDED_UP);
-	struct told *t, *next;
 
-	HASH_ITER(hh, p->told, t, next)
-		t->seen = false;
+	told__begin(&p->told);
 	for (size_t i = 0; i < all->n; i++)
-		tell_sum(h, p, &all->holders[i].stack, &all->holders[i].sum);
-	tell_sum(h, p, &before, &all->before);
-	tell_sum(h, p, &unsampled, &all->unknown);
-	tell(h, p, &rounded, 0, all->rounded_bytes);
-	HASH_ITER(hh, p->told, t, next) {
-		if (!t->seen)
-			tell(h, p, &t->stack, 0, 0);
-	}
+		told__tell(&p->told, &all->holders[i].stack, &all->holders[i].sum);
+	told__tell(&p->told, &before, &all->before);
+	told__tell(&p->told, &unsampled, &all->unknown);
+	told__tell_sure(&p->told, &rounded, 0, all->rounded_bytes);
+	told__end(&p->told);
 }
 
 static void read_heap(struct heap *h, struct heap_process *p)

@@ -25,8 +25,18 @@ struct sample {
 	uint16_t bytes; /* as requested */
 };
 
+/* Blocks that windows saw a stack allocate, and those of them that lived on. */
+struct mortality {
+	struct stack_name stack; /* key */
+	uint64_t born, survived;
+	UT_hash_handle hh;
+};
+/* Stacks whose blocks are told apart so. */
+#define MAX_MORTALITIES 8192
+
 struct heap_samples {
 	struct pymalloc *heap;
+	struct mortality *mortalities;
 	struct sample *at;
 	size_t n, room;
 	struct heap_windows windows;
@@ -61,6 +71,58 @@ static double chance(void *arg)
 
 	drand48_r(&s->random, &u);
 	return u;
+}
+
+/* ---- whose blocks live briefly ---- */
+
+static struct mortality *mortality_of(struct heap_samples *s, const struct stack_name *stack, bool make)
+{
+	struct mortality *m;
+
+	HASH_FIND(hh, s->mortalities, stack, sizeof(*stack), m);
+	if (m || !make || HASH_COUNT(s->mortalities) >= MAX_MORTALITIES)
+		return m;
+	m = calloc(1, sizeof(*m));
+	if (!m)
+		return NULL;
+	m->stack = *stack;
+	HASH_ADD(hh, s->mortalities, stack, sizeof(m->stack), m);
+	return m;
+}
+
+static void count_born(struct heap_samples *s, const struct sample *samples, size_t n)
+{
+	struct mortality *m;
+
+	for (size_t i = 0; i < n; i++) {
+		m = mortality_of(s, &samples[i].stack, true);
+		if (m)
+			m->born++;
+	}
+}
+
+static void count_survived(struct heap_samples *s, const struct sample *samples, size_t n)
+{
+	struct mortality *m;
+
+	for (size_t i = 0; i < n; i++) {
+		m = mortality_of(s, &samples[i].stack, false);
+		if (m)
+			m->survived++;
+	}
+}
+
+/*
+ * Until a window is over and its blocks are looked at, one that was freed may have been given out again, and what stands there then is
+ * not told from what was. Where most of a line's blocks die at once, whoever of them seems to live may be another line's.
+ */
+static void set_doubts(struct heap_samples *s)
+{
+	for (size_t i = 0; i < s->n; i++) {
+		const struct mortality *m = s->at[i].weight.old ? NULL : mortality_of(s, &s->at[i].stack, false);
+
+		s->at[i].weight.doubt = m && m->born ? 1 - (float)m->survived / m->born : 0;
+	}
 }
 
 /* ---- what became of the sample ---- */
@@ -206,9 +268,15 @@ int heap_samples__new(const struct proc *p, pid_t tgid, const struct interp *in,
 
 void heap_samples__free(struct heap_samples *s)
 {
+	struct mortality *m, *next;
+
 	if (!s)
 		return;
 	pymalloc__free(s->heap);
+	HASH_ITER(hh, s->mortalities, m, next) {
+		HASH_DEL(s->mortalities, m);
+		free(m);
+	}
 	free(s->at);
 	free(s->born);
 	free(s->holdings.holders);
@@ -282,6 +350,7 @@ int heap_samples__settle(struct heap_samples *s)
 	err = err ? err : follow_tuples(s, s->born, s->n_born);
 	if (!err) {
 		s->n_born = keep_alive(s->born, s->n_born, s->look.survived);
+		count_survived(s, s->born, s->n_born);
 		heap_windows__add(&s->windows, &s->look);
 		err = take_born(s);
 		s->seen = true;
@@ -302,6 +371,7 @@ int heap_samples__add_window(struct heap_samples *s, const struct heap_look *loo
 		return -ENOMEM;
 	s->look = *look;
 	s->n_born = make_samples(blocks, n, s->born);
+	count_born(s, s->born, s->n_born);
 	err = look_at_all(s, s->born, s->n_born);
 	if (!err) {
 		s->n_born = keep_alive(s->born, s->n_born, s->look.born);
@@ -413,6 +483,7 @@ int heap_samples__read(struct heap_samples *s, double own_s, double pools, const
 		live[c] = totals.class[c].live;
 	heap_windows__read(&s->windows, own_s, live);
 	s->seen = false;
+	set_doubts(s);
 	err = estimate(s, pools);
 	*ret = &s->holdings;
 	return err;

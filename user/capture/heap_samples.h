@@ -16,6 +16,7 @@
 #include <sys/types.h>
 
 #include "capture/stack_names.h"
+#include "capture/told.h"
 #include "model/heap_weights.h"
 #include "system/proc.h"
 
@@ -44,11 +45,6 @@ int heap_samples__add_window(struct heap_samples *s, const struct heap_look *loo
 int heap_samples__settle(struct heap_samples *s);
 #define HEAP_SETTLE_MS 30
 
-/* An estimate in blocks and bytes, and its replicates' deviations. */
-struct heap_sum {
-	double blocks, bytes;
-	double deviation[HEAP_REPLICATES]; /* bytes */
-};
 /* What the heap holds now, by stack. */
 struct heap_holder {
 	struct stack_name stack;

@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "capture/large_cost.h"
 #include "capture/large_pace.h"
+#include "capture/large_sampling.h"
 #include "system/same_file.h"
 
 /*
@@ -21,8 +22,11 @@
  * (session_large.c), and adds to each hit (large_cost.c).
  */
 #define MAX_FOLLOWED_OF_FILE 16
-/* How often costs are looked at. */
+/* How often costs are looked at; and while something is followed that costs more than its budget. */
 #define UPKEEP_NS 100000000ull
+#define HOT_UPKEEP_NS 10000000ull
+/* Sweeping goes through all blocks that are followed of all processes: at most this share of the time. */
+#define SWEEP_SHARE 0.005
 /* How long a program that has just begun is given to map its C library: 12 looks, 1 ms apart at first, doubling. */
 #define MAX_LOOKS 12
 #define FIRST_LOOK_NS 1000000ull
@@ -53,6 +57,10 @@ struct followed {
 	struct session_large *probes; /* NULL: not followed now */
 	struct session_large *stopped; /* its blocks are to be swept */
 	uint64_t stopped_ns;
+	struct large_sampling *sampling; /* NULL: all are followed, or nothing */
+	bool unsampled; /* its heap does not tell what lives */
+	struct large_seen *swept; /* blocks that it had when it was stopped; during a sweep */
+	size_t n_swept, room;
 	bool ended;
 	struct large_pace pace;
 	struct large_cost cost;
@@ -65,16 +73,18 @@ struct followed {
 struct large_blocks {
 	const struct tracker_deps *deps;
 	struct accounts *accounts;
+	struct stack_names *names;
 	double budget;
 	struct malloc_finder *finder;
 	struct followed *all;
 	uint32_t n_looking; /* those with look_at_ns */
 	struct shared_file *files;
-	uint64_t upkeep_ns;
+	uint64_t upkeep_ns; /* when to look at costs again */
+	uint64_t sweep_ns; /* not before then */
 	struct large_blocks_sums ended; /* of processes that are gone */
 };
 
-int large_blocks__new(const struct tracker_deps *deps, struct accounts *accounts, double budget,
+int large_blocks__new(const struct tracker_deps *deps, struct accounts *accounts, struct stack_names *names, double budget,
 		      struct large_blocks **ret)
 {
 	struct large_blocks *l = calloc(1, sizeof(*l));
@@ -86,6 +96,7 @@ int large_blocks__new(const struct tracker_deps *deps, struct accounts *accounts
 	}
 	l->deps = deps;
 	l->accounts = accounts;
+	l->names = names;
 	l->budget = budget;
 	*ret = l;
 	return 0;
@@ -156,13 +167,15 @@ static void note_why_not(struct large_blocks *l, struct traced *tr, int err)
 
 static void note_share(struct large_blocks *l, const struct followed *f, uint64_t now)
 {
+	const char *rest = f->sampling ? ", the rest is estimated" : "";
 	uint64_t all = now - f->begin_ns, followed = f->followed_ns + (f->probes ? now - f->since_ns : 0);
 	char text[128];
 
 	if (!all || followed >= all)
 		return;
-	snprintf(text, sizeof(text), "large blocks were followed %.0f %% of the time: %s", 100.0 * followed / all,
-		 f->pace.need_ns > 0 ? "the budget allows no more" : "there was no room for it at first");
+	snprintf(text, sizeof(text), "large blocks were followed %.*f %% of the time: %s%s", 100 * followed < 2 * all,
+		 100.0 * followed / all,
+		 f->sampling || f->pace.need_ns > 0 ? "the budget allows no more" : "there was no room for it at first", rest);
 	note(l, f->tr, text);
 }
 
@@ -206,13 +219,13 @@ static bool has_room(const struct followed *f)
 }
 
 /* 0, or why it is not followed; -EAGAIN: there is no room now. */
-static int start(struct large_blocks *l, struct followed *f, uint64_t now)
+static int start(struct large_blocks *l, struct followed *f, enum large_watch_on on, uint64_t now)
 {
 	int err;
 
 	if (!has_room(f))
 		return -EAGAIN;
-	err = session__follow_large(l->deps->session, f->tr->tgid, f->proc_id, &f->file, &f->probes);
+	err = session__follow_large(l->deps->session, f->tr->tgid, f->proc_id, &f->file, on, &f->probes);
 	if (err)
 		return err;
 	f->shared->n_followed++;
@@ -226,6 +239,8 @@ static void stop(struct followed *f, uint64_t now)
 		return;
 	session_large__stop(f->probes);
 	charge(f);
+	if (f->sampling)
+		large_sampling__cut(f->sampling);
 	f->past = counts_of(f);
 	f->stopped = f->probes;
 	f->stopped_ns = now;
@@ -245,6 +260,8 @@ static void free_followed(struct large_blocks *l, struct followed *f)
 	look_at(l, f, 0);
 	session_large__free(f->probes);
 	session_large__free(f->stopped);
+	large_sampling__free(f->sampling);
+	free(f->swept);
 	leave_shared(l, f->shared);
 	free(f);
 }
@@ -285,7 +302,7 @@ static void look(struct large_blocks *l, struct followed *f)
 	uint64_t now = clock_now_ns();
 	int err = find_file(l, f);
 
-	err = err ? err : start(l, f, now);
+	err = err ? err : start(l, f, LARGE_WATCH_ALL, now);
 	if (err == -ENOENT && !f->file.n && f->looks < MAX_LOOKS) {
 		look_at(l, f, now + (FIRST_LOOK_NS << f->looks++));
 		return;
@@ -363,6 +380,35 @@ static bool pace(struct followed *f, uint64_t now)
 				(double)random() / RAND_MAX);
 }
 
+/* Its next window. What is allocated while probes are attached, one after the other, is no part of it. */
+static void open_window(struct large_blocks *l, struct followed *f, uint64_t now)
+{
+	if (f->stopped || start(l, f, LARGE_WATCH_OFF, now) || session_large__set(f->probes, LARGE_WATCH_ALL))
+		large_sampling__missed(f->sampling);
+	else
+		large_sampling__opened(f->sampling);
+}
+
+static void step(struct large_blocks *l, struct followed *f, uint64_t now)
+{
+	if (now < large_sampling__next_ns(f->sampling))
+		return;
+	charge(f);
+	switch (large_sampling__step(f->sampling, now)) {
+	case LARGE_STEP_OPEN:
+		open_window(l, f, now);
+		break;
+	case LARGE_STEP_HALF:
+		session_large__set(f->probes, LARGE_WATCH_FREES);
+		break;
+	case LARGE_STEP_CLOSE:
+		stop(f, now);
+		break;
+	case LARGE_STEP_NONE:
+		break;
+	}
+}
+
 static void look_where_due(struct large_blocks *l, uint64_t now)
 {
 	struct followed *f;
@@ -373,19 +419,42 @@ static void look_where_due(struct large_blocks *l, uint64_t now)
 	}
 }
 
+static uint64_t sooner(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
 int large_blocks__patience_ms(const struct large_blocks *l, int max_ms)
 {
-	uint64_t now, wait = max_ms * 1000000ull;
+	uint64_t now = clock_now_ns(), at = sooner(now + max_ms * 1000000ull, l->all ? l->upkeep_ns : UINT64_MAX);
 	const struct followed *f;
 
-	if (!l->n_looking)
-		return max_ms;
-	now = clock_now_ns();
 	for (f = l->all; f; f = f->hh.next) {
-		if (f->look_at_ns)
-			wait = f->look_at_ns <= now ? 0 : f->look_at_ns - now < wait ? f->look_at_ns - now : wait;
+		at = sooner(at, f->look_at_ns ? f->look_at_ns : UINT64_MAX);
+		if (f->sampling && !f->ended)
+			at = sooner(at, f->stopped ? l->sweep_ns : large_sampling__next_ns(f->sampling));
 	}
-	return (wait + 999999) / 1000000;
+	return at <= now ? 0 : (at - now + 999999) / 1000000;
+}
+
+static void sweep_stopped(struct large_blocks *l, uint64_t now, bool last);
+
+/* All that are followed without end; returns whether one of them is about to be too dear. */
+static bool pace_all(struct large_blocks *l, uint64_t now)
+{
+	bool hot = false;
+	struct followed *f;
+
+	for (f = l->all; f; f = f->hh.next) {
+		uint64_t was_ns = f->cost.ns;
+
+		if (!f->probes || f->sampling)
+			continue;
+		if (!pace(f, now))
+			stop(f, now);
+		hot |= l->budget && f->probes && f->cost.ns > was_ns + HOT_UPKEEP_NS * l->budget;
+	}
+	return hot;
 }
 
 void large_blocks__upkeep(struct large_blocks *l)
@@ -394,36 +463,68 @@ void large_blocks__upkeep(struct large_blocks *l)
 	struct followed *f;
 
 	look_where_due(l, now);
-	if (now - l->upkeep_ns < UPKEEP_NS)
-		return;
-	l->upkeep_ns = now;
 	for (f = l->all; f; f = f->hh.next) {
-		if (f->probes && !pace(f, now))
-			stop(f, now);
+		if (f->sampling && !f->ended)
+			step(l, f, now);
 	}
+	sweep_stopped(l, now, false);
+	if (now >= l->upkeep_ns)
+		l->upkeep_ns = now + (pace_all(l, now) ? HOT_UPKEEP_NS : UPKEEP_NS);
 }
+
+/* ---- what is not followed any more ---- */
 
 struct sweep {
 	struct large_blocks *l;
 	struct followed *of[MAX_LARGE_WATCHES]; /* by number */
 };
 
-/* A block that is not followed any more leaves its line, unless its process has ended. */
+static int keep_swept(struct large_blocks *l, struct followed *f, uint64_t addr, const struct large_block *b)
+{
+	size_t room = f->room ? 2 * f->room : 256;
+	struct large_seen *more;
+
+	if (f->n_swept == f->room) {
+		more = realloc(f->swept, room * sizeof(*more));
+		if (!more)
+			return -ENOMEM;
+		f->swept = more;
+		f->room = room;
+	}
+	f->swept[f->n_swept++] = (struct large_seen){
+		.addr = addr, .bytes = b->bytes, .stack = stack_names__look_up(l->names, f->tr, b->stack_id)
+	};
+	return 0;
+}
+
+static void count(struct large_blocks *l, const struct followed *f, uint64_t stack_id, const struct count_value *value)
+{
+	struct count_key key = { .stack_id = stack_id, .proc_id = f->proc_id, .kind = KIND_HEAP_LARGE };
+
+	accounts__count(l->accounts, &key, value);
+}
+
+static bool can_be_sampled(const struct large_blocks *l, const struct followed *f)
+{
+	return l->budget && !f->unsampled && !f->ended;
+}
+
+/* A block that is not followed any more leaves its line, unless its process has ended: it is told as an estimate from now on. */
 static bool settle_block(const struct large_key *key, const struct large_block *b, void *arg)
 {
 	struct sweep *s = arg;
 	struct followed *f = s->of[key->watch % MAX_LARGE_WATCHES];
 	const struct count_value gone = { .free_cnt = 1, .free_bytes = b->bytes };
-	const struct count_value there = { .alloc_cnt = 1, .alloc_bytes = b->bytes };
-	struct count_key count;
 
 	if (!f)
 		return false;
-	if (!f->ended) {
-		count = (struct count_key){ .stack_id = b->stack_id, .proc_id = f->proc_id, .kind = KIND_HEAP_LARGE };
-		accounts__count(s->l->accounts, &count, &gone);
-		count.stack_id = STACK_NOT_FOLLOWED;
-		accounts__count(s->l->accounts, &count, &there);
+	if (f->ended)
+		return true;
+	count(s->l, f, b->stack_id, &gone);
+	if (!can_be_sampled(s->l, f) || keep_swept(s->l, f, key->addr, b)) {
+		const struct count_value there = { .alloc_cnt = 1, .alloc_bytes = b->bytes };
+
+		count(s->l, f, STACK_NOT_FOLLOWED, &there);
 	}
 	return true;
 }
@@ -433,13 +534,50 @@ static bool is_due(const struct followed *f, uint64_t now)
 	return f->stopped && now - f->stopped_ns >= GRACE_NS;
 }
 
-static void sweep_stopped(struct large_blocks *l, uint64_t now)
+/* From now on it has windows; where its heap does not tell what lives, it is followed now and then, as the budget allows. */
+static void begin_sampling(struct large_blocks *l, struct followed *f)
+{
+	uint64_t cpu_ns = f->tr->cpu_ns - f->begin_cpu_ns;
+	const struct large_sampling_opts opts = {
+		.deps = l->deps,
+		.names = l->names,
+		.tr = f->tr,
+		.share = l->budget,
+		.cpu_ns = cpu_ns,
+		.cost_rate = (double)(f->cost.ns - f->pace.begin_cost_ns) / (f->stopped_ns - f->pace.begin_ns + 1),
+	};
+	int err = large_sampling__new(&opts, f->swept, f->n_swept, &f->sampling);
+
+	if (!err)
+		return;
+	f->unsampled = true;
+	for (size_t i = 0; i < f->n_swept; i++) {
+		const struct count_value there = { .alloc_cnt = 1, .alloc_bytes = f->swept[i].bytes };
+
+		count(l, f, STACK_NOT_FOLLOWED, &there);
+	}
+}
+
+/* Its blocks are swept. */
+static void settle(struct large_blocks *l, struct followed *f)
+{
+	session_large__free(f->stopped);
+	f->stopped = NULL;
+	if (f->sampling && !f->ended)
+		large_sampling__add(f->sampling, f->swept, f->n_swept);
+	else if (can_be_sampled(l, f))
+		begin_sampling(l, f);
+	f->n_swept = 0;
+}
+
+/* last: what the kernel still runs of those that were just stopped will not be seen. */
+static void sweep_stopped(struct large_blocks *l, uint64_t now, bool last)
 {
 	struct sweep *s = NULL;
 	struct followed *f;
 
-	for (f = l->all; f; f = f->hh.next) {
-		if (!is_due(f, now))
+	for (f = now < l->sweep_ns && !last ? NULL : l->all; f; f = f->hh.next) {
+		if (!f->stopped || (!last && !is_due(f, now)))
 			continue;
 		s = s ? s : calloc(1, sizeof(*s));
 		if (!s)
@@ -447,14 +585,15 @@ static void sweep_stopped(struct large_blocks *l, uint64_t now)
 		s->l = l;
 		s->of[session_large__number(f->stopped)] = f;
 	}
-	if (s && !session__sweep_large(l->deps->session, settle_block, s)) {
+	if (!s)
+		return;
+	if (!session__sweep_large(l->deps->session, settle_block, s)) {
 		for (f = l->all; f; f = f->hh.next) {
-			if (!is_due(f, now))
-				continue;
-			session_large__free(f->stopped);
-			f->stopped = NULL;
+			if (f->stopped && s->of[session_large__number(f->stopped)] == f)
+				settle(l, f);
 		}
 	}
+	l->sweep_ns = now + (uint64_t)((clock_now_ns() - now) / SWEEP_SHARE);
 	free(s);
 }
 
@@ -470,17 +609,28 @@ static void drop_ended(struct large_blocks *l)
 	}
 }
 
-void large_blocks__refresh(struct large_blocks *l)
+void large_blocks__refresh(struct large_blocks *l, bool last)
 {
 	uint64_t now = clock_now_ns();
 	struct followed *f;
 
-	sweep_stopped(l, now);
+	for (f = l->all; f; f = f->hh.next) {
+		if (last && f->sampling && !f->ended)
+			stop(f, now);
+	}
+	sweep_stopped(l, now, last);
 	drop_ended(l);
 	for (f = l->all; f; f = f->hh.next) {
-		if (f->probes || f->stopped || f->ended || !f->file.n || !has_room(f))
+		if (f->ended || !f->file.n)
 			continue;
-		if (!pace(f, now) || !start(l, f, now))
+		if (f->sampling) {
+			large_sampling__tell(f->sampling, now, last);
+			note_share(l, f, now);
+			continue;
+		}
+		if (f->probes || f->stopped || last || !has_room(f))
+			continue;
+		if (!pace(f, now) || !start(l, f, LARGE_WATCH_ALL, now))
 			note_share(l, f, now);
 	}
 }

@@ -4,9 +4,11 @@
  * allows.
  *
  * Following costs a process a trap at each malloc and free, however small. One that allocates too hotly is paused
- * when what it paid is more than the budget's share of its CPU time and a burst, and goes on when it has earned
- * another while. Blocks that lived when it was paused may be freed unseen: they leave their lines for "[not followed
- * any more]", and the share of time in which it was followed is noted. Only the tracker's files include this.
+ * when what it paid is more than the budget's share of its CPU time and a burst. From then on it is followed in short windows at
+ * random times, and what its lines hold is an estimate with an error (large_sampling.h), blocks of before included. Where its malloc
+ * is not glibc's, it goes on when it has earned another while; blocks that lived when it was paused may be freed unseen then: they
+ * leave their lines for "[not followed any more]". The share of time in which it was followed is noted. Only the
+ * tracker's files include this.
  */
 #ifndef CAPTURE_LARGE_BLOCKS_H
 #define CAPTURE_LARGE_BLOCKS_H
@@ -18,10 +20,10 @@
 struct large_blocks;
 
 /*
- * deps (whose session may be set later) and accounts outlive *ret. budget 0.01: 1 % of each process's CPU time; 0: no
+ * deps (whose session may be set later), accounts and names outlive *ret. budget 0.01: 1 % of each process's CPU time; 0: no
  * limit.
  */
-int large_blocks__new(const struct tracker_deps *deps, struct accounts *accounts, double budget,
+int large_blocks__new(const struct tracker_deps *deps, struct accounts *accounts, struct stack_names *names, double budget,
 		      struct large_blocks **ret);
 void large_blocks__free(struct large_blocks *l);
 
@@ -43,8 +45,11 @@ void large_blocks__forget(struct large_blocks *l, const struct traced *tr);
 void large_blocks__upkeep(struct large_blocks *l);
 /* How long may pass until then: at most max_ms. */
 int large_blocks__patience_ms(const struct large_blocks *l, int max_ms);
-/* To be called every second, after counts were read: settles who was paused, goes on where there is room and budget. */
-void large_blocks__refresh(struct large_blocks *l);
+/*
+ * To be called every second, after counts were read: settles who was paused, goes on where there is room and budget, tells the
+ * profile what is estimated; last: at the end.
+ */
+void large_blocks__refresh(struct large_blocks *l, bool last);
 
 struct large_blocks_sums large_blocks__sums(const struct large_blocks *l);
 

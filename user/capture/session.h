@@ -188,9 +188,11 @@ int session__take_blocks(struct session *s, uint32_t proc_id,
  * stopped, with probes that no other process meets.
  */
 struct session_large;
-/* The caller owns *ret. -ESRCH: the process has ended; -ENOSPC: too many processes; -ENOENT, ... */
+/* on: once all is attached, and before. The caller owns *ret. -ESRCH: the process has ended; -ENOSPC: too many processes; -ENOENT, ... */
 int session__follow_large(struct session *s, pid_t tgid, uint32_t proc_id, const struct malloc_file *file,
-			  struct session_large **ret);
+			  enum large_watch_on on, struct session_large **ret);
+/* Goes on as told from now on. 0 or -errno. */
+int session_large__set(struct session_large *l, enum large_watch_on on);
 /* Nothing is counted any more; the probes are gone soon after. Its blocks stay until they are swept. */
 void session_large__stop(struct session_large *l);
 /* Once its blocks are swept. Stops it. Takes NULL. */

@@ -35,16 +35,23 @@ static int find_number(struct session *s, uint32_t *ret)
 	return -ENOSPC;
 }
 
-static int put_watch(const struct session_large *l, bool on)
+static int put_watch(const struct session_large *l, enum large_watch_on on)
 {
-	struct large_watch w = { .proc_id = l->proc_id, .on = on };
+	struct large_watch w = {};
 
-	if (!on && session_large__hits(l, &w))
+	if (session_large__hits(l, &w))
 		return -errno;
 	w.on = on;
 	if (bpf_map_update_elem(bpf_map__fd(l->session->bpf->maps.large_watches), &l->number, &w, BPF_ANY))
 		return -errno;
 	return 0;
+}
+
+static int begin_watch(const struct session_large *l, enum large_watch_on on)
+{
+	struct large_watch w = { .proc_id = l->proc_id, .on = on };
+
+	return bpf_map_update_elem(bpf_map__fd(l->session->bpf->maps.large_watches), &l->number, &w, BPF_ANY) ? -errno : 0;
 }
 
 static uint64_t cookie_of(const struct session_large *l, const struct malloc_site *site)
@@ -122,7 +129,7 @@ static int attach_perf(struct session_large *l, pid_t tgid, const struct malloc_
 }
 
 int session__follow_large(struct session *s, pid_t tgid, uint32_t proc_id, const struct malloc_file *file,
-			  struct session_large **ret)
+			  enum large_watch_on on, struct session_large **ret)
 {
 	struct session_large *l = calloc(1, sizeof(*l) + 2 * file->n * sizeof(l->link[0]));
 	int err;
@@ -137,7 +144,7 @@ int session__follow_large(struct session *s, pid_t tgid, uint32_t proc_id, const
 		return err;
 	}
 	s->large_used[l->number / 64] |= 1ull << l->number % 64;
-	err = put_watch(l, true);
+	err = begin_watch(l, on);
 	if (!err && session_impl__confined_links(s) != PROBE_LINKS_SINGLE)
 		err = attach_multi(l, tgid, file);
 	else if (!err)
@@ -150,9 +157,14 @@ int session__follow_large(struct session *s, pid_t tgid, uint32_t proc_id, const
 	return 0;
 }
 
+int session_large__set(struct session_large *l, enum large_watch_on on)
+{
+	return put_watch(l, on);
+}
+
 void session_large__stop(struct session_large *l)
 {
-	put_watch(l, false);
+	put_watch(l, LARGE_WATCH_OFF);
 	while (l->n_fds)
 		closer__close(l->session->closer, l->fd[--l->n_fds]);
 	while (l->n)

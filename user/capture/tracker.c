@@ -199,7 +199,7 @@ void tracker__refresh(struct tracker *t, bool all)
 	}
 	interp_watch__refresh(&t->table, t->deps.proc, t->deps.profile, false);
 	if (t->large)
-		large_blocks__refresh(t->large);
+		large_blocks__refresh(t->large, false);
 	if (t->heap)
 		heap__refresh(t->heap, false);
 }
@@ -211,6 +211,8 @@ void tracker__reconcile(struct tracker *t)
 	/* What lies in the ring tells who has ended. */
 	session__read_counts(t->deps.session);
 	tracker_impl__settle_ended(t, true);
+	if (t->large)
+		large_blocks__refresh(t->large, true);
 	if (t->heap)
 		heap__refresh(t->heap, true);
 	interp_watch__refresh(&t->table, t->deps.proc, t->deps.profile, true);
@@ -299,7 +301,7 @@ int tracker__new(const struct scope *scope, uint32_t signals, double budget, con
 	    accounts__new(&t->deps, &t->table, t->names, &t->accounts) ||
 	    page_sweep__new(&t->deps, &t->table, t->names, t->accounts, &t->sweep) ||
 	    budget__new(&t->deps, &t->table, budget, &t->budget) ||
-	    (signals & 1u << SIGNAL_HEAP && large_blocks__new(&t->deps, t->accounts, budget * LARGE_SHARE, &t->large)) ||
+	    (signals & 1u << SIGNAL_HEAP && large_blocks__new(&t->deps, t->accounts, t->names, budget * LARGE_SHARE, &t->large)) ||
 	    ((signals & (1u << SIGNAL_HEAP | 1u << SIGNAL_EXACT)) == 1u << SIGNAL_HEAP &&
 	     heap__new(&t->deps, &t->table, t->names, budget, &t->heap)) ||
 	    interpreters__new(signals, &t->deps, t->heap, t->large, &t->interpreters)) {

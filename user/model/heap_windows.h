@@ -38,12 +38,13 @@ struct heap_class {
 	double fastest; /* of them, a second, in any window */
 	uint64_t looked_at, died; /* of those sampled, by the first reading after their window */
 	uint64_t live; /* at the last reading */
+	bool uncounted; /* how many live is not known: by their chance alone (model/heap_weights.h) */
 	struct heap_growth {
 		double blocks, s;
 	} growth[HEAP_GROWTHS]; /* between readings, by how fast it was */
 };
 
-/* All zero but class.live: nothing was seen yet. */
+/* All zero but class.live and uncounted: nothing was seen yet. */
 struct heap_windows {
 	uint64_t n;
 	struct heap_look last;

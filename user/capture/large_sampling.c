@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * The process's own time is its CPU time less what following cost it, these blocks and the small ones (heap.h).
+ */
+#include "capture/large_sampling.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "model/large_plan.h"
+
+#define MS_NS 1000000ull
+#define SECOND_NS 1000000000ull
+/* How long its clock is left alone while it nears what is next. */
+#define LEAST_WAIT_NS (1 * MS_NS)
+#define MOST_WAIT_NS (50 * MS_NS)
+/* It is read once a second, and for at most this share of the time. */
+#define READING_SHARE 0.005
+
+enum state { WAITS, SEES, FREES_ONLY, CLOSED };
+
+struct large_sampling {
+	struct large_sampling_opts opts;
+	struct large_plan plan;
+	struct large_samples *samples;
+	struct told_table told;
+	struct drand48_data random;
+	enum state state;
+	uint64_t begin_cpu_ns, begin_cost_ns;
+	double begins_s, due_s; /* of this period, of the window in it; own time */
+	double opened_s, halved_s; /* own time */
+	uint64_t opened_cost_ns;
+	uint64_t next_ns, seen_ns, seen_cpu_ns; /* when to look at its clock again; when it was looked at last */
+	uint64_t may_read_ns;
+	uint64_t cpu_ns; /* its clock */
+};
+
+static uint64_t cost_ns(const struct large_sampling *s)
+{
+	return s->opts.tr->large_ns + s->opts.tr->windows_ns;
+}
+
+static double own_s(const struct large_sampling *s)
+{
+	return ((double)(s->cpu_ns - s->begin_cpu_ns) - (double)(cost_ns(s) - s->begin_cost_ns)) / SECOND_NS;
+}
+
+static bool look_at_clock(struct large_sampling *s)
+{
+	return !proc__cpu_ns(s->opts.deps->proc, s->opts.tr->tgid, &s->cpu_ns);
+}
+
+static void plan(struct large_sampling *s)
+{
+	double u, all_s = (double)(s->cpu_ns - s->begin_cpu_ns + s->opts.cpu_ns) / SECOND_NS;
+
+	drand48_r(&s->random, &u);
+	s->begins_s = fmax(s->plan.ends_s, own_s(s));
+	s->due_s = large_plan__next(&s->plan, own_s(s), all_s, u);
+	s->state = WAITS;
+	s->next_ns = 0;
+}
+
+static int begin(struct large_sampling *s, const struct large_seen *followed, size_t n)
+{
+	const struct traced *tr = s->opts.tr;
+	int err = large_samples__new(s->opts.deps->proc, tr->tgid, followed, n, &s->samples);
+
+	if (err)
+		return err;
+	if (!look_at_clock(s))
+		return -ESRCH;
+	s->begin_cpu_ns = s->seen_cpu_ns = s->cpu_ns;
+	s->seen_ns = clock_now_ns();
+	s->begin_cost_ns = cost_ns(s);
+	large_plan__begin(&s->plan, s->opts.share, (double)tr->large_ns / SECOND_NS, s->opts.cost_rate);
+	plan(s);
+	return 0;
+}
+
+int large_sampling__new(const struct large_sampling_opts *opts, const struct large_seen *followed, size_t n,
+			struct large_sampling **ret)
+{
+	struct large_sampling *s = calloc(1, sizeof(*s));
+	int err;
+
+	if (!s)
+		return -ENOMEM;
+	s->opts = *opts;
+	s->told = (struct told_table){ .profile = opts->deps->profile, .kind = KIND_HEAP_LARGE };
+	srand48_r(clock_now_ns() ^ getpid(), &s->random);
+	err = begin(s, followed, n);
+	if (err) {
+		large_sampling__free(s);
+		return err;
+	}
+	*ret = s;
+	return 0;
+}
+
+void large_sampling__free(struct large_sampling *s)
+{
+	if (!s)
+		return;
+	large_samples__free(s->samples);
+	told__free(&s->told);
+	free(s);
+}
+
+/* So much of its own time has to go by: when may that be? */
+static void wait_for(struct large_sampling *s, double left_s, uint64_t now)
+{
+	double used = (double)(s->cpu_ns - s->seen_cpu_ns) / (now - s->seen_ns + 1);
+	double wait_ns = left_s * SECOND_NS / fmax(used, 0.01);
+
+	s->next_ns = now + (uint64_t)fmin(fmax(wait_ns, LEAST_WAIT_NS), MOST_WAIT_NS);
+	s->seen_ns = now;
+	s->seen_cpu_ns = s->cpu_ns;
+}
+
+enum large_step large_sampling__step(struct large_sampling *s, uint64_t now)
+{
+	double left_s;
+
+	if (now < s->next_ns || s->state == CLOSED)
+		return LARGE_STEP_NONE;
+	if (!look_at_clock(s)) {
+		s->next_ns = UINT64_MAX; /* it has ended */
+		return LARGE_STEP_NONE;
+	}
+	left_s = s->state == WAITS ? s->due_s - own_s(s) :
+		 s->state == SEES  ? s->opened_s + s->plan.length_s - own_s(s) :
+				     s->halved_s + s->plan.length_s - own_s(s);
+	if (left_s > 0) {
+		wait_for(s, left_s, now);
+		return LARGE_STEP_NONE;
+	}
+	if (s->state == WAITS)
+		return LARGE_STEP_OPEN;
+	if (s->state == SEES) {
+		s->state = FREES_ONLY;
+		s->halved_s = own_s(s);
+		wait_for(s, s->plan.length_s, now);
+		return LARGE_STEP_HALF;
+	}
+	large_sampling__cut(s);
+	return LARGE_STEP_CLOSE;
+}
+
+uint64_t large_sampling__next_ns(const struct large_sampling *s)
+{
+	return s->state == CLOSED ? UINT64_MAX : s->next_ns;
+}
+
+void large_sampling__opened(struct large_sampling *s)
+{
+	look_at_clock(s);
+	s->state = SEES;
+	s->opened_s = own_s(s);
+	s->opened_cost_ns = s->opts.tr->large_ns;
+	wait_for(s, s->plan.length_s, clock_now_ns());
+}
+
+void large_sampling__missed(struct large_sampling *s)
+{
+	plan(s);
+}
+
+void large_sampling__cut(struct large_sampling *s)
+{
+	if (s->state == SEES)
+		s->halved_s = own_s(s);
+	s->state = CLOSED;
+}
+
+void large_sampling__add(struct large_sampling *s, const struct large_seen *blocks, size_t n)
+{
+	struct heap_look look = { .at_s = s->opened_s, .own_s = s->halved_s - s->opened_s };
+	int err;
+
+	look_at_clock(s);
+	/* A window that took longer than its period stands for all of that time. */
+	look.stands_s = fmax(s->plan.period_s, s->halved_s - s->begins_s);
+	err = large_samples__add_window(s->samples, &look, blocks, n);
+	if (err)
+		log_debug("large blocks: a window of process %d is lost: %s", (int)s->opts.tr->tgid, strerror(-err));
+	large_plan__paid(&s->plan, (double)(s->opts.tr->large_ns - s->opened_cost_ns) / SECOND_NS, 2 * look.own_s);
+	plan(s);
+}
+
+static uint64_t thread_cpu_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
+	return ts.tv_sec * SECOND_NS + ts.tv_nsec;
+}
+
+static void tell_all(struct large_sampling *s, const struct heap_holdings *all)
+{
+	struct stack_name before = stack_names__look_up(s->opts.names, s->opts.tr, STACK_BEFORE_ATTACH);
+	struct stack_name unsampled = stack_names__look_up(s->opts.names, s->opts.tr, STACK_NOT_SAMPLED);
+
+	told__begin(&s->told);
+	for (size_t i = 0; i < all->n; i++)
+		told__tell(&s->told, &all->holders[i].stack, &all->holders[i].sum);
+	told__tell(&s->told, &before, &all->before);
+	told__tell(&s->told, &unsampled, &all->unknown);
+	told__end(&s->told);
+}
+
+void large_sampling__tell(struct large_sampling *s, uint64_t now, bool last)
+{
+	const struct heap_holdings *all;
+	uint64_t before = thread_cpu_ns();
+	int err;
+
+	if (!last && now < s->may_read_ns)
+		return;
+	err = look_at_clock(s) ? large_samples__read(s->samples, own_s(s), &all) : -ESRCH;
+	if (!err)
+		tell_all(s, all);
+	else
+		log_debug("large blocks: those of process %d were not read: %s", (int)s->opts.tr->tgid, strerror(-err));
+	s->may_read_ns = now + SECOND_NS / 2 + (uint64_t)((thread_cpu_ns() - before) / READING_SHARE);
+}
