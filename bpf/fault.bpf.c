@@ -6,7 +6,7 @@
  * kernel has. At entry it is not known what the fault will bring (one page, a huge page, sixteen file pages, nothing),
  * so the process's own resident-set counters tell: what they gained since the last fault is charged to the last fault's
  * stack, what they lost is counted as given back. The sum of both is the growth of the resident set, whatever the size
- * of pages. Two threads of a process that fault at the same moment may be charged each other's page.
+ * of pages. Where faults are thinned out, one that is looked at stands for as many as its chance was small (charge_last). Two threads of a process that fault at the same moment may be charged each other's page.
  *
  * Who still holds a page: each charged fault is remembered by its page number in `pages`. A second fault on the same
  * page means that it had been given back; the rest user space finds by looking into pagemap.

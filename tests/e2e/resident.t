@@ -59,6 +59,34 @@ def bytearrays_that_grow():
     near(lines.get(2, 0), 60 * MIB, 15, text + "\nthe line that extends")
 
 
+def lines_beside_temporaries(program, steps):
+    """Under the default budget; checks that each line's truth is within a quarter of it, or within the stated error."""
+    host.need_bpf()
+    with tempfile.TemporaryDirectory() as folder:
+        file = os.path.join(folder, "out.pms")
+        with Process("resident_programs.py") as target:
+            target.ready()
+            with tool.record("--pid", target.pid, "--signals", "resident", file=file) as recorder:
+                truth = target.ask(f"{program} {steps}", limit_s=120)
+                recorder.stop().succeeded()
+        report = tool.report(file, "line", "--signal", "resident", "--top", "1000")
+    ok(report["cost"]["faults_seen"] < report["cost"]["faults"] / 10, f"not thinned out: {report['cost']}")
+    for line, held in truth["held"].items():
+        row = tool.at(report["rows"], truth["file"], int(line))
+        off = abs(row["bytes"] - held)
+        ok(off <= max(held / 4, row["error_bytes"] or 0), f"line {line} holds {held:,}:", row, tool.show_rows(report["rows"]))
+
+
+@test
+def a_leak_beside_temporaries_under_the_budget():
+    lines_beside_temporaries("leak", 600)
+
+
+@test
+def a_list_that_is_moved_beside_temporaries_under_the_budget():
+    lines_beside_temporaries("moved", 800)
+
+
 @test
 def what_is_unmapped_is_taken_away():
     lines, text = rows_of("def use():\n    m = mmap.mmap(-1, 32 << 20, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)\n"
