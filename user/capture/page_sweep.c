@@ -327,6 +327,18 @@ void page_sweep__turn_ended(struct page_sweep *s)
 
 /* ---- a process of whose faults a part is looked at ---- */
 
+/* A process that was thinned out since its budget was looked at last is one of them, too. */
+static void begin_lines(struct page_sweep *s, struct traced *tr)
+{
+	struct target_state state;
+
+	if (!session__read_state(s->deps->session, tr->tgid, &state))
+		tr->thinned |= state.fault_shift > 0;
+	resident_lines__begin(&tr->lines);
+	if (tr->thinned)
+		proc__resident(s->deps->proc, tr->tgid, tr->rss_bytes);
+}
+
 struct settling {
 	struct page_sweep *s;
 	struct traced *tr;
@@ -404,11 +416,8 @@ int page_sweep__run(struct page_sweep *s, bool now)
 
 	if (!now && begin + SECOND_NS / 10 < s->swept_ns + sweep_every_ns(s))
 		return 0;
-	for (tr = s->table->alive; tr; tr = tr->hh_tgid.next) {
-		resident_lines__begin(&tr->lines);
-		if (tr->thinned)
-			proc__resident(s->deps->proc, tr->tgid, tr->rss_bytes);
-	}
+	for (tr = s->table->alive; tr; tr = tr->hh_tgid.next)
+		begin_lines(s, tr);
 	err = session__sweep_pages(s->deps->session, &asker);
 	look_for_all_gone(s);
 	for (tr = s->table->alive; tr; tr = tr->hh_tgid.next) {
