@@ -81,13 +81,14 @@ static void keep_sample(struct page_sweep *s, struct traced *tr, const struct pa
 
 /*
  * How much was given back by lines not known. Where not all faults are looked at that is not known, and a page that is gone
- * counts in any case; else it counts only as far as the resident set has lost what no line was relieved of.
+ * counts in any case, if it would be known where it was moved to; else it counts only as far as the resident set has lost what
+ * no line was relieved of.
  */
 static bool is_claimable(const struct page_sweep *s, const struct traced *tr, const struct page_value *v)
 {
 	uint64_t bytes = v->pages * s->page_bytes;
 
-	return tr->thinned || resident_account__claimable(&tr->resident, v->kind, bytes) >= bytes;
+	return (tr->thinned && v->frame) || resident_account__claimable(&tr->resident, v->kind, bytes) >= bytes;
 }
 
 /* False: there is no memory. */
@@ -382,6 +383,9 @@ static void settle_lines(struct page_sweep *s, struct traced *tr, bool now)
 	for (kind = 0; kind < RESIDENT_KINDS; kind++) {
 		unknown[kind] -= tr->resident.given_back_bytes[kind];
 		unsteady[kind] = fabs((double)rss_bytes[kind] - tr->rss_bytes[kind]);
+		/* A child that writes what it inherited gains nothing: it gives back what was never counted. */
+		if (tr->forked)
+			unknown[kind] = fmax(unknown[kind], 0);
 	}
 	resident_lines__settle(&tr->lines, unknown, unsteady, book, &settling);
 }
