@@ -85,7 +85,7 @@ def a_process_that_faults_as_fast_as_it_can():
         ok(cpu_ns > 5e9, f"only {cpu_ns} ns of CPU time were seen", result)
         ok(cost_ns <= 0.01 * cpu_ns + SAVED_NS, f"{cost_ns:,} ns of {cpu_ns:,}", result)
         ok(after["faults_seen"] > 1000, f"{after['faults_seen']} faults were looked at: that is no budget, that is a pause")
-        near(allocated(run.file, truth, truth["touch"]), truth["touched"], 10, f"{result}\nbytes of the line that touches")
+        near(allocated(run.file, truth, truth["touch"]), truth["touched"], 15, f"{result}\nbytes of the line that touches")
         held = tool.at(tool.lines(run.file), truth["file"], truth["touch"])["bytes"]
         ok(held < 0.02 * truth["touched"], f"{held:,} bytes are said to be held by a line that holds nothing", result)
 
