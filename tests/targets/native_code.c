@@ -3,6 +3,7 @@
  * A library with a known way: outer -> middle -> inner, which touches memory, or allocates it. Built with frame pointers and
  * without, the latter with what a stack walker may be misled by: a base pointer that holds all sorts of things.
  */
+#include <pthread.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -156,7 +157,7 @@ NOINLINE void outer_generated(size_t times)
 	sink++;
 }
 
-/* A stack that is misaligned for the compiler, and 20 calls deep. */
+/* More calls than are kept. */
 NOINLINE static void deep(size_t depth, char *at)
 {
 	if (depth)
@@ -176,5 +177,30 @@ NOINLINE void outer_deep(size_t times)
 		deep(20, at);
 		munmap(at, PAGE);
 	}
+	sink++;
+}
+
+struct work {
+	size_t bytes, times;
+};
+
+NOINLINE static void *thread_main(void *arg)
+{
+	const struct work *w = arg;
+
+	outer_touch(w->bytes, w->times);
+	sink++;
+	return NULL;
+}
+
+/* In a thread that Python does not know. */
+NOINLINE void outer_thread(size_t bytes, size_t times)
+{
+	struct work w = { bytes, times };
+	pthread_t thread;
+
+	if (pthread_create(&thread, NULL, thread_main, &w))
+		abort();
+	pthread_join(thread, NULL);
 	sink++;
 }

@@ -2,7 +2,6 @@
 """Calls a library made from native_code.c: native_frames.py LIBRARY.
 
     NAME SIZES...   calls outer_NAME(SIZES...) on a line of its own; answers with that line
-    thread NAME SIZES...   the same in a thread that Python does not know
 """
 import ctypes
 import sys
@@ -35,9 +34,13 @@ def deep(library, *sizes):
     library.outer_deep(*sizes)  # line: deep
 
 
+def thread(library, *sizes):
+    library.outer_thread(*sizes)  # line: thread
+
+
 def main():
     library = ctypes.CDLL(sys.argv[1])
-    calls = {f.__name__: f for f in (touch, malloc, memset, misled, generated, deep)}
+    calls = {f.__name__: f for f in (touch, malloc, memset, misled, generated, deep, thread)}
     for order in truth.orders():
         calls[order[0]](library, *map(ctypes.c_size_t, map(int, order[1:])))
         truth.tell({"file": __file__, "line": LINES[order[0]]})

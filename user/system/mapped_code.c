@@ -14,6 +14,7 @@
 
 #include "system/call_site.h"
 #include "system/elf_file.h"
+#include "system/import_names.h"
 #include "system/mapped_file.h"
 #include "system/unwind_table.h"
 
@@ -65,6 +66,8 @@ struct mapped_code {
 	pid_t tgid;
 	struct mapping *at; /* in order */
 	size_t n, capacity;
+	bool has_imports; /* or there are none to be had */
+	struct import_names imports;
 };
 
 /* ---- files ---- */
@@ -322,6 +325,9 @@ int mapped_code__refresh(struct mapped_code *c, bool *ret_stale)
 		old->file = NULL;
 	}
 	forget_mappings(c);
+	now->has_imports = c->has_imports && !stale;
+	if (now->has_imports)
+		now->imports = c->imports;
 	*c = *now;
 	free(now);
 	*ret_stale = stale;
@@ -364,6 +370,41 @@ static void say_mapping(const struct mapping *m, uint64_t addr, struct native_co
 	snprintf(ret->function, sizeof(ret->function), "+0x%" PRIx64, addr - m->start + m->offset);
 }
 
+/* Files of a process that are asked what they import: the program, its libpython, ... */
+#define MAX_IMPORTERS 8
+#define IMPORTS_ENOUGH 4
+
+static void find_imports(struct mapped_code *c)
+{
+	struct mem_reader mem = mem_reader__of_process(c->tgid);
+	unsigned int files = 0;
+	uint64_t addr;
+
+	c->has_imports = true;
+	for (size_t i = 0; i < c->n && files < MAX_IMPORTERS && c->imports.n < IMPORTS_ENOUGH; i++) {
+		struct code_file *f = open_file(c, &c->at[i]);
+
+		if (!f || elf_file__addr_of_mapping(f->elf, c->at[i].offset, true, &addr))
+			continue;
+		files++;
+		import_names__add(&c->imports, f->elf, c->at[i].start - addr, &mem);
+	}
+}
+
+/* function: address in the process. */
+static void name_function(struct mapped_code *c, uint64_t function, uint64_t elf_function, struct native_code *ret)
+{
+	const char *name;
+
+	if (!c->has_imports)
+		find_imports(c);
+	name = import_names__find(&c->imports, function);
+	if (name)
+		snprintf(ret->function, sizeof(ret->function), "%s", name);
+	else
+		snprintf(ret->function, sizeof(ret->function), "+0x%" PRIx64, elf_function);
+}
+
 int mapped_code__look(struct mapped_code *c, uint64_t at, struct native_code *ret)
 {
 	uint64_t addr = at & ~NATIVE_IS_RETURN, flag = at & NATIVE_IS_RETURN, elf_addr;
@@ -390,6 +431,6 @@ int mapped_code__look(struct mapped_code *c, uint64_t at, struct native_code *re
 	if (a->function[0])
 		snprintf(ret->function, sizeof(ret->function), "%s", a->function);
 	else
-		snprintf(ret->function, sizeof(ret->function), "+0x%" PRIx64, (uint64_t)a->rule.function);
+		name_function(c, ret->rule.function, a->rule.function, ret);
 	return 0;
 }

@@ -525,6 +525,7 @@ static int rule_of_row(const struct table_row *r, struct native_rule *ret)
 
 int unwind_table__rule(const struct elf_file *f, uint64_t addr, struct native_rule *ret)
 {
+	struct native_rule rule = {};
 	struct machine m = {};
 	struct entry e, ce; /* on the stack: some 128 KiB */
 	struct common common;
@@ -548,6 +549,9 @@ int unwind_table__rule(const struct elf_file *f, uint64_t addr, struct native_ru
 	err = err ? err : run(&m, e.c, addr);
 	if (err)
 		return err;
-	*ret = (struct native_rule){ .function = start };
-	return rule_of_row(&m.row, ret);
+	rule.function = start;
+	err = rule_of_row(&m.row, &rule);
+	if (!err)
+		*ret = rule;
+	return err;
 }
