@@ -34,7 +34,8 @@ struct native_result {
 struct native_walk {
 	__u64 *out; /* where addresses are stored; NULL: they are only hashed */
 	__u64 at; /* key of the address */
-	__u64 sp, bp; /* as they were in that frame */
+	__u64 sp, bp; /* as they were in that frame; */
+	__u64 bp_at; /* not 0: the base pointer is there */
 	__u64 text_begin, text_bytes; /* the interpreter's */
 	__u64 returns; /* innermost struct return_instance that was not passed yet; 0: none */
 	struct native_result r;
@@ -105,33 +106,73 @@ static __always_inline __u64 original_return(struct native_walk *k, __u64 slot, 
 	return found;
 }
 
-/* The caller's stack pointer; false: not readable. */
-static __always_inline bool find_cfa(const struct native_walk *k, const struct native_rule *rule, __u64 *ret)
+/* The base pointer in this frame; false: not readable. */
+static __always_inline bool fetch_bp(struct native_walk *k)
 {
-	*ret = (rule->from == NATIVE_FROM_SP ? k->sp : k->bp) + rule->cfa;
+	if (k->bp_at && !read_user(&k->bp, sizeof(k->bp), k->bp_at))
+		return false;
+	k->bp_at = 0;
+	return true;
+}
+
+/* The caller's stack pointer, likewise. */
+static __always_inline bool find_cfa(struct native_walk *k, const struct native_rule *rule, __u64 *ret)
+{
+	if (rule->from == NATIVE_FROM_SP) {
+		*ret = k->sp + rule->cfa;
+		return true;
+	}
+	if (!fetch_bp(k))
+		return false;
+	*ret = k->bp + rule->cfa;
 	return rule->from != NATIVE_FROM_BP_MEMORY || read_user(ret, sizeof(*ret), *ret);
 }
 
-/* The caller's base pointer, likewise. */
-static __always_inline bool find_bp(const struct native_walk *k, const struct native_rule *rule, __u64 cfa, __u64 *ret)
+/* Where the caller's base pointer is: most callers do without, and then it is not read. */
+static __always_inline bool find_bp(struct native_walk *k, const struct native_rule *rule, __u64 cfa)
 {
-	__u64 from = rule->bp == NATIVE_BP_AT_CFA ? cfa : k->bp;
-
-	*ret = rule->bp == NATIVE_BP_SAME ? k->bp : 0;
-	if (rule->bp == NATIVE_BP_SAME || rule->bp == NATIVE_BP_LOST)
+	switch (rule->bp) {
+	case NATIVE_BP_AT_CFA:
+		k->bp_at = cfa + rule->bp_offset;
 		return true;
-	return read_user(ret, sizeof(*ret), from + rule->bp_offset);
+	case NATIVE_BP_AT_BP:
+		if (!fetch_bp(k))
+			return false;
+		k->bp_at = k->bp + rule->bp_offset;
+		return true;
+	case NATIVE_BP_LOST:
+		k->bp = k->bp_at = 0;
+		return true;
+	}
+	return true;
+}
+
+/* What stands right below the caller's frame: its return address; and, where functions have a frame pointer, that, too. */
+#define FRAME_POINTER_AT (-16)
+
+static __always_inline bool read_return(struct native_walk *k, const struct native_rule *rule, __u64 cfa, __u64 *ret)
+{
+	__u64 saved[2];
+
+	if (rule->bp != NATIVE_BP_AT_CFA || rule->bp_offset != FRAME_POINTER_AT)
+		return find_bp(k, rule, cfa) && read_user(ret, sizeof(*ret), cfa - 8);
+	if (!read_user(saved, sizeof(saved), cfa + FRAME_POINTER_AT))
+		return false;
+	k->bp = saved[0];
+	k->bp_at = 0;
+	*ret = saved[1];
+	return true;
 }
 
 /* False: there the stack is not as the rule says. */
 static __always_inline bool step_to_caller(struct native_walk *k, const struct native_rule *rule)
 {
-	__u64 cfa, bp, found;
+	__u64 cfa, found;
 
 	/* Upwards, in words, and not farther than a frame is large: so a walk ends, whatever the registers hold. */
 	if (!find_cfa(k, rule, &cfa) || cfa <= k->sp || cfa - k->sp > NATIVE_MAX_FRAME_BYTES || cfa & 7)
 		return false;
-	if (!find_bp(k, rule, cfa, &bp) || !read_user(&found, sizeof(found), cfa - 8))
+	if (!read_return(k, rule, cfa, &found))
 		return false;
 	if (k->returns)
 		found = original_return(k, cfa - 8, found);
@@ -139,7 +180,6 @@ static __always_inline bool step_to_caller(struct native_walk *k, const struct n
 		return false;
 	k->at = found | NATIVE_IS_RETURN;
 	k->sp = cfa;
-	k->bp = bp;
 	return true;
 }
 
@@ -174,7 +214,7 @@ static long native_step(__u32 i, void *arg)
 }
 
 /* Once for each address. User space is woken: until it has answered, callers are not known. */
-static __noinline void ask_native(struct target *t, const struct native_walk *k)
+static __noinline void ask_native(struct target *t, struct native_walk *k)
 {
 	struct native_key key = {};
 	struct native_rule asked = { .end = NATIVE_END_ASKED };
@@ -185,6 +225,8 @@ static __noinline void ask_native(struct target *t, const struct native_walk *k)
 	key.at = k->at;
 	key.proc_id = k->proc_id;
 	asked.function = k->at;
+	if (!fetch_bp(k))
+		k->bp = 0;
 	if (t->native_asked++ >= MAX_NATIVE_RULES_PROCESS || bpf_map_update_elem(&native_rules, &key, &asked, BPF_NOEXIST)) {
 		counter_add(CTR_NATIVE_RULES_FULL, 1);
 		return;
