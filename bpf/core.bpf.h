@@ -7,6 +7,23 @@
 
 #include "maps.bpf.h"
 
+static __always_inline bool read_user(void *dst, __u32 len, __u64 addr)
+{
+	return bpf_probe_read_user(dst, len, (const void *)addr) == 0;
+}
+
+/* Reads up to max bytes, or to the end of the page where the next is not there; returns how many. */
+static __always_inline __u16 read_some(void *dst, __u32 max, __u64 addr)
+{
+	__u32 n = 4096 - (addr & 4095);
+
+	if (read_user(dst, max, addr))
+		return max;
+	if (n >= max)
+		return 0;
+	return read_user(dst, n, addr) ? n : 0;
+}
+
 static __always_inline void counter_add(__u32 counter, __u64 n)
 {
 	__u64 *v = bpf_map_lookup_elem(&counters, &counter);

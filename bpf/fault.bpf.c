@@ -16,6 +16,7 @@
  * out here and now, so that no burst, and no slow tracer, lets the cost run away.
  */
 #include "rss.bpf.h"
+#define STACKS_ARE_NATIVE true
 #include "stack.bpf.h"
 
 #define FAULT_WRITE 1 /* FAULT_FLAG_WRITE, include/linux/mm_types.h */

@@ -15,11 +15,19 @@
  * objects at the same addresses (exec in a loop does so at once). So the freeing of known code objects is counted
  * (bpf/code.bpf.c) and the count is a part of each stack id. Where that probe is not attached, a check over four words of
  * each code object stands in for it, which costs a read a frame and may be fooled.
+ *
+ * Native frames beneath the leaf (native.bpf.h) are the last part of the id, where there are any: a stack without is the same one
+ * for all programs.
  */
 #ifndef BPF_STACK_H
 #define BPF_STACK_H
 
-#include "core.bpf.h"
+#include "native.bpf.h"
+
+/* Whether native frames belong to a stack, too: who includes this file may say so. */
+#ifndef STACKS_ARE_NATIVE
+#define STACKS_ARE_NATIVE false
+#endif
 
 #define GLIBC_TSD 0x310
 /* specific[0] points to specific_1stblock itself. */
@@ -32,11 +40,6 @@ struct walk_result {
 	__u32 depth;
 	__u32 status;
 };
-
-static __always_inline bool read_user(void *dst, __u32 len, __u64 addr)
-{
-	return bpf_probe_read_user(dst, len, (const void *)addr) == 0;
-}
 
 static __always_inline __u64 thread_pointer(void)
 {
@@ -335,22 +338,10 @@ static __always_inline void fill_stack(struct rec_stack *rec, __u16 len, const s
 	rec->proc_id = t->proc_id;
 	rec->tid = (__u32)pid_tgid;
 	rec->status = r->status;
-	rec->pad[0] = rec->pad[1] = rec->pad[2] = 0;
+	rec->native_cnt = rec->native_end = rec->pad = 0;
 	rec->depth = r->depth;
 	rec->family = t->family;
 	rec->pad2 = 0;
-}
-
-/* Reads up to max bytes, or to the end of the page where the next is not there; returns how many. */
-static __always_inline __u16 read_some(void *dst, __u32 max, __u64 addr)
-{
-	__u32 n = 4096 - (addr & 4095);
-
-	if (read_user(dst, max, addr))
-		return max;
-	if (n >= max)
-		return 0;
-	return read_user(dst, n, addr) ? n : 0;
 }
 
 static __always_inline bool code_is_known(const struct target *t, const struct py_frame *f)
@@ -489,51 +480,89 @@ static __noinline void send_codes(const struct py_walk *w, const struct target *
 		bpf_loop(MAX_STEPS, send_code_of_frame, &k, 0);
 }
 
-/* Sends a stack with its frames, walking it again. False: the ring was full, or the stack changed meanwhile. */
-static __noinline bool send_stack(const struct py_walk *w, const struct target *t, __u64 frame, __u64 cgroup_id,
-				  const struct walk_result *expect)
-{
-	const __u32 len = sizeof(struct rec_stack) + MAX_FRAMES * sizeof(struct py_frame);
-	struct walk k = { .w = w, .frame = frame, .check = checks(t) };
-	struct rec_stack *rec;
-
-	if (!w || !t || !expect)
-		return false;
-	rec = bpf_ringbuf_reserve(&ring, len, 0);
-	if (!rec)
-		return false;
-	k.out = rec->frames;
-	k.r.id = stack_seed(t, (__u32)bpf_get_current_pid_tgid(), cgroup_id);
-	walk_frames(&k, true);
-	k.r.id = PY_HASH_STEP(k.r.id, k.r.status);
-	if (k.r.id != expect->id) {
-		bpf_ringbuf_discard(rec, BPF_RB_NO_WAKEUP);
-		return false;
-	}
-	fill_stack(rec, len, t, cgroup_id, &k.r);
-	bpf_ringbuf_submit(rec, wake_when_full());
-	return true;
-}
-
-static __noinline bool send_stack_empty(const struct target *t, __u64 cgroup_id, const struct walk_result *r)
-{
-	struct rec_stack *rec = bpf_ringbuf_reserve(&ring, sizeof(*rec), 0);
-
-	if (!rec)
-		return false;
-	fill_stack(rec, sizeof(*rec), t, cgroup_id, r);
-	bpf_ringbuf_submit(rec, wake_when_full());
-	return true;
-}
-
 /* Where the current thread stands: what a walk found, and how to find it again. */
 struct thread_stack {
 	const struct py_walk *w; /* NULL: no Python that we know of */
 	__u64 tstate; /* 0: not found */
 	__u64 first; /* the leaf frame */
 	__u64 cgroup_id;
+	__u64 python_id; /* without native frames */
 	struct walk_result r;
 };
+
+/* Native frames tell nothing of a program that is none of ours, or not yet. */
+static __always_inline bool wants_native(__u32 status)
+{
+	return STACKS_ARE_NATIVE && takes_native() && status != STACK_NOT_PYTHON && status != STACK_STARTING;
+}
+
+static __always_inline __u64 add_native(__u64 id, const struct native_result *n)
+{
+	if (!n->cnt)
+		return id;
+	id = PY_HASH_STEP(id, n->hash);
+	return id < STACK_STATUS_MAX ? STACK_STATUS_MAX : id;
+}
+
+/*
+ * Fills a record's native frames, which are walked again. User space may have given us more rules since the first time: then they
+ * are others, and no less right, and the stack has the id that says so.
+ */
+static __noinline void end_record(struct target *t, struct rec_stack *rec, struct thread_stack *s)
+{
+	struct native_result n = {};
+
+	if (!t || !rec || !s)
+		return;
+	if (wants_native(s->r.status))
+		walk_native(t, rec->native, &n);
+	rec->native_cnt = n.cnt;
+	rec->native_end = n.end;
+	rec->stack_id = s->r.id = add_native(s->python_id, &n);
+}
+
+/* Sends a stack with its frames, walking it again. False: the ring was full, or the Python stack changed meanwhile. */
+static __noinline bool send_stack(struct target *t, struct thread_stack *s)
+{
+	const __u32 len = sizeof(struct rec_stack) + MAX_FRAMES * sizeof(struct py_frame);
+	struct walk k = { .check = checks(t) };
+	struct rec_stack *rec;
+
+	if (!t || !s)
+		return false;
+	k.w = s->w;
+	k.frame = s->first;
+	rec = bpf_ringbuf_reserve(&ring, len, 0);
+	if (!rec)
+		return false;
+	k.out = rec->frames;
+	k.r.id = stack_seed(t, (__u32)bpf_get_current_pid_tgid(), s->cgroup_id);
+	walk_frames(&k, true);
+	k.r.id = PY_HASH_STEP(k.r.id, k.r.status);
+	if (k.r.id != s->python_id) {
+		bpf_ringbuf_discard(rec, BPF_RB_NO_WAKEUP);
+		return false;
+	}
+	fill_stack(rec, len, t, s->cgroup_id, &k.r);
+	end_record(t, rec, s);
+	bpf_ringbuf_submit(rec, wake_when_full());
+	return true;
+}
+
+static __noinline bool send_stack_empty(struct target *t, struct thread_stack *s)
+{
+	struct rec_stack *rec;
+
+	if (!t || !s)
+		return false;
+	rec = bpf_ringbuf_reserve(&ring, sizeof(*rec), 0);
+	if (!rec)
+		return false;
+	fill_stack(rec, sizeof(*rec), t, s->cgroup_id, &s->r);
+	end_record(t, rec, s);
+	bpf_ringbuf_submit(rec, wake_when_full());
+	return true;
+}
 
 static __always_inline void begin_stack(const struct target *t, struct thread_stack *s)
 {
@@ -553,6 +582,7 @@ static __always_inline void end_stack(struct thread_stack *s)
 	s->r.id = PY_HASH_STEP(s->r.id, s->r.status);
 	if (s->r.id < STACK_STATUS_MAX)
 		s->r.id = STACK_STATUS_MAX;
+	s->python_id = s->r.id;
 }
 
 static __always_inline void walk_stack(struct target *t, struct thread_stack *s)
@@ -583,16 +613,26 @@ static __noinline bool tell_stack(struct target *t, struct thread_stack *s)
 	if (bpf_map_lookup_elem(&stacks, &s->r.id))
 		return true;
 	if (!s->w || !s->r.depth) {
-		sent = send_stack_empty(t, s->cgroup_id, &s->r);
+		sent = send_stack_empty(t, s);
 	} else {
 		send_codes(s->w, t, s->first);
-		sent = send_stack(s->w, t, s->first, s->cgroup_id, &s->r);
+		sent = send_stack(t, s);
 	}
 	if (sent)
 		bpf_map_update_elem(&stacks, &s->r.id, &one, BPF_ANY);
 	else
 		counter_add(CTR_RING_FULL_STACK, 1);
 	return sent;
+}
+
+static __noinline void walk_beneath(struct target *t, struct thread_stack *s)
+{
+	struct native_result n = {};
+
+	if (!t || !s)
+		return;
+	walk_native(t, NULL, &n);
+	s->r.id = add_native(s->python_id, &n);
 }
 
 static __noinline __u64 stack_of_current(struct target *t)
@@ -604,6 +644,8 @@ static __noinline __u64 stack_of_current(struct target *t)
 	walk_stack(t, &s);
 	if (s.r.status != STACK_COMPLETE)
 		counter_add(CTR_STACK_STATUS + (s.r.status & 15), 1);
+	if (wants_native(s.r.status))
+		walk_beneath(t, &s);
 	tell_stack(t, &s);
 	return s.r.id;
 }

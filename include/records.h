@@ -17,6 +17,7 @@
 #include <linux/types.h>
 #endif
 #include "bounds.h"
+#include "native.h"
 #include "python.h"
 
 /* What a count or sample measures. */
@@ -61,6 +62,7 @@ enum record_kind {
 	REC_CODE = 7,
 	REC_CODE_MORE = 8,
 	REC_HEAP = 9,
+	REC_NATIVE = 10,
 	REC_KIND_MAX,
 };
 
@@ -93,13 +95,30 @@ struct rec_stack {
 	__u32 proc_id; /* see struct target */
 	__u32 tid;
 	__u8 status; /* enum stack_status */
-	__u8 pad[3];
+	__u8 native_cnt; /* of native */
+	__u8 native_end; /* enum native_end */
+	__u8 pad;
 	__u32 depth; /* number of frames that follow, leaf first */
 	__u32 family; /* whose code objects (struct target) */
 	__u32 pad2;
+	/* Beneath the Python leaf, leaf first: where execution stands, then return addresses (NATIVE_IS_RETURN). */
+	__u64 native[MAX_NATIVE_FRAMES];
 	struct py_frame frames[];
 };
-_Static_assert(sizeof(struct rec_stack) == 56, "rec_stack");
+_Static_assert(sizeof(struct rec_stack) == 56 + MAX_NATIVE_FRAMES * 8, "rec_stack");
+
+/* What is the rule of this address (native.h)? The caller's registers there, and what stands on the stack above. */
+#define NATIVE_STACK_BYTES 4096
+struct rec_native {
+	struct rec_hdr hdr;
+	__u64 at; /* struct native_key */
+	__u64 sp, bp;
+	__u32 proc_id;
+	__u16 got; /* bytes of stack, from sp on */
+	__u16 pad;
+	__u8 stack[NATIVE_STACK_BYTES];
+};
+_Static_assert(sizeof(struct rec_native) == 48 + NATIVE_STACK_BYTES, "rec_native");
 
 /*
  * A code object as it stood in memory when a stack first went through it, so that it can be named after it was freed or
@@ -381,8 +400,12 @@ struct target {
 	__u32 shares_family; /* it has forked, or was; kernel side */
 	__u32 alloc_seq; /* allocations seen; kernel side */
 	__u32 recent_row; /* in the map recent_blocks, from 1 on; 0: none */
+	__u32 native_asked; /* addresses asked about (native.h); kernel side */
+	__u32 pad;
+	/* The interpreter's code, where native frames end; 0 bytes: not known. */
+	__u64 text_begin, text_bytes;
 };
-_Static_assert(sizeof(struct target) == 64, "target");
+_Static_assert(sizeof(struct target) == 88, "target");
 #define INTERP_NONE 0xffffffffu
 /*
  * proc_ids that the kernel side hands out at fork have this bit set; user space's do not, and are never reused. One handed
@@ -472,6 +495,7 @@ enum counter {
 	CTR_EXACT_BYTES, /* bytes the exact signal saw allocated, to check the totals by */
 	CTR_POOL_UNREADABLE, /* allocation dropped: its pool was not in memory, and no return probe tells the block */
 	CTR_LARGE_FULL, /* block over 512 bytes counted but not followed: `large_blocks` was full */
+	CTR_NATIVE_RULES_FULL, /* native frames not followed: `native_rules` was full */
 	CTR_STACK_STATUS, /* first of STACK_STATUS_MAX counters, one per enum stack_status */
 	CTR_MAX = CTR_STACK_STATUS + STACK_STATUS_MAX,
 };

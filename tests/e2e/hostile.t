@@ -27,8 +27,7 @@ def spoil(python, *orders):
         told = sum(sum(target.ask(order).values()) for order in orders)
         target.ask("honest")
         result = recorder.stop().succeeded()
-        stacks = measure.rows(recorder.file, "SELECT stack, sum(alloc_bytes) FROM stacks WHERE kind = 'resident_anon' "
-                                             "GROUP BY stack")
+        stacks = measure.python_stacks(recorder.file)
         counters = dict(measure.rows(recorder.file, "SELECT name, value FROM counter"))
         tool.run("report", recorder.file).succeeded()
         is_(target.ask("honest"), {"honest": 16}, "the target afterwards")

@@ -5,6 +5,7 @@
 """
 import contextlib
 import os
+import re
 import sqlite3
 import statistics
 import tempfile
@@ -34,7 +35,7 @@ class LargeBlocks:
     def __init__(self, file):
         self._lines = {(path, line): sums for path, line, *sums in rows(
             file, "SELECT frame.file, frame.line, sum(alloc_cnt), sum(alloc_bytes), sum(free_cnt), sum(free_bytes) "
-                  "FROM total JOIN node ON node.id = total.node JOIN frame ON frame.id = node.frame "
+                  "FROM total JOIN leaf ON leaf.node = total.node JOIN frame ON frame.id = leaf.frame "
                   "WHERE total.kind = 'heap_large' GROUP BY 1, 2")}
 
     def at(self, path, line):
@@ -51,6 +52,41 @@ class LargeBlocks:
         for name, line in truth["lines"].items():
             want = [line["alloc_cnt"], line["alloc_bytes"]], [line["free_cnt"], line["free_bytes"]]
             tap.is_(self.at(truth["file"], line["line"]), want, f"{name}: blocks and bytes allocated, freed")
+
+
+def python_stacks(file):
+    """[(stack, bytes)] of anonymous memory made resident, by Python stack: without the native frames beneath it."""
+    return rows(file, """
+        WITH RECURSIVE up(node, at, stack) AS (
+            SELECT DISTINCT node, node, '' FROM cell UNION ALL
+            SELECT up.node, node.parent, CASE kind WHEN 1 THEN '' ELSE frame.function ||
+                CASE frame.file WHEN '' THEN '' ELSE ' (' || frame.file || ':' || frame.line || ')' END ||
+                CASE stack WHEN '' THEN '' ELSE ';' || stack END END
+            FROM up JOIN node ON node.id = up.at JOIN frame ON frame.id = node.frame)
+        SELECT stack, sum(alloc_bytes) FROM total JOIN up ON up.node = total.node AND up.at = 0
+        WHERE kind = 'resident_anon' GROUP BY stack""")
+
+
+class Stacks:
+    """All stacks of a recording's signal with what was ever counted, as the flame graph shows them."""
+
+    def __init__(self, file, signal="resident"):
+        folded = f"{file}.{signal}.folded"
+        tool.run("flamegraph", file, "--signal", signal, "--view", "alloc", "-o", folded).succeeded()
+        self.bytes = Counter()
+        with open(folded, encoding="utf-8") as lines:
+            for line in lines:
+                stack, _, size = line.rpartition(" ")
+                self.bytes[tuple(stack.split(";")[2:])] += int(size)
+
+    def beneath(self, frame):
+        """{native frames beneath `frame`: bytes}, by function's name, or file+0x..., of stacks with that Python leaf."""
+        found = Counter()
+        for stack, size in self.bytes.items():
+            python = [at for at, one in enumerate(stack) if one == frame or re.search(r":\d+\)$", one)]
+            if python and stack[python[-1]] == frame:
+                found[tuple(one.partition(" (/")[0] for one in stack[python[-1] + 1:])] += size
+        return found
 
 
 def notes(file):
@@ -72,8 +108,7 @@ def stacks(start, samples, seed, how="go", packages=()):
     with recording(start, "stack_truth.py", SIGNALS, "--budget", "none", args=packages) as (target, recorder):
         told = target.ask(f"{how} {samples} {seed}")
         recorder.stop().succeeded()
-        counted = rows(recorder.file, "SELECT stack, sum(alloc_bytes) FROM stacks WHERE kind = 'resident_anon' "
-                                      "GROUP BY stack")
+        counted = python_stacks(recorder.file)
         counters = dict(rows(recorder.file, "SELECT name, value FROM counter"))
     page = os.sysconf("SC_PAGESIZE")
     truth = Counter()

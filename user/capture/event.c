@@ -5,7 +5,8 @@
 
 static int check_stack(const struct rec_stack *s, size_t len)
 {
-	if (len < sizeof(*s) || s->depth > MAX_FRAMES || s->status >= STACK_STATUS_MAX)
+	if (len < sizeof(*s) || s->depth > MAX_FRAMES || s->status >= STACK_STATUS_MAX ||
+	    s->native_cnt > MAX_NATIVE_FRAMES || s->native_end >= NATIVE_END_MAX)
 		return -EBADMSG;
 	return len >= sizeof(*s) + s->depth * sizeof(s->frames[0]) ? 0 : -EBADMSG;
 }
@@ -22,6 +23,11 @@ static int check_code_more(const struct rec_code_more *c, size_t len)
 	return len == sizeof(*c) && c->got <= CODE_MORE_BYTES ? 0 : -EBADMSG;
 }
 
+static int check_native(const struct rec_native *n, size_t len)
+{
+	return len == sizeof(*n) && n->got <= NATIVE_STACK_BYTES ? 0 : -EBADMSG;
+}
+
 int record__check(const void *data, size_t len)
 {
 	const struct rec_hdr *hdr = data;
@@ -36,6 +42,8 @@ int record__check(const void *data, size_t len)
 		return check_code(data, hdr->len);
 	case REC_CODE_MORE:
 		return check_code_more(data, hdr->len);
+	case REC_NATIVE:
+		return check_native(data, hdr->len);
 	case REC_GC:
 		return hdr->len == sizeof(struct rec_gc) ? 0 : -EBADMSG;
 	case REC_HEAP:
@@ -70,6 +78,7 @@ const char *counter__name(unsigned int counter)
 		[CTR_EXACT_BYTES] = "exact_bytes",
 		[CTR_POOL_UNREADABLE] = "dropped.allocations_pool_unreadable",
 		[CTR_LARGE_FULL] = "dropped.large_blocks_not_followed",
+		[CTR_NATIVE_RULES_FULL] = "native.rules_full",
 		[CTR_STACK_STATUS + STACK_COMPLETE] = "stack.complete",
 		[CTR_STACK_STATUS + STACK_CUT] = "stack.cut",
 		[CTR_STACK_STATUS + STACK_NOT_PYTHON] = "stack.not_python",

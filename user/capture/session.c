@@ -34,6 +34,9 @@ static int on_record(void *arg, void *data, size_t len)
 	case REC_HEAP:
 		s->handlers.heap(data, s->handlers.arg);
 		break;
+	case REC_NATIVE:
+		s->handlers.native(data, s->handlers.arg);
+		break;
 	case REC_GC:
 		s->handlers.gc(data, s->handlers.arg);
 		break;

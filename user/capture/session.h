@@ -39,6 +39,7 @@ struct session_handlers {
 	void (*code_more)(const struct rec_code_more *rec, void *arg);
 	void (*gc)(const struct rec_gc *rec, void *arg);
 	void (*heap)(const struct rec_heap *rec, void *arg);
+	void (*native)(const struct rec_native *rec, void *arg);
 	void (*proc)(const struct rec_proc *rec, void *arg);
 	void (*count)(const struct count_key *key, const struct count_value *delta, void *arg);
 	void (*counted)(void *arg); /* all counts of one reading were handed out */
@@ -110,6 +111,11 @@ void session__forget_stack(struct session *s, uint64_t stack_id);
  * remembers, whose processes have all ended. It must remember those of living ones (bpf/code.bpf.c).
  */
 int session__forget_codes(struct session *s);
+
+/* How native code is walked from an address of a process on (struct native_key), from now on. 0 or -errno. */
+int session__set_native(struct session *s, uint32_t proc_id, uint64_t at, const struct native_rule *rule);
+/* The kernel side will ask about it again. */
+void session__forget_native(struct session *s, uint32_t proc_id, uint64_t at);
 
 /* What the kernel side keeps of a target. -ENOENT: it has ended. */
 int session__read_state(const struct session *s, pid_t tgid, struct target_state *ret);

@@ -8,7 +8,7 @@
  * session_direct.c: how it may read user memory.
  * session_large.c: probes on a process's malloc.
  * session_budget.c: what tracing costs. session_gone.c: what of processes that have ended is forgotten.
- * session_heap.c: pools and windows of the heap signal.
+ * session_heap.c: pools and windows of the heap signal. session_native.c: rules of native code.
  */
 #ifndef CAPTURE_SESSION_IMPL_H
 #define CAPTURE_SESSION_IMPL_H

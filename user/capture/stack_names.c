@@ -30,6 +30,7 @@ struct names {
 struct stack_names {
 	struct profile *profile;
 	const struct capture_limits *limits;
+	struct native_frames *native;
 	struct names young, old;
 	uint32_t promoted; /* of the old ones */
 	uint64_t forgotten;
@@ -109,7 +110,8 @@ static const struct known_stack *find(struct stack_names *n, uint64_t stack_id)
 	return known;
 }
 
-int stack_names__new(struct profile *profile, const struct capture_limits *limits, struct stack_names **ret)
+int stack_names__new(struct profile *profile, const struct capture_limits *limits, struct native_frames *native,
+		     struct stack_names **ret)
 {
 	struct stack_names *n = calloc(1, sizeof(*n));
 
@@ -119,6 +121,7 @@ int stack_names__new(struct profile *profile, const struct capture_limits *limit
 	}
 	n->profile = profile;
 	n->limits = limits;
+	n->native = native;
 	*ret = n;
 	return 0;
 }
@@ -155,8 +158,8 @@ static int64_t reason_node(struct stack_names *n, const char *fmt, unsigned int 
 	return frame < 0 ? frame : profile__add_node(n->profile, 0, frame);
 }
 
-/* Node of a stack's leaf. */
-static int64_t resolve_stack(struct stack_names *n, const struct rec_stack *rec, struct traced *tr)
+/* Node of a stack's Python leaf. */
+static int64_t resolve_python(struct stack_names *n, const struct rec_stack *rec, struct traced *tr)
 {
 	struct mem_reader m = mem_reader__of_process(tr->tgid);
 	int64_t node = 0, frame;
@@ -178,6 +181,14 @@ static int64_t resolve_stack(struct stack_names *n, const struct rec_stack *rec,
 		node = profile__add_node_within(n->profile, node, frame, &tr->nodes_left);
 	}
 	return node;
+}
+
+/* Node of a stack's leaf. */
+static int64_t resolve_stack(struct stack_names *n, const struct rec_stack *rec, struct traced *tr)
+{
+	int64_t node = resolve_python(n, rec, tr);
+
+	return node < 0 ? node : native_frames__add(n->native, tr, rec, node);
 }
 
 void stack_names__learn_more(struct stack_names *n, const struct rec_code_more *rec)

@@ -8,6 +8,7 @@
 #define CAPTURE_STACK_NAMES_H
 
 #include "capture/limits.h"
+#include "capture/native_frames.h"
 #include "capture/traced.h"
 
 struct stack_names;
@@ -19,8 +20,9 @@ struct stack_name {
 	uint32_t tid; /* 0: not known */
 };
 
-/* Both outlive *ret. -ENOMEM. */
-int stack_names__new(struct profile *profile, const struct capture_limits *limits, struct stack_names **ret);
+/* All outlive *ret. -ENOMEM. */
+int stack_names__new(struct profile *profile, const struct capture_limits *limits, struct native_frames *native,
+		     struct stack_names **ret);
 void stack_names__free(struct stack_names *n);
 
 /*

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <utlist.h>
 
+#include "capture/native_frames.h"
+
 void traced_table__add(struct traced_table *table, struct traced *tr)
 {
 	HASH_ADD(hh, table->by_id, proc_id, sizeof(tr->proc_id), tr);
@@ -71,6 +73,7 @@ void traced_table__forget(struct traced_table *table, struct traced *tr)
 	session_links__free(tr->links);
 	session_links__free(tr->entry);
 	pagemap__free(tr->pagemap);
+	native_process__free(tr->native);
 	resident_lines__free(&tr->lines);
 	free(tr->tids);
 	free(tr->interp);
@@ -104,6 +107,8 @@ int traced__tell_kernel(const struct traced *tr, struct session *session, uint32
 		.tss_key = -1,
 		.runtime = tr->interp ? tr->interp->runtime : 0,
 		.family = tr->proc_id,
+		.text_begin = tr->interp ? tr->interp->text_begin : 0,
+		.text_bytes = tr->interp ? tr->interp->text_bytes : 0,
 	};
 
 	return session__add_target(session, tr->tgid, &target, &tr->budget);

@@ -43,6 +43,7 @@ struct traced {
 	uint32_t interp_slot;
 	struct session_links *links;
 	struct session_links *entry; /* of a held command */
+	struct native_process *native; /* what is known of its native code (native_frames.h); NULL: nothing yet */
 	struct heap_process *heap; /* the heap signal's; NULL: not watched */
 	struct pagemap *pagemap; /* during a sweep */
 	struct resident_account resident;

@@ -186,6 +186,7 @@ void tracker__refresh(struct tracker *t, bool all)
 	turn_hook(t);
 	refresh_containers(t, all);
 	ask_again(t);
+	native_frames__rest(t->native);
 	if (t->seconds % FORGET_CODES_SECONDS == 0 && t->settled_cnt >= SETTLED_MANY) {
 		t->settled_cnt = 0;
 		session__forget_codes(t->deps.session);
@@ -297,7 +298,8 @@ int tracker__new(const struct scope *scope, uint32_t signals, double budget, con
 	t->signals = signals;
 	t->deps = *deps;
 	if (process_items__new(deps->profile, &t->deps.limits, &t->items) ||
-	    stack_names__new(deps->profile, &t->deps.limits, &t->names) ||
+	    native_frames__new(&t->deps, &t->native) ||
+	    stack_names__new(deps->profile, &t->deps.limits, t->native, &t->names) ||
 	    accounts__new(&t->deps, &t->table, t->names, &t->accounts) ||
 	    page_sweep__new(&t->deps, &t->table, t->names, t->accounts, &t->sweep) ||
 	    budget__new(&t->deps, &t->table, budget, &t->budget) ||
@@ -319,6 +321,7 @@ void tracker__free(struct tracker *t)
 	large_blocks__free(t->large);
 	heap__free(t->heap);
 	traced_table__clear(&t->table);
+	native_frames__free(t->native);
 	budget__free(t->budget);
 	page_sweep__free(t->sweep);
 	accounts__free(t->accounts);

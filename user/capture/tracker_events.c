@@ -149,6 +149,13 @@ static void on_heap(const struct rec_heap *rec, void *arg)
 		heap__request(t->heap, tr, rec);
 }
 
+static void on_native(const struct rec_native *rec, void *arg)
+{
+	struct tracker *t = arg;
+
+	native_frames__answer(t->native, traced_table__find(&t->table, rec->proc_id), rec);
+}
+
 static void on_counted(void *arg)
 {
 	struct tracker *t = arg;
@@ -183,7 +190,7 @@ static void on_gc(const struct rec_gc *rec, void *arg)
 struct session_handlers tracker__handlers(struct tracker *t)
 {
 	return (struct session_handlers){
-		.stack = on_stack, .code = on_code, .code_more = on_code_more, .gc = on_gc, .heap = on_heap, .proc = on_proc,
+		.stack = on_stack, .code = on_code, .code_more = on_code_more, .gc = on_gc, .heap = on_heap, .native = on_native, .proc = on_proc,
 		.count = on_count, .counted = on_counted, .arg = t
 	};
 }

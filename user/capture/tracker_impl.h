@@ -15,6 +15,7 @@
 #include "capture/held_command.h"
 #include "capture/interpreters.h"
 #include "capture/large_blocks.h"
+#include "capture/native_frames.h"
 #include "capture/page_sweep.h"
 #include "capture/process_items.h"
 #include "capture/stack_names.h"
@@ -27,6 +28,7 @@ struct tracker {
 	struct tracker_deps deps;
 	struct traced_table table;
 	struct interpreters *interpreters;
+	struct native_frames *native;
 	struct stack_names *names;
 	struct accounts *accounts;
 	struct page_sweep *sweep;

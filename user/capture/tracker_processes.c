@@ -220,6 +220,7 @@ static void forget_settled(struct tracker *t, struct traced *settled)
 	LL_FOREACH_SAFE2(settled, tr, next, next_unsettled) {
 		t->settled_cnt++;
 		process_items__give_back(t->items, tr->process);
+		native_frames__forget(t->native, tr);
 		if (!tr->held)
 			traced_table__forget(&t->table, tr);
 	}

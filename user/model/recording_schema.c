@@ -2,13 +2,17 @@
 /*
  * The schema of a recording. Tables are laid out to stay small, views to be asked:
  *
- *   lines        bytes by container, file, line (the leaf of the stack) and kind
+ *   lines        bytes by container, file, line (the leaf of the stack: of its Python frames, where
+ *                it has any) and kind
  *   stacks       bytes by container, process and kind for each stack, root first, as "function
  * (file:line);..." sample       what was added at each flush by process, thread, node and kind
  *   memory       usage and limit of each container over time (a row where it changed)
  *   collections  runs of the garbage collector, and where they were triggered
  *   facts        what is known of processes beside numbers: their allocator, what signals see of them
  *   collectors   what each collector said of itself last: enabled, thresholds, counts, frozen objects
+ *
+ * View `leaf` tells for each node that bytes were counted at which frame they are of: the Python leaf,
+ * where native frames stand beneath it.
  *
  * A text (function, file) is in table `text` once; view `frame` puts a place in the code together
  * again. A row of `gc` is one collection, or, of a second with very many, the sum of `cnt` of them.
@@ -109,19 +113,28 @@ const char *const recording_tables[] = {"meta",	 "counter", "kind", "text",  "co
 	" max(0, sum(alloc_bytes) - sum(free_bytes)) AS live_bytes"                                \
 	" FROM delta JOIN cell ON cell.id = delta.cell JOIN kind ON kind.id = cell.kind"           \
 	" GROUP BY cell.id;"                                                                       \
+	"CREATE VIEW leaf AS WITH RECURSIVE up(node, at) AS ("                                     \
+	"SELECT DISTINCT node, node FROM cell UNION ALL SELECT up.node, node.parent FROM up"       \
+	" JOIN node ON node.id = up.at JOIN place ON place.id = node.frame"                        \
+	" WHERE place.kind = 1 AND node.parent > 0)"                                               \
+	" SELECT up.node, CASE place.kind WHEN 0 THEN place.id ELSE own.frame END AS frame"        \
+	" FROM (SELECT node, min(at) AS at FROM up GROUP BY node) AS up"                           \
+	" JOIN node ON node.id = up.at JOIN place ON place.id = node.frame"                        \
+	" JOIN node AS own ON own.id = up.node;"                                                   \
 	"CREATE VIEW lines AS SELECT container.name AS container, frame.file, frame.line,"         \
 	" frame.function, total.kind, sum(live_bytes) AS live_bytes,"                              \
 	" sum(alloc_bytes) AS alloc_bytes, sum(alloc_cnt) AS alloc_cnt"                            \
 	" FROM total JOIN process ON process.id = total.process"                                   \
 	" LEFT JOIN container ON container.id = process.container"                                 \
-	" LEFT JOIN node ON node.id = total.node LEFT JOIN frame ON frame.id = node.frame"         \
+	" LEFT JOIN leaf ON leaf.node = total.node LEFT JOIN frame ON frame.id = leaf.frame"       \
 	" GROUP BY container.id, frame.id, total.kind ORDER BY live_bytes DESC;"
 
 #define STACK_VIEWS                                                                                \
 	"CREATE VIEW stacks AS WITH RECURSIVE up(node, at, stack) AS ("                            \
 	"SELECT DISTINCT node, node, '' FROM cell UNION ALL"                                       \
 	" SELECT up.node, node.parent, frame.function || CASE WHEN frame.file = '' THEN ''"        \
-	" ELSE ' (' || frame.file || ':' || frame.line || ')' END ||"                              \
+	" ELSE ' (' || frame.file || CASE WHEN frame.line > 0 THEN ':' || frame.line ELSE '' END"  \
+	" || ')' END ||"                                                                           \
 	" CASE WHEN stack = '' THEN '' ELSE ';' || stack END"                                      \
 	" FROM up JOIN node ON node.id = up.at JOIN frame ON frame.id = node.frame)"               \
 	" SELECT container.name AS container, process.tgid, process.command, total.kind,"          \

@@ -274,6 +274,10 @@ static int try_candidate(struct interp_cache *cache, pid_t tgid, const struct ca
 	r->version = k->file.version;
 	r->stripped = k->file.stripped;
 	r->load_bias = c->map.start - k->map_addr;
+	if (c->map.executable) {
+		r->text_begin = c->map.start;
+		r->text_bytes = c->map.end - c->map.start;
+	}
 	r->runtime = k->file.runtime ? r->load_bias + k->file.runtime : 0;
 	if (k->file.unsupported) {
 		*why = k->file.unsupported;

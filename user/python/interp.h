@@ -23,6 +23,7 @@ struct interp {
 	bool stripped; /* has no .symtab */
 	uint64_t load_bias; /* add to an ELF address for the address in the process */
 	uint64_t runtime; /* address of _PyRuntime in the process */
+	uint64_t text_begin, text_bytes; /* where its code is mapped; 0 bytes: not known */
 	struct py_layout layout;
 };
 

@@ -17,7 +17,9 @@ static char *frame_label(const struct profile_frame *f, bool full)
 
 	if (!f->file[0])
 		return strdup(function);
-	if (f->line > 0)
+	if (f->kind == FRAME_NATIVE && function[0] == '+') /* no symbol: where in the file */
+		len = asprintf(&text, "%s%s", file, function);
+	else if (f->line > 0)
 		len = asprintf(&text, full ? "%s (%s:%d)" : "%s %s:%d", function, file, f->line);
 	else
 		len = asprintf(&text, full ? "%s (%s)" : "%s %s", function, file);

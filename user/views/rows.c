@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "views/text.h"
+
 struct item {
 	uint32_t a, b;	/* what makes a row */
 	uint32_t frame; /* what the row's top frame is chosen from */
@@ -34,6 +36,22 @@ struct maker {
 	bool *is_recursive; /* by node: a caller is of the same group */
 };
 
+/* What called malloc or memset is told, not that. */
+static bool is_c_library(const struct profile_frame *f)
+{
+	const char *name = text__basename(f->file);
+
+	return f->kind == FRAME_NATIVE && (strncmp(name, "libc.so", 7) == 0 || strncmp(name, "ld-musl-", 8) == 0);
+}
+
+/* The Python frame above, where there is one; else the native frame itself. */
+static bool belongs_above(const struct profile_frame *f, const struct profile_frame *above)
+{
+	if (f->kind == FRAME_PYTHON)
+		return false;
+	return above->kind == FRAME_PYTHON || (above->kind == FRAME_NATIVE && is_c_library(f));
+}
+
 static void make_self(struct maker *m)
 {
 	const struct profile *p = m->s->p;
@@ -44,8 +62,8 @@ static void make_self(struct maker *m)
 
 		if (node->parent >= i)
 			m->self[i] = PROFILE_NONE;
-		else if (profile__frame(p, node->frame)->kind == FRAME_PYTHON ||
-			 above == PROFILE_NONE || profile__frame(p, above)->kind != FRAME_PYTHON)
+		else if (above == PROFILE_NONE ||
+			 !belongs_above(profile__frame(p, node->frame), profile__frame(p, above)))
 			m->self[i] = node->frame;
 		else
 			m->self[i] = above;
