@@ -179,7 +179,7 @@ static void check_collector(const struct elf_file *f, const struct machine_code 
 /* pyenv's, and those built as the official image. */
 static bool is_shared(const char *name)
 {
-	return strstr(name, "pyenv") || strstr(name, "image") || strstr(name, "shared") || strstr(name, "musl");
+	return strstr(name, "pyenv") || strstr(name, "image") || strstr(name, "shared") || strstr(name, "alpine");
 }
 
 /* That the place is right, stacks of 3.15 tell (tests/e2e/stacks.t, more_builds.t). */
