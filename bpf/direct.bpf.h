@@ -247,17 +247,34 @@ static long more_direct_steps(__u32 i, void *arg)
 	return direct_steps(arg) != 0;
 }
 
+/* As tls_slot and tss_slot; 0: to be found the usual way. */
+static __always_inline __u64 direct_slot(const struct py_walk *w, const struct target *t, struct page_view *v)
+{
+	bool musl = w->libc == PY_LIBC_MUSL;
+	__u64 tp = thread_pointer(), at;
+
+	if (w->tls_module) {
+		if (w->tls_module > GLIBC_TLS_SURPLUS || !view_word(v, tp + TLS_VECTOR, &at) ||
+		    !view_word(v, at + (__u64)w->tls_module * tls_entry_bytes(w), &at) || !at || !~at)
+			return 0;
+		return at + w->tstate_tls;
+	}
+	if (w->tstate_tls)
+		return tp + w->tstate_tls;
+	if (t->tss_key < 0 || t->tss_key >= GLIBC_TSD_BLOCK_KEYS)
+		return 0;
+	if (!musl)
+		return tp + GLIBC_TSD + t->tss_key * 16 + 8;
+	return view_word(v, tp + w->musl_specific, &at) && at ? at + t->tss_key * 8 : 0;
+}
+
 /* The current thread's state and first frame. False: to be found the usual way. */
 static __always_inline bool direct_first(const struct py_walk *w, struct target *t, struct page_view *v,
 					 struct thread_stack *s)
 {
-	__u64 slot, tp = thread_pointer();
+	__u64 slot = direct_slot(w, t, v);
 
-	if (w->tstate_tls)
-		slot = tp + w->tstate_tls;
-	else if (t->tss_key >= 0 && t->tss_key < GLIBC_TSD_BLOCK_KEYS)
-		slot = tp + GLIBC_TSD + t->tss_key * 16 + 8;
-	else
+	if (!slot)
 		return false;
 	if (!view_word(v, slot, &s->tstate) || !s->tstate || !view_word(v, s->tstate + w->tstate_frame, &s->first) ||
 	    !s->first)

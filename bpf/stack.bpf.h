@@ -6,8 +6,11 @@
  *
  * The thread state is found as pthread_getspecific would (CPython's autoTSSkey): the slot of the key in the thread's
  * control block. glibc nptl/pthread_getspecific.c and struct pthread: specific_1stblock at 0x310 on x86-64 (unchanged
- * since 2.11), 32 keys of {seq, data} a block, block pointers at 0x510. 3.15 has no key: there the code of an executable
- * tells where its thread-local variable is (user/python/decode_thread.c).
+ * since 2.11), 32 keys of {seq, data} a block, block pointers at 0x510. musl src/thread/pthread_getspecific.c: a pointer in
+ * struct pthread, whose place user space tells, to one word a key. 3.15 has no key but a thread-local variable: that of an
+ * executable, or of a library that says so, is at a fixed distance from the thread pointer; that of any other library is where
+ * __tls_get_addr finds it, in the thread's dynamic thread vector (glibc sysdeps/x86_64/nptl/tls.h, sysdeps/generic/dl-dtv.h,
+ * elf/dl-tls.c; musl src/internal/pthread_impl.h, src/thread/__tls_get_addr.c).
  *
  * Truth of the frame chain: Include/internal/pycore_frame.h of each version; offsets come from user space (py_walk).
  *
@@ -34,6 +37,15 @@
 #define GLIBC_TSD_BLOCKS 0x510
 #define GLIBC_TSD_BLOCK_KEYS 32
 #define GLIBC_MAX_KEYS 1024
+#define MUSL_MAX_KEYS 128
+/* The second word of a thread's control block is the vector's address. glibc's has {block, to free} a module, and what the
+ * vector has room for before it: for the modules that there were when the thread began, and at least 14. musl's has the
+ * block, and room for all that there are. */
+#define TLS_VECTOR 8
+#define GLIBC_TLS_ENTRY 16
+#define GLIBC_TLS_MODULES (-16)
+#define GLIBC_TLS_SURPLUS 14
+#define MUSL_TLS_ENTRY 8
 
 struct walk_result {
 	__u64 id;
@@ -76,10 +88,15 @@ static __always_inline int tss_key_of(const struct py_walk *w, struct target *t)
 }
 
 /* Address of the slot that holds the thread state, or 0. */
-static __always_inline __u64 tss_slot(__u64 tp, __u32 key)
+static __always_inline __u64 tss_slot(const struct py_walk *w, __u64 tp, __u32 key)
 {
 	__u64 block;
 
+	if (w->libc == PY_LIBC_MUSL) {
+		if (key >= MUSL_MAX_KEYS || !read_user(&block, sizeof(block), tp + w->musl_specific) || !block)
+			return 0;
+		return block + key * 8;
+	}
 	if (key < GLIBC_TSD_BLOCK_KEYS)
 		return tp + GLIBC_TSD + key * 16 + 8;
 	if (!read_user(&block, sizeof(block), tp + GLIBC_TSD_BLOCKS + key / GLIBC_TSD_BLOCK_KEYS * 8) ||
@@ -88,19 +105,41 @@ static __always_inline __u64 tss_slot(__u64 tp, __u32 key)
 	return block + key % GLIBC_TSD_BLOCK_KEYS * 16 + 8;
 }
 
+static __always_inline __u32 tls_entry_bytes(const struct py_walk *w)
+{
+	return w->libc == PY_LIBC_MUSL ? MUSL_TLS_ENTRY : GLIBC_TLS_ENTRY;
+}
+
+/* Address of the thread's variable, or 0: it has none of that module (glibc makes it when it is asked for; all bits set). */
+static __always_inline __u64 tls_slot(const struct py_walk *w, __u64 tp)
+{
+	__u64 vector, block, room;
+
+	if (!w->tls_module)
+		return tp + w->tstate_tls;
+	if (!read_user(&vector, sizeof(vector), tp + TLS_VECTOR))
+		return 0;
+	if (w->libc != PY_LIBC_MUSL && w->tls_module > GLIBC_TLS_SURPLUS &&
+	    (!read_user(&room, sizeof(room), vector + GLIBC_TLS_MODULES) || w->tls_module > room))
+		return 0;
+	if (!read_user(&block, sizeof(block), vector + (__u64)w->tls_module * tls_entry_bytes(w)) || !block || !~block)
+		return 0;
+	return block + w->tstate_tls;
+}
+
 /* The current thread's PyThreadState; enum stack_status says why there is none. */
 static __always_inline __u32 current_tstate(const struct py_walk *w, struct target *t, __u64 *ret)
 {
 	__u64 slot;
 	int key;
 
-	if (w->tstate_tls) {
-		slot = thread_pointer() + w->tstate_tls;
+	if (w->tstate_tls || w->tls_module) {
+		slot = tls_slot(w, thread_pointer());
 	} else {
 		key = tss_key_of(w, t);
 		if (key < 0)
 			return STACK_STARTING;
-		slot = tss_slot(thread_pointer(), key);
+		slot = tss_slot(w, thread_pointer(), key);
 	}
 	if (!slot || !read_user(ret, sizeof(*ret), slot) || !*ret)
 		return STACK_NO_THREAD_STATE;

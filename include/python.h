@@ -35,7 +35,7 @@ enum py_libc {
 
 struct py_walk {
 	__u8 frame_kind; /* enum py_frame_kind */
-	__u8 libc; /* enum py_libc: where pthread_getspecific looks */
+	__u8 libc; /* enum py_libc: where values by key, and blocks of thread-local variables, are */
 	__u8 skip_owner; /* frames whose owner is >= this are C-stack shims without code; 0: none are */
 	__u8 code_tag_mask; /* low bits to clear from the code pointer (3.14+: tagged _PyStackRef) */
 	/* _PyRuntime: Py_tss_t autoTSSkey {int _is_initialized; pthread_key_t _key}; all bits set: 3.15 has none */
@@ -52,8 +52,13 @@ struct py_walk {
 	 */
 	__u32 code_filename;
 	__u32 frame_shape; /* enum py_frame_shape */
-	/* 3.15: where the variable _Py_tss_tstate is from the thread pointer; 0: tss_key tells the thread state */
+	/*
+	 * 3.15: where the variable _Py_tss_tstate is: from the thread pointer, or, where tls_module is not 0, in that module's
+	 * block of the thread's dynamic thread vector. Both 0: tss_key tells the thread state.
+	 */
 	__s32 tstate_tls;
+	__u32 tls_module;
+	__u32 musl_specific; /* in musl's struct pthread: the pointer to the values by key */
 	/*
 	 * The collector's struct gc_generation_stats[3]: so far into what PyThreadState's word tstate_interp points to. 3.8 has
 	 * one for all interpreters: gc_stats is an offset into _PyRuntime then, and tstate_interp is PY_WALK_NONE. gc_stats

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
-# Installs the Debian packages that are missing for a purpose: build, test, demo, vm, image. Asks nothing.
-# Usage: tools/setup.sh build|test|demo|vm|image
+# Installs the Debian packages that are missing for a purpose: build, test, demo, vm, image, musl. Asks nothing.
+# Usage: tools/setup.sh build|test|demo|vm|image|musl
 set -eu
 
 build='gcc make clang llvm pkg-config bpftool libbpf-dev libelf-dev zlib1g-dev libsqlite3-dev libjson-c-dev uthash-dev libzydis-dev'
@@ -10,6 +10,7 @@ test='libcmocka-dev jq libxml2-utils'
 vm='qemu-system-x86 busybox-static e2fsprogs kmod xz-utils zstd'
 image='dpkg-dev gcc make xz-utils libbz2-dev libffi-dev liblzma-dev libncurses-dev libreadline-dev libsqlite3-dev libssl-dev uuid-dev
 	zlib1g-dev'
+musl='gcc make musl-tools linux-libc-dev xz-utils'
 
 case "${1-}" in
 build) want=$build ;;
@@ -17,7 +18,8 @@ demo) want="$build $run" ;;
 test) want="$build $run $test" ;;
 vm) want="$build $run $test $vm" ;;
 image) want=$image ;;
-*) echo "usage: tools/setup.sh build|test|demo|vm|image" >&2; exit 2 ;;
+musl) want=$musl ;;
+*) echo "usage: tools/setup.sh build|test|demo|vm|image|musl" >&2; exit 2 ;;
 esac
 
 missing=

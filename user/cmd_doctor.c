@@ -301,6 +301,9 @@ static void show_malloc_sites(const struct malloc_file *file, enum probe_links l
 	}
 	if (seldom)
 		say("", "heap  %-18s %zu places, %zu of them emulated", "seldom called", seldom, emulated);
+	if (file->musl)
+		say("", "heap  %-18s not from musl's heap: only what is seen allocated is told, by turns under a budget",
+		    "what lives");
 	say("", "heap  %-18s about %u.%02u us more for each block over 512 bytes: its stack%s", "large block", ns / 1000,
 	    ns % 1000 / 10, links == PROBE_LINKS_SESSION ? ", and the return of its allocation" : "");
 }

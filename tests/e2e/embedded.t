@@ -1,8 +1,9 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
 """However an interpreter was started: through a venv's link, from a copied file, embedded in another program (shared or
-static, in a thread of that program's own, in a forked worker), the stacks are right."""
+static, opened while it runs, in a thread of that program's own, in a forked worker), the stacks are right."""
 import contextlib
+import glob
 import os
 import shlex
 import shutil
@@ -15,6 +16,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 
 from lib import host, measure, tool  # noqa: E402
 from lib.tap import cleanup, has, is_, main, note, once, skip, test  # noqa: E402
+from lib.pythons import pythons  # noqa: E402
 from lib.target import Process  # noqa: E402
 
 SAMPLES, SEED = 300, 2
@@ -87,12 +89,12 @@ def built(interpreter, name, *more, libraries=None):
     if not os.path.exists(config) or not shutil.which("gcc"):
         skip(f"no {config} or no gcc")
 
-    def flags(*what):
-        return shlex.split(subprocess.run([config, *what], stdout=subprocess.PIPE, text=True, check=True).stdout)
+    if libraries is None:
+        libraries = shlex.split(subprocess.run([config, "--ldflags", "--embed"], stdout=subprocess.PIPE, text=True,
+                                               check=True).stdout)
     program = os.path.join(folder(), f"{name}-{interpreter.kind}-{interpreter.release.replace('.', '_')}")
-    libraries = flags("--ldflags", "--embed") if libraries is None else libraries
-    done = subprocess.run(["gcc", *flags("--includes"), SOURCE, "-o", program, "-pthread", *libraries,
-                           f"-Wl,-rpath,{interpreter.prefix}/lib", *more], stderr=subprocess.PIPE, text=True, check=False)
+    done = subprocess.run(["gcc", SOURCE, "-o", program, "-pthread", *libraries, f"-Wl,-rpath,{interpreter.prefix}/lib", *more],
+                          stderr=subprocess.PIPE, text=True, check=False)
     return program if not done.returncode else skip(f"{interpreter} cannot be linked: {done.stderr[-200:]}")
 
 
@@ -117,6 +119,18 @@ def embedded_in_a_thread_of_its_own():
 def embedded_in_a_forked_worker():
     for interpreter in shared() or skip("no shared library"):
         check(starter(built(interpreter, "embeds"), "worker"), f"worker of {interpreter}")
+
+
+@test
+def a_thread_local_variable_of_a_library():
+    """3.15 has no other way to its thread state: where the library came with the program, and where it was opened later, on each
+    way through the loader of its own suite."""
+    python = next((one for one in pythons("more") if one.name == "3.15 sid-shared"), None) or skip("no libpython3.15")
+    library = glob.glob(f"{python.unpacked}/usr/lib/*/libpython3.15.so.1.0")[0]
+    program = os.path.join(folder(), "embeds-3_15")
+    for how, *more in (["thread", library, "-Wl,--unresolved-symbols=ignore-in-shared-libs"], ["opened", "-DOPENED"]):
+        subprocess.run(["gcc", SOURCE, "-o", program, "-pthread", *more], check=True)
+        check(starter(python.command[0], f"LIBPYTHON={library}", *python.command[1:-1], program, how), f"3.15, {how}")
 
 
 def static_library(interpreter):

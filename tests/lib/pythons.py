@@ -54,8 +54,9 @@ class Python:
 
 
 @functools.lru_cache
-def pythons():
-    run = subprocess.run([LIST], stdout=subprocess.PIPE, text=True, check=False)
+def pythons(*more):
+    """Those that each test of interpreters runs on; pythons("more"): all."""
+    run = subprocess.run([LIST, *more], stdout=subprocess.PIPE, text=True, check=False)
     lines = [line.split("\t") for line in run.stdout.splitlines()]
     return [Python(name, command.split()) for name, command in lines]
 

@@ -5,9 +5,12 @@
  *	main	as python does (Py_BytesMain)
  *	thread	the script runs in a thread that Python did not start; the first one waits
  *	worker	as uwsgi does: the interpreter is made once, the script runs in a forked worker
+ *	opened	as main, in a libpython that is opened while the program runs: LIBPYTHON in the environment
+ *
+ * Declares what it calls itself: the same in every version, and a libpython of another suite comes without its headers.
  */
-#include <Python.h>
-
+#define _GNU_SOURCE
+#include <dlfcn.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,17 +19,33 @@
 #include <sys/wait.h>
 #include <signal.h>
 
+#ifdef OPENED
+#define WEAK __attribute__((weak))
+#else
+#define WEAK
+#endif
+int Py_BytesMain(int argc, char **argv) WEAK;
+void Py_Initialize(void) WEAK;
+int PyRun_SimpleStringFlags(const char *program, void *flags) WEAK;
+int PyGILState_Ensure(void) WEAK;
+void PyGILState_Release(int state) WEAK;
+void *PyEval_SaveThread(void) WEAK;
+void PyEval_RestoreThread(void *state) WEAK;
+void PyOS_BeforeFork(void) WEAK;
+void PyOS_AfterFork_Parent(void) WEAK;
+void PyOS_AfterFork_Child(void) WEAK;
+
 static char program[8192];
 
 static void run_program(void)
 {
-	if (PyRun_SimpleString(program))
+	if (PyRun_SimpleStringFlags(program, NULL))
 		exit(1);
 }
 
 static void *run_in_thread(void *arg)
 {
-	PyGILState_STATE state = PyGILState_Ensure();
+	int state = PyGILState_Ensure();
 
 	run_program();
 	PyGILState_Release(state);
@@ -64,14 +83,29 @@ static void write_program(int argc, char **argv)
 			       "runpy.run_path(sys.argv[0], run_name='__main__')\n");
 }
 
+static int run_opened(int argc, char **argv)
+{
+	void *library = dlopen(getenv("LIBPYTHON"), RTLD_NOW | RTLD_GLOBAL);
+	int (*bytes_main)(int argc, char **argv);
+
+	if (!library) {
+		fprintf(stderr, "%s\n", dlerror());
+		return 1;
+	}
+	*(void **)&bytes_main = dlsym(library, "Py_BytesMain");
+	return bytes_main ? bytes_main(argc, argv) : 1;
+}
+
 int main(int argc, char **argv)
 {
-	PyThreadState *state;
+	void *state;
 	pthread_t thread;
 	int status = 0;
 
 	if (argc < 3)
 		return 2;
+	if (!strcmp(argv[1], "opened"))
+		return run_opened(argc - 1, argv + 1);
 	if (!strcmp(argv[1], "main"))
 		return Py_BytesMain(argc - 1, argv + 1);
 	write_program(argc, argv);

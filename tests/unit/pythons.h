@@ -20,6 +20,9 @@
 #include <cmocka.h>
 
 #define MAX_PYTHONS 64
+#ifndef PYTHONS_LIST
+#define PYTHONS_LIST "tests/pythons.sh" /* or "tests/pythons.sh more" */
+#endif
 #define FIRST_MINOR 8
 #define LAST_MINOR 15
 
@@ -45,7 +48,7 @@ static void pythons__add(const char *name, const char *command)
 
 static void pythons__find(void)
 {
-	FILE *list = popen("tests/pythons.sh", "r");
+	FILE *list = popen(PYTHONS_LIST, "r");
 	unsigned int minors = 0;
 	char line[8192];
 

@@ -167,7 +167,7 @@ static void note_why_not(struct large_blocks *l, struct traced *tr, int err)
 
 static void note_share(struct large_blocks *l, const struct followed *f, uint64_t now)
 {
-	const char *rest = f->sampling ? ", the rest is estimated" : "";
+	const char *rest = f->sampling ? ", the rest is estimated" : f->file.musl ? "; what lives in musl's heap is not read" : "";
 	uint64_t all = now - f->begin_ns, followed = f->followed_ns + (f->probes ? now - f->since_ns : 0);
 	char text[128];
 
@@ -293,6 +293,7 @@ static int find_file(struct large_blocks *l, struct followed *f)
 	}
 	f->shared->n_users++;
 	f->hit_ns = hit_ns_of(&f->file);
+	f->unsampled |= f->file.musl;
 	f->returns = session__links(l->deps->session) != PROBE_LINKS_SESSION;
 	return 0;
 }

@@ -123,10 +123,29 @@ int decode__collector(const struct elf_file *f, const struct machine_code *c, ui
  */
 int decode__collector_clones(const struct elf_file *f, const struct machine_code *c, uint64_t *ret, size_t max);
 
+/* How code reaches a thread-local variable. */
+enum thread_access {
+	THREAD_UNKNOWN,
+	THREAD_FIXED, /* at `offset` from the thread pointer */
+	/* The dynamic linker fills in what is at `word`: */
+	THREAD_DISTANCE, /* the distance from the thread pointer, to which `offset` is added */
+	THREAD_MODULE, /* two words: the module's number, and an offset in its block, to which `offset` is added */
+	THREAD_DESCRIPTOR, /* two words: a function, and what it is given (user/python/thread_state.c) */
+};
+
+struct thread_variable {
+	enum thread_access access;
+	int32_t offset;
+	uint64_t word;
+};
+
+/* The variable that holds the current thread's state. -ENOENT: not understood, or before 3.13. */
+int decode__thread_variable(const struct elf_file *f, const struct machine_code *c, struct thread_variable *ret);
+
 /*
- * Where the thread state's variable stands, from the thread pointer; below 0. -ENOENT: not an
- * executable, or before 3.13.
+ * Where in musl's struct pthread, to which the thread pointer points, the pointer to the thread's specific data (values by
+ * key) is; from pthread_getspecific in the file that has it. -ENOENT: it is not musl's.
  */
-int decode__thread_state(const struct elf_file *f, const struct machine_code *c, int32_t *ret);
+int decode__musl_specific(const struct elf_file *f, const struct machine_code *c, uint32_t *ret);
 
 #endif

@@ -3,8 +3,8 @@
  * From a process to its interpreter. Looked at, in this order: the executable and what is named
  * like one (python3.11), then every mapped libpython*.so*. Other mapped files are not opened:
  * extension modules are many, and a program that embeds Python maps a libpython or has Python in
- * itself. What a file says is kept by device, inode, size and time of change, so each file is read
- * once.
+ * itself. But musl's libc.so is, for where it keeps values by key differs between its versions.
+ * What a file says is kept by device, inode, size and time of change, so each file is read once.
  *
  * Overlays: the same file below two containers has two devices here, and is read twice. That two
  * processes share an inode below is for who places probes to find out.
@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "python/python_file.h"
+#include "python/thread_state.h"
 #include "system/mapped_file.h"
 #include "system/mem.h"
 #include "system/proc.h"
@@ -38,6 +39,7 @@ struct known_file {
 	bool map_executable;
 	bool python;
 	struct python_file file;
+	uint32_t musl_specific; /* of a C library */
 };
 
 struct interp_cache {
@@ -56,6 +58,7 @@ struct scan {
 	const char *exe;
 	size_t cnt;
 	struct candidate candidates[MAX_CANDIDATES];
+	struct candidate musl; /* its C library, if it is musl; path NULL: it is not */
 };
 
 int interp_cache__new(struct interp_cache **ret)
@@ -112,11 +115,33 @@ static bool is_program(const char *path)
 	return !strncmp(name, "python", 6) && !name[6 + strspn(name + 6, "0123456789.dmtu")];
 }
 
+/* Its loader and C library are one file: ld-musl-x86_64.so.1, where it is not a link to Debian's libc.so. */
+static bool is_musl(const char *path)
+{
+	const char *name = base_name(path);
+
+	return !strncmp(name, "ld-musl-", 8) || !strncmp(name, "libc.musl-", 10) || !strcmp(name, "libc.so");
+}
+
+static int see_musl(const struct proc_map *m, struct candidate *c)
+{
+	if (c->path)
+		return 0;
+	c->path = strdup(m->path);
+	if (!c->path)
+		return -ENOMEM;
+	c->map = *m;
+	c->map.path = c->path;
+	return 0;
+}
+
 static int see_map(const struct proc_map *m, void *arg)
 {
 	struct scan *s = arg;
 	struct candidate *c = s->candidates;
 
+	if (m->path[0] == '/' && m->executable && is_musl(m->path))
+		return see_musl(m, &s->musl);
 	if (m->path[0] != '/' ||
 	    (!is_library(m->path) && !is_program(m->path) && strcmp(m->path, s->exe)))
 		return 0;
@@ -179,6 +204,8 @@ static int examine(const char *host_path, const struct proc_map *m, struct known
 		return 0;
 	if (err)
 		return err;
+	if (is_musl(m->path))
+		k->musl_specific = python_file__musl_specific(f);
 	err = python_file__examine(f, base_name(m->path), &k->file);
 	if (err == -ENOENT) {
 		err = 0;
@@ -223,12 +250,37 @@ static int look_up(struct interp_cache *cache, const char *host_path, const stru
 	return 0;
 }
 
-static int read_layout(pid_t tgid, int32_t tstate_tls, struct interp *r, const char **why)
+/* Where pthread_getspecific looks. -ENOTSUP: not known. */
+static int find_specific(struct interp_cache *cache, pid_t tgid, const struct scan *s, const struct known_file *python,
+			 struct py_walk *walk)
 {
+	char host_path[MAPPED_FILE_PATH_BYTES];
+	const struct known_file *k = python;
+	uint32_t offset = python->file.musl_specific;
+	struct stat st;
+	int err;
+
+	if (!offset && !s->musl.path)
+		return 0;
+	if (!offset) {
+		err = mapped_file__path(tgid, &s->musl.map, false, host_path, &st);
+		err = err ? err : look_up(cache, host_path, &st, &s->musl.map, &k);
+		if (err)
+			return err;
+		offset = k->musl_specific;
+	}
+	walk->libc = PY_LIBC_MUSL;
+	walk->musl_specific = offset;
+	return offset || walk->tss_key == PY_NO_FIELD ? 0 : -ENOTSUP;
+}
+
+static int read_layout(struct interp_cache *cache, pid_t tgid, const struct scan *s, const struct known_file *k,
+		       struct interp *r, const char **why)
+{
+	const struct known_file python = *k; /* looking up another file may forget this one */
 	struct mem_reader mem = mem_reader__of_process(tgid);
 	int err = py_layout__of_runtime(&mem, r->runtime, r->version, &r->layout);
 
-	r->layout.walk.tstate_tls = tstate_tls;
 	if (err == -EBADMSG)
 		*why = "its debug offsets make no sense";
 	else if (err == -EFAULT)
@@ -238,20 +290,28 @@ static int read_layout(pid_t tgid, int32_t tstate_tls, struct interp *r, const c
 						     : "CPython newer than this pymemscope knows";
 	else if (err == -ENOTSUP)
 		*why = "a build of CPython that this pymemscope can't read";
-	else
+	if (err)
+		return err == -EBADMSG || err == -EFAULT ? -ENOTSUP : err;
+	err = find_specific(cache, tgid, s, &python, &r->layout.walk);
+	if (err == -ENOTSUP)
+		*why = "where its musl keeps thread-specific data can't be told from its code";
+	if (err || python.file.thread_state.access == THREAD_UNKNOWN)
 		return err;
-	return -ENOTSUP;
+	err = thread_state__find(&python.file.thread_state, &mem, r->load_bias, &r->layout.walk);
+	if (err == -EBADMSG)
+		*why = "where it keeps the thread state makes no sense";
+	return err == -EBADMSG ? -ENOTSUP : err;
 }
 
 /* 0, -ENOENT: no Python in this file; or what interp__of_process returns. */
-static int try_candidate(struct interp_cache *cache, pid_t tgid, const struct candidate *c,
-			 bool exe, struct interp *r, const char **why)
+static int try_candidate(struct interp_cache *cache, pid_t tgid, const struct scan *s, const struct candidate *c,
+			 struct interp *r, const char **why)
 {
 	const struct known_file *k;
 	struct stat st;
 	int err;
 
-	err = mapped_file__path(tgid, &c->map, exe, r->host_path, &st);
+	err = mapped_file__path(tgid, &c->map, !strcmp(c->path, s->exe), r->host_path, &st);
 	if (err)
 		return err;
 	snprintf(r->path, sizeof(r->path), "%s", c->path);
@@ -283,7 +343,7 @@ static int try_candidate(struct interp_cache *cache, pid_t tgid, const struct ca
 		*why = k->file.unsupported;
 		return -ENOTSUP;
 	}
-	return read_layout(tgid, k->file.tstate_tls, r, why);
+	return read_layout(cache, tgid, s, k, r, why);
 }
 
 static int try_all(struct interp_cache *cache, pid_t tgid, const struct scan *s, struct interp *ret,
@@ -303,7 +363,7 @@ static int try_all(struct interp_cache *cache, pid_t tgid, const struct scan *s,
 			if (is_library(c->path) != libraries)
 				continue;
 			memset(r, 0, sizeof(*r));
-			err = try_candidate(cache, tgid, c, !strcmp(c->path, s->exe), r, why);
+			err = try_candidate(cache, tgid, s, c, r, why);
 			if (!err || err == -ENOTSUP) {
 				*ret = *r;
 				free(r);
@@ -332,6 +392,7 @@ int interp_cache__look(struct interp_cache *cache, pid_t tgid, struct interp *re
 		err = try_all(cache, tgid, &s, ret, why);
 	for (size_t i = 0; i < s.cnt; i++)
 		free(s.candidates[i].path);
+	free(s.musl.path);
 	/* What ended meanwhile looks like a process without maps or files. */
 	if (err == -ENOENT &&
 	    (proc__stat(cache->proc, tgid, &stat) || stat.state == 'Z' || stat.state == 'X'))

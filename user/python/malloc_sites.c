@@ -19,6 +19,7 @@
 #include <uthash.h>
 
 #include "python/decode.h"
+#include "python/python_file.h"
 #include "system/mem.h"
 
 static const struct {
@@ -74,6 +75,7 @@ struct definer {
 	char key[128];
 	struct malloc_site site[MAX_MALLOC_SITES];
 	size_t n;
+	bool musl;
 	UT_hash_handle hh;
 };
 
@@ -158,6 +160,14 @@ static void find_sites(const struct elf_file *f, struct definer *d)
 	machine_code__free(code);
 }
 
+/* A C library that is not glibc. A program may have musl linked in: then its pthread_getspecific tells. */
+static bool is_musl(const struct elf_file *f)
+{
+	struct elf_symbol s;
+
+	return elf_file__symbol(f, "gnu_get_libc_version", &s) && python_file__musl_specific(f);
+}
+
 static int look_up_sites(struct malloc_finder *finder, const struct elf_file *f, struct malloc_file *file)
 {
 	struct definer *d;
@@ -172,10 +182,12 @@ static int look_up_sites(struct malloc_finder *finder, const struct elf_file *f,
 			return -ENOMEM;
 		memcpy(d->key, key, sizeof(key));
 		find_sites(f, d);
+		d->musl = is_musl(f);
 		HASH_ADD_STR(finder->definers, key, d);
 	}
 	file->site = d->site;
 	file->n = d->n;
+	file->musl = d->musl;
 	return d->n ? 0 : -ENOENT;
 }
 

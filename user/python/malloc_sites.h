@@ -29,6 +29,7 @@ struct malloc_file {
 	char path[256]; /* as the process names it, cut where it is longer */
 	const struct malloc_site *site; /* the finder's */
 	size_t n;
+	bool musl; /* it is musl's C library: system/malloc_heap.h cannot read its heap (mallocng; before 1.2.1 another) */
 };
 
 struct malloc_finder;

@@ -183,17 +183,30 @@ static int read_version(const struct elf_file *f, const char *name, struct pytho
 }
 
 /* 3.15 has no thread-state key any more. */
-static int32_t find_thread_state(const struct elf_file *f)
+static bool find_thread_state(const struct elf_file *f, struct thread_variable *ret)
 {
 	struct machine_code *code;
-	int32_t tls = 0;
+	bool found;
 
 	if (machine_code__open(f, &code))
-		return 0;
-	if (decode__thread_state(f, code, &tls))
-		tls = 0;
+		return false;
+	found = !decode__thread_variable(f, code, ret);
 	machine_code__free(code);
-	return tls;
+	return found;
+}
+
+uint32_t python_file__musl_specific(const struct elf_file *f)
+{
+	struct machine_code *code;
+	struct elf_symbol s;
+	uint32_t offset = 0;
+
+	if (elf_file__symbol(f, "pthread_getspecific", &s) || machine_code__open(f, &code))
+		return 0;
+	if (decode__musl_specific(f, code, &offset))
+		offset = 0;
+	machine_code__free(code);
+	return offset;
 }
 
 int python_file__examine(const struct elf_file *f, const char *name, struct python_file *ret)
@@ -217,11 +230,9 @@ int python_file__examine(const struct elf_file *f, const char *name, struct pyth
 	else if (!p.runtime)
 		p.unsupported = "its runtime structure can't be found in its file";
 	layout = py_layout__of_version(p.version);
-	if (layout && layout->walk.tss_key == PY_NO_FIELD && !p.unsupported) {
-		p.tstate_tls = find_thread_state(f);
-		if (!p.tstate_tls)
-			p.unsupported = "where it keeps the thread state can't be told from its code";
-	}
+	if (layout && layout->walk.tss_key == PY_NO_FIELD && !p.unsupported && !find_thread_state(f, &p.thread_state))
+		p.unsupported = "where it keeps the thread state can't be told from its code";
+	p.musl_specific = python_file__musl_specific(f);
 	p.stripped = !elf_file__has_symtab(f);
 	elf_file__build_id(f, p.build_id);
 	*ret = p;

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "python/decode.h"
 #include "system/elf_file.h"
 
 struct python_file {
@@ -18,7 +19,8 @@ struct python_file {
 	char version_text[32]; /* "3.11.2" */
 	char build_id[65];
 	bool stripped; /* has no .symtab */
-	int32_t tstate_tls; /* 3.15+: the thread state's variable, from the thread pointer; 0: not known */
+	struct thread_variable thread_state; /* 3.15+: the variable that holds it */
+	uint32_t musl_specific; /* it has musl linked in statically: decode__musl_specific; else 0 */
 };
 
 /*
@@ -26,6 +28,12 @@ struct python_file {
  * 0, or -ENOENT: no interpreter in it; -ENOMEM.
  */
 int python_file__examine(const struct elf_file *f, const char *name, struct python_file *ret);
+
+/*
+ * decode__musl_specific of a file that defines pthread_getspecific: musl's libc.so, or a program that it is linked into. 0: it
+ * does not, or is another C library.
+ */
+uint32_t python_file__musl_specific(const struct elf_file *f);
 
 /* PY_VERSION(3, 9) for "libpython3.9.so.1.0", "python3.9d", "pypy3.9", "3.9.18"; 0 where there is none. */
 uint16_t python_file__version_of_name(const char *name);

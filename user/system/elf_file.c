@@ -356,6 +356,22 @@ int elf_file__function_at(const struct elf_file *f, uint64_t addr, char *name, s
 	return name_function(&f->symtab, addr, name, len) || name_function(&f->dynsym, addr, name, len) ? 0 : -ENOENT;
 }
 
+size_t elf_file__functions(const struct elf_file *f, struct elf_symbol *ret, size_t max)
+{
+	const struct symbols *tables[] = {&f->symtab, &f->dynsym};
+	size_t n = 0;
+
+	if (!max)
+		return f->symtab.cnt + f->dynsym.cnt;
+	for (int i = 0; i < 2; i++) {
+		for (const Elf64_Sym *s = tables[i]->syms; s < tables[i]->syms + tables[i]->cnt && n < max; s++) {
+			if (ELF64_ST_TYPE(s->st_info) == STT_FUNC && s->st_shndx != SHN_UNDEF && s->st_size)
+				ret[n++] = (struct elf_symbol){.addr = s->st_value, .size = s->st_size};
+		}
+	}
+	return n;
+}
+
 int elf_file__exported(const struct elf_file *f, const char *name, struct elf_symbol *ret)
 {
 	return find_symbols(&f->dynsym, name, ret, 1) ? 0 : -ENOENT;
@@ -372,10 +388,11 @@ static bool imports(const struct elf_file *f, const Elf64_Rela *r, const char *n
 	       !strcmp(t->names.text + t->syms[symbol].st_name, name);
 }
 
-size_t elf_file__import_slots(const struct elf_file *f, const char *name, uint64_t *ret, size_t max)
+/* Calls fn for each relocation that the dynamic linker makes, until it returns false. */
+static void each_relocation(const struct elf_file *f, bool (*fn)(const struct elf_file *f, const Elf64_Rela *rela, void *arg),
+			    void *arg)
 {
 	Elf_Scn *scn = NULL;
-	size_t n = 0;
 	GElf_Shdr h;
 
 	while ((scn = elf_nextscn(f->elf, scn))) {
@@ -386,12 +403,58 @@ size_t elf_file__import_slots(const struct elf_file *f, const char *name, uint64
 			continue;
 		data = section_data(f, scn, &h);
 		rela = data && data->d_type == ELF_T_RELA ? data->d_buf : NULL;
-		for (size_t i = 0; rela && i < data->d_size / sizeof(*rela) && n < max; i++) {
-			if (imports(f, &rela[i], name))
-				ret[n++] = rela[i].r_offset;
+		for (size_t i = 0; rela && i < data->d_size / sizeof(*rela); i++) {
+			if (!fn(f, &rela[i], arg))
+				return;
 		}
 	}
-	return n;
+}
+
+struct slots {
+	const char *name;
+	uint64_t *slot;
+	size_t n, max;
+};
+
+static bool add_slot(const struct elf_file *f, const Elf64_Rela *rela, void *arg)
+{
+	struct slots *s = arg;
+
+	if (imports(f, rela, s->name))
+		s->slot[s->n++] = rela->r_offset;
+	return s->n < s->max;
+}
+
+size_t elf_file__import_slots(const struct elf_file *f, const char *name, uint64_t *ret, size_t max)
+{
+	struct slots s = {.name = name, .slot = ret, .max = max};
+
+	if (max)
+		each_relocation(f, add_slot, &s);
+	return s.n;
+}
+
+struct relocated {
+	uint64_t addr;
+	uint32_t type;
+};
+
+static bool is_of_word(const struct elf_file *f, const Elf64_Rela *rela, void *arg)
+{
+	struct relocated *r = arg;
+
+	(void)f;
+	if (rela->r_offset == r->addr)
+		r->type = ELF64_R_TYPE(rela->r_info);
+	return !r->type;
+}
+
+uint32_t elf_file__relocation(const struct elf_file *f, uint64_t addr)
+{
+	struct relocated r = {.addr = addr};
+
+	each_relocation(f, is_of_word, &r);
+	return r.type;
 }
 
 static Elf_Scn *find_section(const struct elf_file *f, const char *name, GElf_Shdr *h)

@@ -39,6 +39,9 @@ size_t elf_file__symbols(const struct elf_file *f, const char *name, struct elf_
  * told.
  */
 int elf_file__function_at(const struct elf_file *f, uint64_t addr, char *name, size_t len);
+/* Functions that .symtab and .dynsym tell the size of: at most max, in any order, some twice. Returns how many; max 0: how many
+ * there may be. */
+size_t elf_file__functions(const struct elf_file *f, struct elf_symbol *ret, size_t max);
 /* The definition that other files of a process are linked to (.dynsym). -ENOENT. */
 int elf_file__exported(const struct elf_file *f, const char *name, struct elf_symbol *ret);
 /*
@@ -46,6 +49,8 @@ int elf_file__exported(const struct elf_file *f, const char *name, struct elf_sy
  * define: at most max. Returns how many. A lazily linked word leads back into the file until the first call.
  */
 size_t elf_file__import_slots(const struct elf_file *f, const char *name, uint64_t *ret, size_t max);
+/* Type of the relocation of the word at an ELF address (R_X86_64_DTPMOD64); 0: the dynamic linker leaves it alone. */
+uint32_t elf_file__relocation(const struct elf_file *f, uint64_t addr);
 /* Address and size of an allocated section by name. -ENOENT. */
 int elf_file__section(const struct elf_file *f, const char *name, struct elf_symbol *ret);
 /* Offset in the file of an ELF address inside a PT_LOAD segment (what a uprobe wants). -ENOENT. */

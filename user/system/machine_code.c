@@ -3,7 +3,7 @@
  * Functions come from .eh_frame_hdr, the sorted table for unwinders (LSB Core, "The .eh_frame_hdr
  * section"), which stripping keeps. Only its usual encoding is read: 32-bit values, relative. Each
  * entry is checked against the frame description (FDE) that it points to, which also tells the
- * length.
+ * length. Where it tells of no function, a symbol may: musl is built without such descriptions.
  *
  * What the kernel emulates: branch_setup_xol_ops and push_setup_xol_ops in
  * arch/x86/kernel/uprobes.c, Linux 5.10-6.18: one-byte nop, jmp, jcc, call relative, push of a
@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/param.h>
 
 #include "system/got.h"
 
@@ -117,7 +118,8 @@ static void add_functions(struct machine_code *c, const uint8_t *hdr, const stru
 	}
 }
 
-static int read_functions(const struct elf_file *f, struct machine_code *c)
+/* -ENOENT: it has no such table. */
+static int read_frames(const struct elf_file *f, struct machine_code *c)
 {
 	struct elf_symbol hdr_at, frames_at;
 	uint8_t *hdr = NULL, *frames = NULL;
@@ -149,11 +151,65 @@ static int read_functions(const struct elf_file *f, struct machine_code *c)
 	if (!c->functions)
 		goto out;
 	add_functions(c, hdr, &hdr_at, n, frames, &frames_at);
-	err = c->function_cnt ? 0 : -ENOENT;
+	err = 0;
 out:
 	free(hdr);
 	free(frames);
 	return err;
+}
+
+static int compare_ranges(const void *a, const void *b)
+{
+	const struct range *x = a, *y = b;
+
+	return x->start < y->start ? -1 : x->start > y->start ? 1 : x->end < y->end ? -1 : x->end > y->end;
+}
+
+/* Of the symbols' ranges, those in the gaps; what overlaps another symbol's, as an alias does, is left out. */
+static void add_ranges(struct machine_code *c, struct range *more, size_t n)
+{
+	size_t known = c->function_cnt, k = 0;
+	uint64_t end = c->start;
+
+	for (size_t i = 0; i < n; i++) {
+		while (k < known && c->functions[k].end <= more[i].start)
+			end = MAX(end, c->functions[k++].end);
+		if (more[i].start < end || more[i].end <= more[i].start || more[i].end > c->start + c->bytes ||
+		    (k < known && c->functions[k].start < more[i].end))
+			continue;
+		c->functions[c->function_cnt++] = more[i];
+		end = more[i].end;
+	}
+	qsort(c->functions, c->function_cnt, sizeof(*c->functions), compare_ranges);
+}
+
+static int read_symbols(const struct elf_file *f, struct machine_code *c)
+{
+	size_t n, max = MIN(elf_file__functions(f, NULL, 0), MAX_FUNCTIONS);
+	struct elf_symbol *symbols = calloc(max + 1, sizeof(*symbols));
+	struct range *more = calloc(max + 1, sizeof(*more)), *all;
+
+	n = symbols && more && max ? elf_file__functions(f, symbols, max) : 0;
+	for (size_t i = 0; i < n; i++)
+		more[i] = (struct range){.start = symbols[i].addr, .end = symbols[i].addr + symbols[i].size};
+	all = more ? realloc(c->functions, (c->function_cnt + n + 1) * sizeof(*all)) : NULL;
+	if (all) {
+		c->functions = all;
+		qsort(more, n, sizeof(*more), compare_ranges);
+		add_ranges(c, more, n);
+	}
+	free(symbols);
+	free(more);
+	return all && symbols ? 0 : -ENOMEM;
+}
+
+static int read_functions(const struct elf_file *f, struct machine_code *c)
+{
+	int err = read_frames(f, c);
+
+	if (!err || err == -ENOENT)
+		err = read_symbols(f, c);
+	return err ? err : c->function_cnt ? 0 : -ENOENT;
 }
 
 int machine_code__open(const struct elf_file *f, struct machine_code **ret)

@@ -6,6 +6,9 @@
  * use its successor says, for blocks of more than 1,032 bytes: smaller ones seem to be in use while their thread keeps
  * them for the next call (tcache), at most seven of each size.
  *
+ * musl's [heap] holds no blocks but what mallocng knows of its groups, or, before 1.2.1, chunks of another kind: who calls this has
+ * found out that malloc is not musl's (python/malloc_sites.h).
+ *
  * It is read while the process runs. What stands there is believed only as far as it makes sense to the end.
  */
 #ifndef SYSTEM_MALLOC_HEAP_H
