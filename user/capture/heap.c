@@ -28,8 +28,6 @@
 #define WINDOW_NS (60 * MS_NS)
 /* What a window costs the process beside its probes: code pages changed, traps after the end. */
 #define WINDOW_COST_S 0.002
-/* A hit outside of our program, before it is measured. */
-#define TRAP_NS 700
 /* Share of the budget that windows may have; large blocks have as much, page faults what is left. */
 #define BUDGET_SHARE 0.3
 /* How long a process's clock is left alone while it nears a window's place; and if it sleeps, with each so many processes. */
@@ -200,7 +198,7 @@ static int begin_window(struct heap *h, struct heap_process *p)
 	struct window_state w = {
 		.attach_id = p->window_id,
 		.tid = p->tr->tgid,
-		.trap_ns = h->trap_ns ? h->trap_ns : TRAP_NS,
+		.trap_ns = h->trap_ns ? h->trap_ns : session__probe_costs(h->deps->session)->emulated_ns,
 		.limit_ns = p->limit_s * SECOND_NS,
 		.left = WINDOW_ALLOCATIONS,
 	};

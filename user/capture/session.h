@@ -18,6 +18,7 @@
 #include "python.h"
 #include "python/malloc_sites.h"
 #include "python/sites.h"
+#include "system/probe_cost.h"
 #include "records.h"
 
 enum fault_hook { FAULT_HOOK_AUTO, FAULT_HOOK_FENTRY, FAULT_HOOK_KPROBE, FAULT_HOOK_TRACEPOINT, FAULT_HOOK_PERF };
@@ -128,6 +129,8 @@ uint32_t session__hook_turn(const struct session *s);
 double session__watch_factor(unsigned int watch);
 /* What the hook costs a fault that it passes over, ns; measured when it was attached. 0: there is no hook. */
 uint64_t session__hook_ns(const struct session *s);
+/* What traps cost on this machine. Belongs to the session. */
+const struct probe_costs *session__probe_costs(const struct session *s);
 
 /*
  * ask is called for each followed page; what it changes (struct page_value) is kept, unless the page has faulted again
