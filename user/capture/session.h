@@ -89,6 +89,9 @@ void session_links__free(struct session_links *l);
  * way is forgotten. path: as for session__attach. 0 or -errno: they stay away.
  */
 int session__pause_gc(struct session *s, struct session_links *l, pid_t tgid, const char *path, bool pause);
+/* The same of the probe that counts pools; where each site has a link of its own there is none. */
+int session__pause_pools(struct session_links *l, const char *path, bool pause);
+bool session_links__pools_paused(const struct session_links *l);
 bool session_links__gc_paused(const struct session_links *l);
 /* Probes that were taken away are still met: where they are perf events, the kernel takes 0.1 s for each. */
 bool session__is_detaching(struct session *s);
