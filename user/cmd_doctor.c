@@ -66,6 +66,12 @@ static const char *const kind_names[] = {
 	[PROBE_RAW_RETURN] = "large block",
 };
 
+/* How this machine probes, and what a hit costs on it. */
+struct probing {
+	enum probe_links links;
+	struct probe_costs costs;
+};
+
 static enum probe_links links_of_kernel(void)
 {
 	switch (uprobe_multi__probe()) {
@@ -89,20 +95,20 @@ static const char *way_of(const char *insn, bool emulated)
 }
 
 /* A malloc's return is asked for seldom, where it can be. */
-static void show_site(const struct probe_site *s, enum probe_links links)
+static void show_site(const struct probe_site *s, const struct probing *how)
 {
 	bool usdt = s->kind == PROBE_GC_USDT || s->kind == PROBE_GC_USDT_DONE;
-	unsigned int ns = s->emulated || usdt ? PROBE_COST_EMULATED_NS : PROBE_COST_STEPPED_NS;
+	unsigned int ns = s->emulated || usdt ? how->costs.emulated_ns : how->costs.stepped_ns;
 
-	if (s->returns && !(links == PROBE_LINKS_SESSION && (s->kind == PROBE_MALLOC || s->kind == PROBE_CALLOC)))
-		ns += PROBE_COST_RETURN_NS;
+	if (s->returns && !(how->links == PROBE_LINKS_SESSION && (s->kind == PROBE_MALLOC || s->kind == PROBE_CALLOC)))
+		ns += how->costs.return_ns;
 	say("", "%-5s %-18s %s+%u (file offset 0x%llx) %s%sabout %u.%02u us a hit", signal_name(s->signal),
 	    kind_names[s->kind], s->symbol, s->into, (unsigned long long)s->offset, s->insn, way_of(s->insn, s->emulated),
 	    ns / 1000, ns % 1000 / 10);
 }
 
 /* Hundreds of places inside other functions: how many of each kind. */
-static void show_inner_sites(const struct probe_site *sites, size_t n, enum probe_kind kind)
+static void show_inner_sites(const struct probe_site *sites, size_t n, enum probe_kind kind, const struct probing *how)
 {
 	size_t i, all = 0, emulated = 0;
 
@@ -112,8 +118,8 @@ static void show_inner_sites(const struct probe_site *sites, size_t n, enum prob
 	}
 	if (all)
 		say("", "exact %-18s %zu places, %zu of them emulated (about %u.%02u us a hit, else %u.%02u)", kind_names[kind],
-		    all, emulated, PROBE_COST_EMULATED_NS / 1000, PROBE_COST_EMULATED_NS % 1000 / 10,
-		    PROBE_COST_STEPPED_NS / 1000, PROBE_COST_STEPPED_NS % 1000 / 10);
+		    all, emulated, how->costs.emulated_ns / 1000, how->costs.emulated_ns % 1000 / 10,
+		    how->costs.stepped_ns / 1000, how->costs.stepped_ns % 1000 / 10);
 }
 
 static void show_coverage(const struct probe_site *sites, size_t n, const struct probe_sites_info *info,
@@ -159,7 +165,7 @@ static void show_allocators(pid_t tgid, const struct interp *in, const struct el
 	proc__free(proc);
 }
 
-static void show_sites_of(enum signal signal, const struct probe_site *sites, size_t n, enum probe_links links)
+static void show_sites_of(enum signal signal, const struct probe_site *sites, size_t n, const struct probing *how)
 {
 	bool any = false;
 
@@ -168,7 +174,7 @@ static void show_sites_of(enum signal signal, const struct probe_site *sites, si
 			continue;
 		any = true;
 		if (sites[i].kind != PROBE_GUARD && sites[i].kind != PROBE_RAW_RETURN)
-			show_site(&sites[i], links);
+			show_site(&sites[i], how);
 	}
 	if (!any && signal != SIGNAL_HEAP)
 		say("", "%-5s none was found", signal_name(signal));
@@ -176,14 +182,14 @@ static void show_sites_of(enum signal signal, const struct probe_site *sites, si
 
 /* Pools tell how much; which line took it is asked at the sites of the exact signal, for moments. */
 static void show_heap_sites(const struct probe_site *sites, size_t n, const struct probe_sites_info *info,
-			    enum probe_links links, const struct allocator_chain *allocator)
+			    const struct probing *how, const struct allocator_chain *allocator)
 {
-	show_sites_of(SIGNAL_HEAP, sites, n, links);
+	show_sites_of(SIGNAL_HEAP, sites, n, how);
 	if (info->why_no_pools)
 		say("", "heap  %-18s none: %s", kind_names[PROBE_POOL_OPEN], info->why_no_pools);
 	if (allocator->base != ALLOCATOR_PYMALLOC && allocator->base != ALLOCATOR_UNKNOWN)
 		say("", "heap  %-18s are not pymalloc's: no pool is taken, and no window sees them", "small blocks");
-	else if (links == PROBE_LINKS_SINGLE)
+	else if (how->links == PROBE_LINKS_SINGLE)
 		say("", "heap  %-18s none: this kernel cannot attach to so many places", "line, by windows");
 	else if (info->inlined)
 		say("", "heap  %-18s at the sites of exact, for moments", "line, by windows");
@@ -191,9 +197,8 @@ static void show_heap_sites(const struct probe_site *sites, size_t n, const stru
 		say("", "heap  %-18s none: %s", "line, by windows", info->why ? info->why : "its code is not understood");
 }
 
-static void show_sites(pid_t tgid, const struct interp *in)
+static void show_sites(pid_t tgid, const struct interp *in, const struct probing *how)
 {
-	enum probe_links links = links_of_kernel();
 	struct probe_site *sites = calloc(MAX_PROBE_SITES, sizeof(*sites));
 	struct allocator_chain allocator;
 	struct probe_sites_info info;
@@ -204,15 +209,15 @@ static void show_sites(pid_t tgid, const struct interp *in)
 		free(sites);
 		return;
 	}
-	n = probe_sites__find(f, in->version, 1u << SIGNAL_EXACT | 1u << SIGNAL_GC | 1u << SIGNAL_HEAP, links, sites,
+	n = probe_sites__find(f, in->version, 1u << SIGNAL_EXACT | 1u << SIGNAL_GC | 1u << SIGNAL_HEAP, how->links, sites,
 			      MAX_PROBE_SITES, &info);
 	show_allocators(tgid, in, f, &allocator);
 	say("probe sites", "of %s", in->path);
-	show_sites_of(SIGNAL_EXACT, sites, n, links);
-	show_inner_sites(sites, n, PROBE_GUARD);
-	show_inner_sites(sites, n, PROBE_RAW_RETURN);
-	show_sites_of(SIGNAL_GC, sites, n, links);
-	show_heap_sites(sites, n, &info, links, &allocator);
+	show_sites_of(SIGNAL_EXACT, sites, n, how);
+	show_inner_sites(sites, n, PROBE_GUARD, how);
+	show_inner_sites(sites, n, PROBE_RAW_RETURN, how);
+	show_sites_of(SIGNAL_GC, sites, n, how);
+	show_heap_sites(sites, n, &info, how, &allocator);
 	show_coverage(sites, n, &info, &allocator);
 	elf_file__free(f);
 	free(sites);
@@ -259,40 +264,40 @@ static bool is_often_called(const struct malloc_site *s)
 }
 
 /* Where the kernel takes a program's word, only large blocks have their return probed. */
-static void show_malloc_site(const struct malloc_site *s, enum probe_links links)
+static void show_malloc_site(const struct malloc_site *s, const struct probing *how)
 {
-	unsigned int ns = large_cost__hit_ns(s->emulated);
+	unsigned int ns = large_cost__hit_ns(&how->costs, s->emulated);
 
-	if (links != PROBE_LINKS_SESSION && s->function != LARGE_FREE)
-		ns += PROBE_COST_RETURN_NS;
+	if (how->links != PROBE_LINKS_SESSION && s->function != LARGE_FREE)
+		ns += how->costs.return_ns;
 	say("", "heap  %-18s %s+%u (file offset 0x%llx) %s%sabout %u.%02u us a hit", large_names[s->function], s->symbol,
 	    s->into, (unsigned long long)s->offset, s->insn, way_of(s->insn, s->emulated), ns / 1000, ns % 1000 / 10);
 }
 
 static void show_often_called(const struct malloc_file *file, const char *symbol, enum large_function function,
-			      enum probe_links links)
+			      const struct probing *how)
 {
 	bool any = false;
 
 	for (size_t i = 0; i < file->n; i++) {
 		if (strcmp(file->site[i].symbol, symbol))
 			continue;
-		show_malloc_site(&file->site[i], links);
+		show_malloc_site(&file->site[i], how);
 		any = true;
 	}
 	if (!any)
 		say("", "heap  %-18s none: the file has no function %s", large_names[function], symbol);
 }
 
-static void show_malloc_sites(const struct malloc_file *file, enum probe_links links)
+static void show_malloc_sites(const struct malloc_file *file, const struct probing *how)
 {
-	unsigned int ns = large_cost__block_ns() - (links == PROBE_LINKS_SESSION ? 0 : PROBE_COST_RETURN_NS);
+	unsigned int ns = large_cost__block_ns(&how->costs) - (how->links == PROBE_LINKS_SESSION ? 0 : how->costs.return_ns);
 	size_t seldom = 0, emulated = 0;
 
-	show_often_called(file, "malloc", LARGE_MALLOC, links);
-	show_often_called(file, "calloc", LARGE_CALLOC, links);
-	show_often_called(file, "realloc", LARGE_REALLOC, links);
-	show_often_called(file, "free", LARGE_FREE, links);
+	show_often_called(file, "malloc", LARGE_MALLOC, how);
+	show_often_called(file, "calloc", LARGE_CALLOC, how);
+	show_often_called(file, "realloc", LARGE_REALLOC, how);
+	show_often_called(file, "free", LARGE_FREE, how);
 	for (size_t i = 0; i < file->n; i++) {
 		if (is_often_called(&file->site[i]))
 			continue;
@@ -305,10 +310,10 @@ static void show_malloc_sites(const struct malloc_file *file, enum probe_links l
 		say("", "heap  %-18s not from musl's heap: only what is seen allocated is told, by turns under a budget",
 		    "what lives");
 	say("", "heap  %-18s about %u.%02u us more for each block over 512 bytes: its stack%s", "large block", ns / 1000,
-	    ns % 1000 / 10, links == PROBE_LINKS_SESSION ? ", and the return of its allocation" : "");
+	    ns % 1000 / 10, how->links == PROBE_LINKS_SESSION ? ", and the return of its allocation" : "");
 }
 
-static void show_malloc(pid_t tgid, const struct interp *in)
+static void show_malloc(pid_t tgid, const struct interp *in, const struct probing *how)
 {
 	struct malloc_finder *finder;
 	struct malloc_file file;
@@ -321,7 +326,7 @@ static void show_malloc(pid_t tgid, const struct interp *in)
 	err = malloc_finder__find(finder, tgid, in, &file);
 	if (!err) {
 		say("malloc", "%s", file.path);
-		show_malloc_sites(&file, links_of_kernel());
+		show_malloc_sites(&file, how);
 	} else {
 		say("malloc", "not found: %s; the heap signal sees no blocks over 512 bytes",
 		    err == -ENOENT ? "no file that the interpreter gets it from names it" : strerror(-err));
@@ -331,14 +336,17 @@ static void show_malloc(pid_t tgid, const struct interp *in)
 
 static void show_interp(pid_t tgid, const struct interp *in)
 {
+	struct probing how = { .links = links_of_kernel() };
+
+	probe_costs__measure(NULL, &how.costs);
 	say("interpreter", "%s", in->path);
 	say("version", "CPython %s, %s, %s", in->version_text, in->shared ? "shared library" : "static",
 	    in->stripped ? "stripped" : "with symbols");
 	say("build id", "%s", in->build_id[0] ? in->build_id : "none");
 	say("runtime", "_PyRuntime at 0x%llx", (unsigned long long)in->runtime);
-	show_sites(tgid, in);
+	show_sites(tgid, in, &how);
 	show_collector(tgid, in);
-	show_malloc(tgid, in);
+	show_malloc(tgid, in, &how);
 }
 
 static int check_process(pid_t tgid)

@@ -7,8 +7,9 @@ A workload prints `ready` and waits, so that a tracer can attach; interpreter st
     loop SECONDS SCALE
                     the body again and again at SCALE of its full size
 
-Each is answered with {"wall_s", "cpu_s", "turns"}: the body's own time. What a body returns is dropped after the clock
-has stopped. The program ends when stdin closes.
+Each is answered with {"wall_s", "cpu_s", "queued_s", "turns"}: the body's own time; queued_s is how long the main thread stood
+in the queue for a processor, as the kernel says. What a body returns is dropped after the clock has stopped. The program ends
+when stdin closes.
 """
 import builtins
 import json
@@ -19,16 +20,22 @@ import time
 profile = getattr(builtins, "profile", lambda function: function)
 
 
+def queued_s():
+    with open("/proc/self/schedstat", encoding="ascii") as file:
+        return int(file.read().split()[1]) / 1e9
+
+
 def timed(function):
-    wall, cpu = time.perf_counter(), time.process_time()
+    queued, wall, cpu = queued_s(), time.perf_counter(), time.process_time()
     kept = function()
-    took = {"wall_s": time.perf_counter() - wall, "cpu_s": time.process_time() - cpu, "turns": 1}
+    took = {"wall_s": time.perf_counter() - wall, "cpu_s": time.process_time() - cpu, "queued_s": queued_s() - queued,
+            "turns": 1}
     del kept
     return took
 
 
 def loop(function, seconds):
-    sums = {"wall_s": 0.0, "cpu_s": 0.0, "turns": 0}
+    sums = {"wall_s": 0.0, "cpu_s": 0.0, "queued_s": 0.0, "turns": 0}
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         took = timed(function)

@@ -29,13 +29,12 @@ QUICK = ["objects.py", "kept.py", "json_trips.py", "touch.py"]
 
 
 class Mode:
-    """One way of being measured. scale: of the workload's full size. signals: record with these. loop_s: for so long, again
-    and again; else once."""
+    """One way of being measured. scale: of the workload's full size. signals: record with these."""
 
-    def __init__(self, name, scale=1.0, signals=None, options=(), external=None, recorder_options=(), loop_s=None):
+    def __init__(self, name, scale=1.0, signals=None, options=(), external=None, recorder_options=()):
         self.name = name
         self.scale = scale
-        self.order = f"loop {loop_s} {scale}" if loop_s else f"go {scale}"
+        self.order = f"go {scale}"
         self.signals = signals
         self.recorder_options = recorder_options
         self.options = options  # of the interpreter
@@ -52,8 +51,6 @@ class Mode:
                               stderr=subprocess.DEVNULL, check=False).returncode == 0
 
 
-DEFAULT = Mode("default (resident,heap,gc)", signals="resident,heap,gc", loop_s=10)
-BEGIN = Mode("default (resident,heap,gc), the first second", signals="resident,heap,gc")
 EXACT = Mode("exact", 0.01, signals="exact")
 PEERS = [
     Mode("tracemalloc 1 frame", 0.2, options=["-X", "tracemalloc=1"]),
@@ -160,18 +157,6 @@ def of_signals(mode, quick, count, notes, interpreters):
             results[workload] = {one.name: summary(pairs(script, mode, one, count)) for one in interpreters}
     ratio_table(f"Slowdown, {mode.name}, medians by pair, {count} a figure", results, notes)
     return results
-
-
-def measure_default(quick):
-    note = ["Each workload again and again for 10 s. Bars (issue 4): geometric mean <= 1.02, worst <= 1.05 with a budget of 1 %; "
-            "<= 1.15 without."]
-    return of_signals(DEFAULT, quick, 1 if quick else 2, note, measure.pythons(quick))
-
-
-def measure_begin(quick):
-    note = ["Each workload once: a quarter of a second to a second, in which the budget lets 60 ms pass that it has not earned "
-            "yet (10 for page faults, 20 for large blocks, 30 for windows)."]
-    return of_signals(BEGIN, quick, 2 if quick else 3, note, measure.pythons(quick))
 
 
 def measure_exact(quick):

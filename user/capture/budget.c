@@ -10,7 +10,6 @@
 #include "base/log.h"
 #include "capture/gc_turns.h"
 #include "capture/hook_turns.h"
-#include "python/sites.h"
 
 /* A process that did nothing is looked at in every tenth step, should its memory have been taken away. */
 #define IDLE_STEPS 10
@@ -215,7 +214,7 @@ void budget__share_out_exact(struct budget *b)
 	b->exact_ns = now_ns;
 	for (tr = b->table->by_id; tr; tr = tr->hh.next) {
 		const struct profile_cost cost = {
-			.cost_ns = (double)ns * tr->exact_cnt / all + tr->exact_cnt * PROBE_COST_EMULATED_NS,
+			.cost_ns = (double)ns * tr->exact_cnt / all + tr->exact_cnt * session__probe_costs(b->deps->session)->emulated_ns,
 		};
 
 		if (tr->exact_cnt)

@@ -18,6 +18,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "capture/heap_samples.h"
+#include "capture/pool_turns.h"
 #include "capture/told.h"
 #include "model/heap_plan.h"
 
@@ -28,8 +29,6 @@
 #define WINDOW_NS (60 * MS_NS)
 /* What a window costs the process beside its probes: code pages changed, traps after the end. */
 #define WINDOW_COST_S 0.002
-/* A hit outside of our program, before it is measured. */
-#define TRAP_NS 700
 /* Share of the budget that windows may have; large blocks have as much, page faults what is left. */
 #define BUDGET_SHARE 0.3
 /* How long a process's clock is left alone while it nears a window's place; and if it sleeps, with each so many processes. */
@@ -55,6 +54,7 @@ struct heap_process {
 	double due_s; /* own time */
 	uint64_t pools_goal; /* the other window is due with as many pools */
 	bool asked; /* it is */
+	struct process_pools pools;
 	uint64_t next_ns; /* when there is something to do: to look at its clock, or to close the window */
 	uint64_t seen_ns, seen_cpu_ns; /* its clock when last looked at */
 	struct session_links *window; /* NULL: none is open */
@@ -79,6 +79,7 @@ struct heap {
 	uint64_t refreshed_ns;
 	double busy; /* processors that those whose windows we open use, 1 at least */
 	uint32_t trap_ns; /* between two hits at least, ever */
+	struct pool_turns pool_turns;
 	struct heap_activity totals;
 	struct drand48_data random;
 };
@@ -96,6 +97,7 @@ int heap__new(const struct tracker_deps *deps, struct traced_table *table, struc
 	h->budget = budget;
 	h->busy = 1;
 	h->refreshed_ns = clock_now_ns();
+	pool_turns__begin(&h->pool_turns, deps, budget);
 	srand48_r(clock_now_ns() ^ getpid(), &h->random);
 	*ret = h;
 	return 0;
@@ -158,12 +160,12 @@ static void plan(struct heap *h, struct heap_process *p, uint64_t cpu_ns)
 /* And that of the one that is asked for by the pools that are taken into use. */
 static void plan_by_pools(struct heap *h, struct heap_process *p, uint64_t cpu_ns)
 {
-	struct heap_pools pools = {};
-	double u;
+	uint64_t hits = process_pools__hits(&h->pool_turns, &p->pools);
+	double now_s = own_s(p, cpu_ns), all = pool_watch__all(&p->pools.watch, hits, now_s), u;
 
 	drand48_r(&h->random, &u);
-	session__read_pools(h->deps->session, p->tr->tgid, &pools);
-	p->pools_goal = (uint64_t)heap_plan__pools(&p->plan, own_s(p, cpu_ns), pools.all, u);
+	p->pools_goal = process_pools__goal(&h->pool_turns, &p->pools, hits,
+					    heap_plan__pools(&p->plan, now_s, all, u) - all);
 	p->asked = false;
 }
 
@@ -200,7 +202,7 @@ static int begin_window(struct heap *h, struct heap_process *p)
 	struct window_state w = {
 		.attach_id = p->window_id,
 		.tid = p->tr->tgid,
-		.trap_ns = h->trap_ns ? h->trap_ns : TRAP_NS,
+		.trap_ns = h->trap_ns ? h->trap_ns : session__probe_costs(h->deps->session)->emulated_ns,
 		.limit_ns = p->limit_s * SECOND_NS,
 		.left = WINDOW_ALLOCATIONS,
 	};
@@ -219,6 +221,7 @@ static void open_window(struct heap *h, struct heap_process *p, uint64_t cpu_ns)
 {
 	int err;
 
+	process_pools__lend(&p->pools, true);
 	/* What was seen after the last window was closed is no part of this one. */
 	err = session__take_blocks(h->deps->session, p->tr->proc_id, NULL, NULL);
 	err = err ? err : session__attach_window(h->deps->session, p->tr->tgid, p->tr->interp->host_path, p->sites.site,
@@ -233,6 +236,7 @@ static void open_window(struct heap *h, struct heap_process *p, uint64_t cpu_ns)
 	h->totals.failed++;
 	session_links__free(p->window);
 	p->window = NULL;
+	process_pools__lend(&p->pools, false);
 	log_debug("heap: no window for process %d: %s", (int)p->tr->tgid, strerror(-err));
 	plan_again(h, p, cpu_ns);
 }
@@ -280,6 +284,7 @@ static void close_window(struct heap *h, struct heap_process *p)
 	proc__cpu_ns(h->deps->proc, p->tr->tgid, &cpu_ns);
 	err = session__close_window(h->deps->session, p->tr->tgid, p->window, &w);
 	p->window = NULL;
+	process_pools__lend(&p->pools, false);
 	note_least(h, &w);
 	look.own_s = heap_window__own_s(&w, (double)(cpu_ns - p->opened_cpu_ns) / SECOND_NS);
 	p->limit_s = heap_window__limit_s(p->limit_s, &w);
@@ -302,9 +307,9 @@ void heap__request(struct heap *h, struct traced *tr, const struct rec_heap *rec
 {
 	struct heap_process *p = tr->heap;
 
-	(void)h;
 	if (!p)
 		return;
+	process_pools__many(&h->pool_turns, &p->pools);
 	if (p->window && p->window_id == rec->attach_id)
 		p->next_ns = 0; /* it is full */
 	if (p->window || rec->attach_id || p->asked)
@@ -339,9 +344,21 @@ void heap__upkeep(struct heap *h)
 	struct heap_process *p;
 
 	DL_FOREACH(h->all, p) {
-		if (p->samples && p->sites.n && clock_now_ns() >= p->next_ns)
+		if (!p->samples)
+			continue;
+		if (p->sites.n && clock_now_ns() >= p->next_ns)
 			go_on(h, p);
+		if (!p->window)
+			process_pools__upkeep(&h->pool_turns, &p->pools, clock_now_ns());
 	}
+}
+
+/* When there is something to do for it. */
+static uint64_t next_ns(const struct heap *h, const struct heap_process *p)
+{
+	uint64_t pools_ns = p->window ? UINT64_MAX : process_pools__next_ns(&h->pool_turns, &p->pools);
+
+	return p->sites.n && p->next_ns < pools_ns ? p->next_ns : pools_ns;
 }
 
 int heap__patience_ms(const struct heap *h, int max_ms)
@@ -350,8 +367,8 @@ int heap__patience_ms(const struct heap *h, int max_ms)
 	const struct heap_process *p;
 
 	DL_FOREACH(h->all, p) {
-		if (p->samples && p->sites.n && p->next_ns < until)
-			until = p->next_ns;
+		if (p->samples && next_ns(h, p) < until)
+			until = next_ns(h, p);
 	}
 	return until <= now ? 0 : (int)((until - now + MS_NS - 1) / MS_NS);
 }
@@ -377,6 +394,7 @@ static int begin(struct heap *h, struct heap_process *p)
 	p->seen_cpu_ns = p->began_cpu_ns;
 	p->seen_ns = clock_now_ns();
 	p->limit_s = HEAP_MOST_LIMIT_S;
+	pool_turns__add(&h->pool_turns, &p->pools, p->tr, &p->plan, p->began_cpu_ns);
 	p->plan.share = h->budget * BUDGET_SHARE;
 	plan(h, p, p->began_cpu_ns);
 	p->asked = true;
@@ -435,9 +453,11 @@ static void read_heap(struct heap *h, struct heap_process *p)
 	struct heap_pools pools;
 	uint64_t cpu_ns;
 	int err = session__read_pools(h->deps->session, p->tr->tgid, &pools);
+	double now_s;
 
 	err = err ? err : proc__cpu_ns(h->deps->proc, p->tr->tgid, &cpu_ns);
-	err = err ? err : heap_samples__read(p->samples, own_s(p, cpu_ns), pools.all, &all);
+	now_s = err ? 0 : own_s(p, cpu_ns);
+	err = err ? err : heap_samples__read(p->samples, now_s, pool_watch__all(&p->pools.watch, pools.all, now_s), &all);
 	if (err)
 		h->totals.failed++;
 	else
@@ -470,6 +490,7 @@ void heap__refresh(struct heap *h, bool last)
 			continue;
 		busy += (double)(p->tr->cpu_ns - p->refreshed_cpu_ns) / (now - h->refreshed_ns);
 		p->refreshed_cpu_ns = p->tr->cpu_ns;
+		h->totals.spent_ns += process_pools__step(&h->pool_turns, &p->pools);
 		if (last && p->window)
 			close_window(h, p);
 		if (last) {
@@ -481,6 +502,7 @@ void heap__refresh(struct heap *h, bool last)
 			DL_APPEND(h->all, p);
 		}
 	}
+	pool_turns__stepped(&h->pool_turns);
 	h->busy = fmax(busy, 1);
 	h->refreshed_ns = now;
 }

@@ -209,11 +209,13 @@ static void note_coverage(const struct interpreters *i, struct traced *tr, const
 	}
 }
 
-static void expect_traps(struct traced *tr, const struct site_set *set)
+static void expect_traps(const struct interpreters *i, struct traced *tr, const struct site_set *set)
 {
-	tr->trap_ns[COST_GC] = probe_sites__trap_ns(set->site, set->n, SIGNAL_GC);
-	tr->trap_ns[COST_CODE] = probe_sites__trap_ns(set->site, set->n, SIGNAL_CODE);
-	tr->trap_ns[COST_HEAP] = probe_sites__trap_ns(set->site, set->n, SIGNAL_HEAP);
+	const struct probe_costs *costs = session__probe_costs(i->deps->session);
+
+	tr->trap_ns[COST_GC] = probe_sites__trap_ns(set->site, set->n, SIGNAL_GC, costs);
+	tr->trap_ns[COST_CODE] = probe_sites__trap_ns(set->site, set->n, SIGNAL_CODE, costs);
+	tr->trap_ns[COST_HEAP] = probe_sites__trap_ns(set->site, set->n, SIGNAL_HEAP, costs);
 }
 
 /*
@@ -227,7 +229,7 @@ static int attach_to_interpreter(struct interpreters *i, struct traced *tr, cons
 
 	if (!set->n)
 		return 0;
-	expect_traps(tr, set);
+	expect_traps(i, tr, set);
 	err = session__attach(i->deps->session, tr->tgid, tr->interp->host_path, set->site, set->n, &tr->links);
 	if (err == -ESRCH || err == -ENOENT)
 		return -ENOENT;

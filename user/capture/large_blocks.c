@@ -52,7 +52,7 @@ struct followed {
 	unsigned int looks;
 	uint64_t look_at_ns; /* when to look again; 0: not */
 	struct shared_file *shared;
-	uint32_t hit_ns; /* what one hit costs */
+	struct large_hit hit;
 	bool returns; /* each allocation has its return probed, whoever else is followed */
 	struct session_large *probes; /* NULL: not followed now */
 	struct session_large *stopped; /* its blocks are to be swept */
@@ -195,11 +195,11 @@ static void charge(struct followed *f)
 	uint32_t others = f->shared->n_followed > 1 ? f->shared->n_followed - 1 : 0;
 	struct large_watch sums = counts_of(f);
 
-	large_cost__add(&f->cost, &sums, f->hit_ns, others, f->returns || others);
+	large_cost__add(&f->cost, &sums, &f->hit, others, f->returns || others);
 	f->tr->large_ns = f->cost.ns;
 }
 
-static uint32_t hit_ns_of(const struct malloc_file *file)
+static bool is_emulated(const struct malloc_file *file)
 {
 	static const char *const often[] = { "malloc", "calloc", "realloc", "free" };
 	size_t i, k;
@@ -207,10 +207,21 @@ static uint32_t hit_ns_of(const struct malloc_file *file)
 	for (i = 0; i < file->n; i++) {
 		for (k = 0; k < sizeof(often) / sizeof(often[0]); k++) {
 			if (!file->site[i].emulated && !strcmp(file->site[i].symbol, often[k]))
-				return large_cost__hit_ns(false);
+				return false;
 		}
 	}
-	return large_cost__hit_ns(true);
+	return true;
+}
+
+static struct large_hit hit_of(const struct large_blocks *l, const struct malloc_file *file)
+{
+	const struct probe_costs *costs = session__probe_costs(l->deps->session);
+
+	return (struct large_hit){
+		.ns = large_cost__hit_ns(costs, is_emulated(file)),
+		.return_ns = costs->return_ns,
+		.block_ns = large_cost__block_ns(costs),
+	};
 }
 
 static bool has_room(const struct followed *f)
@@ -292,7 +303,7 @@ static int find_file(struct large_blocks *l, struct followed *f)
 		return err;
 	}
 	f->shared->n_users++;
-	f->hit_ns = hit_ns_of(&f->file);
+	f->hit = hit_of(l, &f->file);
 	f->unsampled |= f->file.musl;
 	f->returns = session__links(l->deps->session) != PROBE_LINKS_SESSION;
 	return 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * What a process pays for its large blocks being followed, from the counts of its probes. Pure. Nanoseconds as measured
- * by tools/bench --only large and as in python/sites.h.
+ * What a process pays for its large blocks being followed, from the counts of its probes. Pure. What is beyond the
+ * traps as measured by tools/bench --only large.
  */
 #ifndef CAPTURE_LARGE_COST_H
 #define CAPTURE_LARGE_COST_H
@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "large.h"
+#include "system/probe_cost.h"
 
 struct large_cost {
 	struct large_watch paid; /* counts that are in ns */
@@ -17,17 +18,24 @@ struct large_cost {
 };
 
 /* Of a hit that no block follows from: the trap, and the program that turns it away. */
-uint32_t large_cost__hit_ns(bool emulated);
+uint32_t large_cost__hit_ns(const struct probe_costs *costs, bool emulated);
 
 /* Of a block that is followed, beyond its hit: its stack and its return. */
-uint32_t large_cost__block_ns(void);
+uint32_t large_cost__block_ns(const struct probe_costs *costs);
+
+/* What the sites of one file cost. */
+struct large_hit {
+	uint32_t ns; /* each */
+	uint32_t return_ns; /* more, where its return is probed */
+	uint32_t block_ns; /* more, where a block is followed */
+};
 
 /*
  * sums: all hits and blocks so far; others: how many more processes of the same C library are followed now, for what
  * was counted meanwhile; returns: each allocation has its return probed, not only one that is followed. The cost never
  * falls: neither when others go, nor where counts cannot be read and are less.
  */
-void large_cost__add(struct large_cost *c, const struct large_watch *sums, uint32_t hit_ns, uint32_t others,
+void large_cost__add(struct large_cost *c, const struct large_watch *sums, const struct large_hit *hit, uint32_t others,
 		     bool returns);
 
 #endif

@@ -14,7 +14,7 @@
 #include <stdint.h>
 
 /* What may be spent beyond what was earned: a program's start. */
-#define LARGE_PACE_BURST_NS 20000000ull
+#define LARGE_PACE_BURST_NS 5000000ull
 #define LARGE_PACE_WHILE_NS 100000000ull
 
 struct large_pace {

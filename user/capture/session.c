@@ -70,6 +70,8 @@ int session__new(const struct session_opts *opts, const struct session_handlers 
 	if (opts->max_links != PROBE_LINKS_SINGLE)
 		s->uprobe_multi = uprobe_multi__probe();
 	err = closer__new(&s->closer);
+	if (!err)
+		probe_costs__measure(s->closer, &s->probe_costs);
 	err = err ? err : session_impl__load(s);
 	err = err ? err : session_impl__new_attacher(s);
 	err = err ? err : session_impl__swap_counts(s);

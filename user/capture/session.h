@@ -18,6 +18,7 @@
 #include "python.h"
 #include "python/malloc_sites.h"
 #include "python/sites.h"
+#include "system/probe_cost.h"
 #include "records.h"
 
 enum fault_hook { FAULT_HOOK_AUTO, FAULT_HOOK_FENTRY, FAULT_HOOK_KPROBE, FAULT_HOOK_TRACEPOINT, FAULT_HOOK_PERF };
@@ -89,6 +90,9 @@ void session_links__free(struct session_links *l);
  * way is forgotten. path: as for session__attach. 0 or -errno: they stay away.
  */
 int session__pause_gc(struct session *s, struct session_links *l, pid_t tgid, const char *path, bool pause);
+/* The same of the probe that counts pools; where each site has a link of its own there is none. */
+int session__pause_pools(struct session_links *l, const char *path, bool pause);
+bool session_links__pools_paused(const struct session_links *l);
 bool session_links__gc_paused(const struct session_links *l);
 /* Probes that were taken away are still met: where they are perf events, the kernel takes 0.1 s for each. */
 bool session__is_detaching(struct session *s);
@@ -134,6 +138,8 @@ uint32_t session__hook_turn(const struct session *s);
 double session__watch_factor(unsigned int watch);
 /* What the hook costs a fault that it passes over, ns; measured when it was attached. 0: there is no hook. */
 uint64_t session__hook_ns(const struct session *s);
+/* What traps cost on this machine. Belongs to the session. */
+const struct probe_costs *session__probe_costs(const struct session *s);
 
 /*
  * ask is called for each followed page; what it changes (struct page_value) is kept, unless the page has faulted again

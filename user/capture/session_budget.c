@@ -162,6 +162,11 @@ uint64_t session__hook_ns(const struct session *s)
 	return s->hook_ns;
 }
 
+const struct probe_costs *session__probe_costs(const struct session *s)
+{
+	return &s->probe_costs;
+}
+
 uint64_t session__exact_ns(const struct session *s)
 {
 	uint64_t sum = 0;

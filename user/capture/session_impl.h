@@ -38,6 +38,7 @@ struct session {
 	struct bpf_link **fault_links; /* perf events: one a CPU; else one or two; none while paused */
 	size_t n_fault_links;
 	uint64_t hook_ns;
+	struct probe_costs probe_costs;
 	uint64_t turn_began_ns; /* when the hook on page faults was put back */
 	uint32_t *dead_families; /* session__forget_codes: none of their processes lived in the last pass */
 	uint32_t n_dead_families;

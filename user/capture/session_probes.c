@@ -263,6 +263,16 @@ int session__pause_gc(struct session *s, struct session_links *l, pid_t tgid, co
 	return err;
 }
 
+bool session_links__pools_paused(const struct session_links *l)
+{
+	return l->attachment && attachment__is_paused(l->attachment, SIGNAL_HEAP);
+}
+
+int session__pause_pools(struct session_links *l, const char *path, bool pause)
+{
+	return l->attachment ? attachment__pause(l->attachment, path, SIGNAL_HEAP, pause) : 0;
+}
+
 int session__attach_window(struct session *s, pid_t tgid, const char *path, const struct probe_site *sites, size_t n,
 			   struct session_links **ret, uint32_t *ret_id)
 {

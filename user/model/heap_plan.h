@@ -23,7 +23,7 @@ struct heap_plan {
 };
 
 /* Costs that are looked at only once so much was spent: a short program is worth knowing, too. */
-#define HEAP_BURST_S 0.030
+#define HEAP_BURST_S 0.010
 
 /* What windows may still cost; cpu_s: CPU time of the process. */
 double heap_plan__allowance_s(const struct heap_plan *p, double cpu_s);

@@ -35,7 +35,7 @@ bool site_list__add_function(const struct elf_file *f, struct probe_site site, u
 	return site_list__add(f, site, addr, l);
 }
 
-uint32_t probe_sites__trap_ns(const struct probe_site *sites, size_t n, enum signal signal)
+uint32_t probe_sites__trap_ns(const struct probe_site *sites, size_t n, enum signal signal, const struct probe_costs *costs)
 {
 	uint32_t ns = 0, hits = 0;
 
@@ -47,9 +47,9 @@ uint32_t probe_sites__trap_ns(const struct probe_site *sites, size_t n, enum sig
 			continue;
 		/* USDT probes stand on a nop. */
 		ns += s->emulated || s->kind == PROBE_GC_USDT || s->kind == PROBE_GC_USDT_DONE
-			      ? PROBE_COST_EMULATED_NS
-			      : PROBE_COST_STEPPED_NS;
-		ns += s->kind == PROBE_GC ? PROBE_COST_RETURN_NS : 0;
+			      ? costs->emulated_ns
+			      : costs->stepped_ns;
+		ns += s->kind == PROBE_GC ? costs->return_ns : 0;
 		hits += s->kind == PROBE_GC ? 2 : 1;
 	}
 	return hits ? ns / hits : 0;

@@ -14,6 +14,7 @@
 #include "site_cookie.h"
 #include "site_spec.h"
 #include "system/elf_file.h"
+#include "system/probe_cost.h"
 
 struct probe_site {
 	enum signal signal;
@@ -34,13 +35,8 @@ struct probe_site {
 /* Debian's builds have 500 to 700 for the exact signal; the kernel is given at most UPROBE_MULTI_MAX_SITES. */
 #define MAX_PROBE_SITES 1024
 
-/* What one hit costs the traced thread besides the program itself (measured on 6.18 without a return probe). */
-#define PROBE_COST_EMULATED_NS 400
-#define PROBE_COST_STEPPED_NS 5300
-#define PROBE_COST_RETURN_NS 250
-
 /* What it takes a traced thread to get to our program at the sites of a signal, on average; a return is a hit of its own. */
-uint32_t probe_sites__trap_ns(const struct probe_site *sites, size_t n, enum signal signal);
+uint32_t probe_sites__trap_ns(const struct probe_site *sites, size_t n, enum signal signal, const struct probe_costs *costs);
 
 /* How the kernel can attach to sites (system/uprobe_multi.h). */
 enum probe_links {

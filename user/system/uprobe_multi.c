@@ -12,10 +12,11 @@
 #include <bpf/bpf.h>
 #include <errno.h>
 #include <pthread.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+#include "system/own_code.h"
 
 /* BPF_F_UPROBE_MULTI_RETURN */
 #define MULTI_RETURN 1u
@@ -66,27 +67,6 @@ static __attribute__((noinline)) void *hit_me(void *arg)
 	return arg;
 }
 
-/* File offset of an address of this program. */
-static int own_offset(const void *addr, uint64_t *ret)
-{
-	unsigned long long start, end, offset, at = (uintptr_t)addr;
-	char line[512];
-	int err = -ENOENT;
-	FILE *f;
-
-	f = fopen("/proc/self/maps", "re");
-	if (!f)
-		return -errno;
-	while (err && fgets(line, sizeof(line), f)) {
-		if (sscanf(line, "%llx-%llx %*s %llx", &start, &end, &offset) == 3 && at >= start && at < end) {
-			*ret = at - start + offset;
-			err = 0;
-		}
-	}
-	fclose(f);
-	return err;
-}
-
 /* A program that sets the word of an array map, and asks for no return; its descriptor. */
 static int load_marker(int map_fd, enum uprobe_multi_when when)
 {
@@ -123,7 +103,7 @@ static enum uprobe_multi_support try(int map_fd, int prog_fd, enum uprobe_multi_
 	pthread_t thread;
 	int link;
 
-	if (own_offset(hit_me, &site.offset))
+	if (own_code__offset(hit_me, &site.offset))
 		return ret;
 	link = uprobe_multi__attach(prog_fd, "/proc/self/exe", getpid(), when, &site, 1);
 	if (link < 0)
