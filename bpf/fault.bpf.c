@@ -122,7 +122,7 @@ static __noinline void take_back_around(const struct target *t, const struct pag
 struct turn_page turn_pages[TURN_PAGES];
 __u32 turn_page_cnt = 0;
 
-static __always_inline void note_turn_page(const struct page_key *key, const struct target_state *s)
+static __always_inline void note_turn_page(const struct page_key *key, const struct target_state *s, const struct page_value *v)
 {
 	__u32 i;
 
@@ -134,6 +134,7 @@ static __always_inline void note_turn_page(const struct page_key *key, const str
 	turn_pages[i].key = *key;
 	turn_pages[i].time_ns = s->look_ns;
 	turn_pages[i].again = s->again;
+	turn_pages[i].value = *v;
 }
 
 /* Remembers who brought a page in. One that is remembered already had been given back, or it could not fault again. */
@@ -144,7 +145,7 @@ static __always_inline void follow_page(const struct target *t, const struct tar
 
 	if (v->pages > 1 && !s->fault_shift)
 		take_back_around(t, &key, v->pages);
-	note_turn_page(&key, s);
+	note_turn_page(&key, s, v);
 	if (p) {
 		take_back(t, p);
 		*p = *v;
@@ -460,7 +461,8 @@ int note_pages(void *ctx)
 		key = page_notes[i].key;
 		p = bpf_map_lookup_elem(&pages, &key);
 		page_notes[i].taken_over = p && p->stack_id == page_notes[i].was.stack_id &&
-					   p->pages == page_notes[i].was.pages && p->group == page_notes[i].was.group;
+					   p->pages == page_notes[i].was.pages && p->group == page_notes[i].was.group &&
+					   p->frame == page_notes[i].was.frame;
 		if (p && page_notes[i].taken_over)
 			*p = page_notes[i].is;
 	}

@@ -367,6 +367,7 @@ struct turn_page {
 	__u64 time_ns;
 	__u32 again; /* a fault on it was seen lately: what is there comes and goes, or did */
 	__u32 pad;
+	struct page_value value; /* as it was then */
 };
 #define TURN_PAGES 8192 /* most that are told */
 

@@ -128,6 +128,37 @@ static void test_rests_until_a_share_is_set(void **state)
 	}
 }
 
+/* Where switching is dear: cut short in each turn, and told in between that it may be on always, it switches once a turn. */
+static void test_long_turns_are_held_to(void **state)
+{
+	uint64_t now = 5 * SECOND, cut_ns = UINT64_MAX, switches = 0, second;
+	struct hook_turns t;
+	bool was_on;
+
+	(void)state;
+	hook_turns__begin(&t, now);
+	hook_turns__set_share(&t, 0.5);
+	t.stretch = 20;
+	was_on = hook_turns__update(&t, now);
+	for (second = now; now < 1005 * SECOND; now += 50 * MS) {
+		if (now >= second) {
+			hook_turns__set_share(&t, now / SECOND % 2 && !t.on ? 1 : 0.5);
+			second += SECOND;
+		}
+		if (now >= cut_ns) {
+			hook_turns__cut(&t, now);
+			assert_false(hook_turns__update(&t, now));
+			cut_ns = UINT64_MAX;
+		}
+		hook_turns__update(&t, now);
+		switches += t.on != was_on;
+		if (t.on && !was_on)
+			cut_ns = now + 200 * MS;
+		was_on = t.on;
+	}
+	assert_in_range(switches, 100, 300); /* 100 turns of 10 s */
+}
+
 /* Each time switching on takes 20 ms, in which it does not serve. */
 static void test_delay_is_made_up_for(void **state)
 {
@@ -194,6 +225,7 @@ int main(void)
 		cmocka_unit_test(test_falls_in_with_no_rhythm),
 		cmocka_unit_test(test_share_of_each_step),
 		cmocka_unit_test(test_rests_until_a_share_is_set),
+		cmocka_unit_test(test_long_turns_are_held_to),
 		cmocka_unit_test(test_delay_is_made_up_for),
 		cmocka_unit_test(test_chance_weighs_to_all_time),
 	};

@@ -121,6 +121,8 @@ void accounts__count(struct accounts *a, const struct count_key *key, const stru
 	/* They serve the heap signal where there is no budget, and then small blocks are not told by windows. */
 	if (tr && (key->kind == KIND_EXACT || key->kind == KIND_HEAP_POOL))
 		tr->exact_cnt += sums.alloc_cnt + sums.free_cnt;
+	if (tr)
+		tr->heard = true;
 	a->unknown += !tr;
 }
 

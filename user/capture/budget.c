@@ -11,8 +11,14 @@
 #include "capture/gc_turns.h"
 #include "capture/hook_turns.h"
 
-/* A process that did nothing is looked at in every tenth step, should its memory have been taken away. */
-#define IDLE_STEPS 10
+/*
+ * A process that is calm, not having run for some steps, is asked for its CPU time in every eighth only, unless something was told of
+ * it meanwhile; what one does of which nothing is told costs it nothing. In every 32nd all of it is looked at, should its memory
+ * have been taken away.
+ */
+#define CALM_STEPS 3
+#define CALM_ASK_STEPS 8
+#define IDLE_STEPS 32
 /* What is known of how much rarer page faults are while the hook is on fades so fast, and is never believed to be more. */
 #define RARER_FADES 0.8
 #define RARER_MAX 2
@@ -250,6 +256,15 @@ static uint32_t notice_shift(const struct traced *tr)
 	return tr->governor.shift > MIN_NOTICE_SHIFT + NEW_PAGE_SHIFT ? tr->governor.shift - NEW_PAGE_SHIFT : MIN_NOTICE_SHIFT;
 }
 
+/* Whether it may have done something. */
+static bool is_to_be_asked(const struct budget *b, struct traced *tr)
+{
+	bool heard = tr->heard;
+
+	tr->heard = false;
+	return heard || tr->newborn || tr->calm_steps < CALM_STEPS || (b->steps + tr->tgid) % CALM_ASK_STEPS == 0;
+}
+
 /* False: it did nothing since it was looked at last. */
 static bool look_at(struct budget *b, struct traced *tr)
 {
@@ -258,16 +273,20 @@ static bool look_at(struct budget *b, struct traced *tr)
 	struct proc_stat stat;
 	struct profile_process p;
 
+	if (!is_to_be_asked(b, tr))
+		return false;
 	if (proc__cpu_ns(b->deps->proc, tr->tgid, &cpu_ns)) {
 		tr->gone_steps++;
 		return false;
 	}
 	tr->gone_steps = 0;
+	tr->calm_steps = cpu_ns != tr->cpu_ns ? 0 : tr->calm_steps < CALM_STEPS ? tr->calm_steps + 1 : CALM_STEPS;
 	if (cpu_ns == tr->cpu_ns && (b->steps + tr->tgid) % IDLE_STEPS && !tr->newborn)
 		return false;
 	if (proc__stat(b->deps->proc, tr->tgid, &stat))
 		return false;
 	p = *profile__process(b->deps->profile, tr->process);
+	tr->stirred |= cpu_ns != tr->cpu_ns || p.rss_bytes != stat.rss_pages * page_bytes;
 	p.rss_bytes = stat.rss_pages * page_bytes;
 	profile__update_process(b->deps->profile, tr->process, &p);
 	if (session__read_state(b->deps->session, tr->tgid, &state))

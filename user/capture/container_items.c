@@ -1,6 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 #include "capture/container_items.h"
 
+/* The item of all that came after too many. No cgroup has that id, nor a path without a slash. */
+static uint32_t further_ones(const struct tracker_deps *deps)
+{
+	const struct profile_container c = { .cgroup_id = UINT64_MAX, .path = "[further containers]" };
+	int64_t i = profile__add_container(deps->profile, &c);
+
+	return i < 0 ? PROFILE_NONE : i;
+}
+
 uint32_t container_items__of_process(const struct tracker_deps *deps, pid_t tgid, uint64_t cgroup_id)
 {
 	struct profile_container c = { .cgroup_id = cgroup_id };
@@ -27,6 +36,8 @@ uint32_t container_items__of_process(const struct tracker_deps *deps, pid_t tgid
 	}
 	if (own && !cgroup_id)
 		return container_items__of_process(deps, tgid, own);
+	if (profile__n_containers(deps->profile) >= deps->limits.containers)
+		return further_ones(deps);
 	container_names__lookup(deps->names, path, &found);
 	c.path = path;
 	c.id = found.id;
@@ -52,4 +63,19 @@ void container_items__refresh(const struct tracker_deps *deps, uint32_t containe
 		c.peak_bytes = m.usage_bytes;
 	c.oom_kills = m.oom_kills;
 	profile__update_container(deps->profile, container, &c);
+}
+
+void container_items__refresh_usage(const struct tracker_deps *deps, uint32_t container)
+{
+	const struct profile_container *old = profile__container(deps->profile, container);
+	struct profile_container c = *old;
+
+	if (cgroups__usage(deps->cgroups, old->path, &c.usage_bytes) || c.usage_bytes < old->usage_bytes / 2) {
+		container_items__refresh(deps, container);
+		return;
+	}
+	if (c.usage_bytes > c.peak_bytes)
+		c.peak_bytes = c.usage_bytes;
+	if (c.usage_bytes != old->usage_bytes)
+		profile__update_container(deps->profile, container, &c);
 }

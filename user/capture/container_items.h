@@ -12,5 +12,7 @@
 uint32_t container_items__of_process(const struct tracker_deps *deps, pid_t tgid, uint64_t cgroup_id);
 /* Limit, usage, peak and OOM kills as they are now. A cgroup that is gone keeps what it had. */
 void container_items__refresh(const struct tracker_deps *deps, uint32_t container);
+/* Usage alone, which is cheap; where most of it is gone, as after an OOM kill, all. */
+void container_items__refresh_usage(const struct tracker_deps *deps, uint32_t container);
 
 #endif

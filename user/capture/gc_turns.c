@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 #include "capture/gc_turns.h"
 
+#include <math.h>
 #include <time.h>
 
 #include "base/clock.h"
@@ -10,6 +11,13 @@
 #define ASK_CNT 64
 /* So many processes can have turns of half a second. */
 #define TURNS_CNT 4
+/*
+ * Where links are shared, each switch writes into the code of every process that runs the file: 1,000 of them take us 20 ms to
+ * put probes back, and as much to take them away. Turns become so long that this takes no more than a part of our time.
+ */
+#define SHARED_TURN_NS 500000000.0
+#define SHARED_SWITCHING 0.001
+#define SHARED_SWITCH_NS 20000.0 /* of one process, before it was measured */
 
 void gc_turns__begin(struct gc_turns *g, const struct tracker_deps *deps, struct traced_table *table)
 {
@@ -23,6 +31,7 @@ void gc_turns__add(struct gc_turns *g, struct traced *tr)
 	hook_turns__begin(&tr->gc.turns, tr->gc.since_ns);
 	hook_turns__set_share(&tr->gc.turns, tr->governor.gc_share);
 	g->turning |= tr->governor.gc_share < 1;
+	g->next_ns = 0;
 }
 
 void gc_turns__tell(struct traced *tr)
@@ -71,12 +80,21 @@ static void ask(struct gc_turns *g, uint64_t now_ns)
 		tr->gc.told_cnt = 0;
 		if (!has_spent_all(g, tr))
 			continue;
-		hook_turns__rest(turns_of(g, tr), now_ns);
+		if (session_links__shared(tr->links))
+			hook_turns__cut(&g->shared, now_ns);
+		else
+			hook_turns__rest(&tr->gc.turns, now_ns);
 		g->turning = true;
+		g->next_ns = 0;
 	}
 }
 
 /* ---- turns ---- */
+
+static uint64_t sooner(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
 
 static uint64_t own_cpu_ns(void)
 {
@@ -86,10 +104,20 @@ static uint64_t own_cpu_ns(void)
 	return t.tv_sec * 1000000000ull + t.tv_nsec;
 }
 
+/* What it took us: the process pays for probes of its own; those that many share nobody asked for more than others. */
+static void note_cost(struct gc_turns *g, struct traced *tr, bool on, uint64_t took_ns)
+{
+	g->activity.switching_ns += took_ns;
+	if (!session_links__shared(tr->links))
+		tr->gc.switching_ns += took_ns;
+	else if (on)
+		g->shared_on_ns += took_ns;
+}
+
 /* The first of those that share links does it for all. */
 static void switch_probes(struct gc_turns *g, struct traced *tr, bool on)
 {
-	uint64_t began = own_cpu_ns(), begin_ns = clock_now_ns(), took;
+	uint64_t began = own_cpu_ns(), begin_ns = clock_now_ns();
 	int err;
 
 	if (!on) {
@@ -109,9 +137,7 @@ static void switch_probes(struct gc_turns *g, struct traced *tr, bool on)
 		tr->gc.from_ns = tr->gc.since_ns;
 		tr->gc.until_ns = 0;
 	}
-	took = own_cpu_ns() - began;
-	tr->gc.switching_ns += took;
-	g->activity.switching_ns += took;
+	note_cost(g, tr, on, own_cpu_ns() - began);
 }
 
 /* They are away now: what they were there for too long is taken from the next turns. */
@@ -122,33 +148,59 @@ static void has_left(struct traced *tr)
 	hook_turns__exceed(&tr->gc.turns, tr->gc.since_ns - tr->gc.until_ns);
 }
 
+static bool takes_turns(const struct hook_turns *t)
+{
+	return t->share < 1 || hook_turns__next_ns(t) != UINT64_MAX;
+}
+
+static void take_turn(struct gc_turns *g, struct traced *tr, uint64_t now, bool shared_on)
+{
+	bool shared = session_links__shared(tr->links), on;
+
+	if (tr->gc.leaving && !session__is_detaching(g->deps->session))
+		has_left(tr);
+	on = shared ? shared_on : hook_turns__update(&tr->gc.turns, now);
+	if (on == tr->gc.away && !tr->gc.leaving)
+		switch_probes(g, tr, on);
+	g->turning |= tr->gc.away || takes_turns(&tr->gc.turns);
+	if (!shared)
+		g->next_ns = sooner(g->next_ns, hook_turns__next_ns(&tr->gc.turns));
+	g->leaving |= tr->gc.leaving;
+}
+
+/* on_ns: what it takes to put the probes back. */
+static void stretch_shared(struct gc_turns *g, double on_ns)
+{
+	g->shared.stretch = fmax(2 * on_ns / SHARED_SWITCHING / SHARED_TURN_NS, 1);
+}
+
 void gc_turns__upkeep(struct gc_turns *g)
 {
 	uint64_t now = clock_now_ns();
-	bool shared_on, on;
 	struct traced *tr;
+	bool shared_on;
 
 	if (g->asking)
 		ask(g, now);
-	if (!g->turning)
+	if (!g->turning || (now < g->next_ns && !g->leaving))
 		return;
 	shared_on = hook_turns__update(&g->shared, now);
-	g->turning = g->shared.share < 1 || g->shared.resting;
+	g->turning = takes_turns(&g->shared) || g->shared.resting;
+	g->leaving = false;
+	g->next_ns = hook_turns__next_ns(&g->shared);
 	for (tr = g->table->alive; tr; tr = tr->hh_tgid.next) {
-		if (!tr->links)
-			continue;
-		if (tr->gc.leaving && !session__is_detaching(g->deps->session))
-			has_left(tr);
-		on = session_links__shared(tr->links) ? shared_on : hook_turns__update(&tr->gc.turns, now);
-		if (on == (tr->gc.away || session_links__gc_paused(tr->links)) && !tr->gc.leaving)
-			switch_probes(g, tr, on);
-		g->turning |= tr->gc.away || tr->gc.turns.share < 1;
+		if (tr->links)
+			take_turn(g, tr, now, shared_on);
 	}
+	if (g->shared_on_ns)
+		stretch_shared(g, g->shared_on_ns);
+	g->measured |= g->shared_on_ns;
+	g->shared_on_ns = 0;
 }
 
 void gc_turns__step(struct gc_turns *g)
 {
-	uint32_t turning = 0;
+	uint32_t turning = 0, sharing = 0;
 	double least = 1;
 	struct traced *tr;
 
@@ -156,30 +208,24 @@ void gc_turns__step(struct gc_turns *g)
 		turning += tr->governor.gc_share < 1;
 	for (tr = g->table->alive; tr; tr = tr->hh_tgid.next) {
 		double share = tr->governor.gc_share;
+		bool shares = tr->links && session_links__shared(tr->links);
 
+		sharing += shares;
 		hook_turns__set_share(&tr->gc.turns, share);
 		tr->gc.turns.stretch = turning > TURNS_CNT ? (double)turning / TURNS_CNT : 1;
 		if (share >= 1)
 			continue;
 		g->turning = true;
-		if (tr->links && session_links__shared(tr->links) && share < least)
+		if (shares && share < least)
 			least = share;
 	}
+	if (!g->measured)
+		stretch_shared(g, sharing * SHARED_SWITCH_NS);
 	hook_turns__set_share(&g->shared, least);
+	g->next_ns = 0;
 }
 
 uint64_t gc_turns__next_ns(const struct gc_turns *g)
 {
-	uint64_t least = hook_turns__next_ns(&g->shared), next;
-	const struct traced *tr;
-
-	if (!g->turning)
-		return UINT64_MAX;
-	for (tr = g->table->alive; tr; tr = tr->hh_tgid.next) {
-		if (!tr->links || session_links__shared(tr->links))
-			continue;
-		next = hook_turns__next_ns(&tr->gc.turns);
-		least = next < least ? next : least;
-	}
-	return least;
+	return g->turning ? g->next_ns : UINT64_MAX;
 }

@@ -7,7 +7,7 @@
  *
  * Switching costs the process hardly anything (a page with code is copied, its address space locked for some us), and us
  * some CPU time, which is measured and counted as if the process paid for it, and 10 ms of waiting for the kernel. So turns are the
- * longer the more processes have them.
+ * longer the more processes have them. Switching what many share is our own cost, and turns are as long as keeps it small.
  *
  * Only the tracker's files include this.
  */
@@ -23,6 +23,10 @@ struct gc_turns {
 	struct hook_turns shared; /* of those that share links */
 	bool turning; /* some are not there all the time */
 	bool asking; /* some had so many collections that one must ask what they spent */
+	bool leaving; /* some wait for their probes to be away */
+	uint64_t next_ns; /* when somebody's turn begins or ends; 0: not known */
+	uint64_t shared_on_ns; /* what it took us to put shared probes back just now */
+	bool measured; /* that it ever did */
 	struct gc_activity activity;
 };
 

@@ -35,10 +35,13 @@
 #define LEAST_WAIT_NS (5 * MS_NS)
 #define MOST_WAIT_NS (50 * MS_NS)
 #define WAIT_PROCESSES 32
-/* Each heap is read at most once a second, and all together for at most this share of the time. */
+#define MOST_PROCESSORS 2 /* one thread runs Python, others wait for it or are in C */
+/* Each heap is read at most once a second, and all together for at most this share of the time; of many, less. */
 #define READING_SHARE 0.01
 /* Opening and closing windows takes us at most as much, or what the budget is, if it is more. One takes us so long at first. */
 #define OPENING_SHARE 0.01
+#define MANY 6
+#define MANY_LESS 3
 #define OPENING_S 0.003
 /* The heaps of so many processes are read when they are taken in; of more, once they do something. */
 #define READ_AT_ONCE 8
@@ -62,10 +65,10 @@ struct heap_process {
 	bool settles; /* the last window */
 	double opened_s, limit_s; /* own time; its length */
 	uint64_t opened_cpu_ns;
-	uint64_t read_due_ns;
+	uint64_t read_due_ns, read_cpu_ns;
 	struct told_table told;
 	UT_hash_handle hh;
-	struct heap_process *prev, *next;
+	struct heap_process *prev, *next, *prev_watched, *next_watched;
 };
 
 struct heap {
@@ -73,8 +76,9 @@ struct heap {
 	struct traced_table *table;
 	struct stack_names *names;
 	double budget;
-	struct heap_process *all;
+	struct heap_process *all, *watched;
 	unsigned int read_cnt; /* processes whose heap is being watched */
+	uint64_t next_ns; /* when there is something to do for one of them */
 	uint64_t may_read_ns; /* not before then */
 	uint64_t refreshed_ns;
 	double busy; /* processors that those whose windows we open use, 1 at least */
@@ -106,6 +110,8 @@ int heap__new(const struct tracker_deps *deps, struct traced_table *table, struc
 static void free_process(struct heap *h, struct heap_process *p)
 {
 	DL_DELETE(h->all, p);
+	if (p->samples)
+		DL_DELETE2(h->watched, p, prev_watched, next_watched);
 	session_links__free(p->window);
 	heap_samples__free(p->samples);
 	told__free(&p->told);
@@ -138,10 +144,16 @@ static uint64_t own_cpu_ns(void)
 	return ts.tv_sec * SECOND_NS + ts.tv_nsec;
 }
 
+/* Many processes at once are watched less closely each, and cost us less than they could. */
+static double crowd(const struct heap *h)
+{
+	return fmin(fmax((double)h->read_cnt / MANY, 1), MANY_LESS);
+}
+
 /* No period is shorter, so that we do not take too long for all processes together. */
 static double least_period_s(const struct heap *h)
 {
-	double share = h->budget > OPENING_SHARE ? h->budget : OPENING_SHARE;
+	double share = (h->budget > OPENING_SHARE ? h->budget : OPENING_SHARE) / crowd(h);
 	double took_s = (double)h->totals.opening_ns / SECOND_NS + OPENING_S;
 
 	return took_s / (h->totals.windows + 1) / share * h->busy;
@@ -184,10 +196,15 @@ static void plan_again(struct heap *h, struct heap_process *p, uint64_t cpu_ns)
 static bool is_due(const struct heap *h, struct heap_process *p, uint64_t cpu_ns)
 {
 	double left_s = p->due_s - own_s(p, cpu_ns), most_ns = MOST_WAIT_NS * (1 + h->read_cnt / WAIT_PROCESSES), used;
+	double allowance_s = heap_plan__allowance_s(&p->plan, (double)(cpu_ns - p->began_cpu_ns) / SECOND_NS);
 	uint64_t now = clock_now_ns();
 
-	if ((left_s <= 0 || p->asked) && heap_plan__allowance_s(&p->plan, (double)(cpu_ns - p->began_cpu_ns) / SECOND_NS) > 0)
+	if ((left_s <= 0 || p->asked) && allowance_s > 0)
 		return true;
+	if (allowance_s <= 0)
+		left_s = fmax(left_s, -allowance_s / p->plan.share);
+	/* It is not there before as many processors as it may use have run for so long. */
+	most_ns = fmax(most_ns, left_s * SECOND_NS / MOST_PROCESSORS);
 	used = (double)(cpu_ns - p->seen_cpu_ns) / (now - p->seen_ns + 1);
 	p->next_ns = now + (uint64_t)fmin(fmax(left_s * SECOND_NS / fmax(used, 0.01), LEAST_WAIT_NS), most_ns);
 	p->seen_ns = now;
@@ -310,6 +327,7 @@ void heap__request(struct heap *h, struct traced *tr, const struct rec_heap *rec
 	if (!p)
 		return;
 	process_pools__many(&h->pool_turns, &p->pools);
+	h->next_ns = 0;
 	if (p->window && p->window_id == rec->attach_id)
 		p->next_ns = 0; /* it is full */
 	if (p->window || rec->attach_id || p->asked)
@@ -339,20 +357,6 @@ static void go_on(struct heap *h, struct heap_process *p)
 	h->totals.opening_ns += own_cpu_ns() - began;
 }
 
-void heap__upkeep(struct heap *h)
-{
-	struct heap_process *p;
-
-	DL_FOREACH(h->all, p) {
-		if (!p->samples)
-			continue;
-		if (p->sites.n && clock_now_ns() >= p->next_ns)
-			go_on(h, p);
-		if (!p->window)
-			process_pools__upkeep(&h->pool_turns, &p->pools, clock_now_ns());
-	}
-}
-
 /* When there is something to do for it. */
 static uint64_t next_ns(const struct heap *h, const struct heap_process *p)
 {
@@ -361,15 +365,30 @@ static uint64_t next_ns(const struct heap *h, const struct heap_process *p)
 	return p->sites.n && p->next_ns < pools_ns ? p->next_ns : pools_ns;
 }
 
+void heap__upkeep(struct heap *h)
+{
+	struct heap_process *p;
+	uint64_t next;
+
+	if (clock_now_ns() < h->next_ns)
+		return;
+	h->next_ns = UINT64_MAX;
+	DL_FOREACH2(h->watched, p, next_watched) {
+		if (p->sites.n && clock_now_ns() >= p->next_ns)
+			go_on(h, p);
+		if (!p->window)
+			process_pools__upkeep(&h->pool_turns, &p->pools, clock_now_ns());
+		next = next_ns(h, p);
+		if (next < h->next_ns)
+			h->next_ns = next;
+	}
+}
+
 int heap__patience_ms(const struct heap *h, int max_ms)
 {
 	uint64_t now = clock_now_ns(), until = now + max_ms * MS_NS;
-	const struct heap_process *p;
 
-	DL_FOREACH(h->all, p) {
-		if (p->samples && next_ns(h, p) < until)
-			until = next_ns(h, p);
-	}
+	until = h->next_ns < until ? h->next_ns : until;
 	return until <= now ? 0 : (int)((until - now + MS_NS - 1) / MS_NS);
 }
 
@@ -389,6 +408,8 @@ static int begin(struct heap *h, struct heap_process *p)
 		return err;
 	}
 	h->read_cnt++;
+	DL_APPEND2(h->watched, p, prev_watched, next_watched);
+	h->next_ns = 0;
 	h->totals.watched++;
 	proc__cpu_ns(h->deps->proc, p->tr->tgid, &p->began_cpu_ns);
 	p->seen_cpu_ns = p->began_cpu_ns;
@@ -464,8 +485,17 @@ static void read_heap(struct heap *h, struct heap_process *p)
 		tell_all(h, p, all);
 	took = own_cpu_ns() - before;
 	h->totals.reading_ns += took;
+	p->read_cpu_ns = p->tr->cpu_ns;
 	p->read_due_ns = clock_now_ns() + SECOND_NS / 2;
-	h->may_read_ns = clock_now_ns() + (uint64_t)(took / READING_SHARE);
+	h->may_read_ns = clock_now_ns() + (uint64_t)(took * crowd(h) / READING_SHARE);
+}
+
+/* One that did not run since it was read holds what it held. */
+static bool is_to_be_read(const struct heap *h, const struct heap_process *p)
+{
+	uint64_t now = clock_now_ns();
+
+	return now >= p->read_due_ns && now >= h->may_read_ns && (!p->read_due_ns || p->read_cpu_ns != p->tr->cpu_ns);
 }
 
 /* Whether its heap is being watched; one that begins to do something is from now on. */
@@ -495,7 +525,7 @@ void heap__refresh(struct heap *h, bool last)
 			close_window(h, p);
 		if (last) {
 			read_heap(h, p);
-		} else if (clock_now_ns() >= p->read_due_ns && clock_now_ns() >= h->may_read_ns) {
+		} else if (is_to_be_read(h, p)) {
 			read_heap(h, p);
 			/* Whoever had no turn is next. */
 			DL_DELETE(h->all, p);
@@ -503,6 +533,7 @@ void heap__refresh(struct heap *h, bool last)
 		}
 	}
 	pool_turns__stepped(&h->pool_turns);
+	h->next_ns = 0;
 	h->busy = fmax(busy, 1);
 	h->refreshed_ns = now;
 }

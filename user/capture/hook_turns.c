@@ -46,6 +46,17 @@ void hook_turns__rest(struct hook_turns *t, uint64_t now_ns)
 	t->end_ns = 0;
 }
 
+void hook_turns__cut(struct hook_turns *t, uint64_t now_ns)
+{
+	if (!t->end_ns || now_ns >= t->end_ns) {
+		hook_turns__rest(t, now_ns);
+		return;
+	}
+	take_time(t, now_ns);
+	t->on = false;
+	t->on_from_ns = t->off_from_ns = UINT64_MAX;
+}
+
 static uint64_t random_below(uint64_t n)
 {
 	return n * (random() / ((double)RAND_MAX + 1));
@@ -72,13 +83,16 @@ bool hook_turns__update(struct hook_turns *t, uint64_t now_ns)
 	take_time(t, now_ns);
 	if (t->resting)
 		return false;
-	if (t->share >= 1) {
+	if (t->share >= 1 && (t->stretch <= 1 || now_ns >= t->end_ns)) {
 		t->on = true;
 		t->turn_share = 1;
 		t->end_ns = t->excess_ns = 0;
 		return true;
 	}
-	if (t->on && t->end_ns && now_ns >= t->off_from_ns) {
+	/* What is on may stay so, but the turn is not over. */
+	if (t->on && t->share >= 1 && now_ns > t->off_from_ns)
+		t->off_from_ns = now_ns;
+	if (t->on && t->end_ns && now_ns >= t->off_from_ns && t->share < 1) {
 		t->on = false;
 		t->excess_ns += now_ns - t->off_from_ns;
 		t->on_from_ns = t->off_from_ns = UINT64_MAX;
@@ -99,9 +113,11 @@ double hook_turns__chance(const struct hook_turns *t)
 
 uint64_t hook_turns__next_ns(const struct hook_turns *t)
 {
-	uint64_t next = t->on ? t->off_from_ns : t->on_from_ns < t->end_ns ? t->on_from_ns : t->end_ns;
-
-	return t->end_ns ? next : UINT64_MAX;
+	if (!t->end_ns)
+		return UINT64_MAX;
+	if (t->on)
+		return t->share < 1 ? t->off_from_ns : t->end_ns;
+	return t->on_from_ns < t->end_ns ? t->on_from_ns : t->end_ns;
 }
 
 double hook_turns__was_on(struct hook_turns *t, uint64_t now_ns)

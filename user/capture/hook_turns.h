@@ -12,7 +12,7 @@
 
 struct hook_turns {
 	double share; /* 1: always on */
-	double stretch; /* turns are so many times as long, from the next on */
+	double stretch; /* turns are so many times as long, from the next on; long ones are held to: it is dear to switch */
 	bool on;
 	double turn_share; /* that this turn was begun with */
 	bool resting; /* off until a share is set */
@@ -33,6 +33,8 @@ void hook_turns__delay(struct hook_turns *t, uint64_t by_ns);
 void hook_turns__exceed(struct hook_turns *t, uint64_t by_ns);
 /* Off from now on, until a share is set. */
 void hook_turns__rest(struct hook_turns *t, uint64_t now_ns);
+/* Off for the rest of this turn; where there are no turns, as hook_turns__rest. */
+void hook_turns__cut(struct hook_turns *t, uint64_t now_ns);
 /* Whether it is to be on from now on. To be called no later than hook_turns__next_ns, and after set_share. */
 bool hook_turns__update(struct hook_turns *t, uint64_t now_ns);
 /* The chance of a moment of this turn to be one in which the hook is on. */

@@ -62,12 +62,14 @@ struct followed {
 	struct large_seen *swept; /* blocks that it had when it was stopped; during a sweep */
 	size_t n_swept, room;
 	bool ended;
+	bool listed; /* among those with something to do; others wait for room */
 	struct large_pace pace;
 	struct large_cost cost;
 	uint64_t begin_cpu_ns;
 	struct large_watch past; /* counts of probes that are gone */
 	uint64_t begin_ns, since_ns, followed_ns; /* since_ns: of the probes that are there */
 	UT_hash_handle hh;
+	struct followed *prev, *next; /* of those that are listed */
 };
 
 struct large_blocks {
@@ -76,7 +78,7 @@ struct large_blocks {
 	struct stack_names *names;
 	double budget;
 	struct malloc_finder *finder;
-	struct followed *all;
+	struct followed *all, *listed;
 	uint32_t n_looking; /* those with look_at_ns */
 	struct shared_file *files;
 	uint64_t upkeep_ns; /* when to look at costs again */
@@ -266,9 +268,23 @@ static void look_at(struct large_blocks *l, struct followed *f, uint64_t at_ns)
 	f->look_at_ns = at_ns;
 }
 
+/* To be called when any of that has changed. */
+static void list(struct large_blocks *l, struct followed *f)
+{
+	bool listed = f->look_at_ns || f->probes || f->stopped || f->sampling;
+
+	if (listed && !f->listed)
+		DL_APPEND(l->listed, f);
+	if (!listed && f->listed)
+		DL_DELETE(l->listed, f);
+	f->listed = listed;
+}
+
 static void free_followed(struct large_blocks *l, struct followed *f)
 {
 	look_at(l, f, 0);
+	if (f->listed)
+		DL_DELETE(l->listed, f);
 	session_large__free(f->probes);
 	session_large__free(f->stopped);
 	large_sampling__free(f->sampling);
@@ -317,9 +333,11 @@ static void look(struct large_blocks *l, struct followed *f)
 	err = err ? err : start(l, f, LARGE_WATCH_ALL, now);
 	if (err == -ENOENT && !f->file.n && f->looks < MAX_LOOKS) {
 		look_at(l, f, now + (FIRST_LOOK_NS << f->looks++));
+		list(l, f);
 		return;
 	}
 	look_at(l, f, 0);
+	list(l, f);
 	if (err && err != -ESRCH)
 		note_why_not(l, f->tr, err);
 }
@@ -344,10 +362,12 @@ void large_blocks__follow(struct large_blocks *l, struct traced *tr)
 	f->begin_cpu_ns = tr->cpu_ns;
 	large_pace__begin(&f->pace, f->begin_ns, l->budget);
 	HASH_ADD(hh, l->all, proc_id, sizeof(f->proc_id), f);
-	if (tr->forked)
-		look_at(l, f, f->begin_ns + FORKED_LOOK_NS);
-	else
+	if (!tr->forked) {
 		look(l, f);
+		return;
+	}
+	look_at(l, f, f->begin_ns + FORKED_LOOK_NS);
+	list(l, f);
 }
 
 bool large_blocks__follows(const struct large_blocks *l, const struct traced *tr)
@@ -375,6 +395,7 @@ void large_blocks__forget(struct large_blocks *l, const struct traced *tr)
 	stop(f, now);
 	look_at(l, f, 0);
 	f->ended = true;
+	list(l, f);
 	f->stopped_ns = now;
 	l->ended.hits += f->past.hits;
 	l->ended.blocks += f->past.blocks;
@@ -423,9 +444,11 @@ static void step(struct large_blocks *l, struct followed *f, uint64_t now)
 
 static void look_where_due(struct large_blocks *l, uint64_t now)
 {
-	struct followed *f;
+	struct followed *f, *next;
 
-	for (f = l->n_looking ? l->all : NULL; f; f = f->hh.next) {
+	if (!l->n_looking)
+		return;
+	DL_FOREACH_SAFE(l->listed, f, next) {
 		if (f->look_at_ns && now >= f->look_at_ns)
 			look(l, f);
 	}
@@ -438,10 +461,10 @@ static uint64_t sooner(uint64_t a, uint64_t b)
 
 int large_blocks__patience_ms(const struct large_blocks *l, int max_ms)
 {
-	uint64_t now = clock_now_ns(), at = sooner(now + max_ms * 1000000ull, l->all ? l->upkeep_ns : UINT64_MAX);
+	uint64_t now = clock_now_ns(), at = sooner(now + max_ms * 1000000ull, l->listed ? l->upkeep_ns : UINT64_MAX);
 	const struct followed *f;
 
-	for (f = l->all; f; f = f->hh.next) {
+	DL_FOREACH(l->listed, f) {
 		at = sooner(at, f->look_at_ns ? f->look_at_ns : UINT64_MAX);
 		if (f->sampling && !f->ended)
 			at = sooner(at, f->stopped ? l->sweep_ns : large_sampling__next_ns(f->sampling));
@@ -457,7 +480,7 @@ static bool pace_all(struct large_blocks *l, uint64_t now)
 	bool hot = false;
 	struct followed *f;
 
-	for (f = l->all; f; f = f->hh.next) {
+	DL_FOREACH(l->listed, f) {
 		uint64_t was_ns = f->cost.ns;
 
 		if (!f->probes || f->sampling)
@@ -475,7 +498,7 @@ void large_blocks__upkeep(struct large_blocks *l)
 	struct followed *f;
 
 	look_where_due(l, now);
-	for (f = l->all; f; f = f->hh.next) {
+	DL_FOREACH(l->listed, f) {
 		if (f->sampling && !f->ended)
 			step(l, f, now);
 	}
@@ -580,15 +603,18 @@ static void settle(struct large_blocks *l, struct followed *f)
 	else if (can_be_sampled(l, f))
 		begin_sampling(l, f);
 	f->n_swept = 0;
+	list(l, f);
 }
 
 /* last: what the kernel still runs of those that were just stopped will not be seen. */
 static void sweep_stopped(struct large_blocks *l, uint64_t now, bool last)
 {
+	struct followed *f, *next;
 	struct sweep *s = NULL;
-	struct followed *f;
 
-	for (f = now < l->sweep_ns && !last ? NULL : l->all; f; f = f->hh.next) {
+	if (now < l->sweep_ns && !last)
+		return;
+	DL_FOREACH(l->listed, f) {
 		if (!f->stopped || (!last && !is_due(f, now)))
 			continue;
 		s = s ? s : calloc(1, sizeof(*s));
@@ -600,7 +626,7 @@ static void sweep_stopped(struct large_blocks *l, uint64_t now, bool last)
 	if (!s)
 		return;
 	if (!session__sweep_large(l->deps->session, settle_block, s)) {
-		for (f = l->all; f; f = f->hh.next) {
+		DL_FOREACH_SAFE(l->listed, f, next) {
 			if (f->stopped && s->of[session_large__number(f->stopped)] == f)
 				settle(l, f);
 		}
@@ -644,6 +670,7 @@ void large_blocks__refresh(struct large_blocks *l, bool last)
 			continue;
 		if (!pace(f, now) || !start(l, f, LARGE_WATCH_ALL, now))
 			note_share(l, f, now);
+		list(l, f);
 	}
 }
 

@@ -21,6 +21,7 @@ struct capture_limits {
 	uint32_t threads_process; /* threads of one process that are told apart; further ones are one */
 	uint32_t ended_alike; /* ended processes of the same container and command that are told apart */
 	uint32_t processes; /* in all; beyond, any ended one of the same container gives its place */
+	uint32_t containers; /* in all; further ones are one, for each is looked at as long as the recording lasts */
 	uint64_t attach_ns; /* for attaching probes at a time, before the next records are read */
 	uint64_t settle_ns; /* ended processes are settled together, so often */
 };
@@ -28,7 +29,7 @@ struct capture_limits {
 #define CAPTURE_LIMITS_DEFAULT                                                                                            \
 	{                                                                                                                 \
 		.stacks = 1 << 16, .code_bytes = 16 << 20, .nodes_process = 1 << 16, .threads_process = 256,              \
-		.ended_alike = 64, .processes = 4096, .attach_ns = 50000000, .settle_ns = 200000000,                      \
+		.ended_alike = 64, .processes = 4096, .containers = 1024, .attach_ns = 50000000, .settle_ns = 200000000,  \
 	}
 
 #endif

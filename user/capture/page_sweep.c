@@ -328,14 +328,22 @@ void page_sweep__turn_ended(struct page_sweep *s)
 
 /* ---- a process of whose faults a part is looked at ---- */
 
+/* Whether they may hold something else than when they were settled last. */
+static bool may_have_changed(const struct traced *tr, bool now)
+{
+	return tr->stirred || (now && (tr->heard || !tr->calm_steps || tr->lines.by_key));
+}
+
 /* A process that was thinned out since its budget was looked at last is one of them, too. */
-static void begin_lines(struct page_sweep *s, struct traced *tr)
+static void begin_lines(struct page_sweep *s, struct traced *tr, bool now)
 {
 	struct target_state state;
 
+	resident_lines__begin(&tr->lines);
+	if (!may_have_changed(tr, now))
+		return;
 	if (!session__read_state(s->deps->session, tr->tgid, &state))
 		tr->thinned |= state.fault_shift > 0;
-	resident_lines__begin(&tr->lines);
 	if (tr->thinned)
 		proc__resident(s->deps->proc, tr->tgid, tr->rss_bytes);
 }
@@ -421,12 +429,13 @@ int page_sweep__run(struct page_sweep *s, bool now)
 	if (!now && begin + SECOND_NS / 10 < s->swept_ns + sweep_every_ns(s))
 		return 0;
 	for (tr = s->table->alive; tr; tr = tr->hh_tgid.next)
-		begin_lines(s, tr);
+		begin_lines(s, tr, now);
 	err = session__sweep_pages(s->deps->session, &asker);
 	look_for_all_gone(s);
 	for (tr = s->table->alive; tr; tr = tr->hh_tgid.next) {
-		if (tr->thinned && settle)
+		if (tr->thinned && settle && may_have_changed(tr, now))
 			settle_lines(s, tr, now);
+		tr->stirred &= !settle;
 	}
 	close_pagemaps(s);
 	s->swept_ns = clock_now_ns();

@@ -13,9 +13,14 @@
 #define FRAME ((1ull << 55) - 1)
 #define WORDS_A_READ 512
 
+/* Where one page was asked for, another one nearby often is next: then all that are near are read at once, and kept. */
 struct pagemap {
 	int fd;
 	long page_bytes;
+	uint64_t asked_plus_1; /* index / WORDS_A_READ of the last page asked for */
+	uint64_t near_plus_1; /* the same of what is kept */
+	size_t n_near;
+	uint64_t near[WORDS_A_READ];
 };
 
 int pagemap__open(pid_t tgid, struct pagemap **ret)
@@ -54,11 +59,28 @@ static uint32_t hash_of(uint64_t word)
 	return !frame ? 0 : hash > PAGEMAP_NO_FRAME ? hash : PAGEMAP_NO_FRAME + 1;
 }
 
+static bool read_word(struct pagemap *p, uint64_t index, uint64_t *ret)
+{
+	uint64_t near_plus_1 = index / WORDS_A_READ + 1;
+	ssize_t got;
+
+	if (p->near_plus_1 != near_plus_1 && p->asked_plus_1 == near_plus_1) {
+		got = pread(p->fd, p->near, sizeof(p->near), (index - index % WORDS_A_READ) * sizeof(*ret));
+		p->n_near = got < 0 ? 0 : got / sizeof(*ret);
+		p->near_plus_1 = near_plus_1;
+	}
+	p->asked_plus_1 = near_plus_1;
+	if (p->near_plus_1 != near_plus_1)
+		return pread(p->fd, ret, sizeof(*ret), index * sizeof(*ret)) == sizeof(*ret);
+	*ret = p->near[index % WORDS_A_READ];
+	return index % WORDS_A_READ < p->n_near;
+}
+
 bool pagemap__present(struct pagemap *p, uint64_t page, uint32_t *ret_frame)
 {
-	uint64_t word, index = page * 4096 / p->page_bytes;
+	uint64_t word;
 
-	if (pread(p->fd, &word, sizeof(word), index * sizeof(word)) != sizeof(word) || !(word & PRESENT))
+	if (!read_word(p, page * 4096 / p->page_bytes, &word) || !(word & PRESENT))
 		return false;
 	*ret_frame = hash_of(word);
 	return true;

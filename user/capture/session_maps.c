@@ -209,16 +209,17 @@ bool session__sweep_turn(struct session *s, const struct page_asker *asker,
 			 void (*ask)(const struct turn_page *t, struct page_value *v, void *arg))
 {
 	uint32_t i, cnt = s->bpf->bss->turn_page_cnt;
-	int fd = bpf_map__fd(s->bpf->maps.pages);
 	struct page_walk pages = { s, asker };
 
-	/* The last ones first: of one that was followed more than once in this turn, the last time counts. */
+	/*
+	 * The last ones first: of one that was followed more than once in this turn, the last time counts. What was looked at already, or
+	 * is not followed any more, is found out when notes are taken over: to ask for each here is a call into the kernel.
+	 */
 	for (i = cnt < TURN_PAGES ? cnt : TURN_PAGES; i--;) {
 		const struct turn_page *t = &s->bpf->bss->turn_pages[i];
 		struct page_note note = { .key = t->key };
 
-		if (bpf_map_lookup_elem(fd, &t->key, &note.was) || note.was.frame)
-			continue;
+		memcpy(&note.was, &t->value, sizeof(note.was));
 		note.is = note.was;
 		ask(t, &note.is, asker->arg);
 		keep_note(&pages, &note);

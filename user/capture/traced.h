@@ -76,6 +76,9 @@ struct traced {
 	uint64_t exact_cnt; /* events of the exact signal that are not in its cost yet */
 	bool newborn; /* just started: governed together with others */
 	bool busy; /* did something in the last step */
+	bool heard; /* something was told of it since then */
+	bool stirred; /* it ran, or its resident set changed, since its lines were settled last (page_sweep.c) */
+	uint8_t calm_steps; /* it did not run for so many; more are not counted */
 	bool has_forked; /* since the kernel side was told */
 	uint8_t gone_steps; /* in how many it was not found, although nobody told of its end */
 	/* A new program image may not have mapped its interpreter yet: when to look again (0: not), how often we did. */

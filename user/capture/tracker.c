@@ -151,8 +151,12 @@ int tracker__patience_ms(const struct tracker *t, int max_ms)
 	return at > now ? (at - now + 999999) / 1000000 : 0;
 }
 
-/* A container in which nothing happens is looked at in every tenth second, another tenth of them in each. */
+/*
+ * Usage is read each second where something happens, and the rest (limit, peak, OOM kills) in every tenth; where nothing happens
+ * those in every tenth and sixtieth. Where usage fell to less than half, all is read at once. Each second another tenth of the containers.
+ */
 #define IDLE_SECONDS 10
+#define REST_SECONDS 60
 
 static void refresh_containers(struct tracker *t, bool all)
 {
@@ -168,8 +172,12 @@ static void refresh_containers(struct tracker *t, bool all)
 			busy[container] = true;
 	}
 	for (i = 0; i < n; i++) {
-		if (all || !busy || busy[i] || (t->seconds + i) % IDLE_SECONDS == 0)
+		bool turn = (t->seconds + i) % IDLE_SECONDS == 0;
+
+		if (all || !busy || (turn && (busy[i] || (t->seconds + i) % REST_SECONDS == 0)))
 			container_items__refresh(&t->deps, i);
+		else if (busy[i] || turn)
+			container_items__refresh_usage(&t->deps, i);
 	}
 	free(busy);
 }

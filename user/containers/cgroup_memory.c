@@ -196,3 +196,18 @@ int cgroups__memory(const struct cgroups *c, const char *path, struct cgroup_mem
 		*ret = m;
 	return err;
 }
+
+int cgroups__usage(const struct cgroups *c, const char *path, uint64_t *ret)
+{
+	const char *name = cgroups__is_v1(c) ? "/memory.usage_in_bytes" : "/memory.current";
+	char file[PATH_MAX + 32];
+	int err;
+
+	if (c->mode == CGROUP_V2_NO_MEMORY)
+		return -ENOTSUP;
+	err = cgroup__dir(c, path, file, PATH_MAX);
+	if (err)
+		return err;
+	strcat(file, name);
+	return small_file__read_u64(AT_FDCWD, file, ret);
+}

@@ -97,6 +97,7 @@ struct recording {
 	uint64_t begin_ns;
 	struct texts texts;
 	struct row_digests meta, own_meta, counters, containers, usage, processes, collectors, facts, estimates;
+	struct row_digests seen_processes, seen_collectors, seen_facts; /* recording_row__is_new */
 };
 
 static struct recording_row row_of(struct recording *r, enum statement s)
@@ -243,6 +244,8 @@ static int put_processes(struct recording *r, const struct profile *p)
 		const struct profile_process *c = profile__process(p, i);
 		struct recording_row row = row_of(r, PUT_PROCESS);
 
+		if (!recording_row__is_new(&r->seen_processes, i, c, sizeof(*c)))
+			continue;
 		recording_row__int(&row, i);
 		recording_row__int(&row, c->tgid);
 		if (c->container == PROFILE_NONE)
@@ -270,6 +273,8 @@ static int put_collector(struct recording *r, const struct profile_collector *c,
 	struct recording_row row = row_of(r, PUT_COLLECTOR);
 	int g;
 
+	if (!recording_row__is_new(&r->seen_collectors, i, c, sizeof(*c)))
+		return 0;
 	recording_row__int(&row, c->process);
 	recording_row__int(&row, (uint64_t)time_ms);
 	row.digest = 0; /* the same at another time says nothing new */
@@ -341,6 +346,8 @@ static int put_facts(struct recording *r, const struct profile *p, struct progre
 		struct recording_row row = row_of(r, PUT_FACT);
 		uint32_t name, text;
 
+		if (!recording_row__is_new(&r->seen_facts, i, f, sizeof(*f)))
+			continue;
 		err = put_text(r, f->name, now, &name);
 		err = err ? err : put_text(r, f->text, now, &text);
 		if (err)
@@ -528,7 +535,8 @@ static int put_all(struct recording *r, struct profile *p, struct progress *now)
 static void forget_digests(struct recording *r)
 {
 	struct row_digests *all[] = {&r->meta,	 &r->own_meta, &r->counters,
-				 &r->containers, &r->usage,    &r->processes, &r->collectors, &r->facts, &r->estimates};
+				 &r->containers, &r->usage,    &r->processes, &r->collectors, &r->facts, &r->estimates,
+				 &r->seen_processes, &r->seen_collectors, &r->seen_facts};
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++)
 		all[i]->n = 0;
@@ -588,6 +596,9 @@ int recording__close(struct recording *r)
 	free(r->collectors.items);
 	free(r->facts.items);
 	free(r->estimates.items);
+	free(r->seen_processes.items);
+	free(r->seen_collectors.items);
+	free(r->seen_facts.items);
 	free(r);
 	return err == -EBUSY ? 0 : err;
 }

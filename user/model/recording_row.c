@@ -5,6 +5,7 @@
 #include "model/recording_row.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "model/intern.h"
 #include "model/recording_schema.h"
@@ -65,20 +66,43 @@ int recording_row__write(struct recording_row *row)
 	return recording_row__step(row->statement);
 }
 
+static int reserve(struct row_digests *digests, uint32_t i)
+{
+	int err = array__reserve((void **)&digests->items, &digests->capacity, i, sizeof(*digests->items));
+
+	for (; !err && digests->n <= i; digests->n++)
+		digests->items[digests->n] = 0;
+	return err;
+}
+
+bool recording_row__is_new(struct row_digests *digests, uint32_t i, const void *item, size_t n)
+{
+	const char *bytes = item;
+	uint64_t digest = 1, word;
+
+	for (; n >= sizeof(word); n -= sizeof(word), bytes += sizeof(word)) {
+		memcpy(&word, bytes, sizeof(word));
+		digest = PY_HASH_STEP(digest, word);
+	}
+	for (; n; n--, bytes++)
+		digest = PY_HASH_STEP(digest, (unsigned char)*bytes);
+	if (i < digests->n && digests->items[i] == digest)
+		return false;
+	if (!reserve(digests, i))
+		digests->items[i] = digest;
+	return true;
+}
+
 int recording_row__write_changed(struct recording_row *row, struct row_digests *digests, uint32_t i)
 {
 	int err;
 
 	if (i < digests->n && digests->items[i] == row->digest)
 		return 0;
-	err = array__reserve((void **)&digests->items, &digests->capacity, i,
-			     sizeof(*digests->items));
-	if (!err)
-		err = recording_row__write(row);
+	err = reserve(digests, i);
+	err = err ? err : recording_row__write(row);
 	if (err)
 		return err;
-	for (; digests->n <= i; digests->n++)
-		digests->items[digests->n] = 0;
 	digests->items[i] = row->digest;
 	return 0;
 }

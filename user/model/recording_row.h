@@ -37,6 +37,11 @@ void recording_row__known(struct recording_row *row, bool known, int64_t value);
 int recording_row__write(struct recording_row *row);
 /* Writes the row if item i of the digests is not the same already. */
 int recording_row__write_changed(struct recording_row *row, struct row_digests *digests, uint32_t i);
+/*
+ * Whether item i, n bytes of the profile as they stand in memory, is other than when it was asked about last: where not, its row
+ * need not be bound. What it points to must not change. Without memory for the answer it is.
+ */
+bool recording_row__is_new(struct row_digests *digests, uint32_t i, const void *item, size_t n);
 /* Runs a statement to its end. */
 int recording_row__step(sqlite3_stmt *statement);
 
