@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 #include "capture/large_cost.h"
 
+#include <string.h>
+
 #include "python/sites.h"
 
 /* What each other process adds to a hit: 16 to free, 45 to malloc. */
@@ -14,6 +16,20 @@
 uint32_t large_cost__hit_ns(bool emulated)
 {
 	return (emulated ? PROBE_COST_EMULATED_NS : PROBE_COST_STEPPED_NS) + FILTER_NS;
+}
+
+uint32_t large_cost__hit_of_file_ns(const struct malloc_file *file)
+{
+	static const char *const often[] = { "malloc", "calloc", "realloc", "free" };
+	size_t i, k;
+
+	for (i = 0; i < file->n; i++) {
+		for (k = 0; k < sizeof(often) / sizeof(often[0]); k++) {
+			if (!file->site[i].emulated && !strcmp(file->site[i].symbol, often[k]))
+				return large_cost__hit_ns(false);
+		}
+	}
+	return large_cost__hit_ns(true);
 }
 
 uint32_t large_cost__block_ns(void)

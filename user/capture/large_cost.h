@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "large.h"
+#include "python/malloc_sites.h"
 
 struct large_cost {
 	struct large_watch paid; /* counts that are in ns */
@@ -18,6 +19,8 @@ struct large_cost {
 
 /* Of a hit that no block follows from: the trap, and the program that turns it away. */
 uint32_t large_cost__hit_ns(bool emulated);
+/* The same at the functions that are called most. */
+uint32_t large_cost__hit_of_file_ns(const struct malloc_file *file);
 
 /* Of a block that is followed, beyond its hit: its stack and its return. */
 uint32_t large_cost__block_ns(void);

@@ -197,6 +197,14 @@ int session_large__set(struct session_large *l, enum large_watch_on on);
 void session_large__stop(struct session_large *l);
 /* Once its blocks are swept. Stops it. Takes NULL. */
 void session_large__free(struct session_large *l);
+/*
+ * From now on it is known by whom a mapping of the process is made larger, which realloc has done for large blocks. *ret is the caller's,
+ * for session__unwatch_moves. -ENOTSUP: not before 6.6; -ENOENT: the file has no mremap.
+ */
+int session__watch_moves(struct session *s, pid_t tgid, const struct malloc_file *file, int *ret);
+void session__unwatch_moves(struct session *s, int moves);
+/* The stack that made one so large last; 0: none did. */
+uint64_t session__mover_of(const struct session *s, pid_t tgid, uint64_t bytes);
 /* What large_key.watch says of its blocks. */
 uint32_t session_large__number(const struct session_large *l);
 /* How often its probes hit, and for how many of them a block was followed to the return. 0 or -errno. */
