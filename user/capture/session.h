@@ -169,9 +169,12 @@ void session__unwatch_pools(struct session *s, pid_t tgid);
 int session__read_pools(const struct session *s, pid_t tgid, struct heap_pools *ret);
 /* Has a window asked for (rec_heap) when as many pools were taken into use; 0: never. No window may be open. */
 int session__ask_for_window(struct session *s, pid_t tgid, uint64_t pools_goal);
-/* Attaches a window's sites; *ret is the caller's, for session__close_window. Their hits count for nobody yet. 0 or -errno. */
+/*
+ * Attaches a window's sites, those that are often hit for the shortest time; *ret is the caller's, for session__close_window. Their
+ * hits count for nobody yet. 0 or -errno.
+ */
 int session__attach_window(struct session *s, pid_t tgid, const char *path, const struct probe_site *sites, size_t n,
-			   struct session_links **ret, uint32_t *ret_id);
+			   const bool *often, struct session_links **ret, uint32_t *ret_id);
 /*
  * w: attach_id (*ret_id above), left, limit_ns and trap_ns; of the main thread tid, waited_ns and slept. 0 or -errno (-ENOENT: the
  * process has ended).

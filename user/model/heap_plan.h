@@ -17,6 +17,8 @@
 struct heap_plan {
 	double share; /* of the process's CPU time that windows may cost; 0: no limit */
 	double spent_s; /* what they have cost so far */
+	double others_s; /* what others have taken of that share */
+	double window_s; /* what one costs, lately */
 	double period_s, ends_s; /* this period */
 	double at_s, pools; /* when pools were last counted; so many had been taken into use */
 	double pools_a_second; /* lately */
