@@ -59,6 +59,13 @@ struct {
 	__type(value, struct large_block);
 } large_blocks SEC(".maps");
 
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, MAX_LARGE_MOVES);
+	__type(key, struct large_move);
+	__type(value, __u64); /* stack id */
+} large_moves SEC(".maps");
+
 static __always_inline struct large_watch *watch_at(__u32 number)
 {
 	struct large_watch *w = bpf_map_lookup_elem(&large_watches, &number);
@@ -298,4 +305,19 @@ SEC("uretprobe")
 int large_return(struct pt_regs *ctx)
 {
 	return at_return(ctx);
+}
+
+/* mremap(old, old_bytes, new_bytes, ...) of the C library: seldom called, so it is watched all the time. */
+SEC("uprobe")
+int large_moved(struct pt_regs *ctx)
+{
+	__u64 old_bytes = PT_REGS_PARM2(ctx), bytes = PT_REGS_PARM3(ctx), stack_id;
+	struct large_move move = { .tgid = bpf_get_current_pid_tgid() >> 32, .bytes = bytes };
+	struct target *t = current_target();
+
+	if (!t || old_bytes >= bytes)
+		return 0;
+	stack_id = stack_of_current(t);
+	bpf_map_update_elem(&large_moves, &move, &stack_id, BPF_ANY);
+	return 0;
 }

@@ -28,6 +28,27 @@ static __always_inline __u64 own_time(struct window_state *w, __u64 now)
 	return (__s64)(between - trap_ns) > 0 ? between - trap_ns : 0;
 }
 
+/* Where the process is: at the instruction that was hit. */
+static __always_inline __u64 current_instruction(void)
+{
+	struct pt_regs *regs;
+
+	if (!has_task_btf() || !bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_task_pt_regs))
+		return 0;
+	regs = (struct pt_regs *)bpf_task_pt_regs(bpf_get_current_task_btf());
+	return PT_REGS_IP(regs);
+}
+
+/* While breakpoints are written and taken away, one after the other, each is hit that is there. */
+static __always_inline void count_stray(void)
+{
+	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
+	struct heap_pools *p = bpf_map_lookup_elem(&heap_pools, &tgid);
+
+	if (p)
+		__sync_fetch_and_add(&p->strays, 1);
+}
+
 /*
  * All of a window's programs must begin and end with these two. A hit beyond the limit is no part of the window: it ends in
  * time, whatever the program does then, or what comes first in a burst would be seen more often than what comes last.
@@ -37,9 +58,12 @@ static __noinline int time_hit(void)
 	struct target *t = current_target();
 	struct window_state *w = window_with_room();
 
-	if (!w || !t)
+	if (!w || !t) {
+		count_stray();
 		return 0;
+	}
 	w->hit_ns = bpf_ktime_get_ns();
+	w->at[w->hits % WINDOW_PLACES] = current_instruction();
 	w->own_ns += own_time(w, w->hit_ns);
 	if (w->own_ns < w->limit_ns) {
 		w->hits++;

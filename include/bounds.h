@@ -33,6 +33,8 @@
 #define MAX_LARGE_BLOCKS 262144
 /* Threads whose calls of malloc and its kin are kept until they return. */
 #define MAX_LARGE_CALLS 4096
+/* Sizes that mappings were made to grow to, each with who did. */
+#define MAX_LARGE_MOVES 1024
 /* Blocks that the heap signal follows from its windows in the kernel, until each window is closed. */
 #define MAX_WINDOW_BLOCKS 65536
 /* Allocations between entry and return, one per thread. */

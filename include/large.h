@@ -59,6 +59,16 @@ struct large_block {
 	__u64 bytes; /* as asked for */
 };
 
+/*
+ * Map `large_moves`: who had a mapping made so many bytes large (mremap) last, by its stack: where realloc makes a large block
+ * larger, malloc does so. A size is hardly that of two blocks.
+ */
+struct large_move {
+	__u32 tgid;
+	__u32 pad;
+	__u64 bytes;
+};
+
 /* Map `large_calls`, by tgid << 32 | tid: the thread's call under way, if any. */
 struct large_call {
 	__u64 stack_id;

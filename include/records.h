@@ -297,6 +297,7 @@ struct recent_block {
 struct heap_pools {
 	__u64 opened[HEAP_CLASSES];
 	__u64 all;
+	__u64 strays; /* hits at the sites of windows while none was open, or it was full */
 };
 
 /*
@@ -305,6 +306,7 @@ struct heap_pools {
  * end of one and the next is the process's own time and that of a trap, unless its thread slept; waiting for a processor does
  * not count.
  */
+#define WINDOW_PLACES 64
 struct window_state {
 	/* Written by user space. */
 	__u32 attach_id; /* whose hits count (union site_cookie); 0: no window is open */
@@ -322,8 +324,9 @@ struct window_state {
 	__u64 waited_ns, slept;
 	__u32 tid;
 	__u32 told; /* the request was sent */
+	__u64 at[WINDOW_PLACES]; /* instructions of the last hits; that of hit h is h % WINDOW_PLACES */
 };
-_Static_assert(sizeof(struct window_state) == 120, "window_state");
+_Static_assert(sizeof(struct window_state) == 120 + 8 * WINDOW_PLACES, "window_state");
 
 /*
  * Map `pages`: who brought a page into the resident set, until user space finds it gone (pagemap) or it faults again.

@@ -4,8 +4,10 @@
     keep COUNT [BYTES]   keeps COUNT blocks
     spin SECONDS         makes and drops blocks until so much CPU time is used
     leak SECONDS         the same, and keeps two buffers of 4 KiB now and then: of five, four are one line's
+    grow COUNT           a list grows by COUNT items on one line, then by as many on another: by itself, nothing else is allocated
     drop                 frees what was kept
 """
+import itertools
 import sys
 import time
 import truth
@@ -14,6 +16,7 @@ LINES = truth.labels(__file__)
 SIZE = 2000 - sys.getsizeof(b"")
 TOLD = {"file": __file__, "lines": LINES, "kept": 0, "made": 0}
 KEPT = []
+GROWN = []
 
 
 def keep(count, size=2000):
@@ -47,6 +50,13 @@ def leak(seconds):
         TOLD["other_leaked"] = TOLD.get("other_leaked", 0) + 1
 
 
+def grow(count):
+    for _ in itertools.repeat(None, count):
+        GROWN.append(None)  # line: grow
+    for _ in itertools.repeat(None, count):
+        GROWN.append(None)  # line: grow_last
+
+
 def drop():
     KEPT.clear()
     TOLD["kept"] = 0
@@ -60,6 +70,8 @@ def main():
             spin(float(order[1]))
         elif order[0] == "leak":
             leak(float(order[1]))
+        elif order[0] == "grow":
+            grow(int(order[1]))
         elif order[0] == "drop":
             drop()
         truth.tell(TOLD)

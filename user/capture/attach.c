@@ -21,13 +21,13 @@
  */
 #define MAX_UNSHARED 16
 
-/* Open links, at most two a signal. */
+/* Open links, at most four a signal. */
 struct links {
 	uint32_t id; /* union site_cookie, attach_id; 0: none were made */
 	uint32_t paused; /* bit per enum signal: its links were taken away */
 	struct signal_links {
 		size_t n;
-		int fd[2];
+		int fd[4];
 	} of[SIGNAL_MAX];
 };
 
@@ -117,8 +117,19 @@ static bool is_met(const struct probe_site *site, enum uprobe_multi_when when, b
 	return !only_returns && !(has_session && site->returns);
 }
 
-static size_t select_sites(const struct file *f, enum signal signal, uint32_t id, enum uprobe_multi_when when,
-			   bool has_session, struct uprobe_multi_site ret[MAX_PROBE_SITES])
+/* Of the file's sites those that are often hit, or the others; often: NULL: all. */
+struct choice {
+	const bool *often; /* by site */
+	bool which;
+};
+
+static bool is_chosen(const struct choice *of, size_t site)
+{
+	return !of->often || of->often[site] == of->which;
+}
+
+static size_t select_sites(const struct file *f, enum signal signal, const struct choice *of, uint32_t id,
+			   enum uprobe_multi_when when, bool has_session, struct uprobe_multi_site ret[MAX_PROBE_SITES])
 {
 	uint32_t spec = f->first_spec;
 	size_t i, n = 0;
@@ -129,7 +140,7 @@ static size_t select_sites(const struct file *f, enum signal signal, uint32_t id
 
 		if (has_spec(site))
 			c.arg_value = spec++;
-		if (site->signal != signal || !is_met(site, when, has_session))
+		if (site->signal != signal || !is_met(site, when, has_session) || !is_chosen(of, i))
 			continue;
 		c.attach_id = id;
 		c.kind = site->kind;
@@ -144,11 +155,11 @@ static size_t select_sites(const struct file *f, enum signal signal, uint32_t id
 	return n;
 }
 
-static int link_program(const struct file *f, const char *path, pid_t tgid, enum signal signal, int prog,
-			enum uprobe_multi_when when, bool has_session, struct links *l)
+static int link_program(const struct file *f, const char *path, pid_t tgid, enum signal signal, const struct choice *of,
+			int prog, enum uprobe_multi_when when, bool has_session, struct links *l)
 {
 	struct uprobe_multi_site sites[MAX_PROBE_SITES];
-	size_t n = select_sites(f, signal, l->id, when, has_session, sites);
+	size_t n = select_sites(f, signal, of, l->id, when, has_session, sites);
 	int fd;
 
 	if (!n)
@@ -161,18 +172,30 @@ static int link_program(const struct file *f, const char *path, pid_t tgid, enum
 }
 
 /* Return probes first: an entry seen without its return would leave a pending allocation. */
-static int link_signal(const struct attacher *a, const struct file *f, const char *path, pid_t tgid, enum signal signal,
-		       struct links *l)
+static int link_chosen(const struct attacher *a, const struct file *f, const char *path, pid_t tgid, enum signal signal,
+		       const struct choice *of, struct links *l)
 {
 	const struct attach_programs *p = &a->programs;
 	bool has_session = p->session[signal] >= 0;
 	int err;
 
 	if (has_session)
-		err = link_program(f, path, tgid, signal, p->session[signal], UPROBE_MULTI_SESSION, true, l);
+		err = link_program(f, path, tgid, signal, of, p->session[signal], UPROBE_MULTI_SESSION, true, l);
 	else
-		err = link_program(f, path, tgid, signal, p->at_return[signal], UPROBE_MULTI_AT_RETURN, false, l);
-	return err ? err : link_program(f, path, tgid, signal, p->at_site[signal], UPROBE_MULTI_AT_SITE, has_session, l);
+		err = link_program(f, path, tgid, signal, of, p->at_return[signal], UPROBE_MULTI_AT_RETURN, false, l);
+	return err ? err : link_program(f, path, tgid, signal, of, p->at_site[signal], UPROBE_MULTI_AT_SITE, has_session, l);
+}
+
+static int link_signal(const struct attacher *a, const struct file *f, const char *path, pid_t tgid, enum signal signal,
+		       struct links *l)
+{
+	return link_chosen(a, f, path, tgid, signal, &(struct choice){}, l);
+}
+
+static uint32_t next_id(struct attacher *a)
+{
+	a->last_id = a->last_id % (SITE_ATTACH_IDS - 1) + 1;
+	return a->last_id;
 }
 
 /* tgid 0: for every process. */
@@ -181,10 +204,29 @@ static int link_sites(struct attacher *a, const struct file *f, const char *path
 	struct links l = {};
 	int signal, err = 0;
 
-	a->last_id = a->last_id % (SITE_ATTACH_IDS - 1) + 1;
-	l.id = a->last_id;
+	l.id = next_id(a);
 	for (signal = 0; signal < SIGNAL_MAX && !err; signal++)
 		err = link_signal(a, f, path, tgid, signal, &l);
+	if (err) {
+		links__close(&l, a->closer);
+		return err;
+	}
+	*ret = l;
+	return 0;
+}
+
+/*
+ * The kernel takes some 10 ms to write breakpoints, and hits those that are there already. So the ones that are often hit come last;
+ * and they go first (signal_links__close).
+ */
+static int link_window(struct attacher *a, const struct file *f, const char *path, pid_t tgid, const bool *often,
+		       struct links *ret)
+{
+	struct links l = { .id = next_id(a) };
+	int which, err = 0;
+
+	for (which = 0; which < 2 && !err; which++)
+		err = link_chosen(a, f, path, tgid, SIGNAL_EXACT, &(struct choice){ often, which }, &l);
 	if (err) {
 		links__close(&l, a->closer);
 		return err;
@@ -430,8 +472,9 @@ static int attach(struct attacher *a, struct attachment *at, const char *path)
 	return err ? err : make_count(at, f->shared.id ? f->shared.id : at->own.id);
 }
 
+/* often: NULL: it is no window. */
 static int new_attachment(struct attacher *a, pid_t tgid, const char *path, const struct probe_site *sites, size_t n,
-			  bool window, struct attachment **ret)
+			  const bool *often, struct attachment **ret)
 {
 	struct attachment *at = calloc(1, sizeof(*at));
 	int err;
@@ -445,7 +488,7 @@ static int new_attachment(struct attacher *a, pid_t tgid, const char *path, cons
 		free(at);
 		return err;
 	}
-	err = window ? link_sites(a, at->file, path, tgid, &at->own) : attach(a, at, path);
+	err = often ? link_window(a, at->file, path, tgid, often, &at->own) : attach(a, at, path);
 	if (err) {
 		take_row(at);
 		links__close(&at->own, a->closer);
@@ -462,13 +505,13 @@ static int new_attachment(struct attacher *a, pid_t tgid, const char *path, cons
 int attacher__attach(struct attacher *a, pid_t tgid, const char *path, const struct probe_site *sites, size_t n,
 		     struct attachment **ret)
 {
-	return new_attachment(a, tgid, path, sites, n, false, ret);
+	return new_attachment(a, tgid, path, sites, n, NULL, ret);
 }
 
 int attacher__attach_window(struct attacher *a, pid_t tgid, const char *path, const struct probe_site *sites, size_t n,
-			    struct attachment **ret, uint32_t *ret_id)
+			    const bool *often, struct attachment **ret, uint32_t *ret_id)
 {
-	int err = new_attachment(a, tgid, path, sites, n, true, ret);
+	int err = new_attachment(a, tgid, path, sites, n, often, ret);
 
 	if (!err)
 		*ret_id = (*ret)->own.id;

@@ -42,11 +42,11 @@ void attacher__free(struct attacher *a);
 int attacher__attach(struct attacher *a, pid_t tgid, const char *path, const struct probe_site *sites, size_t n,
 		     struct attachment **ret);
 /*
- * The same for a short while and always with links of its own; they count for nobody until the caller tells the kernel
- * side whose the number in *ret_id is.
+ * The same for a short while and always with links of its own, of signal exact alone; they count for nobody until the caller tells
+ * the kernel side whose the number in *ret_id is. often: by site, those that are to be there for the shortest time.
  */
 int attacher__attach_window(struct attacher *a, pid_t tgid, const char *path, const struct probe_site *sites, size_t n,
-			    struct attachment **ret, uint32_t *ret_id);
+			    const bool *often, struct attachment **ret, uint32_t *ret_id);
 /*
  * Takes the probes of one signal away, soon after, or puts them back at once; where links are shared, for all processes that
  * share them. Those in the process keep their attach_id. path: as for attacher__attach. 0 or -errno: they stay away.

@@ -18,19 +18,24 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "capture/heap_samples.h"
+#include "capture/large_pace.h"
 #include "capture/pool_turns.h"
 #include "capture/told.h"
+#include "capture/window_sites.h"
 #include "model/heap_plan.h"
+#include "model/window_cost.h"
 
 #define MS_NS 1000000ull
 #define SECOND_NS 1000000000ull
-/* A window ends after so many allocations, or so long if the process sleeps. */
-#define WINDOW_ALLOCATIONS 2000
+/* A window ends after so long if the process sleeps. */
 #define WINDOW_NS (60 * MS_NS)
-/* What a window costs the process beside its probes: code pages changed, traps after the end. */
-#define WINDOW_COST_S 0.002
-/* Share of the budget that windows may have; large blocks have as much, page faults what is left. */
-#define BUDGET_SHARE 0.3
+/*
+ * Share of the budget that windows and large blocks may have together. Large blocks take half of it at most, and what they may
+ * spend beforehand (capture/large_pace.h); windows have the rest, and page faults what is left of the budget.
+ */
+#define BUDGET_SHARE 0.6
+/* How much of what one costs is expected of the next. */
+#define WINDOW_COST_LATELY 0.2
 /* How long a process's clock is left alone while it nears a window's place; and if it sleeps, with each so many processes. */
 #define LEAST_WAIT_NS (5 * MS_NS)
 #define MOST_WAIT_NS (50 * MS_NS)
@@ -50,6 +55,8 @@
 struct heap_process {
 	struct traced *tr;
 	struct heap_sites sites;
+	struct window_sites *window_sites;
+	uint64_t strays; /* that were charged */
 	struct heap_samples *samples; /* NULL: its heap was not read yet */
 	uint64_t adopted_cpu_ns, began_cpu_ns, refreshed_cpu_ns;
 	/* The next window, or the open one. */
@@ -82,8 +89,8 @@ struct heap {
 	uint64_t may_read_ns; /* not before then */
 	uint64_t refreshed_ns;
 	double busy; /* processors that those whose windows we open use, 1 at least */
-	uint32_t trap_ns; /* between two hits at least, ever */
 	struct pool_turns pool_turns;
+	struct window_cost cost;
 	struct heap_activity totals;
 	struct drand48_data random;
 };
@@ -113,6 +120,7 @@ static void free_process(struct heap *h, struct heap_process *p)
 	if (p->samples)
 		DL_DELETE2(h->watched, p, prev_watched, next_watched);
 	session_links__free(p->window);
+	window_sites__free(p->window_sites);
 	heap_samples__free(p->samples);
 	told__free(&p->told);
 	h->read_cnt -= p->samples != NULL;
@@ -192,13 +200,20 @@ static void plan_again(struct heap *h, struct heap_process *p, uint64_t cpu_ns)
 	p->next_ns = clock_now_ns() + LEAST_WAIT_NS;
 }
 
+static void note_others(struct heap_process *p)
+{
+	p->plan.others_s = fmax((double)p->tr->large_ns - LARGE_PACE_BURST_NS, 0) / SECOND_NS;
+}
+
 /* Whether its next window's place has come; else looks again when it may have. */
 static bool is_due(const struct heap *h, struct heap_process *p, uint64_t cpu_ns)
 {
 	double left_s = p->due_s - own_s(p, cpu_ns), most_ns = MOST_WAIT_NS * (1 + h->read_cnt / WAIT_PROCESSES), used;
-	double allowance_s = heap_plan__allowance_s(&p->plan, (double)(cpu_ns - p->began_cpu_ns) / SECOND_NS);
 	uint64_t now = clock_now_ns();
+	double allowance_s;
 
+	note_others(p);
+	allowance_s = heap_plan__allowance_s(&p->plan, (double)(cpu_ns - p->began_cpu_ns) / SECOND_NS);
 	if ((left_s <= 0 || p->asked) && allowance_s > 0)
 		return true;
 	if (allowance_s <= 0)
@@ -219,9 +234,9 @@ static int begin_window(struct heap *h, struct heap_process *p)
 	struct window_state w = {
 		.attach_id = p->window_id,
 		.tid = p->tr->tgid,
-		.trap_ns = h->trap_ns ? h->trap_ns : session__probe_costs(h->deps->session)->emulated_ns,
+		.trap_ns = window_cost__trap_ns(&h->cost),
 		.limit_ns = p->limit_s * SECOND_NS,
-		.left = WINDOW_ALLOCATIONS,
+		.left = window_cost__allocations(&h->cost),
 	};
 	uint64_t waited_ns = 0, slept = UINT64_MAX;
 	int err;
@@ -242,7 +257,7 @@ static void open_window(struct heap *h, struct heap_process *p, uint64_t cpu_ns)
 	/* What was seen after the last window was closed is no part of this one. */
 	err = session__take_blocks(h->deps->session, p->tr->proc_id, NULL, NULL);
 	err = err ? err : session__attach_window(h->deps->session, p->tr->tgid, p->tr->interp->host_path, p->sites.site,
-						 p->sites.n, &p->window, &p->window_id);
+						 p->sites.n, window_sites__often(p->window_sites), &p->window, &p->window_id);
 	err = err ? err : begin_window(h, p);
 	p->opened_s = own_s(p, cpu_ns);
 	if (!err) {
@@ -277,22 +292,32 @@ static void take_block(const struct block_key *key, const struct block_value *v,
 		};
 }
 
-static void charge(struct heap *h, struct heap_process *p, double s)
+/* With the strays since the last one: some are still to come. */
+static void charge(struct heap *h, struct heap_process *p, const struct window_state *w)
 {
+	struct heap_pools pools = { .strays = p->strays };
+	double s;
+
+	session__read_pools(h->deps->session, p->tr->tgid, &pools);
+	s = window_cost__paid_s(&h->cost, w, pools.strays - p->strays);
+	p->strays = pools.strays;
+	p->plan.window_s += WINDOW_COST_LATELY * (s - p->plan.window_s);
 	h->totals.spent_ns += s * SECOND_NS;
 	p->plan.spent_s += s;
 	p->tr->windows_ns += s * SECOND_NS;
 }
 
-static void note_least(struct heap *h, const struct window_state *w)
+/* How long it was; no less than a part of what was thought while it was open. */
+static double own_time(const struct heap *h, const struct window_state *w, double cpu_s)
 {
-	if (w->least_ns && (!h->trap_ns || w->least_ns < h->trap_ns))
-		h->trap_ns = w->least_ns;
+	double s = heap_window__own_s(w, cpu_s);
+
+	return fmax(s - window_cost__excess_s(&h->cost, w), s / 10);
 }
 
 static void close_window(struct heap *h, struct heap_process *p)
 {
-	struct taken t = { .h = h, .tr = p->tr, .max = 2 * WINDOW_ALLOCATIONS };
+	struct taken t = { .h = h, .tr = p->tr, .max = 2 * WINDOW_MOST_ALLOCATIONS };
 	struct heap_look look = { .at_s = p->opened_s };
 	struct window_state w = {};
 	uint64_t cpu_ns = p->opened_cpu_ns;
@@ -302,8 +327,9 @@ static void close_window(struct heap *h, struct heap_process *p)
 	err = session__close_window(h->deps->session, p->tr->tgid, p->window, &w);
 	p->window = NULL;
 	process_pools__lend(&p->pools, false);
-	note_least(h, &w);
-	look.own_s = heap_window__own_s(&w, (double)(cpu_ns - p->opened_cpu_ns) / SECOND_NS);
+	window_cost__note(&h->cost, &w);
+	window_sites__note(p->window_sites, h->deps->proc, p->tr->tgid, &w);
+	look.own_s = own_time(h, &w, (double)(cpu_ns - p->opened_cpu_ns) / SECOND_NS);
 	p->limit_s = heap_window__limit_s(p->limit_s, &w);
 	look.pools = w.pools;
 	look.stands_s = heap_plan__stands_s(&p->plan, heap_windows__pools(&look));
@@ -314,7 +340,7 @@ static void close_window(struct heap *h, struct heap_process *p)
 	free(t.blocks);
 	h->totals.failed += err != 0;
 	h->totals.allocations += w.hits;
-	charge(h, p, WINDOW_COST_S + (double)(w.inside_ns + w.hits * w.trap_ns) / SECOND_NS);
+	charge(h, p, &w);
 	plan_again(h, p, cpu_ns);
 	p->settles = true;
 	p->next_ns = clock_now_ns() + HEAP_SETTLE_MS * MS_NS;
@@ -399,7 +425,8 @@ static int begin(struct heap *h, struct heap_process *p)
 {
 	int err;
 
-	err = heap_samples__new(h->deps->proc, p->tr->tgid, p->tr->interp, &p->samples);
+	err = p->window_sites ? 0 : window_sites__new(p->sites.site, p->sites.n, &p->window_sites);
+	err = err ? err : heap_samples__new(h->deps->proc, p->tr->tgid, p->tr->interp, &p->samples);
 	err = err ? err : session__watch_pools(h->deps->session, p->tr->tgid);
 	if (err) {
 		h->totals.failed++;
@@ -417,6 +444,8 @@ static int begin(struct heap *h, struct heap_process *p)
 	p->limit_s = HEAP_MOST_LIMIT_S;
 	pool_turns__add(&h->pool_turns, &p->pools, p->tr, &p->plan, p->began_cpu_ns);
 	p->plan.share = h->budget * BUDGET_SHARE;
+	h->cost.first_trap_ns = session__probe_costs(h->deps->session)->emulated_ns;
+	p->plan.window_s = window_cost__expected_s(&h->cost);
 	plan(h, p, p->began_cpu_ns);
 	p->asked = true;
 	plan_again(h, p, p->began_cpu_ns);

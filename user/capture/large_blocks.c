@@ -15,7 +15,7 @@
 #include "capture/large_cost.h"
 #include "capture/large_pace.h"
 #include "capture/large_sampling.h"
-#include "system/same_file.h"
+#include "capture/malloc_users.h"
 
 /*
  * Processes of one file that are followed at once. On 6.18 any other has each allocation pay for a return
@@ -38,20 +38,13 @@
 /* What runs in the kernel while a process is paused has ended then. */
 #define GRACE_NS 10000000ull
 
-/* A file that serves malloc, as an inode. */
-struct shared_file {
-	struct file_identity *identity;
-	uint32_t n_users, n_followed;
-	struct shared_file *prev, *next;
-};
-
 struct followed {
 	uint32_t proc_id; /* key */
 	struct traced *tr;
 	struct malloc_file file; /* n is 0: not found yet */
 	unsigned int looks;
 	uint64_t look_at_ns; /* when to look again; 0: not */
-	struct shared_file *shared;
+	struct malloc_user *shared;
 	struct large_hit hit;
 	bool returns; /* each allocation has its return probed, whoever else is followed */
 	struct session_large *probes; /* NULL: not followed now */
@@ -80,7 +73,7 @@ struct large_blocks {
 	struct malloc_finder *finder;
 	struct followed *all, *listed;
 	uint32_t n_looking; /* those with look_at_ns */
-	struct shared_file *files;
+	struct malloc_user *files;
 	uint64_t upkeep_ns; /* when to look at costs again */
 	uint64_t sweep_ns; /* not before then */
 	struct large_blocks_sums ended; /* of processes that are gone */
@@ -102,44 +95,6 @@ int large_blocks__new(const struct tracker_deps *deps, struct accounts *accounts
 	l->budget = budget;
 	*ret = l;
 	return 0;
-}
-
-/* ---- files ---- */
-
-static int find_shared(struct large_blocks *l, const char *host_path, struct shared_file **ret)
-{
-	struct file_identity *identity;
-	struct shared_file *f;
-	int err;
-
-	err = file_identity__open(host_path, &identity);
-	if (err)
-		return err;
-	DL_FOREACH(l->files, f) {
-		if (file_identity__same(f->identity, identity)) {
-			file_identity__free(identity);
-			*ret = f;
-			return 0;
-		}
-	}
-	f = calloc(1, sizeof(*f));
-	if (!f) {
-		file_identity__free(identity);
-		return -ENOMEM;
-	}
-	f->identity = identity;
-	DL_APPEND(l->files, f);
-	*ret = f;
-	return 0;
-}
-
-static void leave_shared(struct large_blocks *l, struct shared_file *f)
-{
-	if (!f || --f->n_users)
-		return;
-	DL_DELETE(l->files, f);
-	file_identity__free(f->identity);
-	free(f);
 }
 
 /* ---- one process ---- */
@@ -199,31 +154,6 @@ static void charge(struct followed *f)
 
 	large_cost__add(&f->cost, &sums, &f->hit, others, f->returns || others);
 	f->tr->large_ns = f->cost.ns;
-}
-
-static bool is_emulated(const struct malloc_file *file)
-{
-	static const char *const often[] = { "malloc", "calloc", "realloc", "free" };
-	size_t i, k;
-
-	for (i = 0; i < file->n; i++) {
-		for (k = 0; k < sizeof(often) / sizeof(often[0]); k++) {
-			if (!file->site[i].emulated && !strcmp(file->site[i].symbol, often[k]))
-				return false;
-		}
-	}
-	return true;
-}
-
-static struct large_hit hit_of(const struct large_blocks *l, const struct malloc_file *file)
-{
-	const struct probe_costs *costs = session__probe_costs(l->deps->session);
-
-	return (struct large_hit){
-		.ns = large_cost__hit_ns(costs, is_emulated(file)),
-		.return_ns = costs->return_ns,
-		.block_ns = large_cost__block_ns(costs),
-	};
 }
 
 static bool has_room(const struct followed *f)
@@ -289,7 +219,7 @@ static void free_followed(struct large_blocks *l, struct followed *f)
 	session_large__free(f->stopped);
 	large_sampling__free(f->sampling);
 	free(f->swept);
-	leave_shared(l, f->shared);
+	malloc_users__leave(&l->files, f->shared);
 	free(f);
 }
 
@@ -313,13 +243,12 @@ static int find_file(struct large_blocks *l, struct followed *f)
 
 	if (err)
 		return err;
-	err = find_shared(l, f->file.host_path, &f->shared);
+	err = malloc_users__join(&l->files, f->file.host_path, &f->shared);
 	if (err) {
 		f->file.n = 0;
 		return err;
 	}
-	f->shared->n_users++;
-	f->hit = hit_of(l, &f->file);
+	f->hit = large_cost__hit_of_file(session__probe_costs(l->deps->session), &f->file);
 	f->unsampled |= f->file.musl;
 	f->returns = session__links(l->deps->session) != PROBE_LINKS_SESSION;
 	return 0;
@@ -577,6 +506,7 @@ static void begin_sampling(struct large_blocks *l, struct followed *f)
 		.deps = l->deps,
 		.names = l->names,
 		.tr = f->tr,
+		.file = &f->file,
 		.share = l->budget,
 		.cpu_ns = cpu_ns,
 		.cost_rate = (double)(f->cost.ns - f->pace.begin_cost_ns) / (f->stopped_ns - f->pace.begin_ns + 1),

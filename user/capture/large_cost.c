@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 #include "capture/large_cost.h"
 
+#include <string.h>
+
 /* What each other process adds to a hit: 16 to free, 45 to malloc. */
 #define OTHER_LINK_NS 30
 /* What a hit and a followed block cost beyond the trap. */
@@ -10,6 +12,29 @@
 uint32_t large_cost__hit_ns(const struct probe_costs *costs, bool emulated)
 {
 	return (emulated ? costs->emulated_ns : costs->stepped_ns) + FILTER_NS;
+}
+
+static bool is_emulated(const struct malloc_file *file)
+{
+	static const char *const often[] = { "malloc", "calloc", "realloc", "free" };
+	size_t i, k;
+
+	for (i = 0; i < file->n; i++) {
+		for (k = 0; k < sizeof(often) / sizeof(often[0]); k++) {
+			if (!file->site[i].emulated && !strcmp(file->site[i].symbol, often[k]))
+				return false;
+		}
+	}
+	return true;
+}
+
+struct large_hit large_cost__hit_of_file(const struct probe_costs *costs, const struct malloc_file *file)
+{
+	return (struct large_hit){
+		.ns = large_cost__hit_ns(costs, is_emulated(file)),
+		.return_ns = costs->return_ns,
+		.block_ns = large_cost__block_ns(costs),
+	};
 }
 
 uint32_t large_cost__block_ns(const struct probe_costs *costs)

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "large.h"
+#include "python/malloc_sites.h"
 #include "system/probe_cost.h"
 
 struct large_cost {
@@ -29,6 +30,8 @@ struct large_hit {
 	uint32_t return_ns; /* more, where its return is probed */
 	uint32_t block_ns; /* more, where a block is followed */
 };
+/* By the functions that are called most. */
+struct large_hit large_cost__hit_of_file(const struct probe_costs *costs, const struct malloc_file *file);
 
 /*
  * sums: all hits and blocks so far; others: how many more processes of the same C library are followed now, for what

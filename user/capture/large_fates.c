@@ -7,6 +7,7 @@
 
 #include "capture/large_samples_impl.h"
 
+#define MAPPED_HEADER_BYTES 16
 #define FINE_BYTES 8192
 #define FINE_CLASSES 16
 /* Larger ones are looked for where they may have been moved to. */
@@ -149,7 +150,7 @@ void large_samples_impl__lose(struct large_samples *s, const struct large_sample
 void large_samples_impl__become(struct large_sample *sample, struct large_mapped_block *b)
 {
 	if (sample->chunk_bytes != b->bytes)
-		sample->bytes = b->bytes - 16;
+		sample->bytes = b->bytes - MAPPED_HEADER_BYTES;
 	sample->addr = b->addr;
 	sample->chunk_bytes = b->bytes;
 	sample->weight.class = MAPPED;
@@ -184,6 +185,30 @@ static int find_again(struct large_samples *s, const struct malloc_heap *heap, s
 	return 0;
 }
 
+/* Who made blocks as large as they are now holds them, whoever had them before. Those of nobody become a sample's. */
+static int ask_for_movers(struct large_samples *s)
+{
+	struct stack_name mover;
+	int err = 0;
+
+	for (size_t i = 0; i < s->n && s->mover_of; i++) {
+		if (s->at[i].weight.class != MAPPED || !s->mover_of(s->mover_arg, s->at[i].chunk_bytes, &mover))
+			continue;
+		s->at[i].stack = mover;
+		s->at[i].before = false;
+		s->at[i].bytes = s->at[i].bytes ? s->at[i].bytes : s->at[i].chunk_bytes - MAPPED_HEADER_BYTES;
+	}
+	for (size_t k = 0; k < s->mapped.n && s->mover_of && !err; k++) {
+		struct large_sample sample = { .weight = heap_weights__drawn(MAPPED, 1, 1, 0) };
+
+		if (s->mapped.at[k].known || !s->mover_of(s->mover_arg, s->mapped.at[k].bytes, &sample.stack))
+			continue;
+		large_samples_impl__become(&sample, &s->mapped.at[k]);
+		err = large_samples_impl__add_sample(s, &sample);
+	}
+	return err;
+}
+
 /* Finds those of the sample that are such blocks now; most are not. */
 int large_samples_impl__find_mapped(struct large_samples *s)
 {
@@ -201,6 +226,7 @@ int large_samples_impl__find_mapped(struct large_samples *s)
 				large_samples_impl__become(&s->at[i], &s->mapped.at[k]);
 	for (k = 0; k < s->mapped.n && !err; k++)
 		err = s->mapped.at[k].known ? 0 : find_again(s, &heap, &s->mapped.at[k]);
+	err = err ? err : ask_for_movers(s);
 	for (k = 0; k < s->mapped.n; k++)
 		known += s->mapped.at[k].known;
 	s->all_known = known == s->mapped.n;

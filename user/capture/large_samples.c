@@ -232,6 +232,12 @@ void large_samples__free(struct large_samples *s)
 	free(s);
 }
 
+void large_samples__ask(struct large_samples *s, bool (*of)(void *arg, uint64_t bytes, struct stack_name *ret), void *arg)
+{
+	s->mover_of = of;
+	s->mover_arg = arg;
+}
+
 /* ---- windows ---- */
 
 int large_samples__add_window(struct large_samples *s, const struct heap_look *look, const struct large_seen *blocks, size_t n)

@@ -30,6 +30,8 @@ struct large_seen {
 int large_samples__new(const struct proc *p, pid_t tgid, const struct large_seen *followed, size_t n,
 		       struct large_samples **ret);
 void large_samples__free(struct large_samples *s);
+/* From now on: of: whether it is known who had a block mapped by itself made so many bytes large, and if so, who. */
+void large_samples__ask(struct large_samples *s, bool (*of)(void *arg, uint64_t bytes, struct stack_name *ret), void *arg);
 /* What a window saw allocated and not freed; look->survived is found here. 0 or -errno. */
 int large_samples__add_window(struct large_samples *s, const struct heap_look *look, const struct large_seen *blocks, size_t n);
 /*

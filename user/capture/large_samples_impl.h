@@ -52,6 +52,8 @@ struct large_samples {
 	bool all_known; /* every mapped block is a sample */
 	struct large_sample lost[MAX_LOST]; /* those that were last found gone, and may have grown: the oldest goes */
 	size_t n_lost;
+	bool (*mover_of)(void *arg, uint64_t bytes, struct stack_name *ret); /* large_samples__ask; NULL: nobody knows */
+	void *mover_arg;
 	struct drand48_data random;
 	struct heap_holdings holdings;
 };

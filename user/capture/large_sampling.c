@@ -29,6 +29,7 @@ struct large_sampling {
 	struct large_sampling_opts opts;
 	struct large_plan plan;
 	struct large_samples *samples;
+	int moves; /* session__watch_moves; -1: not */
 	struct told_table told;
 	struct drand48_data random;
 	enum state state;
@@ -67,6 +68,26 @@ static void plan(struct large_sampling *s)
 	s->next_ns = 0;
 }
 
+/* The holder of a block that was made so many bytes large. */
+static bool mover_of(void *arg, uint64_t bytes, struct stack_name *ret)
+{
+	const struct large_sampling *s = arg;
+	uint64_t stack_id = session__mover_of(s->opts.deps->session, s->opts.tr->tgid, bytes);
+
+	if (stack_id)
+		*ret = stack_names__look_up(s->opts.names, s->opts.tr, stack_id);
+	return stack_id;
+}
+
+/* Where it cannot be watched, who has a block made larger between windows is not known. */
+static void watch_moves(struct large_sampling *s)
+{
+	if (session__watch_moves(s->opts.deps->session, s->opts.tr->tgid, s->opts.file, &s->moves))
+		s->moves = -1;
+	else
+		large_samples__ask(s->samples, mover_of, s);
+}
+
 static int begin(struct large_sampling *s, const struct large_seen *followed, size_t n)
 {
 	const struct traced *tr = s->opts.tr;
@@ -81,6 +102,7 @@ static int begin(struct large_sampling *s, const struct large_seen *followed, si
 	s->begin_cost_ns = cost_ns(s);
 	large_plan__begin(&s->plan, s->opts.share, (double)tr->large_ns / SECOND_NS, s->opts.cost_rate);
 	plan(s);
+	watch_moves(s);
 	return 0;
 }
 
@@ -93,6 +115,7 @@ int large_sampling__new(const struct large_sampling_opts *opts, const struct lar
 	if (!s)
 		return -ENOMEM;
 	s->opts = *opts;
+	s->moves = -1;
 	s->told = (struct told_table){ .profile = opts->deps->profile, .kind = KIND_HEAP_LARGE };
 	srand48_r(clock_now_ns() ^ getpid(), &s->random);
 	err = begin(s, followed, n);
@@ -108,6 +131,8 @@ void large_sampling__free(struct large_sampling *s)
 {
 	if (!s)
 		return;
+	if (s->moves >= 0)
+		session__unwatch_moves(s->opts.deps->session, s->moves);
 	large_samples__free(s->samples);
 	told__free(&s->told);
 	free(s);

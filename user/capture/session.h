@@ -181,9 +181,12 @@ void session__unwatch_pools(struct session *s, pid_t tgid);
 int session__read_pools(const struct session *s, pid_t tgid, struct heap_pools *ret);
 /* Has a window asked for (rec_heap) when as many pools were taken into use; 0: never. No window may be open. */
 int session__ask_for_window(struct session *s, pid_t tgid, uint64_t pools_goal);
-/* Attaches a window's sites; *ret is the caller's, for session__close_window. Their hits count for nobody yet. 0 or -errno. */
+/*
+ * Attaches a window's sites, those that are often hit for the shortest time; *ret is the caller's, for session__close_window. Their
+ * hits count for nobody yet. 0 or -errno.
+ */
 int session__attach_window(struct session *s, pid_t tgid, const char *path, const struct probe_site *sites, size_t n,
-			   struct session_links **ret, uint32_t *ret_id);
+			   const bool *often, struct session_links **ret, uint32_t *ret_id);
 /*
  * w: attach_id (*ret_id above), left, limit_ns and trap_ns; of the main thread tid, waited_ns and slept. 0 or -errno (-ENOENT: the
  * process has ended).
@@ -209,6 +212,14 @@ int session_large__set(struct session_large *l, enum large_watch_on on);
 void session_large__stop(struct session_large *l);
 /* Once its blocks are swept. Stops it. Takes NULL. */
 void session_large__free(struct session_large *l);
+/*
+ * From now on it is known by whom a mapping of the process is made larger, which realloc has done for large blocks. *ret is the caller's,
+ * for session__unwatch_moves. -ENOTSUP: not before 6.6; -ENOENT: the file has no mremap.
+ */
+int session__watch_moves(struct session *s, pid_t tgid, const struct malloc_file *file, int *ret);
+void session__unwatch_moves(struct session *s, int moves);
+/* The stack that made one so large last; 0: none did. */
+uint64_t session__mover_of(const struct session *s, pid_t tgid, uint64_t bytes);
 /* What large_key.watch says of its blocks. */
 uint32_t session_large__number(const struct session_large *l);
 /* How often its probes hit, and for how many of them a block was followed to the return. 0 or -errno. */

@@ -189,3 +189,36 @@ int session_large__hits(const struct session_large *l, struct large_watch *ret)
 {
 	return bpf_map_lookup_elem(bpf_map__fd(l->session->bpf->maps.large_watches), &l->number, ret) ? -errno : 0;
 }
+
+/* ---- blocks that grow ---- */
+
+int session__watch_moves(struct session *s, pid_t tgid, const struct malloc_file *file, int *ret)
+{
+	struct uprobe_multi_site site = {};
+	int err, fd;
+
+	if (session_impl__confined_links(s) == PROBE_LINKS_SINGLE)
+		return -ENOTSUP;
+	err = malloc_file__mremap(file, &site.offset);
+	if (err)
+		return err;
+	fd = uprobe_multi__attach(bpf_program__fd(s->bpf->progs.large_moved), file->host_path, tgid, UPROBE_MULTI_AT_SITE, &site, 1);
+	if (fd < 0)
+		return fd;
+	*ret = fd;
+	return 0;
+}
+
+void session__unwatch_moves(struct session *s, int moves)
+{
+	closer__close(s->closer, moves);
+}
+
+uint64_t session__mover_of(const struct session *s, pid_t tgid, uint64_t bytes)
+{
+	const struct large_move move = { .tgid = tgid, .bytes = bytes };
+	uint64_t stack_id = 0;
+
+	bpf_map_lookup_elem(bpf_map__fd(s->bpf->maps.large_moves), &move, &stack_id);
+	return stack_id;
+}

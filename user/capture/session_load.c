@@ -104,6 +104,7 @@ static void choose_large(const struct session *s)
 	bpf_program__set_expected_attach_type(b->progs.large_session, UPROBE_SESSION_ATTACH_TYPE);
 	choose_multi(b->progs.large_entry, large, links != PROBE_LINKS_SINGLE);
 	choose_multi(b->progs.large_return, large && !session, links == PROBE_LINKS_MANY);
+	choose_multi(b->progs.large_moved, large && links != PROBE_LINKS_SINGLE, true);
 }
 
 static void choose_programs(struct session *s)
@@ -162,6 +163,7 @@ static void size_maps(struct session *s)
 		bpf_map__set_max_entries(s->bpf->maps.large_blocks, 1);
 		bpf_map__set_max_entries(s->bpf->maps.large_calls, 1);
 		bpf_map__set_max_entries(s->bpf->maps.large_watches, 1);
+		bpf_map__set_max_entries(s->bpf->maps.large_moves, 1);
 	}
 	if (!(s->opts.signals & 1u << SIGNAL_RESIDENT))
 		bpf_map__set_max_entries(s->bpf->maps.pages, 1);

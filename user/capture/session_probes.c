@@ -274,7 +274,7 @@ int session__pause_pools(struct session_links *l, const char *path, bool pause)
 }
 
 int session__attach_window(struct session *s, pid_t tgid, const char *path, const struct probe_site *sites, size_t n,
-			   struct session_links **ret, uint32_t *ret_id)
+			   const bool *often, struct session_links **ret, uint32_t *ret_id)
 {
 	struct session_links *l = calloc(1, sizeof(*l));
 	int err;
@@ -282,7 +282,7 @@ int session__attach_window(struct session *s, pid_t tgid, const char *path, cons
 	if (!l)
 		return -ENOMEM;
 	l->session = s;
-	err = attacher__attach_window(s->attacher, tgid, path, sites, n, &l->attachment, ret_id);
+	err = attacher__attach_window(s->attacher, tgid, path, sites, n, often, &l->attachment, ret_id);
 	if (err)
 		free(l);
 	else

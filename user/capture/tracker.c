@@ -16,7 +16,7 @@
 #include "base/clock.h"
 #include "capture/container_items.h"
 
-/* Share of the budget that following large blocks may take; the windows of the heap signal have as much (heap.c). */
+/* Share of the budget that following large blocks may take; the windows of the heap signal have what it leaves of twice as much (heap.c). */
 #define LARGE_SHARE 0.3
 
 bool tracker_impl__in_scope(struct tracker *t, pid_t tgid)

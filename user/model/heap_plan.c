@@ -3,8 +3,6 @@
 
 #include <math.h>
 
-/* A window of 2,000 allocations, as the process pays for it (capture/heap.c). */
-#define WINDOW_COST_S 0.006
 /* Windows a second at most: the kernel needs 50 ms for each. And at least, where the budget is spent. */
 #define MAX_RATE 10.0
 #define MIN_RATE 0.01
@@ -19,13 +17,13 @@
 
 double heap_plan__allowance_s(const struct heap_plan *p, double cpu_s)
 {
-	return p->share > 0 ? HEAP_BURST_S + p->share * cpu_s - p->spent_s : INFINITY;
+	return p->share > 0 ? HEAP_BURST_S + p->share * cpu_s - p->spent_s - p->others_s : INFINITY;
 }
 
 /* Smooth: a rate that jumped to nothing when the budget is spent would make windows regular. */
 static double rate(const struct heap_plan *p, double cpu_s)
 {
-	double spare = heap_plan__allowance_s(p, cpu_s) / WINDOW_COST_S, lasting = p->share / WINDOW_COST_S;
+	double spare = heap_plan__allowance_s(p, cpu_s) / p->window_s, lasting = p->share / p->window_s;
 
 	if (isinf(spare))
 		return MAX_RATE;

@@ -17,13 +17,15 @@
 struct heap_plan {
 	double share; /* of the process's CPU time that windows may cost; 0: no limit */
 	double spent_s; /* what they have cost so far */
+	double others_s; /* what others have taken of that share */
+	double window_s; /* what one costs, lately */
 	double period_s, ends_s; /* this period */
 	double at_s, pools; /* when pools were last counted; so many had been taken into use */
 	double pools_a_second; /* lately */
 };
 
 /* Costs that are looked at only once so much was spent: a short program is worth knowing, too. */
-#define HEAP_BURST_S 0.010
+#define HEAP_BURST_S 0.030
 
 /* What windows may still cost; cpu_s: CPU time of the process. */
 double heap_plan__allowance_s(const struct heap_plan *p, double cpu_s);

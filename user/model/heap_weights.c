@@ -138,9 +138,10 @@ static void add_up(const struct heap_weight_list *list, const struct heap_slope 
 
 /*
  * By what the old ones' weights and those of the blocks seen born are to be multiplied. Who is less sure gives way more; where
- * none was seen born, what is missing may be unknown, or the old ones' error.
+ * none was seen born, what is missing may be unknown, or the old ones' error. unseen: blocks that no window met; of as many of them as
+ * there is room for a part may be those of lines that windows saw, as the replicate `doubted` has it.
  */
-static void fit(const struct class_sums *s, uint64_t live, const struct heap_blocks *unseen, struct heap_blocks *old,
+static void fit(const struct class_sums *s, uint64_t live, double unseen, int doubted, struct heap_blocks *old,
 		struct heap_blocks *born, struct heap_blocks *unknown)
 {
 	double missing = live - s->old.at[0] - s->born.at[0], of_old = variance_of(&s->old), of_born, part;
@@ -151,7 +152,7 @@ static void fit(const struct class_sums *s, uint64_t live, const struct heap_blo
 	for (r = 0; r < REPLICATES; r++) {
 		double x = s->old.at[r], y = s->born.at[r], left, fit_x, fit_y;
 
-		left = live - fmin(unseen->at[r], fmax(live - x - fmin(s->plain.at[r], y), 0));
+		left = live - fmin(unseen, fmax(live - x - fmin(s->plain.at[r], y), 0)) * (r == doubted ? UNSEEN_LEAST : 1);
 		fit_x = x > 0 ? fmin(fmax(x + part * (left - x - y), 0), left) : 0;
 		fit_y = y > 0 ? left - fit_x : 0;
 		unknown->at[r] = live - fit_x - fit_y;
@@ -193,24 +194,21 @@ void heap_weights__calibrate(const struct heap_weight_list *list, const struct h
 			     struct heap_scales *ret)
 {
 	struct class_sums sums[HEAP_CLASSES];
-	struct heap_blocks unseen;
-	int c, r;
+	int c;
 
 	heap_windows__slope(w, w->read_s, pools, &ret->slope);
 	add_up(list, &ret->slope, sums);
 	for (c = 0; c < HEAP_CLASSES; c++) {
 		int one = 1 + c % HEAP_REPLICATES, other = 1 + (c + 1) % HEAP_REPLICATES;
 
-		double missed = fmax(heap_windows__unseen(w, c), excess_of(&sums[c], w->class[c].live));
+		double unseen = fmax(heap_windows__unseen(w, c), excess_of(&sums[c], w->class[c].live));
 
-		for (r = 0; r < REPLICATES; r++)
-			unseen.at[r] = missed * (r == other ? UNSEEN_LEAST : 1);
 		if (w->class[c].uncounted) {
 			leave_as_is(&ret->old[c], &ret->born[c], &ret->unknown[c]);
 			continue;
 		}
-		fit(&sums[c], w->class[c].live, &unseen, &ret->old[c], &ret->born[c], &ret->unknown[c]);
-		doubt(heap_windows__young(w, c), sums[c].born.at[one], one, &ret->born[c], &ret->unknown[c]);
+		fit(&sums[c], w->class[c].live, unseen, other, &ret->old[c], &ret->born[c], &ret->unknown[c]);
+		doubt(heap_windows__young(w, c, sums[c].plain.at[0]), sums[c].born.at[one], one, &ret->born[c], &ret->unknown[c]);
 	}
 }
 

@@ -14,6 +14,8 @@
 /* A rate is known from so many blocks and more, and may be wrong by such a factor. */
 #define KNOWN_BLOCKS 8
 #define RATE_DOUBT 2
+/* Of what takes the place of blocks that are gone so much may be another line's. */
+#define GONE_COUNTS (1 / 3.0)
 /* No window's weight is changed by more for the pools that it saw. */
 #define LEAST_FACTOR 0.02
 
@@ -105,17 +107,18 @@ double heap_windows__unseen(const struct heap_windows *w, unsigned int class)
 	return unseen;
 }
 
-double heap_windows__young(const struct heap_windows *w, unsigned int class)
+double heap_windows__young(const struct heap_windows *w, unsigned int class, double alive)
 {
 	const struct heap_class *c = &w->class[class % HEAP_CLASSES];
-	double s = 0;
+	double s = 0, gone;
 	int g;
 
 	for (g = 0; g < HEAP_REPLICATES; g++)
 		s += w->sums[g].s;
 	if (!c->looked_at || s <= 0)
 		return 0;
-	return c->born / s * fmax(w->read_s - w->last.at_s, 0) * c->died / c->looked_at;
+	gone = c->born > 0 ? fmax(1 - alive / c->born, 0) : 0;
+	return c->born / s * fmax(w->read_s - w->last.at_s, 0) * fmax((double)c->died / c->looked_at, GONE_COUNTS * gone);
 }
 
 void heap_windows__slope(const struct heap_windows *w, double now_s, double pools, struct heap_slope *ret)

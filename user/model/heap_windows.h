@@ -79,8 +79,11 @@ bool heap_windows__was_born(const struct heap_windows *w, unsigned int class);
 void heap_windows__read(struct heap_windows *w, double now_s, const uint64_t live[HEAP_CLASSES]);
 /* Blocks of the class that came in bursts which no window met: faster than any window saw them born. */
 double heap_windows__unseen(const struct heap_windows *w, unsigned int class);
-/* Blocks of the class that were born since the last window and live but briefly, if such there are: nobody saw them. */
-double heap_windows__young(const struct heap_windows *w, unsigned int class);
+/*
+ * Blocks of the class that were born since the last window and may be another line's than those before: what lives but briefly is, and
+ * where what windows saw born is gone again (alive: of it, so many live), a part. Nobody saw them.
+ */
+double heap_windows__young(const struct heap_windows *w, unsigned int class, double alive);
 
 /*
  * What a window stands for is multiplied by this, by replicate ([0]: all windows). Then the time, and the pools that windows saw

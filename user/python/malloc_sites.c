@@ -330,3 +330,17 @@ int malloc_finder__find(struct malloc_finder *finder, pid_t tgid, const struct i
 		*ret = file;
 	return err;
 }
+
+int malloc_file__mremap(const struct malloc_file *file, uint64_t *ret)
+{
+	struct elf_symbol symbol;
+	struct elf_file *f;
+	int err = elf_file__open(file->host_path, &f);
+
+	if (err)
+		return err;
+	err = elf_file__exported(f, "mremap", &symbol);
+	err = err ? err : elf_file__file_offset(f, symbol.addr, ret);
+	elf_file__free(f);
+	return err;
+}

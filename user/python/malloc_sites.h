@@ -41,4 +41,7 @@ void malloc_finder__free(struct malloc_finder *f);
  */
 int malloc_finder__find(struct malloc_finder *f, pid_t tgid, const struct interp *in, struct malloc_file *ret);
 
+/* Offset of mremap, which the C library has realloc call for what is mapped by itself. -ENOENT: it is not in this file. */
+int malloc_file__mremap(const struct malloc_file *file, uint64_t *ret);
+
 #endif

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+#include "model/window_cost.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/param.h>
+
+/* A hit outside of our program, before it is measured, where nobody knows better. */
+#define TRAP_NS 700
+/* A window of fewer hits does not tell. */
+#define TELLING_HITS 100
+/* Of windows' least times the one that counts. */
+#define LOW(n) ((n) / 4)
+/* A hit inside of our programs: before it is measured, and of one that is turned away. */
+#define INSIDE_NS 1300
+#define TURNED_AWAY_NS 150
+#define LATELY 0.2
+/* Breakpoints written to code pages and taken away again, and the page faults of that. */
+#define WRITING_S 0.0005
+/* What a window's hits are to cost; fewer do not tell how many pools are taken into use, which it is weighed by. */
+#define HITS_S 0.004
+#define LEAST_ALLOCATIONS 600
+/* Hits while a window is being opened and closed, before they are counted: as many as it sees itself would be too many. */
+#define STRAYS 300
+
+void window_cost__note(struct window_cost *c, const struct window_state *w)
+{
+	double inside_ns = w->hits ? (double)w->inside_ns / w->hits : 0;
+
+	if (w->hits < TELLING_HITS || !w->least_ns)
+		return;
+	c->inside_ns += (c->n ? LATELY : 1) * (inside_ns - c->inside_ns);
+	c->least_ns[c->n++ % WINDOW_COST_MEMORY] = MIN(w->least_ns, UINT32_MAX);
+}
+
+static int by_size(const void *va, const void *vb)
+{
+	const uint32_t *a = va, *b = vb;
+
+	return (*a > *b) - (*a < *b);
+}
+
+uint32_t window_cost__trap_ns(const struct window_cost *c)
+{
+	size_t n = MIN(c->n, WINDOW_COST_MEMORY);
+	uint32_t sorted[WINDOW_COST_MEMORY];
+
+	if (!n)
+		return c->first_trap_ns ? c->first_trap_ns : TRAP_NS;
+	memcpy(sorted, c->least_ns, sizeof(sorted));
+	qsort(sorted, n, sizeof(sorted[0]), by_size);
+	return sorted[LOW(n)];
+}
+
+static double hit_s(const struct window_cost *c)
+{
+	return (window_cost__trap_ns(c) + (c->n ? c->inside_ns : INSIDE_NS)) / 1e9;
+}
+
+uint32_t window_cost__allocations(const struct window_cost *c)
+{
+	return c->n ? fmin(fmax(HITS_S / hit_s(c), LEAST_ALLOCATIONS), WINDOW_MOST_ALLOCATIONS) : LEAST_ALLOCATIONS;
+}
+
+double window_cost__paid_s(const struct window_cost *c, const struct window_state *w, uint64_t strays)
+{
+	double trap_s = window_cost__trap_ns(c) / 1e9;
+
+	return WRITING_S + w->inside_ns / 1e9 + w->hits * trap_s + strays * (trap_s + TURNED_AWAY_NS / 1e9);
+}
+
+double window_cost__expected_s(const struct window_cost *c)
+{
+	uint32_t hits = window_cost__allocations(c);
+	const struct window_state w = { .hits = hits, .inside_ns = (uint64_t)hits * INSIDE_NS };
+
+	return window_cost__paid_s(c, &w, STRAYS);
+}
+
+double window_cost__excess_s(const struct window_cost *c, const struct window_state *w)
+{
+	uint32_t trap_ns = window_cost__trap_ns(c);
+
+	return trap_ns > w->trap_ns ? (double)w->hits * (trap_ns - w->trap_ns) / 1e9 : 0;
+}
