@@ -61,6 +61,7 @@ static void test_interpreter(void **state)
 	assert_int_equal(malloc_finder__new(&f), 0);
 	assert_int_equal(malloc_finder__find(f, c.pid, &in, &m), 0);
 	assert_true(is_c_library(m.path));
+	assert_int_equal(m.musl, !!strstr(p->name, "alpine"));
 	check_sites(&m);
 	assert_int_equal(malloc_finder__find(f, c.pid, &in, &again), 0);
 	assert_ptr_equal(again.site, m.site);

@@ -32,11 +32,11 @@ def bench_cpus():
 class Workload(target.Target):
     """A program of bench_programs, pinned to one CPU, waiting for orders. A context manager that ends it."""
 
-    def __init__(self, script, *args, python=host.PYTHON, options=(), cpu=None):
-        """options: between python and the script (-X ..., -m peer ...)."""
+    def __init__(self, script, *args, python=host.PYTHON, options=(), cpu=None, env=()):
+        """options: between python and the script (-X ..., -m peer ...). env: more of the environment."""
         command = [python, *options, os.path.join(PROGRAMS, script), *map(str, args)]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                        stderr=subprocess.DEVNULL, env=dict(os.environ, PYTHONDONTWRITEBYTECODE="1"))
+                                        stderr=subprocess.DEVNULL, env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1", **dict(env)})
         super().__init__(self.process.pid, self.process.stdin, self.process.stdout, script)
         if cpu is not None:
             os.sched_setaffinity(self.pid, {cpu})

@@ -167,7 +167,8 @@ def measure_exact(quick):
 
 
 def measure_peers(quick):
-    python = measure.not_inlined() or measure.pythons(True)[0]
+    # The one that most peers are installed for.
+    python = max(measure.pythons(False), key=lambda one: sum(bool(mode.there(one)) for mode in PEERS))
     modes = [mode for mode in PEERS if mode.there(python)]
     results = {}
     for workload, script in WORKLOADS.items():
@@ -186,36 +187,4 @@ def measure_peers(quick):
     absent = [mode.name for mode in PEERS if mode not in modes]
     table.show(f"Slowdown under peers ({python}), wall time", head, rows,
                [f"At a fifth of the full size or less. Not installed here: {', '.join(absent) or 'none'}."])
-    return results
-
-
-def beside(load, neighbour):
-    """Workload a, while the neighbour is busy for longer."""
-    neighbour.send("loop 1.5 0.002")
-    took = load.do("go 1")
-    neighbour.answer()
-    return took
-
-
-def measure_bystander(quick):
-    """Two processes of one binary on two CPUs, both busy: one is recorded exactly, the other's time is taken."""
-    results = {}
-    cpu, other = measure.bench_cpus()
-    for python in measure.pythons(quick)[-1:] if quick else measure.pythons(quick):
-        done = []
-        with measure.Workload("objects.py", python=python.path, cpu=cpu) as load, \
-                measure.Workload("objects.py", python=python.path, cpu=other) as neighbour:
-            load.ready()
-            neighbour.ready()
-            for _ in range(3 if quick else 5):
-                before = beside(load, neighbour)
-                with measure.Record("--signals", "exact", "--pid", neighbour.pid) as record:
-                    traced = beside(load, neighbour)
-                    traced["record"] = record.stop()
-                after = beside(load, neighbour)
-                done.append({"plain": {key: (before[key] + after[key]) / 2 for key in before}, "mode": traced})
-        results[python.name] = summary(done)
-    table.show("Bystander: same binary, not a target, exact on its neighbour", ["interpreter", "wall", "CPU"],
-               [[name, table.ratio(one["wall_ratio"]), table.ratio(one["cpu_ratio"])] for name, one in results.items()],
-               ["Workload a. Bar (issue 4): <= 1.01. Plain is the mean of a run before and one after, the neighbour as busy."])
     return results

@@ -13,6 +13,8 @@ import math
 import os
 import statistics
 
+from lib import host
+
 from . import measure, table
 
 
@@ -161,3 +163,33 @@ def measure_begin(quick, works=()):
 def measure_no_budget(quick, works=()):
     return of_mode("default signals, --budget none", ["--budget", "none"], 4, 1 if quick else 2, quick, works, [
         "4 s, half of them each twin's. Bar (issue 4): geometric mean <= 1.15."])
+
+
+def measure_bystander(quick):
+    """One twin runs the file that a neighbour runs whose allocations are probed, the other a copy of it, in which no probe is."""
+    python, (cpu, other), logs = interpreters(True)[0], measure.bench_cpus(), []
+    work, seconds = WORKS[0], 2 if quick else 4
+    with host.private_copy(python) as (copy, env), \
+            measure.Workload(work.script, python=python.path, cpu=cpu) as same, \
+            measure.Workload(work.script, python=copy, cpu=cpu, env=env) as foreign, \
+            measure.Workload(work.script, python=python.path, cpu=other) as neighbour:
+        both = [one.ready() for one in (same, foreign)]
+        neighbour.ready()
+
+        def log_ratio():
+            neighbour.send(f"loop {seconds + 1} 0.002")
+            took = [work.time_s(one) for one in together(both, f"loop {seconds} 0.05")]
+            neighbour.answer()
+            return math.log(took[0] / took[1])
+        for _ in range(2 if quick else 5):
+            before = log_ratio()
+            with measure.Record("--signals", "exact", "--pid", neighbour.pid) as record:
+                keep_on(record.pid, other)
+                during = log_ratio()
+                record.stop()
+            logs.append(during - (before + log_ratio()) / 2)
+    error = statistics.stdev(logs) / math.sqrt(len(logs))
+    ratio = math.exp(statistics.mean(logs))
+    table.show("Bystander: same binary, not a target, exact on its neighbour", ["interpreter", "slowdown", "+-"],
+               [[python.name, f"{ratio:.4f}", interval(error, len(logs))]], ["Workload a. Bar (issue 4): <= 1.01."])
+    return {"ratio": ratio, "log_ratios": logs}
