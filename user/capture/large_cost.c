@@ -5,9 +5,9 @@
 
 /* What each other process adds to a hit: 16 to free, 45 to malloc. */
 #define OTHER_LINK_NS 30
-/* What a hit and a followed block cost beyond the trap. */
+/* What a hit and a followed block cost beyond the trap; the block with its stack, native frames included. */
 #define FILTER_NS 60
-#define BLOCK_NS 1000
+#define BLOCK_NS 1500
 
 uint32_t large_cost__hit_ns(const struct probe_costs *costs, bool emulated)
 {

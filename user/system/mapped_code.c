@@ -360,14 +360,10 @@ static struct code_file *open_file(struct mapped_code *c, struct mapping *m)
 	return m->file->elf ? m->file : NULL;
 }
 
-/* Code without a file, or whose file tells nothing. */
-static void say_mapping(const struct mapping *m, uint64_t addr, struct native_code *ret)
+/* Code without a file, or whose file cannot be opened, as when its process has ended: one function. */
+static void say_mapping(const struct mapping *m, struct native_code *ret)
 {
 	*ret = (struct native_code){ .file = m->path, .rule = { .function = m->start, .end = NATIVE_END_NO_RULE } };
-	if (m->path[0] != '/')
-		return;
-	ret->rule.function = addr;
-	snprintf(ret->function, sizeof(ret->function), "+0x%" PRIx64, addr - m->start + m->offset);
 }
 
 /* Files of a process that are asked what they import: the program, its libpython, ... */
@@ -416,7 +412,7 @@ int mapped_code__look(struct mapped_code *c, uint64_t at, struct native_code *re
 		return -ENOENT;
 	f = open_file(c, m);
 	if (!f || elf_file__addr_of_offset(f->elf, addr - !!flag - m->start + m->offset, &elf_addr)) {
-		say_mapping(m, addr, ret);
+		say_mapping(m, ret);
 		return 0;
 	}
 	f->asked = true;
