@@ -52,7 +52,7 @@ static void where_traps_are_dear_windows_are_small(void **state)
 	assert_int_equal(window_cost__allocations(&cheap), WINDOW_MOST_ALLOCATIONS);
 	assert_true(window_cost__allocations(&dear) < WINDOW_MOST_ALLOCATIONS / 2);
 	/* The first one must not spend what is there for ten. */
-	assert_int_equal(window_cost__allocations(&unknown), window_cost__allocations(&dear));
+	assert_true(window_cost__allocations(&unknown) <= window_cost__allocations(&dear));
 }
 
 static void all_hits_are_paid(void **state)

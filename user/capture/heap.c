@@ -444,7 +444,7 @@ static int begin(struct heap *h, struct heap_process *p)
 	p->limit_s = HEAP_MOST_LIMIT_S;
 	pool_turns__add(&h->pool_turns, &p->pools, p->tr, &p->plan, p->began_cpu_ns);
 	p->plan.share = h->budget * BUDGET_SHARE;
-	h->cost.first_trap_ns = session__probe_costs(h->deps->session)->emulated_ns;
+	h->cost.expected_ns = session__probe_costs(h->deps->session)->emulated_ns;
 	p->plan.window_s = window_cost__expected_s(&h->cost);
 	plan(h, p, p->began_cpu_ns);
 	p->asked = true;

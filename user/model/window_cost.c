@@ -6,7 +6,7 @@
 #include <string.h>
 #include <sys/param.h>
 
-/* A hit outside of our program, before it is measured, where nobody knows better. */
+/* A hit outside of our program, before it is measured. */
 #define TRAP_NS 700
 /* A window of fewer hits does not tell. */
 #define TELLING_HITS 100
@@ -47,7 +47,7 @@ uint32_t window_cost__trap_ns(const struct window_cost *c)
 	uint32_t sorted[WINDOW_COST_MEMORY];
 
 	if (!n)
-		return c->first_trap_ns ? c->first_trap_ns : TRAP_NS;
+		return c->expected_ns ? c->expected_ns : TRAP_NS;
 	memcpy(sorted, c->least_ns, sizeof(sorted));
 	qsort(sorted, n, sizeof(sorted[0]), by_size);
 	return sorted[LOW(n)];
@@ -60,7 +60,7 @@ static double hit_s(const struct window_cost *c)
 
 uint32_t window_cost__allocations(const struct window_cost *c)
 {
-	return c->n ? fmin(fmax(HITS_S / hit_s(c), LEAST_ALLOCATIONS), WINDOW_MOST_ALLOCATIONS) : LEAST_ALLOCATIONS;
+	return c->n || c->expected_ns ? fmin(fmax(HITS_S / hit_s(c), LEAST_ALLOCATIONS), WINDOW_MOST_ALLOCATIONS) : LEAST_ALLOCATIONS;
 }
 
 double window_cost__paid_s(const struct window_cost *c, const struct window_state *w, uint64_t strays)

@@ -16,9 +16,9 @@
 #define WINDOW_COST_MEMORY 16
 #define WINDOW_MOST_ALLOCATIONS 2000
 
-/* All zero: nothing was seen. */
+/* All zero but expected_ns: nothing was seen. */
 struct window_cost {
-	uint32_t first_trap_ns; /* as measured elsewhere; 0: not */
+	uint32_t expected_ns; /* a trap, before windows tell; 0: not known */
 	uint64_t n;
 	uint32_t least_ns[WINDOW_COST_MEMORY];
 	double inside_ns; /* of a hit, lately */
