@@ -70,8 +70,8 @@ def allocated(file, truth, line):
     return tool.at(tool.lines(file, "--view", "alloc"), truth["file"], line)["bytes"]
 
 
-@test
-def a_process_that_faults_as_fast_as_it_can():
+def churn_under_the_budget():
+    """Checks what that costs; (bytes allocated by the line that touches as they were estimated, as it says itself, what was said)."""
     with Run() as run:
         truth = run.target.ask("churn 3")
         tool.wait_until(lambda: run.of_target()["cpu_ns"] > 2.5e9, "the first seconds are in the file")
@@ -85,9 +85,23 @@ def a_process_that_faults_as_fast_as_it_can():
         ok(cpu_ns > 5e9, f"only {cpu_ns} ns of CPU time were seen", result)
         ok(cost_ns <= 0.01 * cpu_ns + SAVED_NS, f"{cost_ns:,} ns of {cpu_ns:,}", result)
         ok(after["faults_seen"] > 1000, f"{after['faults_seen']} faults were looked at: that is no budget, that is a pause")
-        near(allocated(run.file, truth, truth["touch"]), truth["touched"], 15, f"{result}\nbytes of the line that touches")
         held = tool.at(tool.lines(run.file), truth["file"], truth["touch"])["bytes"]
         ok(held < 0.02 * truth["touched"], f"{held:,} bytes are said to be held by a line that holds nothing", result)
+        return allocated(run.file, truth, truth["touch"]), truth["touched"], result
+
+
+@test
+def a_process_that_faults_as_fast_as_it_can():
+    """What is watched for a tenth of the time is off by ten percent and more now and then; it is not biased: runs that are off one way
+    and the other make up for each other."""
+    estimated = touched = 0
+    for _ in range(4):
+        more = churn_under_the_budget()
+        estimated, touched = estimated + more[0], touched + more[1]
+        if abs(estimated - touched) <= 0.1 * touched:
+            break
+        note(f"{estimated:,} bytes estimated, {touched:,} touched: once more")
+    near(estimated, touched, 10, f"{more[2]}\nbytes of the line that touches")
 
 
 @test
