@@ -35,10 +35,14 @@ def check_interpreter(interpreter):
         sites = heap_sites(told(target))
         pool = [function for function in sites if function not in OFTEN]
         ok(len(pool) == 1 and set(OFTEN) < set(sites), sites)
+        costs = {"emulated": [], "single-stepped": []}
         for function, (path, offset, rest) in sites.items():
             emulated = re.fullmatch(r"\S.*: (emulated|single-stepped), about (\d+\.\d\d) us a hit", rest)
-            ok(emulated and (float(emulated[2]) < 1) == (emulated[1] == "emulated"), f"{function}: {rest}")
+            ok(emulated, f"{function}: {rest}")
+            costs[emulated[1]].append(float(emulated[2]))
             ok(opcode_at(target.pid, path, offset) != BREAKPOINT, f"{function}: somebody traces already")
+        # As measured on this machine: one trap is less than two, whatever one takes.
+        ok(0 < max(costs["emulated"], default=1) < min(costs["single-stepped"], default=1e9), costs)
         with tool.record("--pid", target.pid, "--signals", "heap", file=os.path.join(folder, "heap.pms")) as recorder:
             for function, (path, offset, _) in sites.items():
                 is_(opcode_at(target.pid, path, offset), BREAKPOINT, f"{interpreter.release}: opcode at {function}")
