@@ -21,7 +21,7 @@ def record(orders, python=host.PYTHON):
         before, after = orders
         for order in before:
             target.ask(order)
-        with tool.record("--pid", target.pid, "--signals", "resident", file=file) as recorder:
+        with tool.record("--pid", target.pid, "--signals", "resident", "--budget", "none", file=file) as recorder:
             for order in after:
                 truth = target.ask(order)
             recorder.stop().succeeded()
@@ -34,7 +34,7 @@ def check(truth, processes, lines):
         row = tool.at(lines, truth["file"], worker["line"])
         ok(row["frame"], f"no row for {worker['function']}:", tool.show_rows(lines))
         is_(row["frame"]["function"], worker["function"], "function")
-        near(row["bytes"], worker["bytes"], 10, worker["function"])
+        near(row["bytes"], worker["bytes"], 5, worker["function"])
         ok(worker["pid"] in by_tgid, f"worker {worker['pid']} is not in {sorted(by_tgid)}")
         frame = by_tgid[worker["pid"]]["frame"] or {}
         is_([frame.get("file"), frame.get("line")], [truth["file"], worker["line"]], f"top line of {worker['pid']}")

@@ -111,7 +111,7 @@ def numpy():
     for name, line in truth["lines"].items():
         near(seen.at(truth["file"], line["line"])[0][1], times * line["alloc_bytes"], 1, f"{name}: allocated")
         near(seen.lives(truth["file"], line["line"])[1], times * line["live_bytes"], 1, f"{name}: lives")
-    whole = {frames for frames in native if "/_multiarray_umath." in frames[0] and frames[-1] == "malloc"}
+    whole = {frames for frames in native if frames and "/_multiarray_umath." in frames[0] and frames[-1] == "malloc"}
     ok(whole, "native frames from numpy to malloc:", *native)
 
 

@@ -34,12 +34,12 @@ class LargeBlocks:
 
     def __init__(self, file):
         self._lines = {(path, line): sums for path, line, *sums in rows(
-            file, "SELECT frame.file, frame.line, sum(alloc_cnt), sum(alloc_bytes), sum(free_cnt), sum(free_bytes) "
-                  "FROM total JOIN leaf ON leaf.node = total.node JOIN frame ON frame.id = leaf.frame "
+            file, "SELECT CASE WHEN frame.line > 0 THEN frame.file ELSE '' END, max(coalesce(frame.line, 0), 0), "
+                  "sum(alloc_cnt), sum(alloc_bytes), sum(free_cnt), sum(free_bytes) FROM total JOIN leaf ON leaf.node = total.node JOIN frame ON frame.id = leaf.frame "
                   "WHERE total.kind = 'heap_large' GROUP BY 1, 2")}
 
     def at(self, path, line):
-        """[blocks, bytes] allocated, [blocks, bytes] freed; what is of no line is at ("", 0)."""
+        """[blocks, bytes] allocated, [blocks, bytes] freed; what is of no Python line is at ("", 0)."""
         sums = self._lines.get((path, line), [0] * 4)
         return sums[:2], sums[2:]
 
