@@ -249,20 +249,13 @@ static __noinline void ask_native(struct target *t, struct native_walk *k)
 	bpf_ringbuf_submit(rec, BPF_RB_FORCE_WAKEUP);
 }
 
-/* out: room for MAX_NATIVE_FRAMES addresses, or NULL. The result is all zero where the leaf is the interpreter's. */
-static __noinline void walk_native(struct target *t, __u64 *out, struct native_result *ret)
+/* k: all zero but for `out`, and k->r remains so where the leaf is the interpreter's. */
+static __always_inline void walk_native(const struct target *t, struct native_walk *k)
 {
-	struct native_walk k = { .out = out };
-
-	if (!t || !ret)
+	if (!begin_native(k, t))
 		return;
-	if (begin_native(&k, t)) {
-		bpf_loop(MAX_NATIVE_FRAMES + 1, native_step, &k, 0);
-		k.r.hash = PY_HASH_STEP(k.r.hash, k.r.end);
-		if (k.asks && !out)
-			ask_native(t, &k);
-	}
-	*ret = k.r;
+	bpf_loop(MAX_NATIVE_FRAMES + 1, native_step, k, 0);
+	k->r.hash = PY_HASH_STEP(k->r.hash, k->r.end);
 }
 
 #endif

@@ -547,27 +547,30 @@ static __always_inline __u64 add_native(__u64 id, const struct native_result *n)
  * Fills a record's native frames, which are walked again. User space may have given us more rules since the first time: then they
  * are others, and no less right, and the stack has the id that says so.
  */
-static __noinline void end_record(struct target *t, struct rec_stack *rec, struct thread_stack *s)
+static __noinline void store_native(struct target *t, struct rec_stack *rec, struct thread_stack *s)
 {
-	struct native_result n = {};
+	struct native_walk k = {};
 
 	if (!t || !rec || !s)
 		return;
-	if (wants_native(s->r.status))
-		walk_native(t, rec->native, &n);
-	rec->native_cnt = n.cnt;
-	rec->native_end = n.end;
-	rec->stack_id = s->r.id = add_native(s->python_id, &n);
+	k.out = rec->native;
+	walk_native(t, &k);
+	rec->native_cnt = k.r.cnt;
+	rec->native_end = k.r.end;
+	rec->stack_id = s->r.id = add_native(s->python_id, &k.r);
 }
 
-/* Sends a stack with its frames, walking it again. False: the ring was full, or the Python stack changed meanwhile. */
-static __noinline bool send_stack(struct target *t, struct thread_stack *s)
+/*
+ * A record of the stack with its frames, walked again. False: the ring was full, or the Python stack changed meanwhile. Not told by
+ * a null pointer: the verifier of 6.1 does not know of one that a function returns that it is not null.
+ */
+static __noinline bool begin_record(struct target *t, struct thread_stack *s, struct rec_stack **ret)
 {
 	const __u32 len = sizeof(struct rec_stack) + MAX_FRAMES * sizeof(struct py_frame);
 	struct walk k = { .check = checks(t) };
 	struct rec_stack *rec;
 
-	if (!t || !s)
+	if (!t || !s || !ret)
 		return false;
 	k.w = s->w;
 	k.frame = s->first;
@@ -583,24 +586,34 @@ static __noinline bool send_stack(struct target *t, struct thread_stack *s)
 		return false;
 	}
 	fill_stack(rec, len, t, s->cgroup_id, &k.r);
-	end_record(t, rec, s);
-	bpf_ringbuf_submit(rec, wake_when_full());
+	*ret = rec;
 	return true;
 }
 
-static __noinline bool send_stack_empty(struct target *t, struct thread_stack *s)
+/* The same of a stack without Python frames. */
+static __noinline bool begin_record_empty(struct target *t, struct thread_stack *s, struct rec_stack **ret)
 {
 	struct rec_stack *rec;
 
-	if (!t || !s)
+	if (!t || !s || !ret)
 		return false;
 	rec = bpf_ringbuf_reserve(&ring, sizeof(*rec), 0);
 	if (!rec)
 		return false;
 	fill_stack(rec, sizeof(*rec), t, s->cgroup_id, &s->r);
-	end_record(t, rec, s);
-	bpf_ringbuf_submit(rec, wake_when_full());
+	*ret = rec;
 	return true;
+}
+
+/*
+ * Native frames are stored here, not by who walks the Python frames: what that keeps on the stack does not count for them then.
+ * Kernels before 6.8 have no room for both.
+ */
+static __always_inline void end_record(struct target *t, struct rec_stack *rec, struct thread_stack *s)
+{
+	if (wants_native(s->r.status))
+		store_native(t, rec, s);
+	bpf_ringbuf_submit(rec, wake_when_full());
 }
 
 static __always_inline void begin_stack(const struct target *t, struct thread_stack *s)
@@ -644,34 +657,40 @@ static __always_inline void walk_stack(struct target *t, struct thread_stack *s)
 /* User space is told of a stack that it has not seen. False: it could not be. */
 static __noinline bool tell_stack(struct target *t, struct thread_stack *s)
 {
-	bool sent;
+	struct rec_stack *rec;
 	__u8 one = 1;
+	bool begun;
 
 	if (!t || !s)
 		return false;
 	if (bpf_map_lookup_elem(&stacks, &s->r.id))
 		return true;
 	if (!s->w || !s->r.depth) {
-		sent = send_stack_empty(t, s);
+		begun = begin_record_empty(t, s, &rec);
 	} else {
 		send_codes(s->w, t, s->first);
-		sent = send_stack(t, s);
+		begun = begin_record(t, s, &rec);
 	}
-	if (sent)
-		bpf_map_update_elem(&stacks, &s->r.id, &one, BPF_ANY);
-	else
+	if (!begun) {
 		counter_add(CTR_RING_FULL_STACK, 1);
-	return sent;
+		return false;
+	}
+	end_record(t, rec, s);
+	bpf_map_update_elem(&stacks, &s->r.id, &one, BPF_ANY);
+	return true;
 }
 
+/* The first time. */
 static __noinline void walk_beneath(struct target *t, struct thread_stack *s)
 {
-	struct native_result n = {};
+	struct native_walk k = {};
 
 	if (!t || !s)
 		return;
-	walk_native(t, NULL, &n);
-	s->r.id = add_native(s->python_id, &n);
+	walk_native(t, &k);
+	if (k.asks)
+		ask_native(t, &k);
+	s->r.id = add_native(s->python_id, &k.r);
 }
 
 static __noinline __u64 stack_of_current(struct target *t)
