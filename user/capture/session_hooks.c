@@ -132,6 +132,20 @@ static int attach_tracepoints(struct session *s)
 	return err ? err : add_fault_link(s, bpf_program__attach_raw_tracepoint(p, "page_fault_kernel"));
 }
 
+const struct bpf_program *session_impl__fault_program(const struct session *s)
+{
+	switch (s->fault_hook) {
+	case FAULT_HOOK_FENTRY:
+		return s->bpf->progs.fault_fentry;
+	case FAULT_HOOK_KPROBE:
+		return s->bpf->progs.fault_kprobe;
+	case FAULT_HOOK_TRACEPOINT:
+		return s->bpf->progs.fault_tp;
+	default:
+		return s->bpf->progs.fault_perf;
+	}
+}
+
 int session_impl__attach_faults(struct session *s)
 {
 	switch (s->fault_hook) {
