@@ -61,8 +61,7 @@ static __always_inline struct target *current_target(void)
 
 static __always_inline struct target_state *state_of(__u32 tgid)
 {
-	static const struct target_state first = { .stack_id = STACK_BEFORE_ATTACH, .fault_limit_ns = ~0ull,
-						   .notice_shift = MIN_NOTICE_SHIFT };
+	static const struct target_state first = { .stack_id = STACK_BEFORE_ATTACH, .fault_limit_ns = ~0ull };
 	struct target_state *s = bpf_map_lookup_elem(&states, &tgid);
 
 	if (s)

@@ -11,8 +11,8 @@
  * Who still holds a page: each charged fault is remembered by its page number in `pages`. A second fault on the same
  * page means that it had been given back; the rest user space finds by looking into pagemap.
  *
- * What it may cost: of each process one fault in 1 << fault_shift is looked at (struct target_state). User space sets that
- * once a second and gives a limit to what may be spent until then; a process that comes to its limit earlier is thinned
+ * What it may cost: where a process faults much, few of its faults are looked at (struct stratum); how few, user space sets
+ * once a second (fault_shift in struct target_state), and gives a limit to what may be spent until then; a process that comes to its limit earlier is thinned
  * out here and now, so that no burst, and no slow tracer, lets the cost run away.
  */
 #include "rss.bpf.h"
@@ -50,30 +50,69 @@ static __always_inline bool page_sampled(__u64 page, __u32 shift, __u32 tgid)
 	return !shift || PAGE_IS_CHOSEN(tgid, page_sampling_epoch, page, shift);
 }
 
-__u64 pages_lately[LATELY_WORDS];
+struct stratum strata[STRATA];
+/* Counted up by user space. */
+__u32 fault_period = 0;
 
-/*
- * Memory that comes and goes comes to the same addresses again and again and makes most of the faults; what stays is new where
- * it is. So a page on which no fault was seen lately is looked at more often.
- */
-static __always_inline bool is_new(__u64 page, __u32 tgid)
+/* User registers: where the kernel touches user memory, those of the system call. Before 5.15: one stratum a process. */
+static __always_inline struct stratum *current_stratum(__u32 tgid)
 {
-	__u64 hash = PY_HASH_STEP(tgid, page), bit = 1ull << (hash >> 32 & 63);
-	__u64 *word = &pages_lately[hash >> 40 & (LATELY_WORDS - 1)];
+	struct pt_regs *regs;
+	__u64 hash = tgid;
 
-	if (*word & bit)
-		return false;
-	*word |= bit;
-	return true;
+	if (has_task_btf() && bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_task_pt_regs)) {
+		regs = (struct pt_regs *)bpf_task_pt_regs(bpf_get_current_task_btf());
+		hash = PY_HASH_STEP(hash, PT_REGS_IP(regs));
+		hash = PY_HASH_STEP(hash, PT_REGS_SP(regs));
+	}
+	return &strata[PY_HASH_STEP(0, hash) >> 40 & (STRATA - 1)];
 }
 
-static __always_inline __u32 shift_for(const struct target_state *s, bool new_page)
+/* How many bits n has. */
+static __always_inline __u32 bits_of(__u32 n)
 {
-	__u32 shift = s->fault_shift;
+	__u32 bits = 0, step;
 
-	if (shift <= s->notice_shift || !new_page)
-		return shift;
-	return shift > s->notice_shift + NEW_PAGE_SHIFT ? shift - NEW_PAGE_SHIFT : s->notice_shift;
+#pragma unroll
+	for (step = 16; step; step /= 2) {
+		if (n >> step) {
+			n >>= step;
+			bits += step;
+		}
+	}
+	return bits + n;
+}
+
+/* The shift for one more fault of a stratum. */
+static __always_inline __u32 shift_for(struct stratum *stratum, __u32 fault_shift)
+{
+	__u32 period = fault_period, rate, bits;
+
+	if (stratum->period != period) {
+		stratum->rate = stratum->period + 1 == period ? stratum->hits : 0;
+		stratum->hits = 0;
+		stratum->period = period;
+	}
+	rate = ++stratum->hits;
+	if (rate < stratum->rate)
+		rate = stratum->rate;
+	bits = bits_of(rate >> (FAULT_QUOTA_BITS - fault_shift & 31));
+	return bits < MAX_LOOK_SHIFT ? bits : MAX_LOOK_SHIFT;
+}
+
+__u64 followed[2 * FOLLOWED_WORDS];
+__u32 followed_half = 0;
+
+static __always_inline void mark_followed(__u32 tgid, __u64 page)
+{
+	followed[(followed_half & 1) * FOLLOWED_WORDS + FOLLOWED_WORD(tgid, page)] |= FOLLOWED_BIT(page);
+}
+
+static __always_inline bool may_be_followed(__u32 tgid, __u64 page)
+{
+	__u32 word = FOLLOWED_WORD(tgid, page);
+
+	return (followed[word] | followed[FOLLOWED_WORDS + word]) & FOLLOWED_BIT(page);
 }
 
 static __always_inline void take_back(const struct target *t, const struct page_value *p)
@@ -122,7 +161,7 @@ static __noinline void take_back_around(const struct target *t, const struct pag
 struct turn_page turn_pages[TURN_PAGES];
 __u32 turn_page_cnt = 0;
 
-static __always_inline void note_turn_page(const struct page_key *key, const struct target_state *s, const struct page_value *v)
+static __always_inline void note_turn_page(const struct page_key *key, const struct page_value *v)
 {
 	__u32 i;
 
@@ -132,8 +171,6 @@ static __always_inline void note_turn_page(const struct page_key *key, const str
 	if (i >= TURN_PAGES)
 		return;
 	turn_pages[i].key = *key;
-	turn_pages[i].time_ns = s->look_ns;
-	turn_pages[i].again = s->again;
 	turn_pages[i].value = *v;
 }
 
@@ -145,7 +182,8 @@ static __always_inline void follow_page(const struct target *t, const struct tar
 
 	if (v->pages > 1 && !s->fault_shift)
 		take_back_around(t, &key, v->pages);
-	note_turn_page(&key, s, v);
+	note_turn_page(&key, v);
+	mark_followed(bpf_get_current_pid_tgid() >> 32, s->page);
 	if (p) {
 		take_back(t, p);
 		*p = *v;
@@ -235,6 +273,12 @@ static __always_inline void find_charge(const struct target_state *s, __u64 skip
 	}
 }
 
+/* n / by, up or down by chance, so that on average nothing is lost: most faults bring one page, and stand for one and a half. */
+static __always_inline __u64 divide(__u64 n, __u64 by)
+{
+	return by ? (n + bpf_get_prandom_u32() % by) / by : 0;
+}
+
 /*
  * A function of its own, because its stack must not count for the walk.
  *
@@ -275,14 +319,14 @@ static __noinline void charge_last(const struct target *t, struct target_state *
 			came += unseen;
 			of_none += unseen;
 		}
-		stands_for = (__u64)came * c.times / (c.faults * WEIGHT_ONE);
+		stands_for = came ? divide((__u64)came * c.times, c.faults * WEIGHT_ONE) : 0;
 		of_none += stands_for - came;
 		if (i == g.most) {
 			value.pages = stands_for;
 			value.kind = kind_of[i];
 		}
 		if (stands_for)
-			count_alloc(c.stack_id, t->proc_id, kind_of[i], i == g.most ? c.times / WEIGHT_ONE : 0,
+			count_alloc(c.stack_id, t->proc_id, kind_of[i], i == g.most ? divide(c.times, WEIGHT_ONE) : 0,
 				    (__u64)stands_for * page_bytes);
 		if (of_none > 0)
 			count_free(STACK_GIVEN_BACK, t->proc_id, kind_of[i], 1, (__u64)of_none * page_bytes);
@@ -348,35 +392,36 @@ static __noinline void notice_fault(__u64 page)
 	bpf_map_delete_elem(&pages, &key);
 }
 
+static __always_inline int pass_over(struct target_state *s, __u32 tgid, __u64 page, __u32 write)
+{
+	__sync_fetch_and_add(&s->skipped, 1 + ((__u64)write << 32));
+	if (may_be_followed(tgid, page))
+		notice_fault(page);
+	return 0;
+}
+
 static __noinline int on_fault(__u64 addr, __u32 write)
 {
 	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
 	struct target_state *s = bpf_map_lookup_elem(&states, &tgid);
 	__u64 page = addr / 4096;
 	struct stopwatch w;
-	bool new_page;
 	struct target *t;
-	__u32 shift;
+	__u32 shift = 0;
 
 	/* Cheapest first: this runs for every process of the host. */
 	if (!s)
 		return 0;
-	new_page = is_new(page, tgid);
-	shift = shift_for(s, new_page);
-	if (!page_sampled(page, shift, tgid)) {
-		__sync_fetch_and_add(&s->skipped, 1 + ((__u64)write << 32));
-		if (s->fault_shift > s->notice_shift && page_sampled(page, s->notice_shift, tgid))
-			notice_fault(page);
-		return 0;
-	}
+	if (s->fault_shift)
+		shift = shift_for(current_stratum(tgid), s->fault_shift);
+	if (!page_sampled(page, shift, tgid))
+		return pass_over(s, tgid, page, write);
 	w = stopwatch_start();
 	t = target_for(SIGNAL_RESIDENT);
 	if (!t || faults_disabled())
 		return 0;
 	counter_add(CTR_EVENTS, 1);
 	look_at_fault(t, s, page, shift, write);
-	s->again = !new_page;
-	s->look_ns = w.begin_ns;
 	counter_add(CTR_FAULT_NS, cost_add(s, COST_FAULT, &w));
 	keep_limit(s);
 	return 0;
@@ -453,17 +498,15 @@ __u32 page_note_cnt = 0;
 SEC("syscall")
 int note_pages(void *ctx)
 {
-	struct page_value *p;
+	struct page_value *p, was;
 	struct page_key key;
 	__u32 i;
 
 	for (i = 0; i < PAGE_NOTES && i < page_note_cnt; i++) {
 		key = page_notes[i].key;
+		was = page_notes[i].was;
 		p = bpf_map_lookup_elem(&pages, &key);
-		page_notes[i].taken_over = p && p->stack_id == page_notes[i].was.stack_id &&
-					   p->pages == page_notes[i].was.pages && p->group == page_notes[i].was.group &&
-					   p->frame == page_notes[i].was.frame;
-		if (p && page_notes[i].taken_over)
+		if (p && p->stack_id == was.stack_id && p->pages == was.pages && p->group == was.group && p->frame == was.frame)
 			*p = page_notes[i].is;
 	}
 	return 0;

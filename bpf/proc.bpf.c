@@ -238,6 +238,5 @@ int govern(struct govern_args *args)
 	s->child_limit_ns = args->child_limit_ns;
 	s->fault_step_ns = args->fault_step_ns;
 	s->rarer = args->rarer;
-	s->notice_shift = args->notice_shift;
 	return 0;
 }

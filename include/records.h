@@ -340,7 +340,7 @@ struct page_value {
 	__u64 stack_id;
 	__u32 pages; /* charged to this fault: 512 for a huge page of 2 MiB; under sampling, with those not looked at */
 	__u32 kind : 4; /* enum sample_kind */
-	/* For how many it stands: 1 << shift that were passed over, and watch_factor(watch) for the time that the hook is off. */
+	/* For how many it stands: 1 << shift with those passed over, and watch_factor(watch) for the time that the hook is off. */
 	__u32 shift : 4;
 	__u32 watch : 4;
 	__u32 group : 4; /* of the sample: the turn of the hook it was seen in, or the page where the hook is always on */
@@ -359,17 +359,12 @@ _Static_assert(sizeof(struct page_value) == 16, "page_value");
 struct page_note {
 	struct page_key key;
 	struct page_value was, is;
-	__u32 taken_over; /* set by note_pages */
-	__u32 pad;
 };
 #define PAGE_NOTES 256
 
 /* A page that is followed since the hook was put back. */
 struct turn_page {
 	struct page_key key;
-	__u64 time_ns;
-	__u32 again; /* a fault on it was seen lately: what is there comes and goes, or did */
-	__u32 pad;
 	struct page_value value; /* as it was then */
 };
 #define TURN_PAGES 8192 /* most that are told */
@@ -431,12 +426,12 @@ struct target_state {
 	__u64 page; /* address / 4096 */
 	__s64 rss_pages[3]; /* resident set as seen then: anonymous, file, shmem */
 	__u64 skipped_then;
-	__u64 look_ns; /* when */
 	__u32 write; /* it was a write */
-	__u32 again; /* as in struct turn_page */
-	__u32 pad;
 	__u32 hook_turn; /* when it was looked at (hook_turn, bpf/fault.bpf.c) */
-	/* One page fault in 1 << fault_shift is looked at. The kernel side adds one when the cost comes to the limit. */
+	/*
+	 * 0: each page fault is looked at. Else those of a stratum that has more than 1 << (FAULT_QUOTA_BITS - fault_shift) in a period are
+	 * thinned out to about as many. The kernel side adds one when the cost comes to the limit.
+	 */
 	__u32 fault_shift;
 	__u64 fault_limit_ns; /* of cost[COST_FAULT].ns */
 	/*
@@ -449,22 +444,32 @@ struct target_state {
 	__u32 fault_step_ns; /* what the limit grows by with each step of fault_shift */
 	/* Page faults while the hook is on are so much rarer than while it is off, which pays nothing for it. */
 	__u32 rarer; /* in 1 / WEIGHT_ONE; 0: it is not known */
-	/*
-	 * Faults that are not looked at are noticed on pages that are chosen at this shift: what was followed there is gone. So what
-	 * was followed before fault_shift grew is not taken for what came after it.
-	 */
-	__u32 notice_shift;
 	__u32 look_shift; /* the one by which the last fault that was looked at was chosen */
-	__u32 pad2;
 };
-_Static_assert(sizeof(struct target_state) == COST_PART_MAX * sizeof(struct cost) + 128, "target_state");
+_Static_assert(sizeof(struct target_state) == COST_PART_MAX * sizeof(struct cost) + 104, "target_state");
 #define WEIGHT_ONE 256 /* of weights that are whole numbers */
-#define MAX_FAULT_SHIFT 10
-#define MIN_NOTICE_SHIFT 3 /* what noticing costs is paid by one fault in eight at most */
-/* A page on which none was seen lately is looked at so much more often than others, down to notice_shift. */
-#define NEW_PAGE_SHIFT 4
-/* Map (in the data of the programs) of pages on which a fault was seen lately, one bit a hash; user space clears it. */
-#define LATELY_WORDS 16384
+#define MAX_FAULT_SHIFT 12
+#define FAULT_QUOTA_BITS 13
+#define MAX_LOOK_SHIFT 15 /* page_value.shift has four bits */
+/*
+ * Page faults of one process at one instruction and depth of the C stack. Where they are many (as they are of memory that comes and
+ * goes) fewer are looked at, so that those who leak here and there are not passed over for their sake. By page, as ever, so each
+ * that is looked at stands for as many as its chance was small. A period is about a second: user space counts them up.
+ */
+struct stratum {
+	__u32 period;
+	__u32 hits; /* in this period */
+	__u32 rate; /* in the one before */
+	__u32 pad;
+};
+#define STRATA 4096 /* a power of two; those of one hash are taken as one */
+/*
+ * Where pages are followed: a bit for two of them, those of 512 KiB in one word, so that who touches memory in order finds it in the
+ * cache. Two halves: user space clears one, writes what is followed to it, and goes on to the other.
+ */
+#define FOLLOWED_WORDS 4096
+#define FOLLOWED_WORD(tgid, page) (PY_HASH_STEP((__u64)(tgid), (page) >> 7) >> 40 & (FOLLOWED_WORDS - 1))
+#define FOLLOWED_BIT(page) (1ull << ((page) >> 1 & 63))
 #define MIN_FAULT_LIMIT_NS 20000 /* some six page faults; also the least fault_step_ns */
 
 /* What the program `govern` sets in the state of a process. */
@@ -476,7 +481,7 @@ struct govern_args {
 	__u32 child_shift;
 	__u32 fault_step_ns;
 	__u32 rarer;
-	__u32 notice_shift;
+	__u32 pad;
 };
 _Static_assert(sizeof(struct govern_args) == 40, "govern_args");
 

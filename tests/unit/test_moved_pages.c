@@ -72,12 +72,47 @@ static void test_few_are_not_moved(void **state)
 	}
 }
 
+/* Memory that came and went: some of its frames are side by side again where something else is now. */
+static void test_some_of_many_are_not_moved(void **state)
+{
+	struct moved_page pages[PAGES];
+	int every, i;
+
+	(void)state;
+	for (every = 1; every <= 3; every++) {
+		uint64_t at[PAGES] = {};
+
+		for (i = 0; i < PAGES; i += every)
+			at[i] = IS + i;
+		search(pages, at);
+		for (i = 0; i < PAGES; i++)
+			assert_true(pages[i].now == (every <= 2 ? at[i] : 0));
+	}
+}
+
+/* What else is gone, on both sides, says nothing of it. */
+static void test_moved_beside_what_is_gone(void **state)
+{
+	struct moved_page pages[PAGES];
+	uint64_t at[PAGES] = {};
+	int i;
+
+	(void)state;
+	for (i = PAGES / 2; i < PAGES / 2 + 8; i++)
+		at[i] = IS + i;
+	search(pages, at);
+	for (i = 0; i < PAGES; i++)
+		assert_true(pages[i].now == at[i]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_run_split_in_two),
 		cmocka_unit_test(test_reverse_order_is_not_moved),
 		cmocka_unit_test(test_few_are_not_moved),
+		cmocka_unit_test(test_some_of_many_are_not_moved),
+		cmocka_unit_test(test_moved_beside_what_is_gone),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-
 /* Pages on which another fault was seen (COUNT_REFAULT). */
 struct refault {
 	struct count_key key;
@@ -65,12 +64,10 @@ static struct profile_sums sums_of(int64_t gained_bytes)
 	return sums;
 }
 
-void accounts__give_line(struct accounts *a, struct traced *tr, uint64_t stack_id, uint32_t kind, int64_t bytes)
+void accounts__relieve_line(struct accounts *a, struct traced *tr, uint64_t stack_id, uint32_t kind, uint64_t bytes)
 {
-	struct profile_sums line = sums_of(bytes), nobody = sums_of(-bytes);
+	struct profile_sums line = { .free_cnt = 1, .free_bytes = bytes }, nobody = { .alloc_cnt = 1, .alloc_bytes = bytes };
 
-	line.free_cnt = bytes < 0;
-	nobody.alloc_cnt = bytes < 0;
 	add_to(a, tr, stack_id, kind, &line);
 	add_to(a, tr, STACK_GIVEN_BACK, kind, &nobody);
 }
@@ -145,7 +142,7 @@ void accounts__counted(struct accounts *a)
 		if (tr && !tr->thinned)
 			bytes = resident_account__claimable(&tr->resident, kind, bytes);
 		if (tr && bytes)
-			accounts__give_line(a, tr, f->key.stack_id, kind, -(int64_t)bytes);
+			accounts__relieve_line(a, tr, f->key.stack_id, kind, bytes);
 	}
 	a->n_refaults = 0;
 }

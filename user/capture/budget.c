@@ -251,11 +251,6 @@ static uint32_t rarer(const struct traced *tr)
 	return WEIGHT_ONE * (times < 1 ? 1 : times > RARER_MAX ? RARER_MAX : times);
 }
 
-static uint32_t notice_shift(const struct traced *tr)
-{
-	return tr->governor.shift > MIN_NOTICE_SHIFT + NEW_PAGE_SHIFT ? tr->governor.shift - NEW_PAGE_SHIFT : MIN_NOTICE_SHIFT;
-}
-
 /* Whether it may have done something. */
 static bool is_to_be_asked(const struct budget *b, struct traced *tr)
 {
@@ -310,7 +305,6 @@ static void govern(struct budget *b, struct traced *tr)
 		.fault_limit_ns = tr->governor.limit_ns,
 		.fault_step_ns = tr->governor.step_ns,
 		.rarer = rarer(tr),
-		.notice_shift = notice_shift(tr),
 	};
 
 	if (n) {
@@ -374,6 +368,7 @@ void budget__step(struct budget *b)
 	uint32_t i;
 
 	b->steps++;
+	session__begin_period(b->deps->session);
 	b->hook_was_on = hook_turns__was_on(&b->turns, clock_now_ns());
 	for (tr = b->table->alive; tr; tr = tr->hh_tgid.next)
 		tr->busy = look_at(b, tr);

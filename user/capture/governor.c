@@ -11,6 +11,8 @@
 #define TELLING_CNT 16
 /* No more than this is ever owed: a process is not thinned out for ever for what could not be helped. */
 #define MAX_OWED_NS 50000000.0
+/* Of one stratum so few may be looked at where all would, by the shift alone. */
+#define LEAST_LOOKS (1.0 / 1024)
 /* What a lower shift would cost must be below this share of what comes in. */
 #define MARGIN 0.8
 /* Of what comes in, while something is owed. */
@@ -196,7 +198,7 @@ static void learn_looks(struct governor *g, const struct governor_use *use, uint
 	double looks = looked_at * exp2((shift + g->shift) / 2.0) / all;
 
 	if (looked_at >= TELLING_CNT)
-		g->looks = max(min((g->looks + looks) / 2, 1u << NEW_PAGE_SHIFT), 1);
+		g->looks = max(min((g->looks + looks) / 2, 1u << MAX_FAULT_SHIFT), LEAST_LOOKS);
 }
 
 void governor__step(struct governor *g, const struct governor_use *use, uint32_t shift, double hook_was_on,

@@ -2,6 +2,7 @@
 #include "capture/moved_pages.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <uthash.h>
@@ -17,6 +18,8 @@
 struct distance {
 	int64_t pages; /* key */
 	uint32_t cnt;
+	uint64_t first, last; /* pages, where they were */
+	bool together;
 	UT_hash_handle hh;
 };
 
@@ -27,6 +30,7 @@ struct sighting {
 
 struct moved_search {
 	struct moved_page *pages;
+	size_t n;
 	uint32_t first[1 << PAGEMAP_HASH_BITS], *next; /* those of one frame hash */
 	struct sighting *sightings;
 	size_t n_sightings, max_sightings;
@@ -48,6 +52,7 @@ int moved_search__new(struct moved_page *pages, size_t n, struct moved_search **
 		return -ENOMEM;
 	}
 	s->pages = pages;
+	s->n = n;
 	memset(s->first, 0xff, sizeof(s->first));
 	for (i = 0; i < n; i++) {
 		uint32_t *first = &s->first[pages[i].frame % (1 << PAGEMAP_HASH_BITS)];
@@ -71,6 +76,7 @@ static struct distance *distance_of(struct moved_search *s, int64_t pages)
 	if (!d)
 		return NULL;
 	d->pages = pages;
+	d->first = UINT64_MAX;
 	HASH_ADD(hh, s->distances, pages, sizeof(d->pages), d);
 	return d;
 }
@@ -92,6 +98,10 @@ static int see(struct moved_search *s, uint32_t of, uint64_t page)
 	if (!d)
 		return -ENOMEM;
 	d->cnt++;
+	if (s->pages[of].page < d->first)
+		d->first = s->pages[of].page;
+	if (s->pages[of].page > d->last)
+		d->last = s->pages[of].page;
 	s->sightings[s->n_sightings++] = (struct sighting){ of, page };
 	return 0;
 }
@@ -108,16 +118,56 @@ int moved_search__found(struct moved_search *s, uint64_t page, uint32_t frame)
 	return err;
 }
 
+static int compare_pages(const void *va, const void *vb)
+{
+	uint64_t a = *(const uint64_t *)va, b = *(const uint64_t *)vb;
+
+	return (a > b) - (a < b);
+}
+
+/* How many of n are below. */
+static size_t rank_of(const uint64_t *pages, size_t n, uint64_t below)
+{
+	size_t from = 0, to = n, middle;
+
+	while (from < to) {
+		middle = from + (to - from) / 2;
+		if (pages[middle] < below)
+			from = middle + 1;
+		else
+			to = middle;
+	}
+	return from;
+}
+
+static void judge_distances(struct moved_search *s)
+{
+	uint64_t *was = calloc(s->n ? s->n : 1, sizeof(*was));
+	struct distance *d;
+	size_t i;
+
+	if (!was)
+		return;
+	for (i = 0; i < s->n; i++)
+		was[i] = s->pages[i].page;
+	qsort(was, s->n, sizeof(*was), compare_pages);
+	for (d = s->distances; d; d = d->hh.next)
+		d->together = d->cnt >= MOVED_TOGETHER &&
+			      2 * d->cnt >= rank_of(was, s->n, d->last + 1) - rank_of(was, s->n, d->first);
+	free(was);
+}
+
 void moved_search__end(struct moved_search *s)
 {
 	struct distance *d, *next;
 	size_t i;
 
+	judge_distances(s);
 	for (i = 0; i < s->n_sightings; i++) {
 		struct moved_page *p = &s->pages[s->sightings[i].of];
 		uint64_t page = s->sightings[i].page;
 
-		if (distance_of(s, (int64_t)(page - p->page))->cnt >= MOVED_TOGETHER)
+		if (distance_of(s, (int64_t)(page - p->page))->together)
 			p->now = page;
 	}
 	HASH_ITER(hh, s->distances, d, next) {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
  * Which pages that are not where they were have been moved, as mremap does, with which realloc grows large blocks: their page
- * frames are found elsewhere in the process, many of them at the same distance. A frame that was given back and came again
- * for something else is found elsewhere, too, but at a distance of its own.
+ * frames are found elsewhere in the process, many of them at the same distance, and most of those that lay between them too. A frame
+ * that was given back and came again for something else is found elsewhere, too, but at a distance of its own, or with few others.
  */
 #ifndef CAPTURE_MOVED_PAGES_H
 #define CAPTURE_MOVED_PAGES_H

@@ -34,7 +34,6 @@ struct page_sweep {
 	struct accounts *accounts;
 	uint64_t page_bytes;
 	uint64_t swept_ns, took_ns, chosen_ns, settled_ns;
-	uint64_t turn_ended_ns, turn_ns;
 	struct gone *gone; /* in this sweep */
 	size_t n_gone, max_gone;
 };
@@ -63,9 +62,9 @@ void page_sweep__free(struct page_sweep *s)
 	free(s);
 }
 
-static void add_to_line(struct page_sweep *s, struct traced *tr, const struct page_value *v, int64_t pages)
+static void relieve_line(struct page_sweep *s, struct traced *tr, const struct page_value *v)
 {
-	accounts__give_line(s->accounts, tr, v->stack_id, v->kind, pages * (int64_t)s->page_bytes);
+	accounts__relieve_line(s->accounts, tr, v->stack_id, v->kind, v->pages * s->page_bytes);
 }
 
 /* ---- pages that are not where they were ---- */
@@ -114,7 +113,7 @@ static void drop(struct page_sweep *s, struct traced *tr, const struct page_key 
 	struct page_value was;
 
 	if (session__take_page(s->deps->session, key, &was))
-		add_to_line(s, tr, &was, -(int64_t)was.pages);
+		relieve_line(s, tr, &was);
 }
 
 static void judge_gone(struct page_sweep *s, const struct gone *g, uint64_t now_at)
@@ -129,9 +128,12 @@ static void judge_gone(struct page_sweep *s, const struct gone *g, uint64_t now_
 	}
 	if (!session__take_page(s->deps->session, &g->key, &was))
 		return;
-	if (memcmp(&was, &g->value, sizeof(was)) || !session__follow_page(s->deps->session, &to, &was))
-		add_to_line(s, g->tr, &was, -(int64_t)was.pages);
-	else if (g->tr->thinned)
+	if (memcmp(&was, &g->value, sizeof(was)) || !session__follow_page(s->deps->session, &to, &was)) {
+		relieve_line(s, g->tr, &was);
+		return;
+	}
+	session__mark_followed(s->deps->session, g->tr->tgid, now_at);
+	if (g->tr->thinned)
 		keep_sample(s, g->tr, &was);
 }
 
@@ -173,15 +175,9 @@ static void look_for_all_gone(struct page_sweep *s)
 
 /* ---- one page ---- */
 
-static bool open_pagemap(struct page_sweep *s, struct traced *tr)
+static bool open_pagemap(struct traced *tr)
 {
-	struct target_state state;
-
-	if (tr->pagemap)
-		return true;
-	if (!session__read_state(s->deps->session, tr->tgid, &state))
-		tr->unseen_shift = state.fault_shift < state.notice_shift ? state.fault_shift : state.notice_shift;
-	return !pagemap__open(tr->tgid, &tr->pagemap);
+	return tr->pagemap || !pagemap__open(tr->tgid, &tr->pagemap);
 }
 
 /*
@@ -197,35 +193,6 @@ static bool was_given_back(struct traced *tr, const struct page_key *key, struct
 	if (!v->frame)
 		v->frame = is;
 	return v->frame != is;
-}
-
-/*
- * A page that was not looked at yet, of a process of which fewer are looked at since: only of those that are chosen still it
- * would have been seen that they faulted again. They stand for the others from now on. False: it is one of the others.
- */
-static bool thin_out(struct page_sweep *s, struct traced *tr, const struct page_key *key, struct page_value *v)
-{
-	uint32_t shift = tr->unseen_shift;
-
-	if (shift <= v->shift)
-		return true;
-	if (!session__page_is_chosen(s->deps->session, key->page, shift, tr->tgid)) {
-		drop(s, tr, key);
-		return false;
-	}
-	v->pages <<= shift - v->shift;
-	v->shift = shift;
-	return true;
-}
-
-/* It stands for the others of its line that were dropped. */
-static void page_has_grown(const struct page_key *key, const struct page_value *was, const struct page_value *is, void *arg)
-{
-	struct page_sweep *s = arg;
-	struct traced *tr = traced_table__find(s->table, key->proc_id);
-
-	if (tr && !tr->ended)
-		add_to_line(s, tr, is, (int64_t)is->pages - was->pages);
 }
 
 static void forget(struct page_sweep *s, const struct page_key *key)
@@ -245,9 +212,8 @@ static void look_at_page(const struct page_key *key, struct page_value *v, void 
 		forget(s, key);
 		return;
 	}
-	if ((v->frame && !is_claimable(s, tr, v)) || !open_pagemap(s, tr))
-		return;
-	if (tr->thinned && !v->frame && !thin_out(s, tr, key, v))
+	session__mark_followed(s->deps->session, tr->tgid, key->page);
+	if ((v->frame && !is_claimable(s, tr, v)) || !open_pagemap(tr))
 		return;
 	if (!was_given_back(tr, key, v)) {
 		if (tr->thinned)
@@ -273,36 +239,10 @@ static void note_frame(const struct page_key *key, struct page_value *v, void *a
 		forget(s, key);
 		return;
 	}
-	if (v->frame || !open_pagemap(s, tr) || !thin_out(s, tr, key, v))
+	if (v->frame || !open_pagemap(tr))
 		return;
 	if (was_given_back(tr, key, v))
 		v->frame = PAGEMAP_NO_FRAME;
-}
-
-/*
- * What comes and goes at an address gets the same page frames again and again, where a program is regular enough. So of pages
- * that were given back lately only those count that have stayed for half of the turn: they stand for as many that came in its
- * second half and are not told from what goes.
- */
-static bool has_stayed(struct page_sweep *s, struct traced *tr, const struct turn_page *t, struct page_value *v)
-{
-	if (!t->again)
-		return true;
-	if (s->turn_ended_ns - t->time_ns < s->turn_ns / 2) {
-		drop(s, tr, &t->key);
-		return false;
-	}
-	v->pages *= 2;
-	return true;
-}
-
-static void look_at_turn(const struct turn_page *t, struct page_value *v, void *arg)
-{
-	struct page_sweep *s = arg;
-	struct traced *tr = traced_table__find(s->table, t->key.proc_id);
-
-	if (!tr || tr->ended || has_stayed(s, tr, t, v))
-		note_frame(&t->key, v, s);
 }
 
 static void close_pagemaps(struct page_sweep *s)
@@ -317,12 +257,8 @@ static void close_pagemaps(struct page_sweep *s)
 
 void page_sweep__turn_ended(struct page_sweep *s)
 {
-	const struct page_asker asker = { note_frame, page_has_grown, s };
-
-	s->turn_ended_ns = clock_now_ns();
-	s->turn_ns = s->turn_ended_ns - session__turn_began_ns(s->deps->session);
-	if (!session__sweep_turn(s->deps->session, &asker, look_at_turn))
-		session__sweep_pages(s->deps->session, &asker);
+	if (!session__sweep_turn(s->deps->session, note_frame, s))
+		session__sweep_pages(s->deps->session, note_frame, s);
 	close_pagemaps(s);
 }
 
@@ -420,7 +356,6 @@ static uint64_t sweep_every_ns(const struct page_sweep *s)
 
 int page_sweep__run(struct page_sweep *s, bool now)
 {
-	const struct page_asker asker = { look_at_page, page_has_grown, s };
 	uint64_t begin = clock_now_ns();
 	bool settle = now || begin - s->settled_ns >= SETTLE_NS;
 	struct traced *tr;
@@ -430,8 +365,10 @@ int page_sweep__run(struct page_sweep *s, bool now)
 		return 0;
 	for (tr = s->table->alive; tr; tr = tr->hh_tgid.next)
 		begin_lines(s, tr, now);
-	err = session__sweep_pages(s->deps->session, &asker);
+	session__begin_marks(s->deps->session);
+	err = session__sweep_pages(s->deps->session, look_at_page, s);
 	look_for_all_gone(s);
+	session__end_marks(s->deps->session);
 	for (tr = s->table->alive; tr; tr = tr->hh_tgid.next) {
 		if (tr->thinned && settle && may_have_changed(tr, now))
 			settle_lines(s, tr, now);
@@ -440,10 +377,8 @@ int page_sweep__run(struct page_sweep *s, bool now)
 	close_pagemaps(s);
 	s->swept_ns = clock_now_ns();
 	s->took_ns = s->swept_ns - begin;
-	if (settle) {
-		session__forget_lately(s->deps->session);
+	if (settle)
 		s->settled_ns = s->swept_ns;
-	}
 	if (s->swept_ns - s->chosen_ns >= CHOICE_NS) {
 		session__choose_pages(s->deps->session);
 		s->chosen_ns = s->swept_ns;

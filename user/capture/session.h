@@ -141,32 +141,21 @@ uint64_t session__hook_ns(const struct session *s);
 /* What traps cost on this machine. Belongs to the session. */
 const struct probe_costs *session__probe_costs(const struct session *s);
 
-/*
- * ask is called for each followed page; what it changes (struct page_value) is kept, unless the page has faulted again
- * meanwhile. grown: its `pages` were changed, and that was kept.
- */
-struct page_asker {
-	void (*ask)(const struct page_key *key, struct page_value *v, void *arg);
-	void (*grown)(const struct page_key *key, const struct page_value *was, const struct page_value *is, void *arg);
-	void *arg;
-};
-int session__sweep_pages(struct session *s, const struct page_asker *asker);
-/*
- * Only those that are followed since the hook was put back, and not looked at yet, once each, with what is known of their last
- * fault. ask is called instead of the asker's. False: there were more.
- */
-bool session__sweep_turn(struct session *s, const struct page_asker *asker,
-			 void (*ask)(const struct turn_page *t, struct page_value *v, void *arg));
-/* When the hook was put back. */
-uint64_t session__turn_began_ns(const struct session *s);
+/* Called for each followed page; what it changes is kept, unless the page has faulted again meanwhile. */
+typedef void (*page_asker)(const struct page_key *key, struct page_value *v, void *arg);
+int session__sweep_pages(struct session *s, page_asker ask, void *arg);
+/* Only those that are followed since the hook was put back, and not looked at yet, once each. False: there were more. */
+bool session__sweep_turn(struct session *s, page_asker ask, void *arg);
 /* Follows a page no more; ret: what was known of it last. False: it was not followed. */
 bool session__take_page(struct session *s, const struct page_key *key, struct page_value *ret);
 /* False: another one is followed there, or there is no room. */
 bool session__follow_page(struct session *s, const struct page_key *key, const struct page_value *v);
-/* Whether faults on it are looked at where one in 1 << shift is. */
-bool session__page_is_chosen(const struct session *s, uint64_t page, uint32_t shift, pid_t tgid);
-/* On all pages the next fault is the first one lately. */
-void session__forget_lately(struct session *s);
+/* Begins to write down anew which pages are followed; all that still are must be marked, and then session__end_marks called. */
+void session__begin_marks(struct session *s);
+void session__mark_followed(struct session *s, pid_t tgid, uint64_t page);
+void session__end_marks(struct session *s);
+/* Page faults are counted anew (struct stratum); about once a second. */
+void session__begin_period(struct session *s);
 /* Begins a new choice of the pages whose faults are looked at. */
 void session__choose_pages(struct session *s);
 

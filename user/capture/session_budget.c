@@ -26,7 +26,6 @@ int session__add_target(struct session *s, pid_t tgid, const struct target *t, c
 		.fault_shift = budget->fault_shift,
 		.fault_limit_ns = budget->fault_limit_ns,
 		.fault_step_ns = budget->fault_step_ns,
-		.notice_shift = MIN_NOTICE_SHIFT,
 		.child_shift = budget->child_shift,
 		.child_limit_ns = budget->child_limit_ns,
 	};
@@ -78,18 +77,12 @@ int session__watch_faults(struct session *s, double chance)
 	session_impl__detach_faults(s);
 	s->bpf->bss->hook_turn++;
 	s->bpf->bss->turn_page_cnt = 0;
-	s->turn_began_ns = clock_now_ns();
 	s->bpf->bss->hook_weight = lround(WEIGHT_ONE / chance);
 	s->bpf->bss->hook_watch = watch < WATCH_MAX ? watch : WATCH_MAX;
 	err = session_impl__attach_faults(s);
 	if (err)
 		session_impl__detach_faults(s);
 	return err;
-}
-
-uint64_t session__turn_began_ns(const struct session *s)
-{
-	return s->turn_began_ns;
 }
 
 uint32_t session__hook_turn(const struct session *s)
@@ -177,13 +170,12 @@ static uint64_t measure_hook_ns(struct session *s)
 
 int session_impl__begin_faults(struct session *s)
 {
-	const struct target_state passed_over = { .fault_shift = 31, .fault_limit_ns = UINT64_MAX };
+	const struct target_state passed_over = { .fault_shift = FAULT_QUOTA_BITS, .fault_limit_ns = UINT64_MAX };
 	uint32_t self = getpid();
 	int err;
 
 	bpf_map_update_elem(bpf_map__fd(s->bpf->maps.states), &self, &passed_over, BPF_ANY);
 	err = session_impl__attach_faults(s);
-	s->turn_began_ns = clock_now_ns();
 	if (!err)
 		s->hook_ns = measure_hook_ns(s);
 	session__remove_target(s, self);

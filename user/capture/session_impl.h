@@ -39,7 +39,6 @@ struct session {
 	size_t n_fault_links;
 	uint64_t hook_ns;
 	struct probe_costs probe_costs;
-	uint64_t turn_began_ns; /* when the hook on page faults was put back */
 	uint32_t *dead_families; /* session__forget_codes: none of their processes lived in the last pass */
 	uint32_t n_dead_families;
 	int stats_fd; /* keeps the kernel's run-time statistics on */

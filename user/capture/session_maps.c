@@ -146,22 +146,18 @@ uint64_t session__counter(const struct session *s, enum counter counter)
 
 struct page_walk {
 	struct session *s;
-	const struct page_asker *asker;
+	page_asker ask;
+	void *arg;
 };
 
 static void take_notes(const struct page_walk *p)
 {
 	LIBBPF_OPTS(bpf_test_run_opts, opts);
 	int fd = bpf_program__fd(p->s->bpf->progs.note_pages);
-	struct page_note *note = p->s->bpf->bss->page_notes;
-	uint32_t i, cnt = p->s->bpf->bss->page_note_cnt;
+	uint32_t cnt = p->s->bpf->bss->page_note_cnt;
 
-	if (fd >= 0 && cnt && !bpf_prog_test_run_opts(fd, &opts)) {
-		for (i = 0; i < cnt; i++) {
-			if (note[i].taken_over && note[i].is.pages != note[i].was.pages)
-				p->asker->grown(&note[i].key, &note[i].was, &note[i].is, p->asker->arg);
-		}
-	}
+	if (fd >= 0 && cnt)
+		bpf_prog_test_run_opts(fd, &opts);
 	p->s->bpf->bss->page_note_cnt = 0;
 }
 
@@ -183,14 +179,14 @@ static bool ask_of_page(const void *key, const void *value, void *arg)
 
 	memcpy(&note.was, value, sizeof(note.was));
 	note.is = note.was;
-	p->asker->ask(key, &note.is, p->asker->arg);
+	p->ask(key, &note.is, p->arg);
 	keep_note(p, &note);
 	return false;
 }
 
-int session__sweep_pages(struct session *s, const struct page_asker *asker)
+int session__sweep_pages(struct session *s, page_asker ask, void *arg)
 {
-	struct page_walk pages = { s, asker };
+	struct page_walk pages = { s, ask, arg };
 	struct map_walk w = {
 		.fd = bpf_map__fd(s->bpf->maps.pages),
 		.key_bytes = sizeof(struct page_key),
@@ -205,11 +201,10 @@ int session__sweep_pages(struct session *s, const struct page_asker *asker)
 	return err;
 }
 
-bool session__sweep_turn(struct session *s, const struct page_asker *asker,
-			 void (*ask)(const struct turn_page *t, struct page_value *v, void *arg))
+bool session__sweep_turn(struct session *s, page_asker ask, void *arg)
 {
 	uint32_t i, cnt = s->bpf->bss->turn_page_cnt;
-	struct page_walk pages = { s, asker };
+	struct page_walk pages = { s, ask, arg };
 
 	/*
 	 * The last ones first: of one that was followed more than once in this turn, the last time counts. What was looked at already, or
@@ -221,7 +216,7 @@ bool session__sweep_turn(struct session *s, const struct page_asker *asker,
 
 		memcpy(&note.was, &t->value, sizeof(note.was));
 		note.is = note.was;
-		ask(t, &note.is, asker->arg);
+		ask(&t->key, &note.is, arg);
 		keep_note(&pages, &note);
 	}
 	s->bpf->bss->turn_page_cnt = 0;
@@ -244,14 +239,33 @@ bool session__follow_page(struct session *s, const struct page_key *key, const s
 	return !bpf_map_update_elem(bpf_map__fd(s->bpf->maps.pages), key, v, BPF_NOEXIST);
 }
 
-void session__forget_lately(struct session *s)
+static uint64_t *marks(struct session *s, uint32_t half)
 {
-	memset(s->bpf->bss->pages_lately, 0, sizeof(s->bpf->bss->pages_lately));
+	return (uint64_t *)s->bpf->bss->followed + half % 2 * FOLLOWED_WORDS;
 }
 
-bool session__page_is_chosen(const struct session *s, uint64_t page, uint32_t shift, pid_t tgid)
+/* The programs mark in the half that we write to from now on. What was marked in the other stays until session__end_marks. */
+void session__begin_marks(struct session *s)
 {
-	return PAGE_IS_CHOSEN(tgid, s->bpf->bss->page_sampling_epoch, page, shift);
+	uint32_t next = s->bpf->bss->followed_half + 1;
+
+	memset(marks(s, next), 0, FOLLOWED_WORDS * sizeof(uint64_t));
+	s->bpf->bss->followed_half = next;
+}
+
+void session__mark_followed(struct session *s, pid_t tgid, uint64_t page)
+{
+	__atomic_fetch_or(&marks(s, s->bpf->bss->followed_half)[FOLLOWED_WORD(tgid, page)], FOLLOWED_BIT(page), __ATOMIC_RELAXED);
+}
+
+void session__end_marks(struct session *s)
+{
+	memset(marks(s, s->bpf->bss->followed_half + 1), 0, FOLLOWED_WORDS * sizeof(uint64_t));
+}
+
+void session__begin_period(struct session *s)
+{
+	s->bpf->bss->fault_period++;
 }
 
 void session__choose_pages(struct session *s)

@@ -58,7 +58,6 @@ struct traced {
 	struct governor governor;
 	struct governor_use use;
 	struct govern_args budget; /* as the kernel side was told last */
-	uint32_t unseen_shift; /* pages chosen at a lower one only may have faulted unseen while the hook was on */
 	uint32_t kernel_shift; /* fault_shift as the kernel side has it */
 	uint32_t trap_ns[COST_PART_MAX]; /* what it takes to get to our program */
 	/* Page faults while the hook was off and on by turns, and as many as those seen by it stand for; of late. */
