@@ -58,12 +58,11 @@ __u32 fault_period = 0;
 static __always_inline struct stratum *current_stratum(__u32 tgid)
 {
 	struct pt_regs *regs;
-	__u64 hash = tgid;
+	__u64 hash = (__u64)tgid << 32;
 
 	if (has_task_btf() && bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_task_pt_regs)) {
 		regs = (struct pt_regs *)bpf_task_pt_regs(bpf_get_current_task_btf());
-		hash = PY_HASH_STEP(hash, PT_REGS_IP(regs));
-		hash = PY_HASH_STEP(hash, PT_REGS_SP(regs));
+		hash = PY_HASH_STEP(PT_REGS_IP(regs) & 4095, PT_REGS_SP(regs) & 4095);
 	}
 	return &strata[PY_HASH_STEP(0, hash) >> 40 & (STRATA - 1)];
 }

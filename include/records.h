@@ -452,7 +452,8 @@ _Static_assert(sizeof(struct target_state) == COST_PART_MAX * sizeof(struct cost
 #define FAULT_QUOTA_BITS 13
 #define MAX_LOOK_SHIFT 15 /* page_value.shift has four bits */
 /*
- * Page faults of one process at one instruction and depth of the C stack. Where they are many (as they are of memory that comes and
+ * Page faults at one instruction and depth of the C stack, told by the low bits of both: so they are those of one program, its threads
+ * and the workers that it forks, which live too short to be thinned out each by itself. Where they are many (as they are of memory that comes and
  * goes) fewer are looked at, so that those who leak here and there are not passed over for their sake. By page, as ever, so each
  * that is looked at stands for as many as its chance was small. A period is about a second: user space counts them up.
  */
