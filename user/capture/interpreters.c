@@ -8,6 +8,7 @@
 #include <uthash.h>
 
 #include "capture/large_blocks.h"
+#include "capture/move_watch.h"
 #include "python/coverage.h"
 #include "system/elf_file.h"
 #include "system/mem.h"
@@ -26,6 +27,7 @@ struct site_set {
 struct interpreters {
 	const struct tracker_deps *deps;
 	struct large_blocks *large; /* NULL: not asked for */
+	struct move_watch *moves; /* NULL: not asked for */
 	uint32_t signals;
 	struct heap *heap; /* NULL: not asked for */
 	struct interp_cache *cache;
@@ -35,7 +37,7 @@ struct interpreters {
 };
 
 int interpreters__new(uint32_t signals, const struct tracker_deps *deps, struct heap *heap, struct large_blocks *large,
-		      struct interpreters **ret)
+		      struct move_watch *moves, struct interpreters **ret)
 {
 	struct interpreters *i = calloc(1, sizeof(*i));
 
@@ -46,6 +48,7 @@ int interpreters__new(uint32_t signals, const struct tracker_deps *deps, struct 
 	i->signals = signals;
 	i->deps = deps;
 	i->large = large;
+	i->moves = moves;
 	i->heap = heap;
 	*ret = i;
 	return 0;
@@ -256,6 +259,8 @@ int interpreters__attach(struct interpreters *i, struct traced *tr)
 		return err;
 	if (i->large)
 		large_blocks__follow(i->large, tr);
+	if (i->moves && !tr->forked)
+		move_watch__begin(i->moves, tr);
 	interp_watch__begin(tr, set ? &set->facts : NULL, i->deps->proc, i->deps->profile);
 	return 0;
 }

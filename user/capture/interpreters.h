@@ -12,10 +12,11 @@
 
 struct interpreters;
 struct large_blocks;
+struct move_watch;
 
-/* deps, heap and large (NULL: no such signal) outlive *ret; the session may be set later. -ENOMEM. */
+/* deps, heap, large and moves (NULL: no such signal) outlive *ret; the session may be set later. -ENOMEM. */
 int interpreters__new(uint32_t signals, const struct tracker_deps *deps, struct heap *heap, struct large_blocks *large,
-		      struct interpreters **ret);
+		      struct move_watch *moves, struct interpreters **ret);
 void interpreters__free(struct interpreters *i);
 
 /* As interp_cache__look. */

@@ -209,6 +209,13 @@ int session__watch_moves(struct session *s, pid_t tgid, const struct malloc_file
 void session__unwatch_moves(struct session *s, int moves);
 /* The stack that made one so large last; 0: none did. */
 uint64_t session__mover_of(const struct session *s, pid_t tgid, uint64_t bytes);
+/*
+ * From now on pages that are followed go along when the process moves memory (mremap). *ret is the caller's, for
+ * session__unfollow_moves. -ENOTSUP: not before 6.6; -ENOENT: the file has no mremap.
+ */
+struct session_moves;
+int session__follow_moves(struct session *s, pid_t tgid, const struct malloc_file *file, struct session_moves **ret);
+void session__unfollow_moves(struct session *s, struct session_moves *moves);
 /* What large_key.watch says of its blocks. */
 uint32_t session_large__number(const struct session_large *l);
 /* How often its probes hit, and for how many of them a block was followed to the return. 0 or -errno. */

@@ -31,6 +31,7 @@ struct session {
 	enum uprobe_multi_support uprobe_multi;
 	struct attacher *attacher; /* NULL: probes are perf events, attached by libbpf */
 	struct closer *closer; /* of links on malloc */
+	bool moves_followed; /* the programs for it are there */
 	uint32_t next_large; /* number of a watch to try first */
 	uint64_t large_used[MAX_LARGE_WATCHES / 64]; /* bit per number */
 	struct bpf_link *host_links[5]; /* life of processes */

@@ -190,7 +190,47 @@ int session_large__hits(const struct session_large *l, struct large_watch *ret)
 	return bpf_map_lookup_elem(bpf_map__fd(l->session->bpf->maps.large_watches), &l->number, ret) ? -errno : 0;
 }
 
-/* ---- blocks that grow ---- */
+/* ---- mremap ---- */
+
+struct session_moves {
+	int returns, entries; /* links */
+};
+
+/* Returns first: nothing is seen to begin whose end is not. */
+int session__follow_moves(struct session *s, pid_t tgid, const struct malloc_file *file, struct session_moves **ret)
+{
+	struct uprobe_multi_site site = {};
+	struct session_moves *m;
+	int err;
+
+	if (!s->moves_followed)
+		return -ENOTSUP;
+	err = malloc_file__mremap(file, &site.offset);
+	m = err ? NULL : calloc(1, sizeof(*m));
+	if (!m)
+		return err ? err : -ENOMEM;
+	m->returns = uprobe_multi__attach(bpf_program__fd(s->bpf->progs.move_return), file->host_path, tgid, UPROBE_MULTI_AT_RETURN,
+					  &site, 1);
+	m->entries = m->returns < 0 ? m->returns
+				    : uprobe_multi__attach(bpf_program__fd(s->bpf->progs.move_entry), file->host_path, tgid,
+							   UPROBE_MULTI_AT_SITE, &site, 1);
+	err = m->entries < 0 ? m->entries : 0;
+	if (!err) {
+		*ret = m;
+		return 0;
+	}
+	if (m->returns >= 0)
+		closer__close(s->closer, m->returns);
+	free(m);
+	return err;
+}
+
+void session__unfollow_moves(struct session *s, struct session_moves *m)
+{
+	closer__close(s->closer, m->entries);
+	closer__close(s->closer, m->returns);
+	free(m);
+}
 
 int session__watch_moves(struct session *s, pid_t tgid, const struct malloc_file *file, int *ret)
 {

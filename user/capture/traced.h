@@ -44,6 +44,8 @@ struct traced {
 	struct session_links *links;
 	struct session_links *entry; /* of a held command */
 	struct native_process *native; /* what is known of its native code (native_frames.h); NULL: nothing yet */
+	struct session_moves *moves; /* of whom it is seen that memory is moved (move_watch.h); NULL: it is not */
+	bool moves_tried;
 	struct heap_process *heap; /* the heap signal's; NULL: not watched */
 	struct pagemap *pagemap; /* during a sweep */
 	struct resident_account resident;

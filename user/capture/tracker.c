@@ -209,6 +209,8 @@ void tracker__refresh(struct tracker *t, bool all)
 	interp_watch__refresh(&t->table, t->deps.proc, t->deps.profile, false);
 	if (t->large)
 		large_blocks__refresh(t->large, false);
+	if (t->moves)
+		move_watch__refresh(t->moves, &t->table);
 	if (t->heap)
 		heap__refresh(t->heap, false);
 }
@@ -314,7 +316,8 @@ int tracker__new(const struct scope *scope, uint32_t signals, double budget, con
 	    (signals & 1u << SIGNAL_HEAP && large_blocks__new(&t->deps, t->accounts, t->names, budget * LARGE_SHARE, &t->large)) ||
 	    ((signals & (1u << SIGNAL_HEAP | 1u << SIGNAL_EXACT)) == 1u << SIGNAL_HEAP &&
 	     heap__new(&t->deps, &t->table, t->names, budget, &t->heap)) ||
-	    interpreters__new(signals, &t->deps, t->heap, t->large, &t->interpreters)) {
+	    (signals & 1u << SIGNAL_RESIDENT && move_watch__new(&t->deps, &t->moves)) ||
+	    interpreters__new(signals, &t->deps, t->heap, t->large, t->moves, &t->interpreters)) {
 		tracker__free(t);
 		return -ENOMEM;
 	}
@@ -324,10 +327,15 @@ int tracker__new(const struct scope *scope, uint32_t signals, double budget, con
 
 void tracker__free(struct tracker *t)
 {
+	struct traced *tr;
+
 	if (!t)
 		return;
 	large_blocks__free(t->large);
 	heap__free(t->heap);
+	for (tr = t->table.alive; tr && t->moves; tr = tr->hh_tgid.next)
+		move_watch__end(t->moves, tr);
+	move_watch__free(t->moves);
 	traced_table__clear(&t->table);
 	native_frames__free(t->native);
 	budget__free(t->budget);

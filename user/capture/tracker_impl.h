@@ -15,6 +15,7 @@
 #include "capture/held_command.h"
 #include "capture/interpreters.h"
 #include "capture/large_blocks.h"
+#include "capture/move_watch.h"
 #include "capture/native_frames.h"
 #include "capture/page_sweep.h"
 #include "capture/process_items.h"
@@ -34,6 +35,7 @@ struct tracker {
 	struct page_sweep *sweep;
 	struct heap *heap; /* NULL: not asked for, or the exact signal serves it */
 	struct large_blocks *large; /* NULL: not asked for */
+	struct move_watch *moves; /* NULL: not asked for */
 	struct budget *budget;
 	struct held_command held;
 	uint32_t next_proc_id;

@@ -23,6 +23,8 @@ void tracker_impl__end(struct tracker *t, struct traced *tr, bool exec)
 		heap__forget(t->heap, tr);
 	if (t->large)
 		large_blocks__forget(t->large, tr);
+	if (t->moves)
+		move_watch__end(t->moves, tr);
 	traced_table__end(&t->table, tr, exec);
 }
 

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * Watches processes move memory (mremap, with which realloc grows large blocks), so that pages that are followed go along
+ * (bpf/fault.bpf.c): two probes on a function that is seldom called, in the C library of one process. Where that can't be,
+ * moved pages are found by their page frames, or not (moved_pages.h). Only the tracker's files include this.
+ */
+#ifndef CAPTURE_MOVE_WATCH_H
+#define CAPTURE_MOVE_WATCH_H
+
+#include "capture/traced.h"
+#include "capture/tracker.h"
+
+struct move_watch;
+
+/* Processes watched at a time: each takes two links, which are slow to attach. */
+#define MAX_MOVE_WATCHES 64
+
+/* deps outlives *ret. -ENOMEM. */
+int move_watch__new(const struct tracker_deps *deps, struct move_watch **ret);
+void move_watch__free(struct move_watch *w);
+/* Its interpreter is known. Nothing, where it is watched already, or cannot be. */
+void move_watch__begin(struct move_watch *w, struct traced *tr);
+/* Every second or so: takes in forked workers, which are not watched from their begin, once they have worked for a while. */
+void move_watch__refresh(struct move_watch *w, const struct traced_table *table);
+/* It has ended. */
+void move_watch__end(struct move_watch *w, struct traced *tr);
+
+#endif
