@@ -153,7 +153,8 @@ void accounts__counted(struct accounts *a)
  */
 static void reconcile(struct accounts *a, struct traced *tr, const struct target_state *last, bool watched, const uint64_t *now)
 {
-	uint64_t gainer = watched || last->stack_id == STACK_BEFORE_ATTACH ? last->stack_id : STACK_GIVEN_BACK;
+	bool known = last->stack_id && (watched || last->stack_id == STACK_BEFORE_ATTACH);
+	uint64_t gainer = known ? last->stack_id : STACK_GIVEN_BACK;
 	int kind;
 
 	for (kind = 0; kind < RESIDENT_KINDS; kind++) {
@@ -165,6 +166,12 @@ static void reconcile(struct accounts *a, struct traced *tr, const struct target
 	}
 }
 
+/* What a forked child begins with is known also where none of its faults was looked at. */
+static bool has_begun(const struct traced *tr, const struct target_state *last)
+{
+	return last->stack_id || tr->forked;
+}
+
 void accounts__reconcile(struct accounts *a, bool watched)
 {
 	uint32_t turn = session__hook_turn(a->deps->session);
@@ -173,7 +180,7 @@ void accounts__reconcile(struct accounts *a, bool watched)
 	struct traced *tr;
 
 	for (tr = a->table->alive; tr; tr = tr->hh_tgid.next) {
-		if (!session__read_state(a->deps->session, tr->tgid, &last) && last.stack_id &&
+		if (!session__read_state(a->deps->session, tr->tgid, &last) && has_begun(tr, &last) &&
 		    !proc__resident(a->deps->proc, tr->tgid, now))
 			reconcile(a, tr, &last, watched && last.hook_turn == turn, now);
 	}
