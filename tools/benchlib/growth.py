@@ -23,7 +23,7 @@ from . import measure, table
 # What each grows by, and what the lines of it should come to, are in the programs' own words.
 PROGRAMS = ("objects", "buffers", "native", "huge", "fork", "parent_writes", "workers", "file", "shared", "given_back", "threads",
             "execs", "not_python")
-STEPS = 300
+STEPS = 200
 BUDGETS = ("none", "1%")
 MIB = 1 << 20
 PAGE = 4096
@@ -128,8 +128,8 @@ def told(record, tgid):
         if row == BEFORE and pid == tgid:
             continue
         if row == GIVEN_BACK and kind == "resident_anon" and pid != tgid and process not in executed:
-            sums["copied"] -= gained
-            continue
+            sums["copied"] -= min(gained, 0)
+            gained = max(gained, 0)
         name = {"line": "lines", "native": "native", BEFORE: "before", GIVEN_BACK: "given_back"}.get(row, "unknown")
         sums["all"] += gained
         sums[name] += gained
