@@ -97,6 +97,11 @@ int large_blocks__new(const struct tracker_deps *deps, struct accounts *accounts
 	return 0;
 }
 
+static uint64_t sooner(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
 /* ---- one process ---- */
 
 static void note(struct large_blocks *l, struct traced *tr, const char *text)
@@ -259,7 +264,11 @@ static void look(struct large_blocks *l, struct followed *f)
 	uint64_t now = clock_now_ns();
 	int err = find_file(l, f);
 
-	err = err ? err : start(l, f, LARGE_WATCH_ALL, now);
+	if (!err && !f->pace.paused) {
+		err = start(l, f, LARGE_WATCH_ALL, now);
+		/* A program's begin may be dear. */
+		l->upkeep_ns = sooner(l->upkeep_ns, now + HOT_UPKEEP_NS);
+	}
 	if (err == -ENOENT && !f->file.n && f->looks < MAX_LOOKS) {
 		look_at(l, f, now + (FIRST_LOOK_NS << f->looks++));
 		list(l, f);
@@ -289,7 +298,7 @@ void large_blocks__follow(struct large_blocks *l, struct traced *tr)
 	f->tr = tr;
 	f->begin_ns = clock_now_ns();
 	f->begin_cpu_ns = tr->cpu_ns;
-	large_pace__begin(&f->pace, f->begin_ns, l->budget);
+	large_pace__begin(&f->pace, f->begin_ns, l->budget, LARGE_PACE_BURST_NS * traced__advance(tr));
 	HASH_ADD(hh, l->all, proc_id, sizeof(f->proc_id), f);
 	if (!tr->forked) {
 		look(l, f);
@@ -381,11 +390,6 @@ static void look_where_due(struct large_blocks *l, uint64_t now)
 		if (f->look_at_ns && now >= f->look_at_ns)
 			look(l, f);
 	}
-}
-
-static uint64_t sooner(uint64_t a, uint64_t b)
-{
-	return a < b ? a : b;
 }
 
 int large_blocks__patience_ms(const struct large_blocks *l, int max_ms)
