@@ -18,7 +18,7 @@ from lib.tap import has, main, note, ok, once, test, cleanup  # noqa: E402
 from lib.target import Process  # noqa: E402
 
 BUDGET = 0.01
-ADVANCE_NS = 47_000_000  # what a program may spend at first; those that begin later share it (capture/advance.h)
+ADVANCE_NS = 60_000_000  # 47 ms that a program may spend at first (capture/advance.h), and what its last window overdraws
 STORMS = ["forks 4", "execs 2", "threads 1000", "stacks 3", "faults 2"]
 GAP_S = 3  # without a write, at most
 
@@ -92,9 +92,8 @@ def its_memory_is_bounded():
 @test
 def the_budget_holds():
     facts = storm()
-    # The program has an advance of its own; its workers and the one that execs share another, which the last may overdraw: a
-    # program whose probes are attached costs 30 to 60 ms, whatever it had.
-    for programs, which, advances in ("that execs", "", 2), ("and its workers", "NOT", 2):
+    # The program has an advance of its own; its workers and the one that execs share another, together.
+    for programs, which, advances in ("that execs", "", 1), ("and its workers", "NOT", 2):
         cost_ns, cpu_ns = measure.rows(facts["file"], "SELECT sum(cost_ns), sum(cpu_ns) FROM process "
                                                       f"WHERE command {which} LIKE '% -S %'")[0]
         note(f"the program {programs}: {cost_ns / 1e6:.0f} ms of {cpu_ns / 1e9:.1f} s: {100 * cost_ns / cpu_ns:.2f} %")
