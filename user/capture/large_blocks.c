@@ -97,11 +97,6 @@ int large_blocks__new(const struct tracker_deps *deps, struct accounts *accounts
 	return 0;
 }
 
-static uint64_t sooner(uint64_t a, uint64_t b)
-{
-	return a < b ? a : b;
-}
-
 /* ---- one process ---- */
 
 static void note(struct large_blocks *l, struct traced *tr, const char *text)
@@ -264,11 +259,8 @@ static void look(struct large_blocks *l, struct followed *f)
 	uint64_t now = clock_now_ns();
 	int err = find_file(l, f);
 
-	if (!err && !f->pace.paused) {
+	if (!err && !f->pace.paused)
 		err = start(l, f, LARGE_WATCH_ALL, now);
-		/* A program's begin may be dear. */
-		l->upkeep_ns = sooner(l->upkeep_ns, now + HOT_UPKEEP_NS);
-	}
 	if (err == -ENOENT && !f->file.n && f->looks < MAX_LOOKS) {
 		look_at(l, f, now + (FIRST_LOOK_NS << f->looks++));
 		list(l, f);
@@ -390,6 +382,11 @@ static void look_where_due(struct large_blocks *l, uint64_t now)
 		if (f->look_at_ns && now >= f->look_at_ns)
 			look(l, f);
 	}
+}
+
+static uint64_t sooner(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
 }
 
 int large_blocks__patience_ms(const struct large_blocks *l, int max_ms)
