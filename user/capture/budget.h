@@ -5,7 +5,9 @@
  * part of the time where they must be.
  *
  * Processes are governed apart. What programs may spend before they have earned it, those that start in one container share
- * (advance.h): where it is spent, their probes wait until they have lived for a second, and they begin without. What has just begun is not known yet: of one container all such processes are taken as one
+ * (advance.h): where it is spent, their probes wait until they have lived for a second, and they begin without.
+ *
+ * What has just begun is not known yet: of one container all such processes are taken as one
  * (its nursery), and what they cost until they were looked at once, or ended, decides what the next ones begin with. So a
  * service that forks a worker for each request pays what its budget says, although no worker lives for a second. Page faults of those
  * may have half of it; what they leave is for the probes of some of them.

@@ -20,6 +20,8 @@
  * is no reason.
  */
 #define HOOK_ALWAYS 0.1
+/* For looks that are too dear it is off for no more than the rest: a storm of programs is not to blind us for all others. */
+#define LOOKS_MIN_SHARE 0.25
 /* The hook's share of time grows by no more than this a step. */
 #define HOOK_GROWTH 1.5
 #define GC_GROWTH 1.5
@@ -169,7 +171,7 @@ double governor__hook_share(struct governor *g, const struct governor_use *use, 
 	if (g->budget && hook_ns > max(v.room_ns / 2, always_ns))
 		share = max(v.room_ns / 2, always_ns) / hook_ns;
 	if (g->budget && least_ns * share > max(v.room_ns, always_ns))
-		share = max(v.room_ns, always_ns) / least_ns;
+		share = min(share, max(max(v.room_ns, always_ns) / least_ns, LOOKS_MIN_SHARE));
 	share = max(share, GOVERNOR_MIN_HOOK_SHARE);
 	return g->hook_share = min(share, g->hook_share * HOOK_GROWTH);
 }
