@@ -29,17 +29,23 @@ static __always_inline __u32 forked_proc_id(__u32 tgid)
  * CPU time of a process of which only this thread is left, ns. The signal struct has the sum of the threads that were
  * released (kernel/exit.c, __exit_signal); a leader that ended before other threads is released after them. What a thread
  * has used is brought up to date only when it is switched or a tick comes: one that lived for less and never waited has
- * used its time since the fork, but for what it spent in the run queue.
+ * used its time since the fork, but for what it spent in the run queue. It has used no more than a tick beyond what it was brought
+ * up to; the rest a hypervisor has had, or a limit of the cgroup. (Were that counted at an exec, the next program would not be
+ * seen to use anything until it had used as much.)
  */
+#define TICK_NS 10000000ull /* at 100 Hz, the rarest */
+
 static __always_inline __u64 cpu_ns_of(struct task_struct *task)
 {
-	__u64 ns = BPF_CORE_READ(task, signal, sum_sched_runtime), own = BPF_CORE_READ(task, se.sum_exec_runtime);
+	__u64 ns = BPF_CORE_READ(task, signal, sum_sched_runtime), own = BPF_CORE_READ(task, se.sum_exec_runtime), lived;
 	struct task_struct *leader = BPF_CORE_READ(task, group_leader);
 
 	if (leader != task)
 		return ns + own + BPF_CORE_READ(leader, se.sum_exec_runtime);
-	if (!ns && !BPF_CORE_READ(task, nvcsw) && bpf_core_field_exists(task->sched_info.run_delay))
-		own = bpf_ktime_get_ns() - BPF_CORE_READ(task, start_time) - BPF_CORE_READ(task, sched_info.run_delay);
+	if (!ns && !BPF_CORE_READ(task, nvcsw) && bpf_core_field_exists(task->sched_info.run_delay)) {
+		lived = bpf_ktime_get_ns() - BPF_CORE_READ(task, start_time) - BPF_CORE_READ(task, sched_info.run_delay);
+		own = lived < own + TICK_NS ? lived : own + TICK_NS;
+	}
 	return ns + own;
 }
 

@@ -16,7 +16,8 @@ VERSION = sys.version_info[:2]
 memory = mmap.mmap(-1, 4096 * PAGES * mmap.PAGESIZE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
 if hasattr(mmap, "MADV_NOHUGEPAGE"):
     memory.madvise(mmap.MADV_NOHUGEPAGE)
-PAYLOAD = bytes(PAGES * mmap.PAGESIZE)
+# Not of zeros: those come from calloc(), whose pages are only touched when they are read, which is while something is spoilt.
+PAYLOAD = b"p" * (PAGES * mmap.PAGESIZE)
 # What must live as long as somebody may walk through it.
 kept = []
 

@@ -304,7 +304,7 @@ static uint64_t watch(const struct watched *watched, const struct watch_opts *op
 	w->opts = opts;
 	w->random = seed;
 	w->n = 0;
-	w->plan = (struct heap_plan){ .share = opts->share ? opts->share : 0.005, .window_s = 0.006 };
+	w->plan = (struct heap_plan){ .share = opts->share ? opts->share : 0.005, .burst_s = HEAP_BURST_S, .window_s = 0.006 };
 	w->windows = (struct heap_windows){};
 	w->seen = false;
 	w->limit = HEAP_MOST_LIMIT_S;

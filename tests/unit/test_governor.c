@@ -29,6 +29,7 @@ struct model {
 	double hook_on;
 	double faults_a_second, cpu_share, other_share, heap_share; /* shares of a CPU */
 	double rest; /* of a fault */
+	uint64_t look_ns; /* what it costs to look at one */
 	double collections_a_second, collections_rest;
 	uint64_t watched, unwatched; /* collections */
 	struct hook_turns gc;
@@ -37,7 +38,7 @@ struct model {
 
 static struct model new_model(double budget)
 {
-	struct model m = { .cpu_share = 1, .hook_on = 1 };
+	struct model m = { .cpu_share = 1, .hook_on = 1, .look_ns = LOOK_NS };
 
 	governor__begin(&m.g, budget, HOOK_NS, GOVERNOR_SAVED_NS, NULL);
 	m.limit_ns = m.g.limit_ns;
@@ -55,7 +56,7 @@ static void millisecond(struct model *m)
 	m->use.heap_ns += m->heap_share * SECOND / STEPS_A_SECOND;
 	m->rest = (looks - (uint64_t)looks) * (1u << m->shift);
 	m->use.fault_cnt += (uint64_t)looks;
-	m->use.fault_ns += (uint64_t)looks * LOOK_NS;
+	m->use.fault_ns += (uint64_t)looks * m->look_ns;
 	m->use.skipped_cnt += (hits - m->rest) - (uint64_t)looks;
 	while (m->use.fault_ns >= m->limit_ns && m->shift < MAX_FAULT_SHIFT) {
 		m->limit_ns = m->use.fault_ns + m->g.step_ns;
@@ -158,6 +159,20 @@ static void test_budget_is_used(void **state)
 		if (cost < BUDGET * 0.35)
 			fail_msg("%.0f faults a second: only %.4f is spent", rates[i], cost);
 	}
+}
+
+/* As of programs that have just begun, whose stacks are all new to us. */
+static void test_hook_is_off_where_even_the_fewest_looks_are_too_dear(void **state)
+{
+	struct model m = new_model(BUDGET);
+
+	(void)state;
+	m.faults_a_second = 25000;
+	m.look_ns = 1000000;
+	run(&m, 20);
+	assert_true(run(&m, 60) <= 1.1 * BUDGET);
+	assert_int_equal(m.shift, MAX_FAULT_SHIFT);
+	assert_true(m.hook_on >= 0.1);
 }
 
 static void test_idle_target_that_turns_hot(void **state)
@@ -400,6 +415,7 @@ int main(void)
 		cmocka_unit_test(test_cheap_target_is_seen_whole),
 		cmocka_unit_test(test_hot_target_is_held_from_the_first_second_on),
 		cmocka_unit_test(test_budget_is_used),
+		cmocka_unit_test(test_hook_is_off_where_even_the_fewest_looks_are_too_dear),
 		cmocka_unit_test(test_idle_target_that_turns_hot),
 		cmocka_unit_test(test_does_not_swing),
 		cmocka_unit_test(test_comes_back_when_it_cools),

@@ -29,7 +29,7 @@ static struct run run(double budget, double rate, uint64_t from, uint64_t to, ui
 	uint64_t since = 0, now;
 	bool on = true, was = true;
 
-	large_pace__begin(&p, 0, budget);
+	large_pace__begin(&p, 0, budget, LARGE_PACE_BURST_NS);
 	for (now = STEP_NS; now <= seconds * SECOND_NS; now += STEP_NS) {
 		bool hot = now > from * SECOND_NS && now <= to * SECOND_NS;
 
@@ -106,6 +106,19 @@ static void test_a_program_that_turns_hot_is_paused_at_once(void **state)
 	assert_true(r.cost_ns <= LARGE_PACE_BURST_NS + 0.01 * 51 * SECOND_NS + 0.5 * STEP_NS);
 }
 
+static void test_without_a_burst_it_waits_until_it_has_earned_one(void **state)
+{
+	struct large_pace p;
+
+	(void)state;
+	large_pace__begin(&p, 0, 0.01, 0);
+	assert_true(p.paused);
+	assert_false(large_pace__step(&p, SECOND_NS, 0, 100 * (LARGE_PACE_BURST_NS - 1000), 0.5));
+	assert_true(large_pace__step(&p, 2 * SECOND_NS, 0, 100 * LARGE_PACE_BURST_NS, 0.5));
+	large_pace__begin(&p, 0, 0, 0);
+	assert_true(large_pace__step(&p, 0, 0, 0, 0.5));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -114,6 +127,7 @@ int main(void)
 		cmocka_unit_test(test_a_hot_program_pays_its_budget),
 		cmocka_unit_test(test_a_burst_is_free_and_forgotten),
 		cmocka_unit_test(test_a_program_that_turns_hot_is_paused_at_once),
+		cmocka_unit_test(test_without_a_burst_it_waits_until_it_has_earned_one),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

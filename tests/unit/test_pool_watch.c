@@ -37,7 +37,7 @@ static void simulate(struct run *r, double seconds, double share, double (*pools
 	uint64_t ms;
 
 	*r = (struct run){};
-	pool_watch__begin(&r->w, 0, share, HIT_S);
+	pool_watch__begin(&r->w, 0, share, HIT_S, POOL_WATCH_BURST_S);
 	for (ms = 1; ms <= seconds * 1000; ms++) {
 		double more = floor(pools(r->now_s) / 1000 * ms) - floor(pools(r->now_s) / 1000 * (ms - 1));
 
@@ -133,7 +133,7 @@ static void what_is_seen_for_others_does_not_count(void **state)
 	struct pool_watch w;
 
 	(void)state;
-	pool_watch__begin(&w, 0, SHARE, HIT_S);
+	pool_watch__begin(&w, 0, SHARE, HIT_S, POOL_WATCH_BURST_S);
 	pool_watch__goes(&w, 1000, 1);
 	assert_true(pool_watch__all(&w, 1300, 2) == 2000);
 	pool_watch__comes(&w, 1300, 3);
@@ -147,9 +147,21 @@ static void the_first_burst_is_cut(void **state)
 	struct pool_watch w;
 
 	(void)state;
-	pool_watch__begin(&w, 0, SHARE, HIT_S);
+	pool_watch__begin(&w, 0, SHARE, HIT_S, POOL_WATCH_BURST_S);
 	assert_false(pool_watch__is_spent(&w, POOL_WATCH_BURST_S / HIT_S - 2));
 	assert_true(pool_watch__is_spent(&w, POOL_WATCH_BURST_S / HIT_S + 1));
+}
+
+/* Of a program to which nothing was advanced. */
+static void without_a_burst_the_first_is_too_much(void **state)
+{
+	struct pool_watch w;
+
+	(void)state;
+	pool_watch__begin(&w, 0, SHARE, HIT_S, 0);
+	assert_true(pool_watch__is_spent(&w, 1));
+	pool_watch__step(&w, 1, 1, 1, SHARE, HIT_S);
+	assert_false(pool_watch__is_spent(&w, 2));
 }
 
 int main(void)
@@ -161,6 +173,7 @@ int main(void)
 		cmocka_unit_test(estimates_are_unbiased),
 		cmocka_unit_test(what_is_seen_for_others_does_not_count),
 		cmocka_unit_test(the_first_burst_is_cut),
+		cmocka_unit_test(without_a_burst_the_first_is_too_much),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

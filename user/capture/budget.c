@@ -24,11 +24,18 @@
 #define RARER_MAX 2
 /* A process that was in the nursery begins with so much of what may be saved up. */
 #define GROWN_UP_SAVED_NS (GOVERNOR_SAVED_NS / 4)
+/* Of the budget of those in a nursery, what their page faults may have. */
+#define NURSERY_SHARE 0.5
+/* A program that has lived for so long gets its probes without an advance: what those cost at its begin and end is little by then. */
+#define WAIT_NS 1000000000ull
+
+#define WAITING_NOTE "no probes: programs start so often here that the budget allows none to be attached in their first second"
 
 /* Processes of one container that have not been looked at yet. */
 struct nursery {
 	struct governor governor;
 	struct governor_use use; /* of those that are not there any more */
+	struct advance advance; /* of all that start, also once they are not in it any more */
 	uint32_t cnt; /* how many came in since the last step */
 	uint32_t child_shift; /* what a newborn begins with */
 	uint64_t child_limit_ns;
@@ -98,7 +105,8 @@ static struct nursery *nursery_of(struct budget *b, const struct traced *tr)
 		}
 		n = &b->nurseries[b->n_nurseries];
 		memset(n, 0, sizeof(*n));
-		governor__begin(&n->governor, b->share, hook_ns(b), GOVERNOR_SAVED_NS, NULL);
+		governor__begin(&n->governor, NURSERY_SHARE * b->share, hook_ns(b), GOVERNOR_SAVED_NS, NULL);
+		advance__begin(&n->advance, b->share);
 		n->child_limit_ns = b->share ? GOVERNOR_SAVED_NS / 8 : UINT64_MAX;
 	}
 	return &b->nurseries[i];
@@ -111,6 +119,10 @@ void budget__begin(struct budget *b, struct traced *tr, bool newborn)
 	tr->use = (struct governor_use){ .cpu_ns = tr->cpu_ns };
 	governor__begin(&tr->governor, b->share, hook_ns(b), GOVERNOR_SAVED_NS, &tr->use);
 	tr->newborn = newborn && n;
+	tr->began_ns = clock_now_ns();
+	tr->began_cpu_ns = tr->cpu_ns;
+	tr->waits = tr->shares_advance = tr->newborn && b->share;
+	tr->advance_ns = tr->waits ? 0 : ADVANCE_NS;
 	if (tr->newborn) {
 		n->cnt++;
 		tr->governor.shift = n->child_shift;
@@ -134,8 +146,51 @@ void budget__begin(struct budget *b, struct traced *tr, bool newborn)
 
 void budget__go_on(struct traced *tr, uint64_t cpu_ns, uint64_t faults)
 {
-	tr->cpu_ns = tr->use.cpu_ns = tr->governor.last.cpu_ns = cpu_ns;
+	tr->cpu_ns = tr->use.cpu_ns = tr->governor.last.cpu_ns = tr->began_cpu_ns = cpu_ns;
 	tr->faults = faults;
+}
+
+/* ---- what it has in advance ---- */
+
+static void let_wait(struct budget *b, struct traced *tr)
+{
+	if (tr->gc.away)
+		return;
+	/* Nobody watches its collections meanwhile. */
+	gc_turns__tell(tr);
+	tr->gc.away = true;
+	traced__note(tr, b->deps->profile, WAITING_NOTE);
+}
+
+bool budget__may_attach(struct budget *b, struct traced *tr)
+{
+	struct nursery *n = tr->waits ? nursery_of(b, tr) : NULL;
+
+	if (!n)
+		return true;
+	tr->advance_ns = advance__take(&n->advance);
+	if (!tr->advance_ns && clock_now_ns() - tr->began_ns < WAIT_NS) {
+		let_wait(b, tr);
+		return false;
+	}
+	tr->waits = false;
+	if (tr->gc.away) {
+		gc_turns__tell(tr);
+		tr->gc.away = false;
+		tr->gc.from_ns = tr->gc.since_ns;
+		traced__note(tr, b->deps->profile, "");
+	}
+	return true;
+}
+
+void budget__settle(struct budget *b, struct traced *tr)
+{
+	struct nursery *n = tr->shares_advance ? nursery_of(b, tr) : NULL;
+
+	tr->shares_advance = false;
+	if (n)
+		advance__settle(&n->advance, tr->advance_ns, tr->use.cpu_ns - tr->began_cpu_ns,
+				governor__cost_ns(&tr->governor, &tr->use));
 }
 
 /* ---- what it does ---- */
@@ -176,6 +231,7 @@ static void use_until_now(struct budget *b, struct traced *tr, const struct cost
 	b->sums.faults_seen += gained.faults_seen;
 }
 
+/* But for heap windows and large blocks: these have what page faults do not. */
 static void add_use(struct governor_use *to, const struct governor_use *use, const struct governor_use *since)
 {
 	to->cpu_ns += use->cpu_ns - since->cpu_ns;
@@ -186,7 +242,6 @@ static void add_use(struct governor_use *to, const struct governor_use *use, con
 	to->gc_on_ns += use->gc_on_ns - since->gc_on_ns;
 	to->gc_all_ns += use->gc_all_ns - since->gc_all_ns;
 	to->other_ns += use->other_ns - since->other_ns;
-	to->heap_ns += use->heap_ns - since->heap_ns;
 }
 
 static void leave_nursery(struct budget *b, struct traced *tr)
@@ -296,6 +351,11 @@ static bool look_at(struct budget *b, struct traced *tr)
 
 /* ---- what it may do ---- */
 
+static double least(double a, double b)
+{
+	return a < b ? a : b;
+}
+
 static void govern(struct budget *b, struct traced *tr)
 {
 	const struct nursery *n = nursery_of(b, tr);
@@ -319,6 +379,15 @@ static void govern(struct budget *b, struct traced *tr)
 	tr->has_forked = false;
 }
 
+/* Of what it was advanced and has earned, for page faults. */
+static uint64_t left_when_grown_up(const struct budget *b, const struct traced *tr)
+{
+	double left_ns = (tr->shares_advance ? tr->advance_ns : 0) + b->share * (double)(tr->use.cpu_ns - tr->began_cpu_ns) -
+			 (double)governor__cost_ns(&tr->governor, &tr->use);
+
+	return left_ns < 0 ? 0 : least(left_ns, GROWN_UP_SAVED_NS);
+}
+
 static void step_process(struct budget *b, struct traced *tr)
 {
 	if (!tr->newborn) {
@@ -326,7 +395,7 @@ static void step_process(struct budget *b, struct traced *tr)
 		return;
 	}
 	leave_nursery(b, tr);
-	governor__begin(&tr->governor, b->share, hook_ns(b), GROWN_UP_SAVED_NS, &tr->use);
+	governor__begin(&tr->governor, b->share, hook_ns(b), left_when_grown_up(b, tr), &tr->use);
 	tr->governor.shift = tr->kernel_shift;
 	tr->governor.gc_share = tr->gc.turns.share;
 }
@@ -340,11 +409,6 @@ static void step_nursery(struct budget *b, struct nursery *n)
 	more_ns = (n->governor.limit_ns - n->use.fault_ns) / (n->cnt > 8 ? n->cnt : 8);
 	n->child_limit_ns = more_ns > MIN_FAULT_LIMIT_NS ? more_ns : MIN_FAULT_LIMIT_NS;
 	n->cnt = 0;
-}
-
-static double least(double a, double b)
-{
-	return a < b ? a : b;
 }
 
 static double choose_hook_share(struct budget *b)

@@ -4,9 +4,13 @@
  * sets what the kernel side may spend, and takes the hook on page faults and the probes on collectors (gc_turns.h) away for a
  * part of the time where they must be.
  *
- * Processes are governed apart. What has just begun is not known yet: of one container all such processes are taken as one
+ * Processes are governed apart. What programs may spend before they have earned it, those that start in one container share
+ * (advance.h): where it is spent, their probes wait until they have lived for a second, and they begin without.
+ *
+ * What has just begun is not known yet: of one container all such processes are taken as one
  * (its nursery), and what they cost until they were looked at once, or ended, decides what the next ones begin with. So a
- * service that forks a worker for each request pays what its budget says, although no worker lives for a second.
+ * service that forks a worker for each request pays what its budget says, although no worker lives for a second. Page faults of those
+ * may have half of it; what they leave is for the probes of some of them.
  *
  * The hook on page faults is one for the host. Where a process has so many faults that the hook alone is more than it may
  * cost, it is off for a part of the time, for all. Those times are short and begin at random. Only the tracker's files
@@ -28,8 +32,12 @@ void budget__free(struct budget *b);
 void budget__begin(struct budget *b, struct traced *tr, bool newborn);
 /* It was begun by an exec: it goes on from what the program before it had used. */
 void budget__go_on(struct traced *tr, uint64_t cpu_ns, uint64_t faults);
+/* Whether its probes may be attached by now. If not, ask again in a second. */
+bool budget__may_attach(struct budget *b, struct traced *tr);
 /* Its sums as they stand at its end. */
 void budget__ended(struct budget *b, struct traced *tr, const struct rec_proc *rec);
+/* Nothing more is told of it: brings back what is left of its advance. Further calls do nothing. */
+void budget__settle(struct budget *b, struct traced *tr);
 
 /* What the exact signal cost since it was asked last, to the processes that had its events. Each step does it, too. */
 void budget__share_out_exact(struct budget *b);

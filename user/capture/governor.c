@@ -22,6 +22,8 @@
  * is no reason.
  */
 #define HOOK_ALWAYS 0.1
+/* For looks that are too dear it is off for no more than the rest: a storm of programs is not to blind us for all others. */
+#define LOOKS_MIN_SHARE 0.25
 /* The hook's share of time grows by no more than this a step. */
 #define HOOK_GROWTH 1.5
 #define GC_GROWTH 1.5
@@ -155,22 +157,25 @@ static struct interval look_back(const struct governor *g, const struct governor
 	return v;
 }
 
-/* The hook's share is asked for before the step, with what was known then. */
-double governor__hook_share(struct governor *g, const struct governor_use *use, double hook_was_on)
-{
-	struct interval v = look_back(g, use, hook_was_on);
-	double cost_ns = v.hits * g->hook_ns, share = 1, allowed_ns;
-
-	allowed_ns = max(v.room_ns / 2, HOOK_ALWAYS * v.income_ns);
-	if (g->budget && cost_ns > allowed_ns)
-		share = max(allowed_ns / cost_ns, GOVERNOR_MIN_HOOK_SHARE);
-	return g->hook_share = min(share, g->hook_share * HOOK_GROWTH);
-}
-
 /* What looking at one fault in 1 << shift will cost. */
 static double looks_ns(const struct governor *g, const struct interval *v, double hook_on, uint32_t shift)
 {
 	return min(v->hits * hook_on * g->looks / (1u << shift), v->hits * hook_on) * g->look_ns;
+}
+
+/* The hook's share is asked for before the step, with what was known then. */
+double governor__hook_share(struct governor *g, const struct governor_use *use, double hook_was_on)
+{
+	struct interval v = look_back(g, use, hook_was_on);
+	double hook_ns = v.hits * g->hook_ns, least_ns = hook_ns + looks_ns(g, &v, 1, MAX_FAULT_SHIFT), always_ns, share = 1;
+
+	always_ns = HOOK_ALWAYS * v.income_ns;
+	if (g->budget && hook_ns > max(v.room_ns / 2, always_ns))
+		share = max(v.room_ns / 2, always_ns) / hook_ns;
+	if (g->budget && least_ns * share > max(v.room_ns, always_ns))
+		share = min(share, max(max(v.room_ns, always_ns) / least_ns, LOOKS_MIN_SHARE));
+	share = max(share, GOVERNOR_MIN_HOOK_SHARE);
+	return g->hook_share = min(share, g->hook_share * HOOK_GROWTH);
 }
 
 static uint32_t choose_shift(const struct governor *g, const struct interval *v, double hook_on, uint32_t now)

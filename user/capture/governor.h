@@ -11,9 +11,10 @@
  * Means, in this order: some probes cost what they cost. Those on the collector cost a trap at each collection, whatever the
  * program does: they are there for a part of the time (gc_share), so that they take what nobody else asks for, and always
  * GOVERNOR_GC_ALWAYS; that share falls at once and rises slowly, and only when what comes in pays for it. The hook on page
- * faults costs a little at each fault, looked at or not: where that alone is more than half of what is left, it must be off
- * for a part of the time (hook_share). One fault in 1 << shift is looked at, as many as fit. The shift grows by as much as
- * is needed, and falls by one only when the cost of that fits into what comes in, with a margin: it does not swing.
+ * faults costs a little at each fault, looked at or not: where that alone is more than half of what is left, or where even the
+ * fewest faults that may be looked at cost more than that, it must be off for a part of the time (hook_share). One fault in
+ * 1 << shift is looked at, as many as fit. The shift grows by as much as is needed, and falls by one only when the cost of that
+ * fits into what comes in, with a margin: it does not swing.
  *
  * Heap windows: as long as they spend nothing, page faults have it all; from the step on at which they spend, up to a half
  * is theirs, and they may always have a half.

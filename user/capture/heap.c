@@ -202,7 +202,7 @@ static void plan_again(struct heap *h, struct heap_process *p, uint64_t cpu_ns)
 
 static void note_others(struct heap_process *p)
 {
-	p->plan.others_s = fmax((double)p->tr->large_ns - LARGE_PACE_BURST_NS, 0) / SECOND_NS;
+	p->plan.others_s = fmax((double)p->tr->large_ns - LARGE_PACE_BURST_NS * traced__advance(p->tr), 0) / SECOND_NS;
 }
 
 /* Whether its next window's place has come; else looks again when it may have. */
@@ -210,14 +210,14 @@ static bool is_due(const struct heap *h, struct heap_process *p, uint64_t cpu_ns
 {
 	double left_s = p->due_s - own_s(p, cpu_ns), most_ns = MOST_WAIT_NS * (1 + h->read_cnt / WAIT_PROCESSES), used;
 	uint64_t now = clock_now_ns();
-	double allowance_s;
+	double lacks_s;
 
 	note_others(p);
-	allowance_s = heap_plan__allowance_s(&p->plan, (double)(cpu_ns - p->began_cpu_ns) / SECOND_NS);
-	if ((left_s <= 0 || p->asked) && allowance_s > 0)
+	lacks_s = heap_plan__lacks_s(&p->plan, (double)(cpu_ns - p->began_cpu_ns) / SECOND_NS);
+	if ((left_s <= 0 || p->asked) && lacks_s < 0)
 		return true;
-	if (allowance_s <= 0)
-		left_s = fmax(left_s, -allowance_s / p->plan.share);
+	if (lacks_s >= 0)
+		left_s = fmax(left_s, lacks_s / p->plan.share);
 	/* It is not there before as many processors as it may use have run for so long. */
 	most_ns = fmax(most_ns, left_s * SECOND_NS / MOST_PROCESSORS);
 	used = (double)(cpu_ns - p->seen_cpu_ns) / (now - p->seen_ns + 1);
@@ -444,6 +444,7 @@ static int begin(struct heap *h, struct heap_process *p)
 	p->limit_s = HEAP_MOST_LIMIT_S;
 	pool_turns__add(&h->pool_turns, &p->pools, p->tr, &p->plan, p->began_cpu_ns);
 	p->plan.share = h->budget * BUDGET_SHARE;
+	p->plan.burst_s = HEAP_BURST_S * traced__advance(p->tr);
 	h->cost.expected_ns = session__probe_costs(h->deps->session)->emulated_ns;
 	p->plan.window_s = window_cost__expected_s(&h->cost);
 	plan(h, p, p->began_cpu_ns);
@@ -469,6 +470,19 @@ void heap__adopt(struct heap *h, struct traced *tr, const struct heap_sites *sit
 	DL_APPEND(h->all, p);
 	if (h->read_cnt < READ_AT_ONCE)
 		begin(h, p);
+}
+
+void heap__ended(struct heap *h, struct traced *tr)
+{
+	struct heap_process *p = tr->heap;
+	struct window_state w;
+
+	if (!p || !p->samples)
+		return;
+	if (p->window && !session__close_window(h->deps->session, tr->tgid, p->window, &w))
+		charge(h, p, &w);
+	p->window = NULL;
+	h->totals.spent_ns += process_pools__pay(&h->pool_turns, &p->pools);
 }
 
 void heap__forget(struct heap *h, struct traced *tr)

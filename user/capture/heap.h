@@ -29,7 +29,9 @@ void heap__free(struct heap *h);
 
 /* A process whose interpreter is known. Pools are counted once its probes are attached: call this before. */
 void heap__adopt(struct heap *h, struct traced *tr, const struct heap_sites *sites);
-/* It has ended, or runs another program. */
+/* It has ended, or runs another program: what it paid until then goes to its windows_ns. To be called before the next. */
+void heap__ended(struct heap *h, struct traced *tr);
+/* Nothing of it is needed any more. */
 void heap__forget(struct heap *h, struct traced *tr);
 /* For session_handlers. */
 void heap__request(struct heap *h, struct traced *tr, const struct rec_heap *rec);

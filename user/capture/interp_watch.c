@@ -349,7 +349,7 @@ void interp_watch__refresh(const struct traced_table *table, const struct proc *
 	struct traced *tr;
 
 	for (tr = table->alive; tr; tr = tr->hh_tgid.next) {
-		if (!tr->interp)
+		if (!tr->interp || tr->waits)
 			continue;
 		settle(tr, p);
 		if (!tr->watch.collections.first_ns)

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <uthash.h>
 
+#include "capture/budget.h"
 #include "capture/large_blocks.h"
 #include "capture/move_watch.h"
 #include "python/coverage.h"
@@ -26,6 +27,7 @@ struct site_set {
 
 struct interpreters {
 	const struct tracker_deps *deps;
+	struct budget *budget;
 	struct large_blocks *large; /* NULL: not asked for */
 	struct move_watch *moves; /* NULL: not asked for */
 	uint32_t signals;
@@ -36,8 +38,8 @@ struct interpreters {
 	uint32_t n_walks;
 };
 
-int interpreters__new(uint32_t signals, const struct tracker_deps *deps, struct heap *heap, struct large_blocks *large,
-		      struct move_watch *moves, struct interpreters **ret)
+int interpreters__new(uint32_t signals, const struct tracker_deps *deps, struct budget *budget, struct heap *heap,
+		      struct large_blocks *large, struct move_watch *moves, struct interpreters **ret)
 {
 	struct interpreters *i = calloc(1, sizeof(*i));
 
@@ -47,6 +49,7 @@ int interpreters__new(uint32_t signals, const struct tracker_deps *deps, struct 
 	}
 	i->signals = signals;
 	i->deps = deps;
+	i->budget = budget;
 	i->large = large;
 	i->moves = moves;
 	i->heap = heap;
@@ -245,11 +248,20 @@ static int attach_to_interpreter(struct interpreters *i, struct traced *tr, cons
 	return 0;
 }
 
+/* The exact signal is not governed. */
+static bool has_to_wait(struct interpreters *i, struct traced *tr)
+{
+	return !(i->signals & 1u << SIGNAL_EXACT) && !budget__may_attach(i->budget, tr);
+}
+
 int interpreters__attach(struct interpreters *i, struct traced *tr)
 {
-	const struct site_set *set = sites_of(i, tr->tgid, tr->interp);
+	const struct site_set *set;
 	int err;
 
+	if (has_to_wait(i, tr))
+		return 0;
+	set = sites_of(i, tr->tgid, tr->interp);
 	if (set && i->heap)
 		heap__adopt(i->heap, tr, &set->window);
 	err = set ? attach_to_interpreter(i, tr, set) : 0;

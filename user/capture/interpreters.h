@@ -13,10 +13,11 @@
 struct interpreters;
 struct large_blocks;
 struct move_watch;
+struct budget;
 
-/* deps, heap, large and moves (NULL: no such signal) outlive *ret; the session may be set later. -ENOMEM. */
-int interpreters__new(uint32_t signals, const struct tracker_deps *deps, struct heap *heap, struct large_blocks *large,
-		      struct move_watch *moves, struct interpreters **ret);
+/* deps, budget, heap, large and moves (NULL: no such signal) outlive *ret; the session may be set later. -ENOMEM. */
+int interpreters__new(uint32_t signals, const struct tracker_deps *deps, struct budget *budget, struct heap *heap,
+		      struct large_blocks *large, struct move_watch *moves, struct interpreters **ret);
 void interpreters__free(struct interpreters *i);
 
 /* As interp_cache__look. */
@@ -30,7 +31,7 @@ int interpreters__adopt(struct interpreters *i, struct traced_table *table, stru
 int interpreters__inherit(struct interpreters *i, struct traced_table *table, struct traced *tr,
 			  const struct traced *parent);
 /*
- * 0; -ENOENT: it, or the parent it was forked from, has ended, or has its interpreter elsewhere by now,
+ * 0, also where the budget has it wait (tr->waits: to be called again a second later); -ENOENT: it, or the parent it was forked from, has ended, or has its interpreter elsewhere by now,
  * as programs that have just begun do while they are loaded: it is to be looked at and adopted again.
  */
 int interpreters__attach(struct interpreters *i, struct traced *tr);

@@ -259,7 +259,8 @@ static void look(struct large_blocks *l, struct followed *f)
 	uint64_t now = clock_now_ns();
 	int err = find_file(l, f);
 
-	err = err ? err : start(l, f, LARGE_WATCH_ALL, now);
+	if (!err && !f->pace.paused)
+		err = start(l, f, LARGE_WATCH_ALL, now);
 	if (err == -ENOENT && !f->file.n && f->looks < MAX_LOOKS) {
 		look_at(l, f, now + (FIRST_LOOK_NS << f->looks++));
 		list(l, f);
@@ -289,7 +290,7 @@ void large_blocks__follow(struct large_blocks *l, struct traced *tr)
 	f->tr = tr;
 	f->begin_ns = clock_now_ns();
 	f->begin_cpu_ns = tr->cpu_ns;
-	large_pace__begin(&f->pace, f->begin_ns, l->budget);
+	large_pace__begin(&f->pace, f->begin_ns, l->budget, LARGE_PACE_BURST_NS * traced__advance(tr));
 	HASH_ADD(hh, l->all, proc_id, sizeof(f->proc_id), f);
 	if (!tr->forked) {
 		look(l, f);

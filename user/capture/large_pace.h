@@ -19,13 +19,17 @@
 
 struct large_pace {
 	double budget; /* 0.01: 1 %; 0: no limit */
+	uint64_t burst_ns;
 	bool paused;
 	uint64_t begin_ns, begin_cost_ns; /* of this while */
 	double need_ns; /* to be earned before the next */
 };
 
-/* It is followed from now on. */
-void large_pace__begin(struct large_pace *p, uint64_t now_ns, double budget);
+/*
+ * burst_ns: LARGE_PACE_BURST_NS or less. It is followed from now on, unless that is nothing: then once it has earned as much as
+ * others have in advance.
+ */
+void large_pace__begin(struct large_pace *p, uint64_t now_ns, double budget, uint64_t burst_ns);
 /*
  * cost_ns: what it paid since then; cpu_ns: the CPU time it used since then; random: from 0 to 1, another each time.
  * Returns whether it is to be followed now.

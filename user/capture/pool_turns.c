@@ -32,7 +32,7 @@ void pool_turns__add(const struct pool_turns *t, struct process_pools *p, struct
 		     uint64_t began_cpu_ns)
 {
 	*p = (struct process_pools){ .tr = tr, .plan = plan, .began_cpu_ns = began_cpu_ns, .look_ns = UINT64_MAX };
-	pool_watch__begin(&p->watch, clock_now_ns(), t->share, hit_ns(t, p) / 1e9);
+	pool_watch__begin(&p->watch, clock_now_ns(), t->share, hit_ns(t, p) / 1e9, POOL_WATCH_BURST_S * traced__advance(tr));
 }
 
 uint64_t process_pools__hits(const struct pool_turns *t, const struct process_pools *p)
@@ -142,13 +142,20 @@ uint64_t process_pools__next_ns(const struct pool_turns *t, const struct process
 	return turn_ns < look_ns ? turn_ns : look_ns;
 }
 
+uint64_t process_pools__pay(const struct pool_turns *t, struct process_pools *p)
+{
+	uint64_t hits = process_pools__hits(t, p), ns = hits > p->paid ? (hits - p->paid) * hit_ns(t, p) : 0;
+
+	p->paid += hits > p->paid ? hits - p->paid : 0;
+	p->tr->windows_ns += ns;
+	return ns;
+}
+
 uint64_t process_pools__step(struct pool_turns *t, struct process_pools *p)
 {
-	uint64_t hits = process_pools__hits(t, p), ns = (hits - p->paid) * hit_ns(t, p);
+	uint64_t ns = process_pools__pay(t, p), hits = p->paid;
 	double cpu_s = (double)(p->tr->cpu_ns - p->began_cpu_ns) / 1e9;
 
-	p->paid = hits;
-	p->tr->windows_ns += ns;
 	pool_watch__step(&p->watch, hits, own_s(p, p->tr->cpu_ns), cpu_s, t->share, hit_ns(t, p) / 1e9);
 	p->look_ns = p->watch.turns.share < 1 ? 0 : UINT64_MAX;
 	if (is_shared(p) && p->watch.turns.share < t->least)

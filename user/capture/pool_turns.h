@@ -46,6 +46,8 @@ void process_pools__upkeep(struct pool_turns *t, struct process_pools *p, uint64
 uint64_t process_pools__next_ns(const struct pool_turns *t, const struct process_pools *p);
 /* About once a second, after tr's CPU time was refreshed: what they cost since (also added to tr's windows_ns), ns. */
 uint64_t process_pools__step(struct pool_turns *t, struct process_pools *p);
+/* What was not paid for yet, likewise: of one that has ended. */
+uint64_t process_pools__pay(const struct pool_turns *t, struct process_pools *p);
 /* After the steps of all. */
 void pool_turns__stepped(struct pool_turns *t);
 

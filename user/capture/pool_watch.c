@@ -15,14 +15,12 @@
 
 static uint64_t limit(uint64_t hits, double allowed_s, double hit_s)
 {
-	double more = fmax(allowed_s, POOL_WATCH_BURST_S) / hit_s;
-
-	return hits + (uint64_t)fmin(more, 1e15);
+	return hits + (uint64_t)fmin(allowed_s / hit_s, 1e15);
 }
 
-void pool_watch__begin(struct pool_watch *w, uint64_t now_ns, double share, double hit_s)
+void pool_watch__begin(struct pool_watch *w, uint64_t now_ns, double share, double hit_s, double burst_s)
 {
-	*w = (struct pool_watch){ .limit_hits = share > 0 ? limit(0, 0, hit_s) : UINT64_MAX };
+	*w = (struct pool_watch){ .limit_hits = share > 0 ? limit(0, burst_s, hit_s) : UINT64_MAX };
 	hook_turns__begin(&w->turns, now_ns);
 	w->turns.stretch = STRETCH;
 }
@@ -72,7 +70,7 @@ void pool_watch__step(struct pool_watch *w, uint64_t hits, double now_s, double 
 	w->on_lately_s = fades * w->on_lately_s + (on - w->step_on_s);
 	fits = share * w->on_lately_s / (fmax(w->hits_lately, 1) * hit_s);
 	now = fits <= now ? fmax(fits, POOL_WATCH_LEAST_SHARE) : fmax(fmin(MARGIN * fits, now * GROWTH), now);
-	w->limit_hits = now < 1 ? UINT64_MAX : limit(hits, SLACK * share * (cpu_s - w->step_cpu_s), hit_s);
+	w->limit_hits = now < 1 ? UINT64_MAX : limit(hits, fmax(SLACK * share * (cpu_s - w->step_cpu_s), POOL_WATCH_BURST_S), hit_s);
 	w->step_hits = cnt;
 	w->step_on_s = on;
 	w->step_cpu_s = cpu_s;

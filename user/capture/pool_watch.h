@@ -17,7 +17,7 @@
 
 #include "capture/hook_turns.h"
 
-/* What the probe may cost before anything was earned. */
+/* What the probe may cost before anything was earned, and in a second in any case. */
 #define POOL_WATCH_BURST_S 0.002
 #define POOL_WATCH_LEAST_SHARE 0.02
 
@@ -34,8 +34,11 @@ struct pool_watch {
 	uint64_t limit_hits; /* there it goes until the next step; UINT64_MAX: never */
 };
 
-/* It is there from now on. share: of the process's CPU time that it may cost, 0: no limit; hit_s: what one hit costs. */
-void pool_watch__begin(struct pool_watch *w, uint64_t now_ns, double share, double hit_s);
+/*
+ * It is there from now on. share: of the process's CPU time that it may cost, 0: no limit; hit_s: what one hit costs; burst_s: what
+ * it may cost until the first step.
+ */
+void pool_watch__begin(struct pool_watch *w, uint64_t now_ns, double share, double hit_s, double burst_s);
 /* hits: all that the probe had. now_s: the process's own time. */
 void pool_watch__goes(struct pool_watch *w, uint64_t hits, double now_s);
 void pool_watch__comes(struct pool_watch *w, uint64_t hits, double now_s);

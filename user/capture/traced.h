@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <uthash.h>
 
+#include "capture/advance.h"
 #include "capture/governor.h"
 #include "capture/hook_turns.h"
 #include "capture/interp_watch.h"
@@ -57,6 +58,10 @@ struct traced {
 	uint64_t windows_ns, large_ns; /* what windows of the heap signal and probes on malloc have cost it */
 	uint64_t faults; /* page faults, likewise */
 	/* What tracing it costs and may cost (budget.h). */
+	uint64_t advance_ns; /* what it may spend before it has earned it (advance.h) */
+	uint64_t began_ns, began_cpu_ns;
+	bool waits; /* nothing was advanced to it, so its probes are to wait until it has lived for a while */
+	bool shares_advance; /* what it was advanced, and has cost, is yet to be settled with the others of its container */
 	struct governor governor;
 	struct governor_use use;
 	struct govern_args budget; /* as the kernel side was told last */
@@ -114,6 +119,12 @@ void traced_table__end(struct traced_table *table, struct traced *tr, bool exec)
 void traced_table__forget(struct traced_table *table, struct traced *tr);
 /* Frees all processes, lets go who is held. */
 void traced_table__clear(struct traced_table *table);
+
+/* How much of a whole advance it was given. */
+static inline double traced__advance(const struct traced *tr)
+{
+	return (double)tr->advance_ns / ADVANCE_NS;
+}
 
 /* Continues a process that we stopped; the stop may still be on its way. */
 void traced__let_go(const struct traced *tr);

@@ -206,6 +206,7 @@ void tracker__refresh(struct tracker *t, bool all)
 		session__remove_target(t->deps.session, tr->tgid);
 		tracker_impl__end(t, tr, false);
 	}
+	tracker_impl__attach_waiting(t);
 	interp_watch__refresh(&t->table, t->deps.proc, t->deps.profile, false);
 	if (t->large)
 		large_blocks__refresh(t->large, false);
@@ -317,7 +318,7 @@ int tracker__new(const struct scope *scope, uint32_t signals, double budget, con
 	    ((signals & (1u << SIGNAL_HEAP | 1u << SIGNAL_EXACT)) == 1u << SIGNAL_HEAP &&
 	     heap__new(&t->deps, &t->table, t->names, budget, &t->heap)) ||
 	    (signals & 1u << SIGNAL_RESIDENT && move_watch__new(&t->deps, &t->moves)) ||
-	    interpreters__new(signals, &t->deps, t->heap, t->large, t->moves, &t->interpreters)) {
+	    interpreters__new(signals, &t->deps, t->budget, t->heap, t->large, t->moves, &t->interpreters)) {
 		tracker__free(t);
 		return -ENOMEM;
 	}

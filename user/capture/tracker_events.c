@@ -66,6 +66,8 @@ static void on_proc(const struct rec_proc *rec, void *arg)
 	if (tr && t->large)
 		large_blocks__forget(t->large, tr);
 	if (tr && !tr->ended) {
+		if (t->heap)
+			heap__ended(t->heap, tr);
 		budget__ended(t->budget, tr, rec);
 		interp_watch__ended(tr, rec->hdr.time_ns, t->deps.profile);
 	}

@@ -67,6 +67,8 @@ int tracker_impl__take_in(struct tracker *t, pid_t tgid, bool started);
 void tracker_impl__look_again(struct tracker *t, struct traced *tr);
 /* The same of all whose time it is, for a while. */
 void tracker_impl__retry_interps(struct tracker *t);
+/* To those to which nothing was advanced at their start, and that have lived for a while. */
+void tracker_impl__attach_waiting(struct tracker *t);
 /* Its turn will come (arrivals.h). */
 void tracker_impl__arrive(struct tracker *t, const struct arrival *a);
 /* Those whose turn it is, for a while: others wait until the next records were read. */

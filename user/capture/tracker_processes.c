@@ -25,6 +25,7 @@ void tracker_impl__end(struct tracker *t, struct traced *tr, bool exec)
 		large_blocks__forget(t->large, tr);
 	if (t->moves)
 		move_watch__end(t->moves, tr);
+	budget__settle(t->budget, tr);
 	traced_table__end(&t->table, tr, exec);
 }
 
@@ -78,6 +79,12 @@ struct traced *tracker_impl__new_traced(struct tracker *t, pid_t tgid, uint32_t 
 static void retry_soon(struct tracker *t, struct traced *tr)
 {
 	traced_table__retry_at(&t->table, tr, clock_now_ns() + FIRST_RETRY_NS);
+}
+
+static void attach(struct tracker *t, struct traced *tr)
+{
+	if (interpreters__attach(t->interpreters, tr) == -ENOENT)
+		retry_soon(t, tr);
 }
 
 int tracker_impl__take_in(struct tracker *t, pid_t tgid, bool started)
@@ -196,8 +203,19 @@ void tracker_impl__take_in_arrivals(struct tracker *t)
 			continue;
 		}
 		tr = traced_table__find(&t->table, a.proc_id);
-		if (tr && !tr->ended && interpreters__attach(t->interpreters, tr) == -ENOENT)
-			retry_soon(t, tr);
+		if (tr && !tr->ended)
+			attach(t, tr);
+	}
+}
+
+void tracker_impl__attach_waiting(struct tracker *t)
+{
+	uint64_t begin = clock_now_ns();
+	struct traced *tr;
+
+	for (tr = t->table.alive; tr && clock_now_ns() - begin < t->deps.limits.attach_ns; tr = tr->hh_tgid.next) {
+		if (tr->waits && tr->python)
+			attach(t, tr);
 	}
 }
 

@@ -17,7 +17,15 @@
 
 double heap_plan__allowance_s(const struct heap_plan *p, double cpu_s)
 {
-	return p->share > 0 ? HEAP_BURST_S + p->share * cpu_s - p->spent_s - p->others_s : INFINITY;
+	return p->share > 0 ? p->burst_s + p->share * cpu_s - p->spent_s - p->others_s : INFINITY;
+}
+
+double heap_plan__lacks_s(const struct heap_plan *p, double cpu_s)
+{
+	double least_s = p->burst_s < HEAP_BURST_S ? p->window_s : 0, allowance_s = heap_plan__allowance_s(p, cpu_s);
+
+	/* One that has just nothing left does not open one. */
+	return allowance_s > least_s ? -INFINITY : least_s - allowance_s;
 }
 
 /* Smooth: a rate that jumped to nothing when the budget is spent would make windows regular. */

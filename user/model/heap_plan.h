@@ -16,6 +16,7 @@
 
 struct heap_plan {
 	double share; /* of the process's CPU time that windows may cost; 0: no limit */
+	double burst_s; /* what they may cost before that; HEAP_BURST_S at most */
 	double spent_s; /* what they have cost so far */
 	double others_s; /* what others have taken of that share */
 	double window_s; /* what one costs, lately */
@@ -24,11 +25,16 @@ struct heap_plan {
 	double pools_a_second; /* lately */
 };
 
-/* Costs that are looked at only once so much was spent: a short program is worth knowing, too. */
+/* Costs that are looked at only once so much was spent: a short program is worth knowing, too. Not all may (capture/advance.h). */
 #define HEAP_BURST_S 0.030
 
 /* What windows may still cost; cpu_s: CPU time of the process. */
 double heap_plan__allowance_s(const struct heap_plan *p, double cpu_s);
+/*
+ * What they must still earn before one may be opened; < 0: nothing. Whoever began with all of HEAP_BURST_S pays for windows
+ * when they are over; whoever had less must have earned one before.
+ */
+double heap_plan__lacks_s(const struct heap_plan *p, double cpu_s);
 /*
  * When the next window is due: in the period p->period_s. least_s: between two windows at least, in mean; now_s: of any clock, the
  * same each time; u: by chance, evenly from [0, 1).

@@ -6,16 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "capture/governor.h"
-#include "capture/large_pace.h"
-#include "capture/pool_watch.h"
-#include "model/heap_plan.h"
+#include "capture/advance.h"
 #include "views/human.h"
 
 #define LEAST_HISTORY_NS 3000000000ull
-
-/* For page faults, large blocks, windows. */
-#define ADVANCE_NS (GOVERNOR_SAVED_NS + LARGE_PACE_BURST_NS + (uint64_t)((HEAP_BURST_S + POOL_WATCH_BURST_S) * 1e9))
 
 static int compare_texts(const void *va, const void *vb)
 {

@@ -27,7 +27,7 @@ struct facts_cost {
 	struct profile_cost sum;
 	uint32_t n_processes; /* that used CPU time */
 	double budget; /* 0.01: 1 %; 0: none was set; < 0: not known */
-	uint64_t advance_ns; /* what each process may cost before it has earned it */
+	uint64_t advance_ns; /* what a process may cost before it has earned it (capture/advance.h) */
 	double hook_share; /* of the time page faults were watched */
 	uint32_t dearest; /* the process that tracing took the greatest share of its CPU time of; PROFILE_NONE: cannot be told */
 };

@@ -389,7 +389,8 @@ static void put_advance(const struct report *r, FILE *out)
 
 	if (r->cost.budget > 0 && r->cost.sum.cpu_ns >= FACTS_LEAST_CPU_NS && cost_ns > 1.1 * earned_ns &&
 	    cost_ns <= earned_ns + (double)r->cost.advance_ns * r->cost.n_processes)
-		fprintf(out, "; up to %" PRIu64 " ms a process are spent in advance", r->cost.advance_ns / 1000000);
+		fprintf(out, "; up to %" PRIu64 " ms a process are spent in advance, by those that began later together",
+			r->cost.advance_ns / 1000000);
 }
 
 static void put_cost(const struct report *r, FILE *out)
