@@ -151,11 +151,10 @@ static __always_inline void remember_block(const struct target *t, __u64 addr, c
 /* An allocation begins. True: it waits for the function's return. */
 GLOBAL int allocate(struct target *t, const struct site_spec *spec, struct pending *p)
 {
-	__u64 pid_tgid = bpf_get_current_pid_tgid();
 	enum next_block next = NEXT_BLOCK_RAW;
 	struct block_value block;
 	struct pending waits;
-	__u64 addr = 0;
+	__u64 pid_tgid, addr = 0;
 
 	if (!t || !p)
 		return false;
@@ -175,6 +174,7 @@ GLOBAL int allocate(struct target *t, const struct site_spec *spec, struct pendi
 			return false;
 		}
 	}
+	pid_tgid = bpf_get_current_pid_tgid();
 	waits = *p; /* 6.1 and 6.12 copy into a map only from the stack, or from a map */
 	if (bpf_map_update_elem(&pending, &pid_tgid, &waits, BPF_ANY))
 		counter_add(CTR_PENDING_FULL, 1);

@@ -97,25 +97,72 @@ static __always_inline __u64 table_of(__u64 entry)
 	return (entry & (ENTRY_OPEN | ENTRY_LARGE)) == ENTRY_OPEN ? direct_map + (entry & ENTRY_ADDRESS) : 0;
 }
 
+/*
+ * All four entries are loaded, from the top on, each from the table that the one above it led to when last gone that way (struct
+ * walk_hint), and must be as they were then, or the way is gone anew. So what is found is what the tables say now, whoever wrote
+ * to the hint and whatever. But the loads need not wait for one another, nor what is read of the page for them: of a walk's time
+ * that is the most, where the kernel's own pages are not in the TLB.
+ */
+struct walk_hint walk_hints[WALK_HINTS] __weak = {};
+
+static __always_inline __u64 entry_in(__u64 table, __u64 at)
+{
+	return table ? kernel_word(at) : 0;
+}
+
+/* The table of the fourth level; 0: none. */
+static __always_inline __u64 fourth_level(__u64 addr)
+{
+	__u64 top = page_tables();
+
+	return page_table_levels == 5 ? table_of(entry_in(top, top + (addr >> 48 & 511) * 8)) : top;
+}
+
+/*
+ * Goes down by the hint, or anew, making one. Not 0: by the hint it was not the way. Entries are kept in the view at once, for
+ * there is no room on the stack (stack.bpf.h, FRAME_WORDS).
+ */
+static __always_inline __u64 go_down(struct page_view *v, volatile struct walk_hint *h, __u64 table, __u64 addr, bool anew)
+{
+	__u64 differs = 0, entry, found, at;
+	int i;
+
+#pragma unroll
+	for (i = 0; i < 4; i++) {
+		barrier_var(addr); /* or all that is made of it is made, and kept, beforehand */
+		at = table + (addr >> (39 - 9 * i) & 511) * 8;
+		found = entry_in(table, at);
+		if (anew)
+			h->entry[i] = found;
+		entry = anew ? found : h->entry[i]; /* once: another processor may write there */
+		differs |= found ^ entry;
+		barrier_var(differs);
+		if (i == 2) {
+			v->table_at = at;
+			v->table = entry;
+		}
+		table = table_of(entry);
+	}
+	v->entry_at = at;
+	v->entry = entry;
+	return differs;
+}
+
 /* Takes another page into use. False: not plainly there. */
 GLOBAL int enter_page(struct page_view *v, __u64 addr)
 {
-	__u64 table;
+	struct walk_hint *h;
+	__u64 top;
 
 	if (!v)
 		return false;
 	leave_page(v);
 	if (addr >> (page_table_levels == 5 ? 56 : 47))
 		return false;
-	table = page_tables();
-	if (page_table_levels == 5)
-		table = table_of(kernel_word(table + (addr >> 48 & 511) * 8));
-	table = table ? table_of(kernel_word(table + (addr >> 39 & 511) * 8)) : 0;
-	table = table ? table_of(kernel_word(table + (addr >> 30 & 511) * 8)) : 0;
-	if (!table)
-		return false;
-	v->table_at = table + (addr >> 21 & 511) * 8;
-	v->table = kernel_word(v->table_at);
+	top = fourth_level(addr);
+	h = &walk_hints[(addr >> 12 ^ addr >> 21 ^ top >> 12) & (WALK_HINTS - 1)];
+	if (go_down(v, h, top, addr, false))
+		go_down(v, h, fourth_level(addr), addr, true);
 	if ((v->table & ENTRY_OPEN) != ENTRY_OPEN)
 		return false;
 	if (v->table & ENTRY_LARGE) {
@@ -123,8 +170,6 @@ GLOBAL int enter_page(struct page_view *v, __u64 addr)
 		v->entry = v->table;
 		v->offset = direct_map + (v->table & LARGE_PAGE_ADDRESS) - (addr & ~0x1fffffull);
 	} else {
-		v->entry_at = table_of(v->table) + (addr >> 12 & 511) * 8;
-		v->entry = kernel_word(v->entry_at);
 		if ((v->entry & ENTRY_OPEN) != ENTRY_OPEN)
 			return false;
 		v->offset = direct_map + (v->entry & ENTRY_ADDRESS) - (addr & ~4095ull);

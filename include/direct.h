@@ -16,4 +16,10 @@ struct direct_page {
 	__u64 word[2]; /* what it begins with; no other page does */
 };
 
+/* The entries on the way to a page in the page tables, as they were when last gone that way; fourth level first. */
+#define WALK_HINTS 256
+struct walk_hint {
+	__u64 entry[4];
+};
+
 #endif

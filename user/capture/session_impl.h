@@ -19,6 +19,7 @@
 #include "base/closer.h"
 #include "bounds.h"
 #include "capture/session.h"
+#include "direct.h" /* for the skeleton */
 #include "pymemscope.skel.h"
 #include "system/uprobe_multi.h"
 
