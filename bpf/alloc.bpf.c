@@ -143,7 +143,7 @@ static __always_inline void remember_block(const struct target *t, __u64 addr, c
 	}
 	count_block(block->stack_id, t->proc_id, kind_of(t), block->bytes);
 	if (is_exact(t))
-		counter_add(CTR_EXACT_BYTES, block->bytes);
+		add_bytes(t, block->bytes);
 }
 
 /* ---- allocations ---- */
@@ -226,7 +226,7 @@ GLOBAL int release(struct target *t, __u64 addr)
 
 	if (!t || !addr)
 		return 0;
-	counter_add(CTR_EVENTS, 1);
+	add_event(t);
 	if (forget_block(t, addr))
 		return 0;
 	counter_add(CTR_FREE_UNKNOWN, 1);
@@ -363,7 +363,7 @@ static __always_inline bool called(struct target *t, const struct site_spec *spe
 	p.bytes = function == PROBE_CALLOC ? first * second : function == PROBE_REALLOC ? second : first;
 	if (!takes(t, p.bytes))
 		return function == PROBE_REALLOC && outgrown(t, first);
-	counter_add(CTR_EVENTS, 1);
+	add_event(t);
 	p.stack_id = spec ? stack_directly(t) : 0;
 	if (!p.stack_id)
 		p.stack_id = stack_of_current(t);

@@ -37,7 +37,24 @@ struct {
 	__type(value, struct quick_count);
 } quick_counts SEC(".maps");
 
+struct exact_sum exact_sums[EXACT_SUMS] __weak = {};
+
 /* ---- counts ---- */
+
+static __always_inline struct exact_sum *sum_of(const struct target *t)
+{
+	return &exact_sums[t->recent_row & (EXACT_SUMS - 1)];
+}
+
+static __always_inline void add_event(const struct target *t)
+{
+	__sync_fetch_and_add(&sum_of(t)->events, 1);
+}
+
+static __always_inline void add_bytes(const struct target *t, __u64 bytes)
+{
+	__sync_fetch_and_add(&sum_of(t)->bytes, bytes);
+}
 
 /* The slot of a stack, taken if it was free, or NULL: another stack has it. */
 static __always_inline struct quick_count *quick_count_of(__u64 stack_id, __u32 proc_id, __u32 kind)

@@ -25,6 +25,8 @@
 /* Blocks that lie in front of those, of one process at a time, and processes that have such room. */
 #define RECENT_BLOCKS 2048
 #define MAX_RECENT_ROWS 16
+/* More than that, and a power of two. */
+#define EXACT_SUMS 32
 /* Page faults followed until their pages are given back. */
 #define MAX_PAGES 524288
 /* Processes whose large blocks are followed (include/large.h); numbers of those that ended are used again. */

@@ -290,6 +290,16 @@ struct recent_block {
 };
 
 /*
+ * What the exact signal's programs add to CTR_EVENTS and CTR_EXACT_BYTES, by row of recent_blocks; 0: of all processes without
+ * one. Look-ups in the map `counters` cost more.
+ */
+struct exact_sum {
+	__u64 events;
+	__u64 bytes;
+	__u64 pad[6]; /* a cache line each: processes run on different processors */
+};
+
+/*
  * Map `heap_pools`, by tgid: pools taken into use (pymalloc, allocate_from_new_pool) by size class. Made by user space,
  * counted up by the kernel side.
  */

@@ -130,9 +130,22 @@ int session__read_counts(struct session *s)
 	return err;
 }
 
+/* What is counted by row of recent_blocks (struct exact_sum). */
+static uint64_t sum_of_rows(const struct session *s, enum counter counter)
+{
+	const struct exact_sum *sums = s->bpf->bss->exact_sums;
+	uint64_t sum = 0;
+	size_t i;
+
+	_Static_assert(EXACT_SUMS > MAX_RECENT_ROWS, "exact_sums");
+	for (i = 0; i < EXACT_SUMS; i++)
+		sum += counter == CTR_EVENTS ? sums[i].events : counter == CTR_EXACT_BYTES ? sums[i].bytes : 0;
+	return sum;
+}
+
 uint64_t session__counter(const struct session *s, enum counter counter)
 {
-	uint64_t sum = 0, *values = calloc(s->cpu_cnt, sizeof(*values));
+	uint64_t sum = sum_of_rows(s, counter), *values = calloc(s->cpu_cnt, sizeof(*values));
 	uint32_t key = counter;
 	int i;
 
