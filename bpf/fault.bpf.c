@@ -85,7 +85,7 @@ static __always_inline __u32 bits_of(__u32 n)
 /* The shift for one more fault of a stratum. */
 static __always_inline __u32 shift_for(struct stratum *stratum, __u32 fault_shift)
 {
-	__u32 period = fault_period, rate, bits;
+	__u32 period = fault_period, least = fault_shift > FAULT_EVEN_SHIFT ? fault_shift - FAULT_EVEN_SHIFT : 0, rate, bits;
 
 	if (stratum->period != period) {
 		stratum->rate = stratum->period + 1 == period ? stratum->hits : 0;
@@ -96,6 +96,8 @@ static __always_inline __u32 shift_for(struct stratum *stratum, __u32 fault_shif
 	if (rate < stratum->rate)
 		rate = stratum->rate;
 	bits = bits_of(rate >> (FAULT_QUOTA_BITS - fault_shift & 31));
+	if (bits < least)
+		bits = least;
 	return bits < MAX_LOOK_SHIFT ? bits : MAX_LOOK_SHIFT;
 }
 

@@ -440,7 +440,8 @@ struct target_state {
 	__u32 hook_turn; /* when it was looked at (hook_turn, bpf/fault.bpf.c) */
 	/*
 	 * 0: each page fault is looked at. Else those of a stratum that has more than 1 << (FAULT_QUOTA_BITS - fault_shift) in a period are
-	 * thinned out to about as many. The kernel side adds one when the cost comes to the limit.
+	 * thinned out to about as many; above FAULT_EVEN_SHIFT all are, for a program that starts faults at many places, at each but a
+	 * few times. The kernel side adds one when the cost comes to the limit.
 	 */
 	__u32 fault_shift;
 	__u64 fault_limit_ns; /* of cost[COST_FAULT].ns */
@@ -460,6 +461,7 @@ _Static_assert(sizeof(struct target_state) == COST_PART_MAX * sizeof(struct cost
 #define WEIGHT_ONE 256 /* of weights that are whole numbers */
 #define MAX_FAULT_SHIFT 12
 #define FAULT_QUOTA_BITS 13
+#define FAULT_EVEN_SHIFT 6
 #define MAX_LOOK_SHIFT 15 /* page_value.shift has four bits */
 /*
  * Page faults at one instruction and depth of the C stack, told by the low bits of both: so they are those of one program, its threads
