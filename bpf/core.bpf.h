@@ -59,6 +59,42 @@ static __always_inline struct target *current_target(void)
 	return bpf_map_lookup_elem(&targets, &tgid);
 }
 
+static __always_inline struct fault_slot *fault_slot_of(__u32 tgid)
+{
+	return &fault_slots[tgid & (FAULT_SLOTS - 1)];
+}
+
+/* For a state that is new. User space does the same (session_budget.c). */
+static __always_inline void take_slot(__u32 tgid)
+{
+	struct fault_slot *slot = fault_slot_of(tgid);
+
+	if (slot->tgid && slot->tgid != tgid) {
+		slot->tgid = FAULT_SLOT_SHARED;
+		return;
+	}
+	slot->fault_shift = 0;
+	slot->skipped = 0;
+	slot->tgid = tgid;
+}
+
+static __always_inline void give_slot_back(__u32 tgid)
+{
+	struct fault_slot *slot = fault_slot_of(tgid);
+
+	if (slot->tgid == tgid)
+		slot->tgid = 0;
+}
+
+static __always_inline void set_fault_shift(struct target_state *s, __u32 tgid, __u32 shift)
+{
+	struct fault_slot *slot = fault_slot_of(tgid);
+
+	s->fault_shift = shift;
+	if (slot->tgid == tgid)
+		slot->fault_shift = shift;
+}
+
 static __always_inline struct target_state *state_of(__u32 tgid)
 {
 	static const struct target_state first = { .stack_id = STACK_BEFORE_ATTACH, .fault_limit_ns = ~0ull };
@@ -67,6 +103,7 @@ static __always_inline struct target_state *state_of(__u32 tgid)
 	if (s)
 		return s;
 	bpf_map_update_elem(&states, &tgid, &first, BPF_NOEXIST);
+	take_slot(tgid);
 	return bpf_map_lookup_elem(&states, &tgid);
 }
 

@@ -114,7 +114,8 @@ static __always_inline void begin_state(__u32 tgid, struct target_state *parent)
 	if (!s || !parent)
 		return;
 	limit = parent->child_limit_ns;
-	s->fault_shift = s->child_shift = parent->child_shift;
+	s->child_shift = parent->child_shift;
+	set_fault_shift(s, tgid, s->child_shift);
 	s->fault_limit_ns = s->child_limit_ns = limit;
 	s->fault_step_ns = limit / (MAX_FAULT_SHIFT + 1) > MIN_FAULT_LIMIT_NS ? limit / (MAX_FAULT_SHIFT + 1)
 										 : MIN_FAULT_LIMIT_NS;
@@ -166,6 +167,7 @@ static __always_inline void forget(const struct target *t, __u32 tgid)
 		return;
 	bpf_map_delete_elem(&targets, &tgid);
 	bpf_map_delete_elem(&states, &tgid);
+	give_slot_back(tgid);
 }
 
 /*
@@ -238,7 +240,7 @@ int govern(struct govern_args *args)
 
 	if (!s)
 		return -1;
-	s->fault_shift = args->fault_shift;
+	set_fault_shift(s, tgid, args->fault_shift);
 	s->fault_limit_ns = args->fault_limit_ns;
 	s->child_shift = args->child_shift;
 	s->child_limit_ns = args->child_limit_ns;

@@ -436,6 +436,7 @@ struct target_state {
 	__u64 page; /* address / 4096 */
 	__s64 rss_pages[3]; /* resident set as seen then: anonymous, file, shmem */
 	__u64 skipped_then;
+	__u64 skipped_in_slot; /* of struct fault_slot, that skipped has already */
 	__u32 write; /* it was a write */
 	__u32 hook_turn; /* when it was looked at (hook_turn, bpf/fault.bpf.c) */
 	/*
@@ -457,8 +458,21 @@ struct target_state {
 	__u32 rarer; /* in 1 / WEIGHT_ONE; 0: it is not known */
 	__u32 look_shift; /* the one by which the last fault that was looked at was chosen */
 };
-_Static_assert(sizeof(struct target_state) == COST_PART_MAX * sizeof(struct cost) + 104, "target_state");
+_Static_assert(sizeof(struct target_state) == COST_PART_MAX * sizeof(struct cost) + 112, "target_state");
 #define WEIGHT_ONE 256 /* of weights that are whole numbers */
+
+/*
+ * What a page fault that is passed over needs of struct target_state, by the low bits of tgid: most faults are, and to look up a hash
+ * table takes four times as long as all else that is done for one. tgid 0: of nobody who is traced; FAULT_SLOT_SHARED: of several,
+ * who are looked up, from then on.
+ */
+struct fault_slot {
+	__u32 tgid;
+	__u32 fault_shift;
+	__u64 skipped; /* as in struct target_state, which has of it what was there at the last look (skipped_in_slot) */
+};
+#define FAULT_SLOTS 32768 /* a power of two */
+#define FAULT_SLOT_SHARED 0xffffffffu
 #define MAX_FAULT_SHIFT 12
 #define FAULT_QUOTA_BITS 13
 #define FAULT_EVEN_SHIFT 6

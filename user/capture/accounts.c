@@ -138,8 +138,8 @@ void accounts__counted(struct accounts *a)
 		uint32_t kind = f->key.kind & ~COUNT_REFAULT;
 		uint64_t bytes = f->bytes;
 
-		/* See page_sweep.c: how much was given back is not known then. */
-		if (tr && !tr->thinned)
+		/* It may have been moved, which is not seen of everybody; how much was given back is known where nothing is thinned out. */
+		if (tr && !tr->thinned && !tr->moves)
 			bytes = resident_account__claimable(&tr->resident, kind, bytes);
 		if (tr && bytes)
 			accounts__relieve_line(a, tr, f->key.stack_id, kind, bytes);

@@ -34,6 +34,7 @@ struct page_sweep {
 	struct accounts *accounts;
 	uint64_t page_bytes;
 	uint64_t swept_ns, took_ns, chosen_ns, settled_ns;
+	bool hook_was_off; /* ever */
 	struct gone *gone; /* in this sweep */
 	size_t n_gone, max_gone;
 };
@@ -79,15 +80,15 @@ static void keep_sample(struct page_sweep *s, struct traced *tr, const struct pa
 }
 
 /*
- * How much was given back by lines not known. Where not all faults are looked at that is not known, and a page that is gone
- * counts in any case, if it would be known where it was moved to; else it counts only as far as the resident set has lost what
- * no line was relieved of.
+ * A page that is gone was given back, or moved. Where moves are seen it was not moved. Else, how much was given back by lines not known
+ * is known only where all faults are looked at; where they are not it counts if it would be known where it was moved to; else only
+ * as far as the resident set has lost what no line was relieved of.
  */
 static bool is_claimable(const struct page_sweep *s, const struct traced *tr, const struct page_value *v)
 {
 	uint64_t bytes = v->pages * s->page_bytes;
 
-	return (tr->thinned && v->frame) || resident_account__claimable(&tr->resident, v->kind, bytes) >= bytes;
+	return tr->moves || (tr->thinned && v->frame) || resident_account__claimable(&tr->resident, v->kind, bytes) >= bytes;
 }
 
 /* False: there is no memory. */
@@ -182,15 +183,15 @@ static bool open_pagemap(struct traced *tr)
 
 /*
  * One that is there, but in another page frame than when it was looked for last, was given back and has come again, unseen by
- * us. The kernel moves pages, too.
+ * us; or the kernel has moved it (compaction), which alone it can be where the hook was never off.
  */
-static bool was_given_back(struct traced *tr, const struct page_key *key, struct page_value *v)
+static bool was_given_back(const struct page_sweep *s, struct traced *tr, const struct page_key *key, struct page_value *v)
 {
 	uint32_t is;
 
 	if (!pagemap__present(tr->pagemap, key->page, &is))
 		return true;
-	if (!v->frame)
+	if (!v->frame || !s->hook_was_off)
 		v->frame = is;
 	return v->frame != is;
 }
@@ -215,12 +216,12 @@ static void look_at_page(const struct page_key *key, struct page_value *v, void 
 	session__mark_followed(s->deps->session, tr->tgid, key->page);
 	if ((v->frame && !is_claimable(s, tr, v)) || !open_pagemap(tr))
 		return;
-	if (!was_given_back(tr, key, v)) {
+	if (!was_given_back(s, tr, key, v)) {
 		if (tr->thinned)
 			keep_sample(s, tr, v);
 		return;
 	}
-	if (v->frame > PAGEMAP_NO_FRAME && keep_gone(s, tr, key, v))
+	if (!tr->moves && v->frame > PAGEMAP_NO_FRAME && keep_gone(s, tr, key, v))
 		return;
 	if (is_claimable(s, tr, v))
 		drop(s, tr, key);
@@ -241,7 +242,7 @@ static void note_frame(const struct page_key *key, struct page_value *v, void *a
 	}
 	if (v->frame || !open_pagemap(tr))
 		return;
-	if (was_given_back(tr, key, v))
+	if (was_given_back(s, tr, key, v))
 		v->frame = PAGEMAP_NO_FRAME;
 }
 
@@ -257,6 +258,7 @@ static void close_pagemaps(struct page_sweep *s)
 
 void page_sweep__turn_ended(struct page_sweep *s)
 {
+	s->hook_was_off = true;
 	if (!session__sweep_turn(s->deps->session, note_frame, s))
 		session__sweep_pages(s->deps->session, note_frame, s);
 	close_pagemaps(s);

@@ -133,6 +133,7 @@ static void choose_programs(struct session *s)
 	choose_multi(b->progs.move_entry, s->moves_followed, true);
 	choose_multi(b->progs.move_return, s->moves_followed, true);
 	bpf_program__set_autoload(b->progs.fault_fork, resident);
+	bpf_program__set_autoload(b->progs.nothing, resident);
 	bpf_program__set_autoload(b->progs.fault_exit, resident);
 	bpf_program__set_autoload(b->progs.govern, (resident || gc) && has_syscall_programs());
 	bpf_program__set_autoload(b->progs.note_pages, resident && has_syscall_programs());
