@@ -86,6 +86,15 @@ static __always_inline void give_slot_back(__u32 tgid)
 		slot->tgid = 0;
 }
 
+/* What was passed over and is not in s->skipped yet. */
+static __always_inline __u64 skipped_in_slot(const struct target_state *s, __u32 tgid)
+{
+	const struct fault_slot *slot = fault_slot_of(tgid);
+	__u64 in_slot = slot->skipped;
+
+	return slot->tgid == tgid ? in_slot - s->skipped_in_slot : 0;
+}
+
 static __always_inline void set_fault_shift(struct target_state *s, __u32 tgid, __u32 shift)
 {
 	struct fault_slot *slot = fault_slot_of(tgid);

@@ -95,7 +95,7 @@ static __always_inline __u32 shift_for(struct stratum *stratum, __u32 fault_shif
 	rate = ++stratum->hits;
 	if (rate < stratum->rate)
 		rate = stratum->rate;
-	bits = bits_of(rate >> (FAULT_QUOTA_BITS - fault_shift & 31));
+	bits = bits_of(fault_shift < FAULT_QUOTA_BITS ? rate >> (FAULT_QUOTA_BITS - fault_shift) : rate);
 	if (bits < least)
 		bits = least;
 	return bits < MAX_LOOK_SHIFT ? bits : MAX_LOOK_SHIFT;
@@ -396,13 +396,10 @@ static __noinline void notice_fault(__u64 page)
 /* What was passed over since the last look. */
 static __always_inline void take_skipped(struct target_state *s, __u32 tgid)
 {
-	const struct fault_slot *slot = fault_slot_of(tgid);
-	__u64 in_slot = slot->skipped;
+	__u64 more = skipped_in_slot(s, tgid);
 
-	if (slot->tgid != tgid)
-		return;
-	__sync_fetch_and_add(&s->skipped, in_slot - s->skipped_in_slot);
-	s->skipped_in_slot = in_slot;
+	__sync_fetch_and_add(&s->skipped, more);
+	__sync_fetch_and_add(&s->skipped_in_slot, more);
 }
 
 static __always_inline int pass_over(__u64 *skipped, __u32 tgid, __u64 page, __u32 write)

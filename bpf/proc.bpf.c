@@ -69,7 +69,7 @@ static __always_inline void fill_sums(struct rec_proc *rec, struct task_struct *
 	rec->faults = faults_of(task);
 	if (!s)
 		return;
-	rec->skipped = s->skipped;
+	rec->skipped = s->skipped + skipped_in_slot(s, tgid);
 	__builtin_memcpy(rec->cost, s->cost, sizeof(rec->cost));
 }
 

@@ -473,7 +473,7 @@ struct fault_slot {
 };
 #define FAULT_SLOTS 32768 /* a power of two */
 #define FAULT_SLOT_SHARED 0xffffffffu
-#define MAX_FAULT_SHIFT 12
+#define MAX_FAULT_SHIFT 15
 #define FAULT_QUOTA_BITS 13
 #define FAULT_EVEN_SHIFT 6
 #define MAX_LOOK_SHIFT 15 /* page_value.shift has four bits */

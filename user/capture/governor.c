@@ -202,8 +202,11 @@ static void learn_looks(struct governor *g, const struct governor_use *use, uint
 	double looked_at = use->fault_cnt - g->last.fault_cnt, all = looked_at + use->skipped_cnt - g->last.skipped_cnt;
 	double looks = looked_at * exp2((shift + g->shift) / 2.0) / all;
 
-	if (looked_at >= TELLING_CNT)
-		g->looks = max(min((g->looks + looks) / 2, 1u << MAX_FAULT_SHIFT), LEAST_LOOKS);
+	if (looked_at < TELLING_CNT)
+		return;
+	if (looks < g->looks)
+		looks = (g->looks + looks) / 2;
+	g->looks = max(min(looks, 1u << MAX_FAULT_SHIFT), LEAST_LOOKS);
 }
 
 void governor__step(struct governor *g, const struct governor_use *use, uint32_t shift, double hook_was_on,
