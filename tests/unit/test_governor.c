@@ -172,7 +172,7 @@ static void test_hook_is_off_where_even_the_fewest_looks_are_too_dear(void **sta
 	run(&m, 20);
 	assert_true(run(&m, 60) <= 1.1 * BUDGET);
 	assert_true(m.shift >= MAX_FAULT_SHIFT - 1);
-	assert_true(m.hook_on >= 0.1);
+	assert_true(m.hook_on < 1 && m.hook_on >= GOVERNOR_MIN_HOOK_SHARE);
 }
 
 static void test_idle_target_that_turns_hot(void **state)
