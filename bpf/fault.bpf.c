@@ -595,6 +595,18 @@ static long move_pages_of_bit(__u32 n, void *arg)
 
 #define MOST_MOVED_BITS (1u << 22) /* 32 GiB */
 
+static __noinline void move_followed(struct mover *m, struct target_state *s)
+{
+	__u32 bits;
+
+	if (!m || !s || !bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_loop))
+		return;
+	bits = m->m.cnt / 2 + 1 < MOST_MOVED_BITS ? m->m.cnt / 2 + 1 : MOST_MOVED_BITS;
+	bpf_loop(bits, move_pages_of_bit, m, 0);
+	if (s->page >= m->m.from && s->page < m->m.from + m->m.cnt)
+		s->page += m->m.to - m->m.from;
+}
+
 /* mremap(old, old_bytes, new_bytes, ...) of the C library. */
 SEC("uprobe")
 int move_entry(struct pt_regs *ctx)
@@ -621,12 +633,9 @@ int move_return(struct pt_regs *ctx)
 	m.m = *begun;
 	bpf_map_delete_elem(&moving, &id);
 	m.m.to = to / 4096;
-	if ((__s64)to < 0 || m.m.to == m.m.from || !bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_loop))
-		return 0;
-	bpf_loop(m.m.cnt / 2 + 1 < MOST_MOVED_BITS ? m.m.cnt / 2 + 1 : MOST_MOVED_BITS, move_pages_of_bit, &m, 0);
-	if (s->page >= m.m.from && s->page < m.m.from + m.m.cnt)
-		s->page += m.m.to - m.m.from;
-	cost_add(s, COST_FAULT, &w);
+	if ((__s64)to >= 0 && m.m.to != m.m.from)
+		move_followed(&m, s);
+	cost_add(s, COST_MOVE, &w);
 	return 0;
 }
 

@@ -194,7 +194,8 @@ enum cost_part {
 	COST_CODE = 2, /* code objects being freed */
 	COST_LIFE = 3, /* fork, exec, exit */
 	COST_HEAP = 4,
-	COST_PART_MAX = 5,
+	COST_MOVE = 5, /* memory being moved; an entry and a return are a run */
+	COST_PART_MAX = 6,
 };
 /* ns: time in the program itself, to which the trap that leads to a uprobe comes; cnt: how often it ran. */
 struct cost {

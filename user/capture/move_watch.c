@@ -10,20 +10,24 @@
 
 /* A forked worker that has used so much CPU time is not one that lives for a moment. */
 #define WORKER_CPU_NS 300000000ull
+/* A burst of moves that is passed over, as cost. */
+#define BURST_NS 5000000ull
 
 struct move_watch {
 	const struct tracker_deps *deps;
+	double budget;
 	struct malloc_finder *finder;
 	unsigned int n;
 };
 
-int move_watch__new(const struct tracker_deps *deps, struct move_watch **ret)
+int move_watch__new(const struct tracker_deps *deps, double budget, struct move_watch **ret)
 {
 	struct move_watch *w = calloc(1, sizeof(*w));
 
 	if (!w)
 		return -ENOMEM;
 	w->deps = deps;
+	w->budget = budget;
 	if (malloc_finder__new(&w->finder)) {
 		free(w);
 		return -ENOMEM;
@@ -41,6 +45,7 @@ void move_watch__free(struct move_watch *w)
 
 void move_watch__begin(struct move_watch *w, struct traced *tr)
 {
+	const struct probe_costs *costs = session__probe_costs(w->deps->session);
 	struct malloc_file file;
 	int err;
 
@@ -55,13 +60,27 @@ void move_watch__begin(struct move_watch *w, struct traced *tr)
 		log_debug("process %d: moves of memory are not seen: %s", (int)tr->tgid, strerror(-err));
 	else
 		w->n++;
+	tr->trap_ns[COST_MOVE] = costs->stepped_ns + costs->return_ns; /* at worst */
 }
 
-void move_watch__refresh(struct move_watch *w, const struct traced_table *table)
+static bool is_too_dear(const struct move_watch *w, struct traced *tr)
+{
+	uint64_t cost_ns = tr->moves_ns - tr->moves_seen_ns, cpu_ns = tr->use.cpu_ns - tr->moves_seen_cpu_ns;
+
+	tr->moves_seen_ns = tr->moves_ns;
+	tr->moves_seen_cpu_ns = tr->use.cpu_ns;
+	return w->budget && cost_ns > BURST_NS + w->budget / 2 * cpu_ns;
+}
+
+void move_watch__refresh(struct move_watch *w, struct traced_table *table)
 {
 	struct traced *tr;
 
-	for (tr = table->alive; tr && w->n < MAX_MOVE_WATCHES; tr = tr->hh_tgid.next) {
+	for (tr = table->alive; tr; tr = tr->hh_tgid.next) {
+		if (tr->moves && is_too_dear(w, tr)) {
+			move_watch__end(w, tr);
+			traced__note(tr, w->deps->profile, "memory is moved too often to be followed: lines of memory that was moved are guesses");
+		}
 		if (tr->python && tr->busy && (!tr->forked || tr->use.cpu_ns > WORKER_CPU_NS))
 			move_watch__begin(w, tr);
 	}

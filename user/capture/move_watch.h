@@ -15,13 +15,16 @@ struct move_watch;
 /* Processes watched at a time: each takes two links, which are slow to attach. */
 #define MAX_MOVE_WATCHES 64
 
-/* deps outlives *ret. -ENOMEM. */
-int move_watch__new(const struct tracker_deps *deps, struct move_watch **ret);
+/* deps outlives *ret. budget: share of CPU time, as in governor.h. -ENOMEM. */
+int move_watch__new(const struct tracker_deps *deps, double budget, struct move_watch **ret);
 void move_watch__free(struct move_watch *w);
 /* Its interpreter is known. Nothing, where it is watched already, or cannot be. */
 void move_watch__begin(struct move_watch *w, struct traced *tr);
-/* Every second or so: takes in forked workers, which are not watched from their begin, once they have worked for a while. */
-void move_watch__refresh(struct move_watch *w, const struct traced_table *table);
+/*
+ * Every second or so, after budget__step: takes in forked workers, which are not watched from their begin, once they have worked for a
+ * while; and leaves for good who moves memory so often that this alone takes half of the budget.
+ */
+void move_watch__refresh(struct move_watch *w, struct traced_table *table);
 /* It has ended. */
 void move_watch__end(struct move_watch *w, struct traced *tr);
 
