@@ -349,8 +349,12 @@ void interp_watch__refresh(const struct traced_table *table, const struct proc *
 	struct traced *tr;
 
 	for (tr = table->alive; tr; tr = tr->hh_tgid.next) {
-		if (!tr->interp || tr->waits)
+		if (!tr->interp || (tr->waits && !last))
 			continue;
+		if (tr->waits) { /* for probes, which reading its memory needs not */
+			look_at_collector(tr, p, &may_count_ns, last);
+			continue;
+		}
 		settle(tr, p);
 		if (!tr->watch.collections.first_ns)
 			estimate(tr, off_ns(tr), clock_now_ns(), p);

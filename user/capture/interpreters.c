@@ -251,7 +251,9 @@ static int attach_to_interpreter(struct interpreters *i, struct traced *tr, cons
 /* The exact signal is not governed. */
 static bool has_to_wait(struct interpreters *i, struct traced *tr)
 {
-	return !(i->signals & 1u << SIGNAL_EXACT) && !budget__may_attach(i->budget, tr);
+	if (i->signals & 1u << SIGNAL_EXACT)
+		tr->waits = false;
+	return !budget__may_attach(i->budget, tr);
 }
 
 int interpreters__attach(struct interpreters *i, struct traced *tr)
