@@ -73,7 +73,7 @@ static __always_inline void take_slot(__u32 tgid)
 		slot->tgid = FAULT_SLOT_SHARED;
 		return;
 	}
-	slot->fault_shift = 0;
+	slot->fault_shift = slot->newborn = 0;
 	slot->skipped = 0;
 	slot->tgid = tgid;
 }
@@ -95,13 +95,16 @@ static __always_inline __u64 skipped_in_slot(const struct target_state *s, __u32
 	return slot->tgid == tgid ? in_slot - s->skipped_in_slot : 0;
 }
 
-static __always_inline void set_fault_shift(struct target_state *s, __u32 tgid, __u32 shift)
+static __always_inline void set_fault_shift(struct target_state *s, __u32 tgid, __u32 shift, __u32 newborn)
 {
 	struct fault_slot *slot = fault_slot_of(tgid);
 
 	s->fault_shift = shift;
-	if (slot->tgid == tgid)
-		slot->fault_shift = shift;
+	s->newborn = newborn;
+	if (slot->tgid != tgid)
+		return;
+	slot->fault_shift = shift;
+	slot->newborn = newborn;
 }
 
 static __always_inline struct target_state *state_of(__u32 tgid)

@@ -373,7 +373,7 @@ static __always_inline void keep_limit(struct target_state *s)
 	if (spent < s->fault_limit_ns || s->fault_shift >= MAX_FAULT_SHIFT)
 		return;
 	s->fault_limit_ns = spent + s->fault_step_ns;
-	set_fault_shift(s, bpf_get_current_pid_tgid() >> 32, s->fault_shift + 1);
+	set_fault_shift(s, bpf_get_current_pid_tgid() >> 32, s->fault_shift + 1, s->newborn);
 }
 
 /* It came again, and is not looked at: whoever is followed there has given it back. */
@@ -414,7 +414,7 @@ static __noinline int on_fault(__u64 addr, __u32 write)
 {
 	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
 	struct fault_slot *slot = fault_slot_of(tgid);
-	__u32 shift = slot->fault_shift;
+	__u32 shift = slot->fault_shift, newborn = slot->newborn;
 	struct target_state *s = NULL;
 	__u64 page = addr / 4096;
 	struct stopwatch w;
@@ -428,8 +428,11 @@ static __noinline int on_fault(__u64 addr, __u32 write)
 		if (!s)
 			return 0;
 		shift = s->fault_shift;
+		newborn = s->newborn;
 	}
-	if (shift)
+	if (newborn)
+		shift = NEWBORN_SHIFT(shift);
+	else if (shift)
 		shift = shift_for(current_stratum(tgid), shift);
 	if (!page_sampled(page, shift, tgid))
 		return pass_over(s ? &s->skipped : &slot->skipped, tgid, page, write);

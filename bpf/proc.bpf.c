@@ -115,7 +115,7 @@ static __always_inline void begin_state(__u32 tgid, struct target_state *parent)
 		return;
 	limit = parent->child_limit_ns;
 	s->child_shift = parent->child_shift;
-	set_fault_shift(s, tgid, s->child_shift);
+	set_fault_shift(s, tgid, s->child_shift, 1);
 	s->fault_limit_ns = s->child_limit_ns = limit;
 	s->fault_step_ns = limit / (MAX_FAULT_SHIFT + 1) > MIN_FAULT_LIMIT_NS ? limit / (MAX_FAULT_SHIFT + 1)
 										 : MIN_FAULT_LIMIT_NS;
@@ -240,7 +240,7 @@ int govern(struct govern_args *args)
 
 	if (!s)
 		return -1;
-	set_fault_shift(s, tgid, args->fault_shift);
+	set_fault_shift(s, tgid, args->fault_shift, args->newborn);
 	s->fault_limit_ns = args->fault_limit_ns;
 	s->child_shift = args->child_shift;
 	s->child_limit_ns = args->child_limit_ns;

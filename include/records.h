@@ -457,9 +457,15 @@ struct target_state {
 	__u32 fault_step_ns; /* what the limit grows by with each step of fault_shift */
 	/* Page faults while the hook is on are so much rarer than while it is off, which pays nothing for it. */
 	__u32 rarer; /* in 1 / WEIGHT_ONE; 0: it is not known */
+	/*
+	 * Until user space governs it, a program that has just begun is thinned out evenly: it faults at many places, at each but a few
+	 * times, and does not live for the second in which strata come to tell.
+	 */
+	__u32 newborn;
+	__u32 pad;
 	__u32 look_shift; /* the one by which the last fault that was looked at was chosen */
 };
-_Static_assert(sizeof(struct target_state) == COST_PART_MAX * sizeof(struct cost) + 112, "target_state");
+_Static_assert(sizeof(struct target_state) == COST_PART_MAX * sizeof(struct cost) + 120, "target_state");
 #define WEIGHT_ONE 256 /* of weights that are whole numbers */
 
 /*
@@ -469,7 +475,7 @@ _Static_assert(sizeof(struct target_state) == COST_PART_MAX * sizeof(struct cost
  */
 struct fault_slot {
 	__u32 tgid;
-	__u32 fault_shift;
+	__u16 fault_shift, newborn;
 	__u64 skipped; /* as in struct target_state, which has of it what was there at the last look (skipped_in_slot) */
 };
 #define FAULT_SLOTS 32768 /* a power of two */
@@ -477,6 +483,8 @@ struct fault_slot {
 #define MAX_FAULT_SHIFT 15
 #define FAULT_QUOTA_BITS 13
 #define FAULT_EVEN_SHIFT 6
+/* Of a newborn. */
+#define NEWBORN_SHIFT(fault_shift) ((fault_shift) <= 3 ? (fault_shift) : (fault_shift) <= 7 ? 3 : (fault_shift) - 4)
 #define MAX_LOOK_SHIFT 15 /* page_value.shift has four bits */
 /*
  * Page faults at one instruction and depth of the C stack, told by the low bits of both: so they are those of one program, its threads
@@ -509,7 +517,7 @@ struct govern_args {
 	__u32 child_shift;
 	__u32 fault_step_ns;
 	__u32 rarer;
-	__u32 pad;
+	__u32 newborn;
 };
 _Static_assert(sizeof(struct govern_args) == 40, "govern_args");
 

@@ -141,6 +141,7 @@ void budget__begin(struct budget *b, struct traced *tr, bool newborn)
 		.fault_step_ns = tr->governor.step_ns,
 		.child_shift = n->child_shift,
 		.child_limit_ns = n->child_limit_ns,
+		.newborn = tr->newborn,
 	};
 }
 
@@ -366,6 +367,7 @@ static void govern(struct budget *b, struct traced *tr)
 		.fault_limit_ns = tr->governor.limit_ns,
 		.fault_step_ns = tr->governor.step_ns,
 		.rarer = rarer(tr),
+		.newborn = tr->newborn,
 	};
 
 	if (n) {

@@ -25,7 +25,7 @@ static struct fault_slot *fault_slot_of(const struct session *s, pid_t tgid)
 }
 
 /* As the kernel side does (core.bpf.h). */
-static void take_slot(struct session *s, pid_t tgid, uint32_t fault_shift)
+static void take_slot(struct session *s, pid_t tgid, const struct target_state *first)
 {
 	struct fault_slot *slot = fault_slot_of(s, tgid);
 
@@ -33,7 +33,8 @@ static void take_slot(struct session *s, pid_t tgid, uint32_t fault_shift)
 		slot->tgid = FAULT_SLOT_SHARED;
 		return;
 	}
-	slot->fault_shift = fault_shift;
+	slot->fault_shift = first->fault_shift;
+	slot->newborn = first->newborn;
 	slot->skipped = 0;
 	__atomic_store_n(&slot->tgid, (uint32_t)tgid, __ATOMIC_RELEASE);
 }
@@ -47,11 +48,12 @@ int session__add_target(struct session *s, pid_t tgid, const struct target *t, c
 		.fault_step_ns = budget->fault_step_ns,
 		.child_shift = budget->child_shift,
 		.child_limit_ns = budget->child_limit_ns,
+		.newborn = budget->newborn,
 	};
 	uint32_t key = tgid;
 
 	if (!bpf_map_update_elem(bpf_map__fd(s->bpf->maps.states), &key, &first, BPF_NOEXIST))
-		take_slot(s, tgid, first.fault_shift);
+		take_slot(s, tgid, &first);
 	else if (errno != EEXIST)
 		return -errno;
 	return bpf_map_update_elem(bpf_map__fd(s->bpf->maps.targets), &key, t, BPF_ANY) ? -errno : 0;
