@@ -87,30 +87,6 @@ def a_list_that_is_moved_beside_temporaries_under_the_budget():
     lines_beside_temporaries("moved", 800)
 
 
-def held_by(function, order):
-    """Bytes that a function of growth_programs.py holds after an order, under the default budget."""
-    with tempfile.TemporaryDirectory() as folder:
-        file = os.path.join(folder, "out.pms")
-        with Process("growth_programs.py") as target:
-            target.ready()
-            with tool.record("--pid", target.pid, "--signals", "resident", file=file) as recorder:
-                target.ask(order, limit_s=120)
-                recorder.stop().succeeded()
-        rows = tool.report(file, "function", "--signal", "resident")["rows"]
-    return sum(row["bytes"] for row in rows if (row["frame"] or {}).get("function") == function)
-
-
-@test
-def huge_pages_beside_temporaries_under_the_budget():
-    """Chance decides which of the 64 faults are looked at: the median of three."""
-    host.need_bpf()
-    path = "/sys/kernel/mm/transparent_hugepage/enabled"
-    if not os.path.exists(path) or "[never]" in open(path, encoding="ascii").read():
-        host.tap.skip("no huge pages here")
-    held = sorted(held_by("huge", "huge 300") for _ in range(3))
-    near(held[1], 128 * MIB, 30, f"{held}\nhuge pages")
-
-
 @test
 def what_is_unmapped_is_taken_away():
     lines, text = rows_of("def use():\n    m = mmap.mmap(-1, 32 << 20, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)\n"
