@@ -106,7 +106,11 @@ __u32 followed_half = 0;
 
 static __always_inline void mark_followed(__u32 tgid, __u64 page)
 {
-	followed[(followed_half & 1) * FOLLOWED_WORDS + FOLLOWED_WORD(tgid, page)] |= FOLLOWED_BIT(page);
+	__u64 word = (followed_half & 1) * FOLLOWED_WORDS + FOLLOWED_WORD(tgid, page);
+
+	/* 6.1 knows no bounds of what is or'ed. */
+	barrier_var(word);
+	followed[word & (2 * FOLLOWED_WORDS - 1)] |= FOLLOWED_BIT(page);
 }
 
 static __always_inline bool may_be_followed(__u32 tgid, __u64 page)
