@@ -95,7 +95,8 @@ static __always_inline __u32 shift_for(struct stratum *stratum, __u32 fault_shif
 	rate = ++stratum->hits;
 	if (rate < stratum->rate)
 		rate = stratum->rate;
-	bits = bits_of(fault_shift < FAULT_QUOTA_BITS ? rate >> (FAULT_QUOTA_BITS - fault_shift) : rate);
+	fault_shift = fault_shift < FAULT_QUOTA_BITS - LEAST_QUOTA_BITS ? FAULT_QUOTA_BITS - fault_shift : LEAST_QUOTA_BITS;
+	bits = bits_of(rate >> fault_shift);
 	if (bits < least)
 		bits = least;
 	return bits < MAX_LOOK_SHIFT ? bits : MAX_LOOK_SHIFT;

@@ -441,8 +441,8 @@ struct target_state {
 	__u32 write; /* it was a write */
 	__u32 hook_turn; /* when it was looked at (hook_turn, bpf/fault.bpf.c) */
 	/*
-	 * 0: each page fault is looked at. Else those of a stratum that has more than 1 << (FAULT_QUOTA_BITS - fault_shift) in a period are
-	 * thinned out to about as many; above FAULT_EVEN_SHIFT all are, for a program that starts faults at many places, at each but a
+	 * 0: each page fault is looked at. Else those of a stratum that has more than 1 << (FAULT_QUOTA_BITS - fault_shift) in a period, or
+	 * 1 << LEAST_QUOTA_BITS if that is more, are thinned out to about as many; above FAULT_EVEN_SHIFT all are, for a program that starts faults at many places, at each but a
 	 * few times. The kernel side adds one when the cost comes to the limit.
 	 */
 	__u32 fault_shift;
@@ -482,6 +482,7 @@ struct fault_slot {
 #define FAULT_SLOT_SHARED 0xffffffffu
 #define MAX_FAULT_SHIFT 15
 #define FAULT_QUOTA_BITS 13
+#define LEAST_QUOTA_BITS 6 /* with fewer, chance leaves nothing of a line most of the time, and far too much now and then */
 #define FAULT_EVEN_SHIFT 6
 /* Of a newborn. */
 #define NEWBORN_SHIFT(fault_shift) ((fault_shift) <= 3 ? (fault_shift) : (fault_shift) <= 7 ? 3 : (fault_shift) - 4)
