@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * Memory that moves: pages that are followed go along when a process calls mremap, with which realloc grows large blocks; a part of
+ * fault.bpf.c, whose `pages` it changes.
+ */
+#ifndef BPF_FAULT_MOVES_H
+#define BPF_FAULT_MOVES_H
+
+struct move {
+	__u64 from, to; /* pages */
+	__u64 cnt;
+};
+
+/* Between entry and return of mremap, by thread. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1024);
+	__type(key, __u64);
+	__type(value, struct move);
+} moving SEC(".maps");
+
+struct mover {
+	const struct target *t;
+	struct move m;
+	__u32 tgid;
+};
+
+static __noinline void move_page(const struct mover *m, __u64 page)
+{
+	struct page_key from, to;
+	struct page_value *p, was;
+
+	if (!m || !m->t)
+		return;
+	from = (struct page_key){ .page = page, .proc_id = m->t->proc_id };
+	to = (struct page_key){ .page = page - m->m.from + m->m.to, .proc_id = m->t->proc_id };
+	p = bpf_map_lookup_elem(&pages, &from);
+	if (!p)
+		return;
+	was = *p;
+	bpf_map_delete_elem(&pages, &from);
+	p = bpf_map_lookup_elem(&pages, &to);
+	if (p)
+		take_back(m->t, p);
+	if (bpf_map_update_elem(&pages, &to, &was, BPF_ANY))
+		counter_add(CTR_PAGES_FULL, 1);
+	mark_followed(m->tgid, to.page);
+}
+
+/* The pages of the nth bit of `followed`. The kernel moves nothing to where it was, not even in part (mm/mremap.c, EINVAL). */
+static long move_pages_of_bit(__u32 n, void *arg)
+{
+	const struct mover *m = arg;
+	__u64 page = ((m->m.from >> 1) + n) << 1;
+
+	if (!may_be_followed(m->tgid, page))
+		return 0;
+	if (page >= m->m.from)
+		move_page(m, page);
+	if (page + 1 >= m->m.from && page + 1 < m->m.from + m->m.cnt)
+		move_page(m, page + 1);
+	return 0;
+}
+
+#define MOST_MOVED_BITS (1u << 22) /* 32 GiB */
+
+static __noinline void move_followed(struct mover *m, struct target_state *s)
+{
+	__u32 bits;
+
+	if (!m || !s || !bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_loop))
+		return;
+	bits = m->m.cnt / 2 + 1 < MOST_MOVED_BITS ? m->m.cnt / 2 + 1 : MOST_MOVED_BITS;
+	bpf_loop(bits, move_pages_of_bit, m, 0);
+	if (s->page >= m->m.from && s->page < m->m.from + m->m.cnt)
+		s->page += m->m.to - m->m.from;
+}
+
+/* mremap(old, old_bytes, new_bytes, ...) of the C library. */
+SEC("uprobe")
+int move_entry(struct pt_regs *ctx)
+{
+	__u64 id = bpf_get_current_pid_tgid(), was = PT_REGS_PARM2(ctx), is = PT_REGS_PARM3(ctx);
+	struct move m = { .from = PT_REGS_PARM1(ctx) / 4096, .cnt = (was < is ? was : is) / 4096 };
+
+	if (m.cnt && target_for(SIGNAL_RESIDENT))
+		bpf_map_update_elem(&moving, &id, &m, BPF_ANY);
+	return 0;
+}
+
+SEC("uretprobe")
+int move_return(struct pt_regs *ctx)
+{
+	__u64 id = bpf_get_current_pid_tgid(), to = PT_REGS_RC(ctx);
+	struct move *begun = bpf_map_lookup_elem(&moving, &id);
+	struct mover m = { .t = target_for(SIGNAL_RESIDENT), .tgid = id >> 32 };
+	struct target_state *s = bpf_map_lookup_elem(&states, &m.tgid);
+	struct stopwatch w = stopwatch_start();
+
+	if (!begun || !m.t || !s)
+		return 0;
+	m.m = *begun;
+	bpf_map_delete_elem(&moving, &id);
+	m.m.to = to / 4096;
+	if ((__s64)to >= 0 && m.m.to != m.m.from)
+		move_followed(&m, s);
+	cost_add(s, COST_MOVE, &w);
+	return 0;
+}
+
+#endif
