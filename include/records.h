@@ -482,7 +482,7 @@ struct fault_slot {
 #define FAULT_SLOT_SHARED 0xffffffffu
 #define MAX_FAULT_SHIFT 15
 #define FAULT_QUOTA_BITS 13
-#define LEAST_QUOTA_BITS 6 /* with fewer, chance leaves nothing of a line most of the time, and far too much now and then */
+#define LEAST_QUOTA_BITS 8 /* with fewer, chance leaves nothing of a line most of the time, and far too much now and then */
 #define FAULT_EVEN_SHIFT 6
 /* Of a newborn. */
 #define NEWBORN_SHIFT(fault_shift) ((fault_shift) <= 3 ? (fault_shift) : (fault_shift) <= 7 ? 3 : (fault_shift) - 4)

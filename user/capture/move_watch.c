@@ -11,7 +11,7 @@
 /* A forked worker that has used so much CPU time is not one that lives for a moment. */
 #define WORKER_CPU_NS 300000000ull
 /* A burst of moves that is passed over, as cost. */
-#define BURST_NS 5000000ull
+#define BURST_NS 25000000ull
 
 struct move_watch {
 	const struct tracker_deps *deps;
@@ -69,7 +69,7 @@ static bool is_too_dear(const struct move_watch *w, struct traced *tr)
 
 	tr->moves_seen_ns = tr->moves_ns;
 	tr->moves_seen_cpu_ns = tr->use.cpu_ns;
-	return w->budget && cost_ns > BURST_NS + w->budget / 2 * cpu_ns;
+	return w->budget && cost_ns > BURST_NS + w->budget * cpu_ns;
 }
 
 void move_watch__refresh(struct move_watch *w, struct traced_table *table)

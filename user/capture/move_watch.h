@@ -22,7 +22,7 @@ void move_watch__free(struct move_watch *w);
 void move_watch__begin(struct move_watch *w, struct traced *tr);
 /*
  * Every second or so, after budget__step: takes in forked workers, which are not watched from their begin, once they have worked for a
- * while; and leaves for good who moves memory so often that this alone takes half of the budget.
+ * while; and leaves for good who moves memory so often that this alone takes the budget and more.
  */
 void move_watch__refresh(struct move_watch *w, struct traced_table *table);
 /* It has ended. */
