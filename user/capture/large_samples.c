@@ -240,6 +240,33 @@ void large_samples__ask(struct large_samples *s, bool (*of)(void *arg, uint64_t 
 
 /* ---- windows ---- */
 
+static int by_address(const void *va, const void *vb)
+{
+	const struct large_sample *a = va, *b = vb;
+
+	return a->addr < b->addr ? -1 : a->addr > b->addr;
+}
+
+/*
+ * Where a block that a window saw allocated lives, what was sampled there before is gone, however alike it looks; or a reading,
+ * since then, took the block for one that was moved there, and the window knows better. Sorts seen.
+ */
+static void forget_replaced(struct large_samples *s, struct large_sample *seen, size_t n)
+{
+	const struct large_sample *by;
+	size_t i, kept = 0;
+
+	qsort(seen, n, sizeof(*seen), by_address);
+	for (i = 0; i < s->n; i++) {
+		by = n ? bsearch(&s->at[i], seen, n, sizeof(*seen), by_address) : NULL;
+		if (by && by->chunk_bytes)
+			heap_weights__look(&s->at[i].weight, &s->windows, false);
+		else
+			s->at[kept++] = s->at[i];
+	}
+	s->n = kept;
+}
+
 int large_samples__add_window(struct large_samples *s, const struct heap_look *look, const struct large_seen *blocks, size_t n)
 {
 	uint32_t left[HEAP_CLASSES], taken[HEAP_CLASSES], wanted[HEAP_CLASSES];
@@ -247,6 +274,8 @@ int large_samples__add_window(struct large_samples *s, const struct heap_look *l
 	struct heap_look seen = *look;
 	int c, err = samples ? large_samples_impl__look_at(s, samples, n) : -ENOMEM;
 
+	if (!err)
+		forget_replaced(s, samples, n);
 	memset(seen.survived, 0, sizeof(seen.survived));
 	for (size_t i = 0; i < n && !err; i++)
 		seen.survived[samples[i].weight.class] += samples[i].chunk_bytes != 0;
