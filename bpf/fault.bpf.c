@@ -12,8 +12,8 @@
  * page means that it had been given back; the rest user space finds by looking into pagemap.
  *
  * What it may cost: where a process faults much, few of its faults are looked at (struct stratum); how few, user space sets
- * once a second (fault_shift in struct target_state), and gives a limit to what may be spent until then; a process that comes to its limit earlier is thinned
- * out here and now, so that no burst, and no slow tracer, lets the cost run away.
+ * once a second (fault_shift in struct target_state), and gives a limit to what may be spent until then; a process that comes to
+ * its limit earlier is thinned out here and now, so that no burst, and no slow tracer, lets the cost run away.
  */
 #include "rss.bpf.h"
 #define STACKS_ARE_NATIVE true

@@ -59,28 +59,28 @@ def bytearrays_that_grow():
     near(lines.get(2, 0), 60 * MIB, 15, text + "\nthe line that extends")
 
 
-def told_beside_temporaries(program, steps):
-    """Under the default budget: ({line: (what it holds, its row)}, all rows as text)."""
+def told_beside_temporaries(program, steps, *more):
+    """({line: (what it holds, its row)}, all rows as text, what tracing cost)"""
     host.need_bpf()
     with tempfile.TemporaryDirectory() as folder:
         file = os.path.join(folder, "out.pms")
         with Process("resident_programs.py") as target:
             target.ready()
-            with tool.record("--pid", target.pid, "--signals", "resident", file=file) as recorder:
+            with tool.record("--pid", target.pid, "--signals", "resident", *more, file=file) as recorder:
                 truth = target.ask(f"{program} {steps}", limit_s=120)
                 recorder.stop().succeeded()
         report = tool.report(file, "line", "--signal", "resident", "--top", "1000")
-    ok(report["cost"]["faults_seen"] < report["cost"]["faults"] / 10, f"not thinned out: {report['cost']}")
     told = {line: (held, tool.at(report["rows"], truth["file"], int(line))) for line, held in truth["held"].items()}
-    return told, tool.show_rows(report["rows"])
+    return told, tool.show_rows(report["rows"]), report["cost"]
 
 
 def lines_beside_temporaries(program, steps):
-    """Checks that each line is within a quarter of its truth, or within the stated error; where it was not, by chance, the mean of up to
-    three runs."""
+    """Under the default budget; checks that each line is within a quarter of its truth, or within the stated error; where it was
+    not, by chance, the mean of up to three runs."""
     runs = []
     for _ in range(3):
-        told, text = told_beside_temporaries(program, steps)
+        told, text, cost = told_beside_temporaries(program, steps)
+        ok(cost["faults_seen"] < cost["faults"] / 10, f"not thinned out: {cost}")
         runs.append(told)
         means = {line: sum(one[line][1]["bytes"] for one in runs) / len(runs) for line in told}
         wrong = [line for line, (held, row) in told.items()
@@ -104,17 +104,9 @@ def a_list_that_is_moved_beside_temporaries_under_the_budget():
 @test
 def a_list_that_is_moved_beside_temporaries():
     """Without a budget: where it was the temporaries come again, and have none of it."""
-    host.need_bpf()
-    with tempfile.TemporaryDirectory() as folder:
-        file = os.path.join(folder, "out.pms")
-        with Process("resident_programs.py") as target:
-            target.ready()
-            with tool.record("--pid", target.pid, "--signals", "resident", "--budget", "none", file=file) as recorder:
-                truth = target.ask("moved 150", limit_s=120)
-                recorder.stop().succeeded()
-        rows = tool.lines(file)
-    (line, held), = truth["held"].items()
-    near(tool.at(rows, truth["file"], int(line))["bytes"], held, 5, f"{tool.show_rows(rows)}\nthe list's line")
+    told, text, _ = told_beside_temporaries("moved", 150, "--budget", "none")
+    (held, row), = told.values()
+    near(row["bytes"], held, 5, f"{text}\nthe list's line")
 
 
 @test

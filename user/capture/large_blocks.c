@@ -79,17 +79,15 @@ struct large_blocks {
 	struct large_blocks_sums ended; /* of processes that are gone */
 };
 
-int large_blocks__new(const struct tracker_deps *deps, struct accounts *accounts, struct stack_names *names, double budget,
-		      struct large_blocks **ret)
+int large_blocks__new(const struct tracker_deps *deps, struct malloc_finder *finder, struct accounts *accounts,
+		      struct stack_names *names, double budget, struct large_blocks **ret)
 {
 	struct large_blocks *l = calloc(1, sizeof(*l));
-	int err = l ? malloc_finder__new(&l->finder) : -ENOMEM;
 
-	if (err) {
-		free(l);
-		return err;
-	}
+	if (!l)
+		return -ENOMEM;
 	l->deps = deps;
+	l->finder = finder;
 	l->accounts = accounts;
 	l->names = names;
 	l->budget = budget;
@@ -233,7 +231,6 @@ void large_blocks__free(struct large_blocks *l)
 		HASH_DEL(l->all, f);
 		free_followed(l, f);
 	}
-	malloc_finder__free(l->finder);
 	free(l);
 }
 

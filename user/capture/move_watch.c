@@ -20,26 +20,21 @@ struct move_watch {
 	unsigned int n;
 };
 
-int move_watch__new(const struct tracker_deps *deps, double budget, struct move_watch **ret)
+int move_watch__new(const struct tracker_deps *deps, struct malloc_finder *finder, double budget, struct move_watch **ret)
 {
 	struct move_watch *w = calloc(1, sizeof(*w));
 
 	if (!w)
 		return -ENOMEM;
 	w->deps = deps;
+	w->finder = finder;
 	w->budget = budget;
-	if (malloc_finder__new(&w->finder)) {
-		free(w);
-		return -ENOMEM;
-	}
 	*ret = w;
 	return 0;
 }
 
 void move_watch__free(struct move_watch *w)
 {
-	if (w)
-		malloc_finder__free(w->finder);
 	free(w);
 }
 

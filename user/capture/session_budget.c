@@ -16,7 +16,6 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "base/clock.h"
 #include "capture/session_impl.h"
 
 static struct fault_slot *fault_slot_of(const struct session *s, pid_t tgid)

@@ -90,6 +90,20 @@ enum fault_hook session__fault_hook(const struct session *s)
 	return s->fault_hook;
 }
 
+struct bpf_program *session_impl__fault_program(const struct session *s)
+{
+	switch (s->fault_hook) {
+	case FAULT_HOOK_FENTRY:
+		return s->bpf->progs.fault_fentry;
+	case FAULT_HOOK_KPROBE:
+		return s->bpf->progs.fault_kprobe;
+	case FAULT_HOOK_TRACEPOINT:
+		return s->bpf->progs.fault_tp;
+	default:
+		return s->bpf->progs.fault_perf;
+	}
+}
+
 static int add_fault_link(struct session *s, struct bpf_link *link)
 {
 	if (!link)
@@ -115,7 +129,7 @@ static int attach_perf(struct session *s)
 			continue;
 		if (fd < 0)
 			return -errno;
-		err = add_fault_link(s, bpf_program__attach_perf_event(s->bpf->progs.fault_perf, fd));
+		err = add_fault_link(s, bpf_program__attach_perf_event(session_impl__fault_program(s), fd));
 		if (err) {
 			close(fd);
 			return err;
@@ -126,33 +140,18 @@ static int attach_perf(struct session *s)
 
 static int attach_tracepoints(struct session *s)
 {
-	struct bpf_program *p = s->bpf->progs.fault_tp;
+	struct bpf_program *p = session_impl__fault_program(s);
 	int err = add_fault_link(s, bpf_program__attach_raw_tracepoint(p, "page_fault_user"));
 
 	return err ? err : add_fault_link(s, bpf_program__attach_raw_tracepoint(p, "page_fault_kernel"));
-}
-
-const struct bpf_program *session_impl__fault_program(const struct session *s)
-{
-	switch (s->fault_hook) {
-	case FAULT_HOOK_FENTRY:
-		return s->bpf->progs.fault_fentry;
-	case FAULT_HOOK_KPROBE:
-		return s->bpf->progs.fault_kprobe;
-	case FAULT_HOOK_TRACEPOINT:
-		return s->bpf->progs.fault_tp;
-	default:
-		return s->bpf->progs.fault_perf;
-	}
 }
 
 int session_impl__attach_faults(struct session *s)
 {
 	switch (s->fault_hook) {
 	case FAULT_HOOK_FENTRY:
-		return add_fault_link(s, bpf_program__attach(s->bpf->progs.fault_fentry));
 	case FAULT_HOOK_KPROBE:
-		return add_fault_link(s, bpf_program__attach(s->bpf->progs.fault_kprobe));
+		return add_fault_link(s, bpf_program__attach(session_impl__fault_program(s)));
 	case FAULT_HOOK_TRACEPOINT:
 		return attach_tracepoints(s);
 	default:

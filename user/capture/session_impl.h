@@ -80,7 +80,7 @@ enum probe_links session_impl__confined_links(const struct session *s);
 int session_impl__swap_counts(struct session *s);
 
 /* The hook on page faults. Attaching: 0 or -errno, what was attached stays so. */
-const struct bpf_program *session_impl__fault_program(const struct session *s);
+struct bpf_program *session_impl__fault_program(const struct session *s);
 int session_impl__attach_faults(struct session *s);
 void session_impl__detach_faults(struct session *s);
 /* Attaches the hook on page faults and measures what it costs. 0 or -errno. */

@@ -199,16 +199,17 @@ struct session_moves {
 /* Returns first: nothing is seen to begin whose end is not. */
 int session__follow_moves(struct session *s, pid_t tgid, const struct malloc_file *file, struct session_moves **ret)
 {
-	struct uprobe_multi_site site = {};
+	const struct uprobe_multi_site site = { .offset = file->mremap };
 	struct session_moves *m;
 	int err;
 
 	if (!s->moves_followed)
 		return -ENOTSUP;
-	err = malloc_file__mremap(file, &site.offset);
-	m = err ? NULL : calloc(1, sizeof(*m));
+	if (!file->mremap)
+		return -ENOENT;
+	m = calloc(1, sizeof(*m));
 	if (!m)
-		return err ? err : -ENOMEM;
+		return -ENOMEM;
 	m->returns = uprobe_multi__attach(bpf_program__fd(s->bpf->progs.move_return), file->host_path, tgid, UPROBE_MULTI_AT_RETURN,
 					  &site, 1);
 	m->entries = m->returns < 0 ? m->returns
@@ -234,14 +235,13 @@ void session__unfollow_moves(struct session *s, struct session_moves *m)
 
 int session__watch_moves(struct session *s, pid_t tgid, const struct malloc_file *file, int *ret)
 {
-	struct uprobe_multi_site site = {};
-	int err, fd;
+	const struct uprobe_multi_site site = { .offset = file->mremap };
+	int fd;
 
 	if (session_impl__confined_links(s) == PROBE_LINKS_SINGLE)
 		return -ENOTSUP;
-	err = malloc_file__mremap(file, &site.offset);
-	if (err)
-		return err;
+	if (!file->mremap)
+		return -ENOENT;
 	fd = uprobe_multi__attach(bpf_program__fd(s->bpf->progs.large_moved), file->host_path, tgid, UPROBE_MULTI_AT_SITE, &site, 1);
 	if (fd < 0)
 		return fd;

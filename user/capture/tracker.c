@@ -314,10 +314,12 @@ int tracker__new(const struct scope *scope, uint32_t signals, double budget, con
 	    accounts__new(&t->deps, &t->table, t->names, &t->accounts) ||
 	    page_sweep__new(&t->deps, &t->table, t->names, t->accounts, &t->sweep) ||
 	    budget__new(&t->deps, &t->table, budget, &t->budget) ||
-	    (signals & 1u << SIGNAL_HEAP && large_blocks__new(&t->deps, t->accounts, t->names, budget * LARGE_SHARE, &t->large)) ||
+	    malloc_finder__new(&t->malloc_files) ||
+	    (signals & 1u << SIGNAL_HEAP &&
+	     large_blocks__new(&t->deps, t->malloc_files, t->accounts, t->names, budget * LARGE_SHARE, &t->large)) ||
 	    ((signals & (1u << SIGNAL_HEAP | 1u << SIGNAL_EXACT)) == 1u << SIGNAL_HEAP &&
 	     heap__new(&t->deps, &t->table, t->names, budget, &t->heap)) ||
-	    (signals & 1u << SIGNAL_RESIDENT && move_watch__new(&t->deps, budget, &t->moves)) ||
+	    (signals & 1u << SIGNAL_RESIDENT && move_watch__new(&t->deps, t->malloc_files, budget, &t->moves)) ||
 	    interpreters__new(signals, &t->deps, t->budget, t->heap, t->large, t->moves, &t->interpreters)) {
 		tracker__free(t);
 		return -ENOMEM;
@@ -337,6 +339,7 @@ void tracker__free(struct tracker *t)
 	for (tr = t->table.alive; tr && t->moves; tr = tr->hh_tgid.next)
 		move_watch__end(t->moves, tr);
 	move_watch__free(t->moves);
+	malloc_finder__free(t->malloc_files);
 	traced_table__clear(&t->table);
 	native_frames__free(t->native);
 	budget__free(t->budget);

@@ -34,6 +34,7 @@ struct tracker {
 	struct accounts *accounts;
 	struct page_sweep *sweep;
 	struct heap *heap; /* NULL: not asked for, or the exact signal serves it */
+	struct malloc_finder *malloc_files; /* for both of these */
 	struct large_blocks *large; /* NULL: not asked for */
 	struct move_watch *moves; /* NULL: not asked for */
 	struct budget *budget;

@@ -75,6 +75,7 @@ struct definer {
 	char key[128];
 	struct malloc_site site[MAX_MALLOC_SITES];
 	size_t n;
+	uint64_t mremap; /* as in struct malloc_file */
 	bool musl;
 	UT_hash_handle hh;
 };
@@ -168,6 +169,17 @@ static bool is_musl(const struct elf_file *f)
 	return elf_file__symbol(f, "gnu_get_libc_version", &s) && python_file__musl_specific(f);
 }
 
+/* 0: it has none. */
+static uint64_t find_mremap(const struct elf_file *f)
+{
+	struct elf_symbol symbol;
+	uint64_t offset;
+
+	if (elf_file__exported(f, "mremap", &symbol) || elf_file__file_offset(f, symbol.addr, &offset))
+		return 0;
+	return offset;
+}
+
 static int look_up_sites(struct malloc_finder *finder, const struct elf_file *f, struct malloc_file *file)
 {
 	struct definer *d;
@@ -183,11 +195,13 @@ static int look_up_sites(struct malloc_finder *finder, const struct elf_file *f,
 		memcpy(d->key, key, sizeof(key));
 		find_sites(f, d);
 		d->musl = is_musl(f);
+		d->mremap = find_mremap(f);
 		HASH_ADD_STR(finder->definers, key, d);
 	}
 	file->site = d->site;
 	file->n = d->n;
 	file->musl = d->musl;
+	file->mremap = d->mremap;
 	return d->n ? 0 : -ENOENT;
 }
 
@@ -328,19 +342,5 @@ int malloc_finder__find(struct malloc_finder *finder, pid_t tgid, const struct i
 	elf_file__free(f);
 	if (!err)
 		*ret = file;
-	return err;
-}
-
-int malloc_file__mremap(const struct malloc_file *file, uint64_t *ret)
-{
-	struct elf_symbol symbol;
-	struct elf_file *f;
-	int err = elf_file__open(file->host_path, &f);
-
-	if (err)
-		return err;
-	err = elf_file__exported(f, "mremap", &symbol);
-	err = err ? err : elf_file__file_offset(f, symbol.addr, ret);
-	elf_file__free(f);
 	return err;
 }

@@ -29,6 +29,7 @@ struct malloc_file {
 	char path[256]; /* as the process names it, cut where it is longer */
 	const struct malloc_site *site; /* the finder's */
 	size_t n;
+	uint64_t mremap; /* offset of the function, which the C library has realloc call for what is mapped by itself; 0: it has none */
 	bool musl; /* it is musl's C library: system/malloc_heap.h cannot read its heap (mallocng; before 1.2.1 another) */
 };
 
@@ -40,8 +41,5 @@ void malloc_finder__free(struct malloc_finder *f);
  * -ESRCH: the process has ended; -EACCES, -ENOMEM, ...
  */
 int malloc_finder__find(struct malloc_finder *f, pid_t tgid, const struct interp *in, struct malloc_file *ret);
-
-/* Offset of mremap, which the C library has realloc call for what is mapped by itself. -ENOENT: it is not in this file. */
-int malloc_file__mremap(const struct malloc_file *file, uint64_t *ret);
 
 #endif
