@@ -264,7 +264,10 @@ static __noinline void charge_last(const struct target *t, struct target_state *
 	if (!value.pages || c.stack_id == STACK_GIVEN_BACK || !s->page)
 		return;
 	describe_sample(&value, s, c.weight);
-	follow_page(t, s, &value);
+	if (s->came_again)
+		take_back(t, &value);
+	else
+		follow_page(t, s, &value);
 }
 
 /*
@@ -285,8 +288,10 @@ static __always_inline void look_at_fault(struct target *t, struct target_state 
 		return;
 	stack_id = stack_of_current(t);
 	charge_last(t, s, rss);
+	s->came_again = 0;
 	s->stack_id = stack_id;
 	s->page = page;
+	mark_followed(bpf_get_current_pid_tgid() >> 32, page);
 	s->look_shift = shift;
 	s->write = write;
 	s->hook_turn = hook_turn;
@@ -304,14 +309,17 @@ static __always_inline void keep_limit(struct target_state *s)
 }
 
 /* It came again, and is not looked at: whoever is followed there has given it back. */
-static __noinline void notice_fault(__u64 page)
+static __noinline void notice_fault(__u32 tgid, __u64 page)
 {
+	struct target_state *s = bpf_map_lookup_elem(&states, &tgid);
 	struct target *t = target_for(SIGNAL_RESIDENT);
 	struct page_key key = { .page = page };
 	struct page_value *p;
 
-	if (!t || faults_disabled())
+	if (!s || !t || faults_disabled())
 		return;
+	if (s->page == page)
+		s->came_again = 1;
 	key.proc_id = t->proc_id;
 	p = bpf_map_lookup_elem(&pages, &key);
 	if (!p)
@@ -333,7 +341,7 @@ static __always_inline int pass_over(__u64 *skipped, __u32 tgid, __u64 page, __u
 {
 	__sync_fetch_and_add(skipped, 1 + ((__u64)write << 32));
 	if (may_be_followed(tgid, page))
-		notice_fault(page);
+		notice_fault(tgid, page);
 	return 0;
 }
 
@@ -360,8 +368,8 @@ static __noinline int on_fault(__u64 addr, __u32 write)
 	if (newborn)
 		shift = NEWBORN_SHIFT(shift);
 	else if (shift)
-		shift = shift_for(current_stratum(tgid), shift);
-	if (!page_sampled(page, shift, tgid))
+		shift = shift_for(tgid, page, shift);
+	if (shift && !is_chosen(shift))
 		return pass_over(s ? &s->skipped : &slot->skipped, tgid, page, write);
 	w = stopwatch_start();
 	if (!s)

@@ -7,21 +7,40 @@
 
 #include "core.bpf.h"
 
-/*
- * Sampling is by page, not by chance, so that a page's next fault is looked at when its last one was. What the others
- * brought in is charged to the last fault that was looked at: the sum stays right, the shares are right on average.
- */
-static __always_inline bool page_sampled(__u64 page, __u32 shift, __u32 tgid)
-{
-	return !shift || PAGE_IS_CHOSEN(tgid, page_sampling_epoch, page, shift);
-}
-
 struct stratum strata[STRATA];
 /* Counted up by user space. */
 __u32 fault_period = 0;
+/* Pages that faulted in this period and in the last, by turns: user space clears one before it counts up the period. */
+__u64 fault_marks[2 * FAULT_MARK_WORDS];
+
+/*
+ * Each fault by chance, not each of some pages: of a loop over a few pages all faults, or none, would be looked at, for as long as
+ * these are chosen.
+ */
+static __always_inline bool is_chosen(__u32 shift)
+{
+	return !(bpf_get_prandom_u32() & ((1u << (shift & 31)) - 1));
+}
+
+/* Whether the page faulted lately; now it has. */
+static __always_inline bool faulted_lately(__u32 tgid, __u64 page)
+{
+	__u32 now = FAULT_MARK_WORD(tgid, page) + (fault_period & 1) * FAULT_MARK_WORDS, then = now ^ FAULT_MARK_WORDS;
+	__u64 bit = 1ull << (page & 63);
+
+	/* 6.1 knows no bounds of what is xor'ed. */
+	barrier_var(now);
+	barrier_var(then);
+	now &= 2 * FAULT_MARK_WORDS - 1;
+	then &= 2 * FAULT_MARK_WORDS - 1;
+	if (fault_marks[now] & bit)
+		return true;
+	fault_marks[now] |= bit;
+	return fault_marks[then] & bit;
+}
 
 /* User registers: where the kernel touches user memory, those of the system call. Before 5.15: one stratum a process. */
-static __always_inline struct stratum *current_stratum(__u32 tgid)
+static __always_inline struct stratum *current_stratum(__u32 tgid, bool lately)
 {
 	struct pt_regs *regs;
 	__u64 hash = (__u64)tgid << 32;
@@ -30,7 +49,7 @@ static __always_inline struct stratum *current_stratum(__u32 tgid)
 		regs = (struct pt_regs *)bpf_task_pt_regs(bpf_get_current_task_btf());
 		hash = PY_HASH_STEP(PT_REGS_IP(regs) & 4095, PT_REGS_SP(regs) & 4095);
 	}
-	return &strata[PY_HASH_STEP(0, hash) >> 40 & (STRATA - 1)];
+	return &strata[PY_HASH_STEP(lately, hash) >> 40 & (STRATA - 1)];
 }
 
 /* How many bits n has. */
@@ -48,10 +67,12 @@ static __always_inline __u32 bits_of(__u32 n)
 	return bits + n;
 }
 
-/* The shift for one more fault of a stratum. */
-static __always_inline __u32 shift_for(struct stratum *stratum, __u32 fault_shift)
+/* The shift for one more fault. */
+static __always_inline __u32 shift_for(__u32 tgid, __u64 page, __u32 fault_shift)
 {
 	__u32 period = fault_period, least = fault_shift > FAULT_EVEN_SHIFT ? fault_shift - FAULT_EVEN_SHIFT : 0, rate, bits;
+	bool lately = faulted_lately(tgid, page);
+	struct stratum *stratum = current_stratum(tgid, lately);
 
 	if (stratum->period != period) {
 		stratum->rate = stratum->period + 1 == period ? stratum->hits : 0;
@@ -62,7 +83,7 @@ static __always_inline __u32 shift_for(struct stratum *stratum, __u32 fault_shif
 	if (rate < stratum->rate)
 		rate = stratum->rate;
 	fault_shift = fault_shift < FAULT_QUOTA_BITS - LEAST_QUOTA_BITS ? FAULT_QUOTA_BITS - fault_shift : LEAST_QUOTA_BITS;
-	bits = bits_of(rate >> fault_shift);
+	bits = bits_of(rate >> (lately ? fault_shift - LATELY_QUOTA_BITS : fault_shift));
 	if (bits < least)
 		bits = least;
 	return bits < MAX_LOOK_SHIFT ? bits : MAX_LOOK_SHIFT;

@@ -11,14 +11,6 @@ struct move {
 	__u64 cnt;
 };
 
-/* Between entry and return of mremap, by thread. */
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 1024);
-	__type(key, __u64);
-	__type(value, struct move);
-} moving SEC(".maps");
-
 struct mover {
 	const struct target *t;
 	struct move m;
@@ -76,33 +68,19 @@ static __noinline void move_followed(struct mover *m, struct target_state *s)
 		s->page += m->m.to - m->m.from;
 }
 
-/* mremap(old, old_bytes, new_bytes, ...) of the C library. */
+/* Behind the system call of mremap(old, old_bytes, new_bytes, ...) in the C library, whose registers are as it left them. */
 SEC("uprobe")
-int move_entry(struct pt_regs *ctx)
+int page_moved(struct pt_regs *ctx)
 {
-	__u64 id = bpf_get_current_pid_tgid(), was = PT_REGS_PARM2(ctx), is = PT_REGS_PARM3(ctx);
-	struct move m = { .from = PT_REGS_PARM1(ctx) / 4096, .cnt = (was < is ? was : is) / 4096 };
-
-	if (m.cnt && target_for(SIGNAL_RESIDENT))
-		bpf_map_update_elem(&moving, &id, &m, BPF_ANY);
-	return 0;
-}
-
-SEC("uretprobe")
-int move_return(struct pt_regs *ctx)
-{
-	__u64 id = bpf_get_current_pid_tgid(), to = PT_REGS_RC(ctx);
-	struct move *begun = bpf_map_lookup_elem(&moving, &id);
-	struct mover m = { .t = target_for(SIGNAL_RESIDENT), .tgid = id >> 32 };
+	__u64 was = PT_REGS_PARM2(ctx), is = PT_REGS_PARM3(ctx), to = PT_REGS_RC(ctx);
+	struct mover m = { .t = target_for(SIGNAL_RESIDENT), .tgid = bpf_get_current_pid_tgid() >> 32 };
 	struct target_state *s = bpf_map_lookup_elem(&states, &m.tgid);
 	struct stopwatch w = stopwatch_start();
 
-	if (!begun || !m.t || !s)
+	if (!m.t || !s)
 		return 0;
-	m.m = *begun;
-	bpf_map_delete_elem(&moving, &id);
-	m.m.to = to / 4096;
-	if ((__s64)to >= 0 && m.m.to != m.m.from)
+	m.m = (struct move){ .from = PT_REGS_PARM1(ctx) / 4096, .to = to / 4096, .cnt = (was < is ? was : is) / 4096 };
+	if ((__s64)to >= 0 && m.m.to != m.m.from && m.m.cnt)
 		move_followed(&m, s);
 	cost_add(s, COST_MOVE, &w);
 	return 0;

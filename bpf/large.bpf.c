@@ -307,7 +307,10 @@ int large_return(struct pt_regs *ctx)
 	return at_return(ctx);
 }
 
-/* mremap(old, old_bytes, new_bytes, ...) of the C library: seldom called, so it is watched all the time. */
+/*
+ * Behind the system call of mremap(old, old_bytes, new_bytes, ...) in the C library, whose registers are as it left them: seldom
+ * called, so it is watched all the time.
+ */
 SEC("uprobe")
 int large_moved(struct pt_regs *ctx)
 {
@@ -315,7 +318,7 @@ int large_moved(struct pt_regs *ctx)
 	struct large_move move = { .tgid = bpf_get_current_pid_tgid() >> 32, .bytes = bytes };
 	struct target *t = current_target();
 
-	if (!t || old_bytes >= bytes)
+	if (!t || old_bytes >= bytes || (__s64)PT_REGS_RC(ctx) < 0)
 		return 0;
 	stack_id = stack_of_current(t);
 	bpf_map_update_elem(&large_moves, &move, &stack_id, BPF_ANY);

@@ -194,7 +194,7 @@ enum cost_part {
 	COST_CODE = 2, /* code objects being freed */
 	COST_LIFE = 3, /* fork, exec, exit */
 	COST_HEAP = 4,
-	COST_MOVE = 5, /* memory being moved; an entry and a return are a run */
+	COST_MOVE = 5, /* memory being moved */
 	COST_PART_MAX = 6,
 };
 /* ns: time in the program itself, to which the trap that leads to a uprobe comes; cnt: how often it ran. */
@@ -359,12 +359,6 @@ struct page_value {
 };
 _Static_assert(sizeof(struct page_value) == 16, "page_value");
 #define PAGE_GROUPS 16
-/*
- * Of the pages of a process so many are chosen: those that are at one shift are at each lower one. Other pages in each process:
- * forked workers, all with the same addresses, are each seen by another part. epoch: changed, now and then, by user space.
- */
-#define PAGE_IS_CHOSEN(tgid, epoch, page, shift) \
-	(!(PY_HASH_STEP((__u64)(tgid) << 32 | (epoch), page) >> 8 & ((1ull << ((shift) & 31)) - 1)))
 #define WATCH_MAX 15 /* steps of the square root of two */
 /* What user space found when it looked for a page; the program `note_pages` takes it over, where nothing was changed since. */
 struct page_note {
@@ -462,7 +456,7 @@ struct target_state {
 	 * times, and does not live for the second in which strata come to tell.
 	 */
 	__u32 newborn;
-	__u32 pad;
+	__u32 came_again; /* the page of the last fault that was looked at has faulted again, and that was passed over */
 	__u32 look_shift; /* the one by which the last fault that was looked at was chosen */
 };
 _Static_assert(sizeof(struct target_state) == COST_PART_MAX * sizeof(struct cost) + 120, "target_state");
@@ -483,15 +477,18 @@ struct fault_slot {
 #define MAX_FAULT_SHIFT 15
 #define FAULT_QUOTA_BITS 13
 #define LEAST_QUOTA_BITS 8 /* with fewer, chance leaves nothing of a line most of the time, and far too much now and then */
+/* So much less of pages that faulted lately: they come and go, and those that stay are few. */
+#define LATELY_QUOTA_BITS 2
 #define FAULT_EVEN_SHIFT 6
 /* Of a newborn. */
 #define NEWBORN_SHIFT(fault_shift) ((fault_shift) <= 3 ? (fault_shift) : (fault_shift) <= 7 ? 3 : (fault_shift) - 4)
 #define MAX_LOOK_SHIFT 15 /* page_value.shift has four bits */
 /*
- * Page faults at one instruction and depth of the C stack, told by the low bits of both: so they are those of one program, its threads
- * and the workers that it forks, which live too short to be thinned out each by itself. Where they are many (as they are of memory that comes and
- * goes) fewer are looked at, so that those who leak here and there are not passed over for their sake. By page, as ever, so each
- * that is looked at stands for as many as its chance was small. A period is about a second: user space counts them up.
+ * Page faults at one instruction and depth of the C stack, told by the low bits of both, of pages that faulted lately, or that did
+ * not: so they are those of one program, its threads and the workers that it forks, which live too short to be thinned out each by
+ * itself. Where they are many (as they are of memory that comes and goes) fewer are looked at, so that those who leak here and there
+ * are not passed over for their sake. By chance, so each that is looked at stands for as many as its chance was small. A period is
+ * about a second: user space counts them up.
  */
 struct stratum {
 	__u32 period;
@@ -500,6 +497,9 @@ struct stratum {
 	__u32 pad;
 };
 #define STRATA 4096 /* a power of two; those of one hash are taken as one */
+/* Where pages faulted lately: a bit for each; in two halves, each of which tells the pages of 2 GiB apart. */
+#define FAULT_MARK_WORDS 8192 /* a power of two */
+#define FAULT_MARK_WORD(tgid, page) (PY_HASH_STEP((__u64)(tgid), (page) >> 6) >> 40 & (FAULT_MARK_WORDS - 1))
 /*
  * Where pages are followed: a bit for two of them, those of 512 KiB in one word, so that who touches memory in order finds it in the
  * cache. Two halves: user space clears one, writes what is followed to it, and goes on to the other.

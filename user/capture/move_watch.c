@@ -50,12 +50,14 @@ void move_watch__begin(struct move_watch *w, struct traced *tr)
 	if (err == -ENOENT) /* it is not mapped yet: the next refresh tries again */
 		return;
 	tr->moves_tried = true;
-	err = err ? err : session__follow_moves(w->deps->session, tr->tgid, &file, &tr->moves);
-	if (err)
+	err = err ? err : session__follow_moves(w->deps->session, tr->tgid, &file, &tr->moves_link);
+	if (err) {
 		log_debug("process %d: moves of memory are not seen: %s", (int)tr->tgid, strerror(-err));
-	else
-		w->n++;
-	tr->trap_ns[COST_MOVE] = costs->stepped_ns + costs->return_ns; /* at worst */
+		return;
+	}
+	tr->moves = true;
+	tr->trap_ns[COST_MOVE] = file.moved_emulated ? costs->emulated_ns : costs->stepped_ns;
+	w->n++;
 }
 
 static bool is_too_dear(const struct move_watch *w, struct traced *tr)
@@ -85,7 +87,7 @@ void move_watch__end(struct move_watch *w, struct traced *tr)
 {
 	if (!tr->moves)
 		return;
-	session__unfollow_moves(w->deps->session, tr->moves);
-	tr->moves = NULL;
+	session__unwatch_moves(w->deps->session, tr->moves_link);
+	tr->moves = false;
 	w->n--;
 }

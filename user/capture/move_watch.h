@@ -13,7 +13,7 @@
 struct move_watch;
 struct malloc_finder;
 
-/* Processes watched at a time: each takes two links, which are slow to attach. */
+/* Processes watched at a time: each takes a link, which is slow to attach. */
 #define MAX_MOVE_WATCHES 64
 
 /* deps and finder outlive *ret. budget: share of CPU time, as in governor.h. -ENOMEM. */

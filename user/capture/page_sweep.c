@@ -15,8 +15,6 @@
 #define MAX_SWEEP_EVERY_NS (10 * SECOND_NS)
 /* What sweeping may take of the tracer's time, where it is done as often as it helps. */
 #define SWEEP_SHARE 0.01
-/* So long goes by before other pages are chosen: what was followed before is seen less well from then on. */
-#define CHOICE_NS (60 * SECOND_NS)
 /* What estimates are corrected by is booked so often: the lines that it changes are written each time. */
 #define SETTLE_NS (5 * SECOND_NS)
 
@@ -33,7 +31,7 @@ struct page_sweep {
 	struct stack_names *names;
 	struct accounts *accounts;
 	uint64_t page_bytes;
-	uint64_t swept_ns, took_ns, chosen_ns, settled_ns;
+	uint64_t swept_ns, took_ns, settled_ns;
 	bool hook_was_off; /* ever */
 	struct gone *gone; /* in this sweep */
 	size_t n_gone, max_gone;
@@ -51,7 +49,7 @@ int page_sweep__new(const struct tracker_deps *deps, struct traced_table *table,
 	s->names = names;
 	s->accounts = accounts;
 	s->page_bytes = sysconf(_SC_PAGESIZE);
-	s->swept_ns = s->chosen_ns = s->settled_ns = clock_now_ns();
+	s->swept_ns = s->settled_ns = clock_now_ns();
 	*ret = s;
 	return 0;
 }
@@ -381,9 +379,5 @@ int page_sweep__run(struct page_sweep *s, bool now)
 	s->took_ns = s->swept_ns - begin;
 	if (settle)
 		s->settled_ns = s->swept_ns;
-	if (s->swept_ns - s->chosen_ns >= CHOICE_NS) {
-		session__choose_pages(s->deps->session);
-		s->chosen_ns = s->swept_ns;
-	}
 	return err;
 }

@@ -156,8 +156,6 @@ void session__mark_followed(struct session *s, pid_t tgid, uint64_t page);
 void session__end_marks(struct session *s);
 /* Page faults are counted anew (struct stratum); about once a second. */
 void session__begin_period(struct session *s);
-/* Begins a new choice of the pages whose faults are looked at. */
-void session__choose_pages(struct session *s);
 
 /*
  * The heap signal. Pools that a process takes into use are counted by size class from session__watch_pools on, where a
@@ -203,19 +201,14 @@ void session_large__stop(struct session_large *l);
 void session_large__free(struct session_large *l);
 /*
  * From now on it is known by whom a mapping of the process is made larger, which realloc has done for large blocks. *ret is the caller's,
- * for session__unwatch_moves. -ENOTSUP: not before 6.6; -ENOENT: the file has no mremap.
+ * for session__unwatch_moves. -ENOTSUP: not before 6.6; -ENOENT: the file has no such place (malloc_file.moved).
  */
 int session__watch_moves(struct session *s, pid_t tgid, const struct malloc_file *file, int *ret);
 void session__unwatch_moves(struct session *s, int moves);
 /* The stack that made one so large last; 0: none did. */
 uint64_t session__mover_of(const struct session *s, pid_t tgid, uint64_t bytes);
-/*
- * From now on pages that are followed go along when the process moves memory (mremap). *ret is the caller's, for
- * session__unfollow_moves. -ENOTSUP: not before 6.6; -ENOENT: the file has no mremap.
- */
-struct session_moves;
-int session__follow_moves(struct session *s, pid_t tgid, const struct malloc_file *file, struct session_moves **ret);
-void session__unfollow_moves(struct session *s, struct session_moves *moves);
+/* From now on pages that are followed go along when the process moves memory. As session__watch_moves. */
+int session__follow_moves(struct session *s, pid_t tgid, const struct malloc_file *file, int *ret);
 /* What large_key.watch says of its blocks. */
 uint32_t session_large__number(const struct session_large *l);
 /* How often its probes hit, and for how many of them a block was followed to the return. 0 or -errno. */

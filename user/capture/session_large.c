@@ -192,61 +192,30 @@ int session_large__hits(const struct session_large *l, struct large_watch *ret)
 
 /* ---- mremap ---- */
 
-struct session_moves {
-	int returns, entries; /* links */
-};
-
-/* Returns first: nothing is seen to begin whose end is not. */
-int session__follow_moves(struct session *s, pid_t tgid, const struct malloc_file *file, struct session_moves **ret)
+static int attach_moves(const struct bpf_program *program, pid_t tgid, const struct malloc_file *file, int *ret)
 {
-	const struct uprobe_multi_site site = { .offset = file->mremap };
-	struct session_moves *m;
-	int err;
-
-	if (!s->moves_followed)
-		return -ENOTSUP;
-	if (!file->mremap)
-		return -ENOENT;
-	m = calloc(1, sizeof(*m));
-	if (!m)
-		return -ENOMEM;
-	m->returns = uprobe_multi__attach(bpf_program__fd(s->bpf->progs.move_return), file->host_path, tgid, UPROBE_MULTI_AT_RETURN,
-					  &site, 1);
-	m->entries = m->returns < 0 ? m->returns
-				    : uprobe_multi__attach(bpf_program__fd(s->bpf->progs.move_entry), file->host_path, tgid,
-							   UPROBE_MULTI_AT_SITE, &site, 1);
-	err = m->entries < 0 ? m->entries : 0;
-	if (!err) {
-		*ret = m;
-		return 0;
-	}
-	if (m->returns >= 0)
-		closer__close(s->closer, m->returns);
-	free(m);
-	return err;
-}
-
-void session__unfollow_moves(struct session *s, struct session_moves *m)
-{
-	closer__close(s->closer, m->entries);
-	closer__close(s->closer, m->returns);
-	free(m);
-}
-
-int session__watch_moves(struct session *s, pid_t tgid, const struct malloc_file *file, int *ret)
-{
-	const struct uprobe_multi_site site = { .offset = file->mremap };
+	const struct uprobe_multi_site site = { .offset = file->moved };
 	int fd;
 
-	if (session_impl__confined_links(s) == PROBE_LINKS_SINGLE)
-		return -ENOTSUP;
-	if (!file->mremap)
+	if (!file->moved)
 		return -ENOENT;
-	fd = uprobe_multi__attach(bpf_program__fd(s->bpf->progs.large_moved), file->host_path, tgid, UPROBE_MULTI_AT_SITE, &site, 1);
+	fd = uprobe_multi__attach(bpf_program__fd(program), file->host_path, tgid, UPROBE_MULTI_AT_SITE, &site, 1);
 	if (fd < 0)
 		return fd;
 	*ret = fd;
 	return 0;
+}
+
+int session__follow_moves(struct session *s, pid_t tgid, const struct malloc_file *file, int *ret)
+{
+	return s->moves_followed ? attach_moves(s->bpf->progs.page_moved, tgid, file, ret) : -ENOTSUP;
+}
+
+int session__watch_moves(struct session *s, pid_t tgid, const struct malloc_file *file, int *ret)
+{
+	if (session_impl__confined_links(s) == PROBE_LINKS_SINGLE)
+		return -ENOTSUP;
+	return attach_moves(s->bpf->progs.large_moved, tgid, file, ret);
 }
 
 void session__unwatch_moves(struct session *s, int moves)

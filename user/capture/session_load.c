@@ -130,8 +130,7 @@ static void choose_programs(struct session *s)
 	choose_multi(b->progs.gc_site_return, gc && multi, true);
 	choose_large(s);
 	s->moves_followed = resident && session_impl__confined_links(s) != PROBE_LINKS_SINGLE;
-	choose_multi(b->progs.move_entry, s->moves_followed, true);
-	choose_multi(b->progs.move_return, s->moves_followed, true);
+	choose_multi(b->progs.page_moved, s->moves_followed, true);
 	bpf_program__set_autoload(b->progs.fault_fork, resident);
 	bpf_program__set_autoload(b->progs.nothing, resident);
 	bpf_program__set_autoload(b->progs.fault_exit, resident);

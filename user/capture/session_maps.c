@@ -278,12 +278,10 @@ void session__end_marks(struct session *s)
 
 void session__begin_period(struct session *s)
 {
-	s->bpf->bss->fault_period++;
-}
+	uint32_t next = s->bpf->bss->fault_period + 1;
 
-void session__choose_pages(struct session *s)
-{
-	s->bpf->bss->page_sampling_epoch++;
+	memset((uint64_t *)s->bpf->bss->fault_marks + next % 2 * FAULT_MARK_WORDS, 0, FAULT_MARK_WORDS * sizeof(uint64_t));
+	s->bpf->bss->fault_period = next;
 }
 
 static struct map_walk walk_of_live(struct session *s, bool (*fn)(const void *, const void *, void *), void *arg)

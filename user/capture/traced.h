@@ -45,7 +45,8 @@ struct traced {
 	struct session_links *links;
 	struct session_links *entry; /* of a held command */
 	struct native_process *native; /* what is known of its native code (native_frames.h); NULL: nothing yet */
-	struct session_moves *moves; /* of whom it is seen that memory is moved (move_watch.h); NULL: it is not */
+	bool moves; /* it is seen when its memory is moved (move_watch.h) */
+	int moves_link; /* session__follow_moves */
 	bool moves_tried;
 	uint64_t moves_ns, moves_seen_ns, moves_seen_cpu_ns; /* what that cost; and at the last look at it, when it had used so much CPU time */
 	struct heap_process *heap; /* the heap signal's; NULL: not watched */

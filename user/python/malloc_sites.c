@@ -75,8 +75,8 @@ struct definer {
 	char key[128];
 	struct malloc_site site[MAX_MALLOC_SITES];
 	size_t n;
-	uint64_t mremap; /* as in struct malloc_file */
-	bool musl;
+	uint64_t moved; /* as in struct malloc_file */
+	bool moved_emulated, musl;
 	UT_hash_handle hh;
 };
 
@@ -146,6 +146,50 @@ static void add_site(const struct elf_file *f, const struct machine_code *code, 
 	d->site[d->n++] = site;
 }
 
+/* ---- behind the system call of mremap ---- */
+
+enum { RAX = 0, RDX = 2, RSI = 6, RDI = 7 }; /* as insn__gpr numbers them */
+
+struct behind {
+	bool called;
+	uint64_t addr;
+	bool emulated;
+};
+
+static bool writes_what_was_said(const struct insn *insn)
+{
+	return insn__writes(insn, RAX) || insn__writes(insn, RDI) || insn__writes(insn, RSI) || insn__writes(insn, RDX);
+}
+
+/* The first instruction, or the first that the kernel emulates if all is there until then: usually the branch to what sets errno. */
+static int look_behind(const struct insn *insn, void *arg)
+{
+	struct behind *b = arg;
+
+	if (!b->called) {
+		b->called = insn->i.mnemonic == ZYDIS_MNEMONIC_SYSCALL;
+		return 0;
+	}
+	if (!b->addr || insn__emulated(insn)) {
+		b->addr = insn->addr;
+		b->emulated = insn__emulated(insn);
+	}
+	return b->emulated || writes_what_was_said(insn);
+}
+
+static void find_moved(const struct elf_file *f, const struct machine_code *code, struct definer *d)
+{
+	struct elf_symbol symbol, function;
+	struct behind b = {};
+
+	if (!code || elf_file__exported(f, "mremap", &symbol) || machine_code__function(code, symbol.addr, &function) ||
+	    function.addr != symbol.addr || machine_code__check(code, &function))
+		return;
+	if (machine_code__walk(code, &function, look_behind, &b) < 0 || !b.addr || elf_file__file_offset(f, b.addr, &d->moved))
+		return;
+	d->moved_emulated = b.emulated;
+}
+
 static void find_sites(const struct elf_file *f, struct definer *d)
 {
 	struct machine_code *code = NULL;
@@ -158,6 +202,7 @@ static void find_sites(const struct elf_file *f, struct definer *d)
 		if (!elf_file__exported(f, functions[i].symbol, &s) || !elf_file__symbol(f, functions[i].symbol, &s))
 			add_site(f, code, i, s.addr, d);
 	}
+	find_moved(f, code, d);
 	machine_code__free(code);
 }
 
@@ -167,17 +212,6 @@ static bool is_musl(const struct elf_file *f)
 	struct elf_symbol s;
 
 	return elf_file__symbol(f, "gnu_get_libc_version", &s) && python_file__musl_specific(f);
-}
-
-/* 0: it has none. */
-static uint64_t find_mremap(const struct elf_file *f)
-{
-	struct elf_symbol symbol;
-	uint64_t offset;
-
-	if (elf_file__exported(f, "mremap", &symbol) || elf_file__file_offset(f, symbol.addr, &offset))
-		return 0;
-	return offset;
 }
 
 static int look_up_sites(struct malloc_finder *finder, const struct elf_file *f, struct malloc_file *file)
@@ -195,13 +229,13 @@ static int look_up_sites(struct malloc_finder *finder, const struct elf_file *f,
 		memcpy(d->key, key, sizeof(key));
 		find_sites(f, d);
 		d->musl = is_musl(f);
-		d->mremap = find_mremap(f);
 		HASH_ADD_STR(finder->definers, key, d);
 	}
 	file->site = d->site;
 	file->n = d->n;
 	file->musl = d->musl;
-	file->mremap = d->mremap;
+	file->moved = d->moved;
+	file->moved_emulated = d->moved_emulated;
 	return d->n ? 0 : -ENOENT;
 }
 
