@@ -73,7 +73,7 @@ static __always_inline void take_slot(__u32 tgid)
 		slot->tgid = FAULT_SLOT_SHARED;
 		return;
 	}
-	slot->fault_shift = slot->newborn = 0;
+	slot->fault_shift = slot->newborn = slot->looker = 0;
 	slot->skipped = 0;
 	slot->tgid = tgid;
 }
@@ -105,6 +105,16 @@ static __always_inline void set_fault_shift(struct target_state *s, __u32 tgid, 
 		return;
 	slot->fault_shift = shift;
 	slot->newborn = newborn;
+}
+
+/* The thread whose next fault tells what its last one has brought in; 0: it is told. */
+static __always_inline void set_looker(struct target_state *s, __u32 tgid, __u32 tid)
+{
+	struct fault_slot *slot = fault_slot_of(tgid);
+
+	s->looker = tid;
+	if (slot->tgid == tgid)
+		slot->looker = tid;
 }
 
 static __always_inline struct target_state *state_of(__u32 tgid)
@@ -148,15 +158,21 @@ static __always_inline struct stopwatch stopwatch_start(void)
 	return (struct stopwatch){ .switches = current_switches(), .begin_ns = bpf_ktime_get_ns() };
 }
 
-/* Books what a program has cost the current process since the stopwatch was started. Returns the ns. */
-static __always_inline __u64 cost_add(struct target_state *s, enum cost_part part, const struct stopwatch *w)
+/* 0: the task was interrupted meanwhile, and it is not known. */
+static __always_inline __u64 stopwatch_ns(const struct stopwatch *w)
 {
 	__u64 ns = bpf_ktime_get_ns() - w->begin_ns;
 
+	return current_switches() == w->switches ? ns : 0;
+}
+
+/* Books what a program has cost the current process since the stopwatch was started. Returns the ns. */
+static __always_inline __u64 cost_add(struct target_state *s, enum cost_part part, const struct stopwatch *w)
+{
+	__u64 ns = stopwatch_ns(w);
+
 	if (!s)
 		return 0;
-	if (current_switches() != w->switches)
-		ns = 0;
 	__sync_fetch_and_add(&s->cost[part].ns, ns);
 	__sync_fetch_and_add(&s->cost[part].cnt, 1);
 	return ns;

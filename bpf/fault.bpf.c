@@ -4,9 +4,11 @@
  *
  * One of the hooks at the end of this file runs at the entry of each page fault; user space loads the best that the
  * kernel has. At entry it is not known what the fault will bring (one page, a huge page, sixteen file pages, nothing),
- * so the process's own resident-set counters tell: what they gained since the last fault is charged to the last fault's
+ * so the process's own resident-set counters tell at its thread's next fault: what they gained is charged to the last fault's
  * stack, what they lost is counted as given back. The sum of both is the growth of the resident set, whatever the size
- * of pages. Where faults are thinned out, one that is looked at stands for as many as its chance was small (charge_last). Two threads of a process that fault at the same moment may be charged each other's page.
+ * of pages. Where faults are thinned out, one that is looked at stands for as many as its chance was small (charge_last), and
+ * what is gained until the next such one is no line's. Two threads of a process that fault at the same moment may be charged each
+ * other's page.
  *
  * Who still holds a page: each charged fault is remembered by its page number in `pages`. A second fault on the same
  * page means that it had been given back; the rest user space finds by looking into pagemap.
@@ -102,14 +104,18 @@ static __always_inline void note_turn_page(const struct page_key *key, const str
 	turn_pages[i].value = *v;
 }
 
-/* Remembers who brought a page in. One that is remembered already had been given back, or it could not fault again. */
-static __always_inline void follow_page(const struct target *t, const struct target_state *s, const struct page_value *v)
+/*
+ * Remembers who brought a page in. One that is remembered already had been given back, or it could not fault again. gained: by this
+ * fault alone; 1 where that is not known.
+ */
+static __always_inline void follow_page(const struct target *t, const struct target_state *s, const struct page_value *v,
+					__u32 gained)
 {
 	const struct page_key key = { .page = s->page, .proc_id = t->proc_id };
 	struct page_value *p = bpf_map_lookup_elem(&pages, &key);
 
-	if (v->pages > 1 && !s->fault_shift)
-		take_back_around(t, &key, v->pages);
+	if (gained > 1)
+		take_back_around(t, &key, gained);
 	note_turn_page(&key, v);
 	mark_followed(bpf_get_current_pid_tgid() >> 32, s->page);
 	if (p) {
@@ -182,8 +188,9 @@ static __always_inline void describe_sample(struct page_value *v, const struct t
 struct charge {
 	__u64 stack_id;
 	__u64 times; /* in 1 / WEIGHT_ONE */
-	__u64 faults; /* since then */
+	__u64 faults; /* since then, that one included */
 	__u64 weight; /* of the time that the hook is on */
+	__u32 gained; /* pages of the kind that gained most */
 };
 
 static __always_inline void find_charge(const struct target_state *s, __u64 skipped, struct charge *c)
@@ -191,6 +198,7 @@ static __always_inline void find_charge(const struct target_state *s, __u64 skip
 	c->stack_id = STACK_GIVEN_BACK;
 	c->faults = 1;
 	c->times = c->weight = WEIGHT_ONE;
+	c->gained = 0;
 	if (s->stack_id && s->stack_id < STACK_STATUS_MAX && !s->page) {
 		c->stack_id = s->stack_id;
 	} else if (s->hook_turn == hook_turn && s->stack_id) {
@@ -214,9 +222,9 @@ static __always_inline __u64 divide(__u64 n, __u64 by)
  * given back since. So of a loop that fills memory and unmaps it, both are counted in full, also where only a few of its
  * faults are looked at.
  *
- * One that is looked at stands for as many as its chance was small (a Horvitz-Thompson estimate), each with as much as those
- * brought in on average that came since. What the estimate has too much is taken from what is no line's, so that the sum stays
- * right. While the hook was off, nobody knows who brought in what: it is no line's. Turns come at random moments
+ * One that is looked at stands for as many as its chance was small (a Horvitz-Thompson estimate), each with as much as it brought
+ * in, and those on average that other threads started until its own thread's next. What the estimate has too much is taken from what is
+ * no line's, so that the sum stays right. While the hook was off, nobody knows who brought in what: it is no line's. Turns come at random moments
  * (capture/hook_turns.h): on average nothing is left there.
  */
 static __noinline void charge_last(const struct target *t, struct target_state *s, const __s64 *rss)
@@ -250,6 +258,7 @@ static __noinline void charge_last(const struct target *t, struct target_state *
 		stands_for = came ? divide((__u64)came * c.times, c.faults * WEIGHT_ONE) : 0;
 		of_none += stands_for - came;
 		if (i == g.most) {
+			c.gained = came;
 			value.pages = stands_for;
 			value.kind = kind_of[i];
 		}
@@ -264,10 +273,7 @@ static __noinline void charge_last(const struct target *t, struct target_state *
 	if (!value.pages || c.stack_id == STACK_GIVEN_BACK || !s->page)
 		return;
 	describe_sample(&value, s, c.weight);
-	if (s->came_again)
-		take_back(t, &value);
-	else
-		follow_page(t, s, &value);
+	follow_page(t, s, &value, c.faults > 1 ? 1 : c.gained);
 }
 
 /*
@@ -281,6 +287,7 @@ static __always_inline bool faults_disabled(void)
 
 static __always_inline void look_at_fault(struct target *t, struct target_state *s, __u64 page, __u32 shift, __u32 write)
 {
+	__u64 pid_tgid = bpf_get_current_pid_tgid();
 	__s64 rss[RSS_KINDS];
 	__u64 stack_id;
 
@@ -288,13 +295,12 @@ static __always_inline void look_at_fault(struct target *t, struct target_state 
 		return;
 	stack_id = stack_of_current(t);
 	charge_last(t, s, rss);
-	s->came_again = 0;
 	s->stack_id = stack_id;
 	s->page = page;
-	mark_followed(bpf_get_current_pid_tgid() >> 32, page);
 	s->look_shift = shift;
 	s->write = write;
 	s->hook_turn = hook_turn;
+	set_looker(s, pid_tgid >> 32, pid_tgid);
 }
 
 /* What was spent since user space looked is more than it allowed: half as much from now on. */
@@ -318,8 +324,6 @@ static __noinline void notice_fault(__u32 tgid, __u64 page)
 
 	if (!s || !t || faults_disabled())
 		return;
-	if (s->page == page)
-		s->came_again = 1;
 	key.proc_id = t->proc_id;
 	p = bpf_map_lookup_elem(&pages, &key);
 	if (!p)
@@ -337,6 +341,26 @@ static __always_inline void take_skipped(struct target_state *s, __u32 tgid)
 	__sync_fetch_and_add(&s->skipped_in_slot, more);
 }
 
+/* Its thread faults again, so the last fault that was looked at has brought in what it does: huge pages, too, are its alone then. */
+static __noinline void tell_last_look(void)
+{
+	__u64 pid_tgid = bpf_get_current_pid_tgid();
+	__u32 tgid = pid_tgid >> 32;
+	struct target_state *s = bpf_map_lookup_elem(&states, &tgid);
+	struct stopwatch w = stopwatch_start();
+	struct target *t = target_for(SIGNAL_RESIDENT);
+	__s64 rss[RSS_KINDS];
+
+	if (!s || !t || s->looker != (__u32)pid_tgid || faults_disabled() || read_rss((struct task_struct *)bpf_get_current_task(), rss))
+		return;
+	take_skipped(s, tgid);
+	charge_last(t, s, rss);
+	s->stack_id = STACK_GIVEN_BACK;
+	s->page = 0;
+	set_looker(s, tgid, 0);
+	__sync_fetch_and_add(&s->cost[COST_FAULT].ns, stopwatch_ns(&w));
+}
+
 static __always_inline int pass_over(__u64 *skipped, __u32 tgid, __u64 page, __u32 write)
 {
 	__sync_fetch_and_add(skipped, 1 + ((__u64)write << 32));
@@ -347,9 +371,10 @@ static __always_inline int pass_over(__u64 *skipped, __u32 tgid, __u64 page, __u
 
 static __noinline int on_fault(__u64 addr, __u32 write)
 {
-	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
+	__u64 pid_tgid = bpf_get_current_pid_tgid();
+	__u32 tgid = pid_tgid >> 32;
 	struct fault_slot *slot = fault_slot_of(tgid);
-	__u32 shift = slot->fault_shift, newborn = slot->newborn;
+	__u32 fault_shift = slot->fault_shift, newborn = slot->newborn, looker = slot->looker, shift = 0;
 	struct target_state *s = NULL;
 	__u64 page = addr / 4096;
 	struct stopwatch w;
@@ -362,15 +387,15 @@ static __noinline int on_fault(__u64 addr, __u32 write)
 		s = bpf_map_lookup_elem(&states, &tgid);
 		if (!s)
 			return 0;
-		shift = s->fault_shift;
+		fault_shift = s->fault_shift;
 		newborn = s->newborn;
+		looker = s->looker;
 	}
-	if (newborn)
-		shift = NEWBORN_SHIFT(shift);
-	else if (shift)
-		shift = shift_for(tgid, page, shift);
-	if (shift && !is_chosen(shift))
+	if (fault_shift && !choose(tgid, page, fault_shift, newborn, &shift)) {
+		if (looker && !((looker ^ (__u32)pid_tgid) & 0xffff))
+			tell_last_look();
 		return pass_over(s ? &s->skipped : &slot->skipped, tgid, page, write);
+	}
 	w = stopwatch_start();
 	if (!s)
 		s = bpf_map_lookup_elem(&states, &tgid);

@@ -13,15 +13,6 @@ __u32 fault_period = 0;
 /* Pages that faulted in this period and in the last, by turns: user space clears one before it counts up the period. */
 __u64 fault_marks[2 * FAULT_MARK_WORDS];
 
-/*
- * Each fault by chance, not each of some pages: of a loop over a few pages all faults, or none, would be looked at, for as long as
- * these are chosen.
- */
-static __always_inline bool is_chosen(__u32 shift)
-{
-	return !(bpf_get_prandom_u32() & ((1u << (shift & 31)) - 1));
-}
-
 /* Whether the page faulted lately; now it has. */
 static __always_inline bool faulted_lately(__u32 tgid, __u64 page)
 {
@@ -39,6 +30,11 @@ static __always_inline bool faulted_lately(__u32 tgid, __u64 page)
 	return fault_marks[then] & bit;
 }
 
+static __always_inline struct stratum *stratum_at(__u64 what, __u64 hash)
+{
+	return &strata[PY_HASH_STEP(what, hash) >> 40 & (STRATA - 1)];
+}
+
 /* User registers: where the kernel touches user memory, those of the system call. Before 5.15: one stratum a process. */
 static __always_inline struct stratum *current_stratum(__u32 tgid, bool lately)
 {
@@ -49,7 +45,7 @@ static __always_inline struct stratum *current_stratum(__u32 tgid, bool lately)
 		regs = (struct pt_regs *)bpf_task_pt_regs(bpf_get_current_task_btf());
 		hash = PY_HASH_STEP(PT_REGS_IP(regs) & 4095, PT_REGS_SP(regs) & 4095);
 	}
-	return &strata[PY_HASH_STEP(lately, hash) >> 40 & (STRATA - 1)];
+	return stratum_at(lately, hash);
 }
 
 /* How many bits n has. */
@@ -67,26 +63,63 @@ static __always_inline __u32 bits_of(__u32 n)
 	return bits + n;
 }
 
-/* The shift for one more fault. */
-static __always_inline __u32 shift_for(__u32 tgid, __u64 page, __u32 fault_shift)
+/* One more of a stratum: how many there are in a period, as far as is known. */
+static __always_inline __u32 count_hit(struct stratum *s)
 {
-	__u32 period = fault_period, least = fault_shift > FAULT_EVEN_SHIFT ? fault_shift - FAULT_EVEN_SHIFT : 0, rate, bits;
-	bool lately = faulted_lately(tgid, page);
-	struct stratum *stratum = current_stratum(tgid, lately);
+	__u32 period = fault_period, rate;
 
-	if (stratum->period != period) {
-		stratum->rate = stratum->period + 1 == period ? stratum->hits : 0;
-		stratum->hits = 0;
-		stratum->period = period;
+	if (s->period != period) {
+		s->rate = s->period + 1 == period ? s->hits - s->hits_then : 0;
+		s->hits_then = s->hits;
+		s->period = period;
 	}
-	rate = ++stratum->hits;
-	if (rate < stratum->rate)
-		rate = stratum->rate;
-	fault_shift = fault_shift < FAULT_QUOTA_BITS - LEAST_QUOTA_BITS ? FAULT_QUOTA_BITS - fault_shift : LEAST_QUOTA_BITS;
-	bits = bits_of(rate >> (lately ? fault_shift - LATELY_QUOTA_BITS : fault_shift));
+	rate = ++s->hits - s->hits_then;
+	return rate < s->rate ? s->rate : rate;
+}
+
+/* By which shift faults of such a rate are thinned out. */
+static __always_inline __u32 shift_of(__u32 rate, bool lately, __u32 fault_shift)
+{
+	__u32 least = fault_shift > FAULT_EVEN_SHIFT ? fault_shift - FAULT_EVEN_SHIFT : 0, quota = LEAST_QUOTA_BITS, bits;
+
+	if (fault_shift < FAULT_QUOTA_BITS - LEAST_QUOTA_BITS)
+		quota = FAULT_QUOTA_BITS - fault_shift;
+	bits = bits_of(rate >> (lately ? quota - LATELY_QUOTA_BITS : quota));
 	if (bits < least)
 		bits = least;
 	return bits < MAX_LOOK_SHIFT ? bits : MAX_LOOK_SHIFT;
+}
+
+/* Whether the last hit of a stratum is looked at. More in a row than before are not taken until the row is over; fewer are, at once. */
+static __always_inline bool is_chosen(struct stratum *s, __u32 shift)
+{
+	__u32 hit = s->hits;
+
+	if ((__s32)(hit - s->end) >= 0 || shift < s->shift) {
+		s->shift = shift;
+		s->end = hit + (1u << (shift & 31));
+		s->chosen = hit + (bpf_get_prandom_u32() & ((1u << (shift & 31)) - 1));
+	}
+	return hit == s->chosen;
+}
+
+/* Whether a fault is looked at, where not all are; *shift: one in 1 << *shift is. */
+static __always_inline bool choose(__u32 tgid, __u64 page, __u32 fault_shift, bool newborn, __u32 *shift)
+{
+	struct stratum *s;
+	bool lately, ret;
+
+	if (newborn) {
+		s = stratum_at(tgid, 0);
+		count_hit(s);
+		ret = is_chosen(s, NEWBORN_SHIFT(fault_shift));
+	} else {
+		lately = faulted_lately(tgid, page);
+		s = current_stratum(tgid, lately);
+		ret = is_chosen(s, shift_of(count_hit(s), lately, fault_shift));
+	}
+	*shift = s->shift;
+	return ret;
 }
 
 __u64 followed[2 * FOLLOWED_WORDS];

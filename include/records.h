@@ -426,7 +426,10 @@ struct target_state {
 	struct cost cost[COST_PART_MAX];
 	/* Page faults that were passed over: their number in the low half, writes among them in the high half. */
 	__u64 skipped;
-	/* The last fault that was looked at: what the resident set gains until the next one is its, and of those passed over. */
+	/*
+	 * The last fault that was looked at: what the resident set gains until its thread's next one is its, and of those that others start
+	 * meanwhile. STACK_GIVEN_BACK: that is told already.
+	 */
 	__u64 stack_id;
 	__u64 page; /* address / 4096 */
 	__s64 rss_pages[3]; /* resident set as seen then: anonymous, file, shmem */
@@ -456,7 +459,7 @@ struct target_state {
 	 * times, and does not live for the second in which strata come to tell.
 	 */
 	__u32 newborn;
-	__u32 came_again; /* the page of the last fault that was looked at has faulted again, and that was passed over */
+	__u32 looker; /* the thread of the last fault that was looked at; 0: what it brought in is told already */
 	__u32 look_shift; /* the one by which the last fault that was looked at was chosen */
 };
 _Static_assert(sizeof(struct target_state) == COST_PART_MAX * sizeof(struct cost) + 120, "target_state");
@@ -469,7 +472,8 @@ _Static_assert(sizeof(struct target_state) == COST_PART_MAX * sizeof(struct cost
  */
 struct fault_slot {
 	__u32 tgid;
-	__u16 fault_shift, newborn;
+	__u8 fault_shift, newborn;
+	__u16 looker; /* its low bits */
 	__u64 skipped; /* as in struct target_state, which has of it what was there at the last look (skipped_in_slot) */
 };
 #define FAULT_SLOTS 32768 /* a power of two */
@@ -487,13 +491,19 @@ struct fault_slot {
  * Page faults at one instruction and depth of the C stack, told by the low bits of both, of pages that faulted lately, or that did
  * not: so they are those of one program, its threads and the workers that it forks, which live too short to be thinned out each by
  * itself. Where they are many (as they are of memory that comes and goes) fewer are looked at, so that those who leak here and there
- * are not passed over for their sake. By chance, so each that is looked at stands for as many as its chance was small. A period is
- * about a second: user space counts them up.
+ * are not passed over for their sake. A period is about a second: user space counts them up.
+ *
+ * Of each 1 << shift in a row one is looked at, a random one, which stands for all: so one line's faults in a row are told nearly
+ * right, where to draw each by itself would be off by the root of their number. It is not known before it comes, and
+ * how many there are is chosen before the first.
  */
 struct stratum {
 	__u32 period;
-	__u32 hits; /* in this period */
-	__u32 rate; /* in the one before */
+	__u32 hits; /* ever */
+	__u32 hits_then; /* when the period began */
+	__u32 rate; /* in the period before */
+	__u32 chosen, end; /* by number of hits: the one that is looked at, and that begins the next row */
+	__u32 shift;
 	__u32 pad;
 };
 #define STRATA 4096 /* a power of two; those of one hash are taken as one */

@@ -34,6 +34,7 @@ static void take_slot(struct session *s, pid_t tgid, const struct target_state *
 	}
 	slot->fault_shift = first->fault_shift;
 	slot->newborn = first->newborn;
+	slot->looker = 0;
 	slot->skipped = 0;
 	__atomic_store_n(&slot->tgid, (uint32_t)tgid, __ATOMIC_RELEASE);
 }
