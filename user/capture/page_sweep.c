@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "capture/moved_pages.h"
+#include "capture/own_pages.h"
 
 #define SECOND_NS 1000000000ull
 #define MAX_SWEEP_EVERY_NS (10 * SECOND_NS)
@@ -311,9 +312,34 @@ static void find_drift(struct page_sweep *s, const struct traced *tr, bool now, 
 		ret[kind] = (double)tr->rss_bytes[kind] - state.rss_pages[kind] * (double)s->page_bytes;
 }
 
+/*
+ * What a forked process inherited was never counted: by as much as it gave back of that, or wrote, its lines have more than its
+ * resident set has gained. But no more than it has alone. now: at the end, when it may take a while to find out.
+ */
+static double most_of_lines(struct page_sweep *s, struct traced *tr, int kind, bool now, uint64_t rss_bytes)
+{
+	uint64_t own_bytes;
+
+	if (kind == KIND_RESIDENT_ANON && now && open_pagemap(tr) &&
+	    !own_pages__find(s->deps->proc, tr->tgid, tr->pagemap, &own_bytes))
+		return own_bytes;
+	return rss_bytes;
+}
+
+/* unknown: bytes that the resident set has and no line, without what lines were corrected by. */
+static double unknown_of_forked(struct page_sweep *s, struct traced *tr, int kind, bool now, double unknown, double corrected,
+				uint64_t rss_bytes)
+{
+	double lines = tr->resident.counted_bytes[kind] + tr->resident.given_back_bytes[kind] - corrected;
+
+	if (unknown >= 0)
+		return unknown;
+	return fmax(unknown, fmin(most_of_lines(s, tr, kind, now, rss_bytes) - lines, 0));
+}
+
 static void settle_lines(struct page_sweep *s, struct traced *tr, bool now)
 {
-	double unknown[RESIDENT_KINDS] = {}, unsteady[RESIDENT_KINDS] = {};
+	double unknown[RESIDENT_KINDS] = {}, unsteady[RESIDENT_KINDS] = {}, corrected[RESIDENT_KINDS] = {};
 	struct settling settling = { s, tr };
 	uint64_t rss_bytes[RESIDENT_KINDS];
 	struct resident_line *line;
@@ -323,13 +349,12 @@ static void settle_lines(struct page_sweep *s, struct traced *tr, bool now)
 		return;
 	find_drift(s, tr, now, unknown);
 	for (line = tr->lines.by_key; line; line = line->hh.next)
-		unknown[line->key.kind] += line->correction;
+		corrected[line->key.kind] += line->correction;
 	for (kind = 0; kind < RESIDENT_KINDS; kind++) {
-		unknown[kind] -= tr->resident.given_back_bytes[kind];
+		unknown[kind] += corrected[kind] - tr->resident.given_back_bytes[kind];
 		unsteady[kind] = fabs((double)rss_bytes[kind] - tr->rss_bytes[kind]);
-		/* A child that writes what it inherited gains nothing: it gives back what was never counted. */
 		if (tr->forked)
-			unknown[kind] = fmax(unknown[kind], 0);
+			unknown[kind] = unknown_of_forked(s, tr, kind, now, unknown[kind], corrected[kind], rss_bytes[kind]);
 	}
 	resident_lines__settle(&tr->lines, unknown, unsteady, book, &settling);
 }

@@ -10,6 +10,8 @@
 #include "python.h"
 
 #define PRESENT (1ull << 63)
+#define MAPPED_ONCE (1ull << 56)
+#define OF_FILE (1ull << 61)
 #define FRAME ((1ull << 55) - 1)
 #define WORDS_A_READ 512
 
@@ -86,19 +88,43 @@ bool pagemap__present(struct pagemap *p, uint64_t page, uint32_t *ret_frame)
 	return true;
 }
 
+/* Words of at most n pages from there on; how many. */
+static size_t read_words(const struct pagemap *p, uint64_t page, uint64_t words[WORDS_A_READ], size_t n)
+{
+	ssize_t got;
+
+	if (p->page_bytes != 4096)
+		return 0;
+	got = pread(p->fd, words, (n < WORDS_A_READ ? n : WORDS_A_READ) * sizeof(words[0]), page * sizeof(words[0]));
+	return got < 0 ? 0 : got / sizeof(words[0]);
+}
+
 size_t pagemap__frames(struct pagemap *p, uint64_t page, uint32_t *ret, size_t n)
 {
 	uint64_t words[WORDS_A_READ];
-	size_t done, i;
-	ssize_t got;
+	size_t done, got, i;
 
-	for (done = 0; done < n && p->page_bytes == 4096; done += got / sizeof(words[0])) {
-		got = pread(p->fd, words, (n - done < WORDS_A_READ ? n - done : WORDS_A_READ) * sizeof(words[0]),
-			    (page + done) * sizeof(words[0]));
-		if (got < (ssize_t)sizeof(words[0]))
+	for (done = 0; done < n; done += got) {
+		got = read_words(p, page + done, words, n - done);
+		if (!got)
 			break;
-		for (i = 0; i < got / sizeof(words[0]); i++)
+		for (i = 0; i < got; i++)
 			ret[done + i] = words[i] & PRESENT ? hash_of(words[i]) : 0;
 	}
 	return done;
+}
+
+size_t pagemap__own(struct pagemap *p, uint64_t page, size_t n, size_t *done)
+{
+	uint64_t words[WORDS_A_READ];
+	size_t got, i, own = 0;
+
+	for (*done = 0; *done < n; *done += got) {
+		got = read_words(p, page + *done, words, n - *done);
+		if (!got)
+			break;
+		for (i = 0; i < got; i++)
+			own += (words[i] & (PRESENT | MAPPED_ONCE | OF_FILE)) == (PRESENT | MAPPED_ONCE);
+	}
+	return own;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
  * Is a page of a process still resident, and in which page frame? /proc/TGID/pagemap, one 64-bit word a page: bit 63
- * present, bits 0-54 the frame, 0 for who lacks CAP_SYS_ADMIN (Documentation/admin-guide/mm/pagemap.rst).
+ * present, bits 0-54 the frame, 0 for who lacks CAP_SYS_ADMIN, bit 56 mapped once, bit 61 of a file or shared
+ * (Documentation/admin-guide/mm/pagemap.rst).
  */
 #ifndef CAPTURE_PAGEMAP_H
 #define CAPTURE_PAGEMAP_H
@@ -23,5 +24,7 @@ void pagemap__free(struct pagemap *p);
 bool pagemap__present(struct pagemap *p, uint64_t page, uint32_t *ret_frame);
 /* Of n pages from there on, 0 for those that are not resident. How many were read; 0: none, or pages are not of 4096 bytes. */
 size_t pagemap__frames(struct pagemap *p, uint64_t page, uint32_t *ret, size_t n);
+/* How many of n pages from there on are anonymous, and mapped by no other process. *done: how many were read, as above. */
+size_t pagemap__own(struct pagemap *p, uint64_t page, size_t n, size_t *done);
 
 #endif
