@@ -50,6 +50,17 @@ static __always_inline void take_back(const struct target *t, const struct page_
 	count_free(p->stack_id, t->proc_id, p->kind | COUNT_REFAULT, 1, (__u64)p->pages * page_bytes);
 }
 
+/* What is followed there has been given back. */
+static __always_inline void drop_page(const struct target *t, const struct page_key *key)
+{
+	const struct page_value *p = bpf_map_lookup_elem(&pages, key);
+
+	if (!p)
+		return;
+	take_back(t, p);
+	bpf_map_delete_elem(&pages, key);
+}
+
 struct neighbours {
 	const struct target *t;
 	struct page_key key;
@@ -59,15 +70,9 @@ struct neighbours {
 static long take_back_neighbour(__u32 i, void *arg)
 {
 	struct neighbours *n = arg;
-	struct page_value *p;
 
-	if (n->key.page != n->own) {
-		p = bpf_map_lookup_elem(&pages, &n->key);
-		if (p) {
-			take_back(n->t, p);
-			bpf_map_delete_elem(&pages, &n->key);
-		}
-	}
+	if (n->key.page != n->own)
+		drop_page(n->t, &n->key);
 	n->key.page++;
 	return 0;
 }
@@ -315,21 +320,15 @@ static __always_inline void keep_limit(struct target_state *s)
 }
 
 /* It came again, and is not looked at: whoever is followed there has given it back. */
-static __noinline void notice_fault(__u32 tgid, __u64 page)
+static __noinline void notice_fault(__u64 page)
 {
-	struct target_state *s = bpf_map_lookup_elem(&states, &tgid);
 	struct target *t = target_for(SIGNAL_RESIDENT);
 	struct page_key key = { .page = page };
-	struct page_value *p;
 
-	if (!s || !t || faults_disabled())
+	if (!t || faults_disabled())
 		return;
 	key.proc_id = t->proc_id;
-	p = bpf_map_lookup_elem(&pages, &key);
-	if (!p)
-		return;
-	take_back(t, p);
-	bpf_map_delete_elem(&pages, &key);
+	drop_page(t, &key);
 }
 
 /* What was passed over since the last look. */
@@ -365,7 +364,7 @@ static __always_inline int pass_over(__u64 *skipped, __u32 tgid, __u64 page, __u
 {
 	__sync_fetch_and_add(skipped, 1 + ((__u64)write << 32));
 	if (may_be_followed(tgid, page))
-		notice_fault(tgid, page);
+		notice_fault(page);
 	return 0;
 }
 

@@ -27,16 +27,11 @@ static __always_inline bool is_within(__u64 page, __u64 from, __u64 cnt)
 static __noinline void forget_page(const struct mover *m, __u64 page)
 {
 	struct page_key key;
-	struct page_value *p;
 
 	if (!m || !m->t)
 		return;
 	key = (struct page_key){ .page = page, .proc_id = m->t->proc_id };
-	p = bpf_map_lookup_elem(&pages, &key);
-	if (!p)
-		return;
-	take_back(m->t, p);
-	bpf_map_delete_elem(&pages, &key);
+	drop_page(m->t, &key);
 }
 
 /* The pages of the nth bit of `followed`. */
