@@ -4,6 +4,7 @@
 that allocates too hotly, and who must not be touched."""
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -162,22 +163,29 @@ def forked_workers():
         near(seen.lives(truth["file"], worker["line"])[1], worker["bytes"], 1, worker["function"])
 
 
+BREAKPOINT = b"\xcc"
+
+
+def site_of_malloc(target):
+    """(path, offset) of the instruction that is probed for malloc."""
+    doctor = tool.run("doctor", "--pid", target.pid).succeeded().out
+    path = re.search(r"^malloc +(\S+)$", doctor, re.M)[1]
+    return path, int(re.search(r"heap +allocate +malloc\+\d+ \(file offset (0x\w+)\)", doctor)[1], 16)
+
+
 @test
 def nobody_else_traps():
     """A process with the same C library has no breakpoint in it; nor has the target when the recording has ended"""
     host.need_bpf()
-    breakpoint_opcode = b"\xcc"
     with Process("large.py") as target, Process("large.py") as bystander:
         target.ready()
         bystander.ready()
-        doctor = tool.run("doctor", "--pid", target.pid).succeeded().out
-        path = re.search(r"^malloc +(\S+)$", doctor, re.M)[1]
-        offset = int(re.search(r"heap +allocate +malloc\+\d+ \(file offset (0x\w+)\)", doctor)[1], 16)
+        path, offset = site_of_malloc(target)
         plain = opcode_at(bystander.pid, path, offset)
-        ok(plain != breakpoint_opcode, "somebody traces already")
+        ok(plain != BREAKPOINT, "somebody traces already")
         with tempfile.TemporaryDirectory() as folder:
             with tool.record("--pid", target.pid, *EVERYTHING, file=os.path.join(folder, "one.pms")) as recorder:
-                is_(opcode_at(target.pid, path, offset), breakpoint_opcode, "target")
+                is_(opcode_at(target.pid, path, offset), BREAKPOINT, "target")
                 is_(opcode_at(bystander.pid, path, offset), plain, "bystander")
                 recorder.stop().succeeded()
         is_(opcode_at(target.pid, path, offset), plain, "target at the end")
@@ -237,6 +245,45 @@ def a_hot_program_is_followed_now_and_then():
     is_(told["not_followed_bytes"], 0, "bytes of nobody")
     note(f"followed {100 * counters['large.followed_ns'] / counters['large.all_ns']:.1f} % of the time, "
          f"{made[0][0]:,} of {spun['made']:,} blocks seen")
+
+
+def mapped_alone(pid, size):
+    """How many of malloc's blocks that have a mapping each, of which two may lie in one."""
+    with open(f"/proc/{pid}/maps", encoding="ascii") as maps:
+        ranges = [[int(at, 16) for at in line.split()[0].split("-")] for line in maps]
+    return sum((end - start) // size for start, end in ranges)
+
+
+@test
+def a_program_that_waits_within_a_window():
+    """What a window sees is told once, also while it is open"""
+    host.need_bpf()
+    size = 40 << 20
+    with measure.recording(Process, "hot_malloc.py", "heap") as (target, recorder):
+        site = site_of_malloc(target)
+        target.send(f"climb 1000 {size}")
+        tool.wait_until(lambda: "the rest is estimated" in str(measure.notes(recorder.file)), "windows")
+
+        def cpu_ns():
+            with open(f"/proc/{target.pid}/schedstat", encoding="ascii") as stat:
+                return int(stat.read().split()[0])
+
+        def told():
+            lines = measure.rows(recorder.file, "SELECT sum(alloc_bytes - free_bytes) FROM total WHERE kind = 'heap_large'")
+            return lines[0][0]
+
+        def is_right():
+            return abs(told() - mapped_alone(target.pid, size) * size) < size / 2
+        for _ in range(3):
+            tool.wait_until(lambda: opcode_at(target.pid, *site) == BREAKPOINT, "a window", limit_s=60, every_s=0)
+            # Each round of the program is a trap a hundred times: it is amid the window by then.
+            begin_ns = cpu_ns()
+            tool.wait_until(lambda: cpu_ns() - begin_ns > 30_000_000, "its first half", every_s=0)
+            os.kill(target.pid, signal.SIGUSR1)
+            tool.wait_until(is_right, "what lives is told", limit_s=30)
+            os.kill(target.pid, signal.SIGUSR2)
+            tool.wait_until(lambda: opcode_at(target.pid, *site) != BREAKPOINT, "the window's end", every_s=0)
+        recorder.stop().succeeded()
 
 
 @test

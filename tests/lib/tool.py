@@ -141,12 +141,12 @@ def record(*args, file=None, limit_s=30):
     return Recorder(*args, file=file, limit_s=limit_s)
 
 
-def wait_until(condition, what, limit_s=15):
+def wait_until(condition, what, limit_s=15, every_s=0.05):
     """Looks again until the condition holds; fails the test at the limit."""
     deadline = time.monotonic() + limit_s
     while not condition():
         tap.ok(time.monotonic() < deadline, f"not within {limit_s} s: {what}")
-        time.sleep(0.05)
+        time.sleep(every_s)
 
 
 def report(file, by="line", *more):

@@ -3,11 +3,13 @@
 
     keep COUNT [BYTES]   keeps COUNT blocks
     spin SECONDS         makes and drops blocks until so much CPU time is used
+    climb SECONDS BYTES  spins, and keeps up to 20 blocks of BYTES that it drops then; waits from SIGUSR1 to SIGUSR2
     leak SECONDS         the same, and keeps two buffers of 4 KiB now and then: of five, four are one line's
     grow COUNT           a list grows by COUNT items on one line, then by as many on another: by itself, nothing else is allocated
     drop                 frees what was kept
 """
 import itertools
+import signal
 import sys
 import time
 import truth
@@ -32,6 +34,18 @@ def spin(seconds):
         for _ in range(1000):
             bytes(SIZE)  # line: spin
         TOLD["made"] += 1000
+
+
+def climb(seconds, size):
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR2])
+    signal.signal(signal.SIGUSR1, lambda *_: signal.sigwait([signal.SIGUSR2]))
+    end = time.process_time() + seconds
+    while time.process_time() < end:
+        for _ in range(50):
+            bytes(SIZE)
+        KEPT.append(bytes(size))
+        if len(KEPT) == 20:
+            KEPT.clear()
 
 
 def leak(seconds):
@@ -68,6 +82,8 @@ def main():
             keep(*map(int, order[1:]))
         elif order[0] == "spin":
             spin(float(order[1]))
+        elif order[0] == "climb":
+            climb(float(order[1]), int(order[2]))
         elif order[0] == "leak":
             leak(float(order[1]))
         elif order[0] == "grow":

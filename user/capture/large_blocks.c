@@ -563,6 +563,21 @@ static void sweep_stopped(struct large_blocks *l, uint64_t now, bool last)
 	free(s);
 }
 
+/* A window is told block by block until it is settled. */
+static bool is_settled(const struct followed *f)
+{
+	return !f->stopped && (!f->probes || counts_of(f).blocks == f->past.blocks);
+}
+
+static void tell(struct large_blocks *l, struct followed *f, uint64_t now, bool last)
+{
+	if (is_settled(f))
+		large_sampling__tell(f->sampling, now, last);
+	else if (large_sampling__owe(f->sampling, now))
+		stop(f, now);
+	note_share(l, f, now);
+}
+
 static void drop_ended(struct large_blocks *l)
 {
 	struct followed *f, *next;
@@ -590,8 +605,7 @@ void large_blocks__refresh(struct large_blocks *l, bool last)
 		if (f->ended || !f->file.n)
 			continue;
 		if (f->sampling) {
-			large_sampling__tell(f->sampling, now, last);
-			note_share(l, f, now);
+			tell(l, f, now, last);
 			continue;
 		}
 		if (f->probes || f->stopped || last || !has_room(f))

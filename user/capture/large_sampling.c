@@ -22,6 +22,8 @@
 #define MOST_WAIT_NS (50 * MS_NS)
 /* It is read once a second, and for at most this share of the time. */
 #define READING_SHARE 0.005
+/* A window may take that long before it is split: its blocks are told as they are, and all else as it was before. */
+#define STALLED_NS (1 * SECOND_NS)
 
 enum state { WAITS, SEES, FREES_ONLY, CLOSED };
 
@@ -36,7 +38,11 @@ struct large_sampling {
 	uint64_t begin_cpu_ns, begin_cost_ns;
 	double begins_s, due_s; /* of this period, of the window in it; own time */
 	double opened_s, halved_s; /* own time */
-	uint64_t opened_cost_ns;
+	double length_s; /* of the window's first half */
+	double left_s; /* of that, what is left to be seen: less where the window goes on after a split */
+	bool split; /* it ends before its time, and goes on when its blocks are swept */
+	bool due; /* it would have been read, were it not for the window */
+	uint64_t opened_ns, opened_cost_ns;
 	uint64_t next_ns, seen_ns, seen_cpu_ns; /* when to look at its clock again; when it was looked at last */
 	uint64_t may_read_ns;
 	uint64_t cpu_ns; /* its clock */
@@ -64,6 +70,16 @@ static void plan(struct large_sampling *s)
 	drand48_r(&s->random, &u);
 	s->begins_s = fmax(s->plan.ends_s, own_s(s));
 	s->due_s = large_plan__next(&s->plan, own_s(s), all_s, u);
+	s->length_s = s->left_s = s->plan.length_s;
+	s->state = WAITS;
+	s->next_ns = 0;
+}
+
+/* The rest of a window that was split. */
+static void go_on(struct large_sampling *s, double left_s)
+{
+	s->due_s = own_s(s);
+	s->left_s = left_s;
 	s->state = WAITS;
 	s->next_ns = 0;
 }
@@ -160,8 +176,8 @@ enum large_step large_sampling__step(struct large_sampling *s, uint64_t now)
 		return LARGE_STEP_NONE;
 	}
 	left_s = s->state == WAITS ? s->due_s - own_s(s) :
-		 s->state == SEES  ? s->opened_s + s->plan.length_s - own_s(s) :
-				     s->halved_s + s->plan.length_s - own_s(s);
+		 s->state == SEES  ? s->opened_s + s->left_s - own_s(s) :
+				     s->halved_s + s->length_s - own_s(s);
 	if (left_s > 0) {
 		wait_for(s, left_s, now);
 		return LARGE_STEP_NONE;
@@ -171,7 +187,7 @@ enum large_step large_sampling__step(struct large_sampling *s, uint64_t now)
 	if (s->state == SEES) {
 		s->state = FREES_ONLY;
 		s->halved_s = own_s(s);
-		wait_for(s, s->plan.length_s, now);
+		wait_for(s, s->length_s, now);
 		return LARGE_STEP_HALF;
 	}
 	large_sampling__cut(s);
@@ -188,8 +204,9 @@ void large_sampling__opened(struct large_sampling *s)
 	look_at_clock(s);
 	s->state = SEES;
 	s->opened_s = own_s(s);
+	s->opened_ns = clock_now_ns();
 	s->opened_cost_ns = s->opts.tr->large_ns;
-	wait_for(s, s->plan.length_s, clock_now_ns());
+	wait_for(s, s->left_s, s->opened_ns);
 }
 
 void large_sampling__missed(struct large_sampling *s)
@@ -204,9 +221,21 @@ void large_sampling__cut(struct large_sampling *s)
 	s->state = CLOSED;
 }
 
+bool large_sampling__owe(struct large_sampling *s, uint64_t now)
+{
+	s->due = true;
+	if ((s->state != SEES && s->state != FREES_ONLY) || now - s->opened_ns < STALLED_NS)
+		return false;
+	s->split = s->state == SEES;
+	look_at_clock(s);
+	return true;
+}
+
 void large_sampling__add(struct large_sampling *s, const struct large_seen *blocks, size_t n)
 {
-	struct heap_look look = { .at_s = s->opened_s, .own_s = s->halved_s - s->opened_s };
+	double seen_s = s->halved_s - s->opened_s, rest_s = s->split ? fmax(s->left_s - seen_s, 0) : 0;
+	/* A part of a window stands for as much of the time as the whole: what it saw had the same chance to be seen. */
+	struct heap_look look = { .at_s = s->opened_s, .own_s = seen_s + (s->length_s - s->left_s) + rest_s };
 	int err;
 
 	look_at_clock(s);
@@ -215,8 +244,14 @@ void large_sampling__add(struct large_sampling *s, const struct large_seen *bloc
 	err = large_samples__add_window(s->samples, &look, blocks, n);
 	if (err)
 		log_debug("large blocks: a window of process %d is lost: %s", (int)s->opts.tr->tgid, strerror(-err));
-	large_plan__paid(&s->plan, (double)(s->opts.tr->large_ns - s->opened_cost_ns) / SECOND_NS, 2 * look.own_s);
-	plan(s);
+	large_plan__paid(&s->plan, (double)(s->opts.tr->large_ns - s->opened_cost_ns) / SECOND_NS, 2 * seen_s);
+	s->split = false;
+	if (rest_s > 0)
+		go_on(s, rest_s);
+	else
+		plan(s);
+	if (s->due)
+		large_sampling__tell(s, clock_now_ns(), false);
 }
 
 static uint64_t thread_cpu_ns(void)
@@ -248,6 +283,7 @@ void large_sampling__tell(struct large_sampling *s, uint64_t now, bool last)
 
 	if (!last && now < s->may_read_ns)
 		return;
+	s->due = false;
 	err = look_at_clock(s) ? large_samples__read(s->samples, own_s(s), &all) : -ESRCH;
 	if (!err)
 		tell_all(s, all);

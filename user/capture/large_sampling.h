@@ -43,9 +43,14 @@ void large_sampling__opened(struct large_sampling *s);
 void large_sampling__missed(struct large_sampling *s);
 /* It ends before its time. */
 void large_sampling__cut(struct large_sampling *s);
-/* What the window left. */
+/*
+ * A reading is due while a window's blocks are told one by one; it would tell them again. It waits until they are settled.
+ * True: for too long (the process sleeps): the window is to be closed, and goes on afterwards.
+ */
+bool large_sampling__owe(struct large_sampling *s, uint64_t now);
+/* What the window left; reads, if that was owed. */
 void large_sampling__add(struct large_sampling *s, const struct large_seen *blocks, size_t n);
-/* Estimates, and tells the profile; what that took us counts, so that it is not done too often, but for the last time. */
+/* Estimates, and tells the profile; no window's blocks are told one by one. What that took us counts, so that it is not done too often, but for the last time. */
 void large_sampling__tell(struct large_sampling *s, uint64_t now, bool last);
 
 #endif
