@@ -185,6 +185,7 @@ static __always_inline void describe_sample(struct page_value *v, const struct t
 
 	v->stack_id = s->stack_id;
 	v->shift = s->look_shift;
+	v->stratum = s->look_stratum;
 	v->watch = weight > WEIGHT_ONE ? hook_watch : 0;
 	v->group = PY_HASH_STEP(0, drawn_by) >> 32;
 }
@@ -290,7 +291,7 @@ static __always_inline bool faults_disabled(void)
 	return has_task_btf() && bpf_get_current_task_btf()->pagefault_disabled;
 }
 
-static __always_inline void look_at_fault(struct target *t, struct target_state *s, __u64 page, __u32 shift, __u32 write)
+static __always_inline void look_at_fault(struct target *t, struct target_state *s, __u64 page, __u32 choice, __u32 write)
 {
 	__u64 pid_tgid = bpf_get_current_pid_tgid();
 	__s64 rss[RSS_KINDS];
@@ -302,7 +303,8 @@ static __always_inline void look_at_fault(struct target *t, struct target_state 
 	charge_last(t, s, rss);
 	s->stack_id = stack_id;
 	s->page = page;
-	s->look_shift = shift;
+	s->look_shift = CHOICE_SHIFT(choice);
+	s->look_stratum = CHOICE_STRATUM(choice);
 	s->write = write;
 	s->hook_turn = hook_turn;
 	set_looker(s, pid_tgid >> 32, pid_tgid);
@@ -373,7 +375,8 @@ static __noinline int on_fault(__u64 addr, __u32 write)
 	__u64 pid_tgid = bpf_get_current_pid_tgid();
 	__u32 tgid = pid_tgid >> 32;
 	struct fault_slot *slot = fault_slot_of(tgid);
-	__u32 fault_shift = slot->fault_shift, newborn = slot->newborn, looker = slot->looker, shift = 0;
+	__u32 fault_shift = slot->fault_shift, newborn = slot->newborn, looker = slot->looker,
+	      choice = NO_CHOICE;
 	struct target_state *s = NULL;
 	__u64 page = addr / 4096;
 	struct stopwatch w;
@@ -390,7 +393,7 @@ static __noinline int on_fault(__u64 addr, __u32 write)
 		newborn = s->newborn;
 		looker = s->looker;
 	}
-	if (fault_shift && !choose(tgid, page, fault_shift, newborn, &shift)) {
+	if (fault_shift && !choose(tgid, page, fault_shift, newborn, &choice)) {
 		if (looker && !((looker ^ (__u32)pid_tgid) & 0xffff))
 			tell_last_look();
 		return pass_over(s ? &s->skipped : &slot->skipped, tgid, page, write);
@@ -405,7 +408,7 @@ static __noinline int on_fault(__u64 addr, __u32 write)
 	if (!t || faults_disabled())
 		return 0;
 	counter_add(CTR_EVENTS, 1);
-	look_at_fault(t, s, page, shift, write);
+	look_at_fault(t, s, page, choice, write);
 	counter_add(CTR_FAULT_NS, cost_add(s, COST_FAULT, &w));
 	keep_limit(s);
 	return 0;

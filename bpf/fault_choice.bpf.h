@@ -30,13 +30,13 @@ static __always_inline bool faulted_lately(__u32 tgid, __u64 page)
 	return fault_marks[then] & bit;
 }
 
-static __always_inline struct stratum *stratum_at(__u64 what, __u64 hash)
+static __always_inline __u32 stratum_of(__u64 what, __u64 hash)
 {
-	return &strata[PY_HASH_STEP(what, hash) >> 40 & (STRATA - 1)];
+	return PY_HASH_STEP(what, hash) >> 40 & (STRATA - 1);
 }
 
 /* User registers: where the kernel touches user memory, those of the system call. Before 5.15: one stratum a process. */
-static __always_inline struct stratum *current_stratum(__u32 tgid, bool lately)
+static __always_inline __u32 current_stratum(__u32 tgid, bool lately)
 {
 	struct pt_regs *regs;
 	__u64 hash = (__u64)tgid << 32;
@@ -45,7 +45,7 @@ static __always_inline struct stratum *current_stratum(__u32 tgid, bool lately)
 		regs = (struct pt_regs *)bpf_task_pt_regs(bpf_get_current_task_btf());
 		hash = PY_HASH_STEP(PT_REGS_IP(regs) & 4095, PT_REGS_SP(regs) & 4095);
 	}
-	return stratum_at(lately, hash);
+	return stratum_of(lately, hash);
 }
 
 /* How many bits n has. */
@@ -78,16 +78,18 @@ static __always_inline __u32 count_hit(struct stratum *s)
 }
 
 /* By which shift faults of such a rate are thinned out. */
-static __always_inline __u32 shift_of(__u32 rate, bool lately, __u32 fault_shift)
+static __always_inline __u32 shift_of(const struct stratum *s, __u32 rate, bool lately, __u32 fault_shift)
 {
-	__u32 least = fault_shift > FAULT_EVEN_SHIFT ? fault_shift - FAULT_EVEN_SHIFT : 0, quota = LEAST_QUOTA_BITS, bits;
+	__u32 least = fault_shift > FAULT_EVEN_SHIFT ? fault_shift - FAULT_EVEN_SHIFT : 0, quota = LEAST_QUOTA_BITS;
+	__s32 bits;
 
 	if (fault_shift < FAULT_QUOTA_BITS - LEAST_QUOTA_BITS)
 		quota = FAULT_QUOTA_BITS - fault_shift;
 	bits = bits_of(rate >> (lately ? quota - LATELY_QUOTA_BITS : quota));
-	if (bits < least)
+	if (bits < (__s32)least)
 		bits = least;
-	return bits < MAX_LOOK_SHIFT ? bits : MAX_LOOK_SHIFT;
+	bits -= s->favour;
+	return bits < 0 ? 0 : bits < MAX_LOOK_SHIFT ? bits : MAX_LOOK_SHIFT;
 }
 
 /* Whether the last hit of a stratum is looked at. More in a row than before are not taken until the row is over; fewer are, at once. */
@@ -103,22 +105,24 @@ static __always_inline bool is_chosen(struct stratum *s, __u32 shift)
 	return hit == s->chosen;
 }
 
-/* Whether a fault is looked at, where not all are; *shift: one in 1 << *shift is. */
-static __always_inline bool choose(__u32 tgid, __u64 page, __u32 fault_shift, bool newborn, __u32 *shift)
-{
-	struct stratum *s;
-	bool lately, ret;
+/* By which stratum a fault was chosen, and its shift then: one in 1 << shift is looked at. One word, as stacks are short. */
+#define CHOICE_OF(stratum, shift) ((stratum) << 8 | (shift))
+#define CHOICE_STRATUM(choice) ((choice) >> 8)
+#define CHOICE_SHIFT(choice) ((choice) & 0xff)
+#define NO_CHOICE CHOICE_OF(NO_STRATUM, 0)
 
-	if (newborn) {
-		s = stratum_at(tgid, 0);
-		count_hit(s);
-		ret = is_chosen(s, NEWBORN_SHIFT(fault_shift));
-	} else {
-		lately = faulted_lately(tgid, page);
-		s = current_stratum(tgid, lately);
-		ret = is_chosen(s, shift_of(count_hit(s), lately, fault_shift));
-	}
-	*shift = s->shift;
+/* Whether a fault is looked at, where not all are. */
+static __always_inline bool choose(__u32 tgid, __u64 page, __u32 fault_shift, bool newborn, __u32 *choice)
+{
+	bool lately = !newborn && faulted_lately(tgid, page), ret;
+	struct stratum *s;
+	__u32 rate, stratum;
+
+	stratum = newborn ? stratum_of(tgid, 0) : current_stratum(tgid, lately);
+	s = &strata[stratum];
+	rate = count_hit(s);
+	ret = is_chosen(s, newborn ? NEWBORN_SHIFT(fault_shift) : shift_of(s, rate, lately, fault_shift));
+	*choice = CHOICE_OF(stratum, s->shift);
 	return ret;
 }
 

@@ -356,8 +356,10 @@ struct page_value {
 	__u32 watch : 4;
 	__u32 group : 4; /* of the sample: the turn of the hook it was seen in, or the page where the hook is always on */
 	__u32 frame : 16; /* which page frame it was in when user space looked, hashed; 0: it did not; see page_note */
+	__u16 stratum; /* that it was looked at in; NO_STRATUM: all were looked at */
+	__u16 pad[3];
 };
-_Static_assert(sizeof(struct page_value) == 16, "page_value");
+_Static_assert(sizeof(struct page_value) == 24, "page_value");
 #define PAGE_GROUPS 16
 #define WATCH_MAX 15 /* steps of the square root of two */
 /* What user space found when it looked for a page; the program `note_pages` takes it over, where nothing was changed since. */
@@ -460,7 +462,7 @@ struct target_state {
 	 */
 	__u32 newborn;
 	__u32 looker; /* the thread of the last fault that was looked at; 0: what it brought in is told already */
-	__u32 look_shift; /* the one by which the last fault that was looked at was chosen */
+	__u16 look_shift, look_stratum; /* by which the last fault that was looked at was chosen */
 };
 _Static_assert(sizeof(struct target_state) == COST_PART_MAX * sizeof(struct cost) + 120, "target_state");
 #define WEIGHT_ONE 256 /* of weights that are whole numbers */
@@ -496,6 +498,9 @@ struct fault_slot {
  * Of each 1 << shift in a row one is looked at, a random one, which stands for all: so one line's faults in a row are told nearly
  * right, where to draw each by itself would be off by the root of their number. It is not known before it comes, and
  * how many there are is chosen before the first.
+ *
+ * User space knows what stays of that which each stratum brought in, and lets more be looked at where it does, in place of others
+ * (capture/strata.h).
  */
 struct stratum {
 	__u32 period;
@@ -504,8 +509,11 @@ struct stratum {
 	__u32 rate; /* in the period before */
 	__u32 chosen, end; /* by number of hits: the one that is looked at, and that begins the next row */
 	__u32 shift;
-	__u32 pad;
+	__s32 favour; /* log2 of how many times as many are looked at */
 };
+#define MIN_FAVOUR -4
+#define MAX_FAVOUR 5
+#define NO_STRATUM 0xffff
 #define STRATA 4096 /* a power of two; those of one hash are taken as one */
 /* Where pages faulted lately: a bit for each; in two halves, each of which tells the pages of 2 GiB apart. */
 #define FAULT_MARK_WORDS 8192 /* a power of two */

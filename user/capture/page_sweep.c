@@ -34,6 +34,7 @@ struct page_sweep {
 	uint64_t page_bytes;
 	uint64_t swept_ns, took_ns, settled_ns;
 	bool hook_was_off; /* ever */
+	double live[STRATA]; /* by stratum, pages that were there at the last sweep and are at this one */
 	struct gone *gone; /* in this sweep */
 	size_t n_gone, max_gone;
 };
@@ -207,6 +208,7 @@ static void look_at_page(const struct page_key *key, struct page_value *v, void 
 {
 	struct page_sweep *s = arg;
 	struct traced *tr = traced_table__find(s->table, key->proc_id);
+	bool stays = v->frame; /* it was there before */
 
 	if (!tr || tr->ended || v->kind >= RESIDENT_KINDS) {
 		forget(s, key);
@@ -218,6 +220,8 @@ static void look_at_page(const struct page_key *key, struct page_value *v, void 
 	if (!was_given_back(s, tr, key, v)) {
 		if (tr->thinned)
 			keep_sample(s, tr, v);
+		if (stays && v->stratum < STRATA)
+			s->live[v->stratum] += v->pages;
 		return;
 	}
 	if (!tr->moves && v->frame > PAGEMAP_NO_FRAME && keep_gone(s, tr, key, v))
@@ -390,10 +394,12 @@ int page_sweep__run(struct page_sweep *s, bool now)
 		return 0;
 	for (tr = s->table->alive; tr; tr = tr->hh_tgid.next)
 		begin_lines(s, tr, now);
+	memset(s->live, 0, sizeof(s->live));
 	session__begin_marks(s->deps->session);
 	err = session__sweep_pages(s->deps->session, look_at_page, s);
 	look_for_all_gone(s);
 	session__end_marks(s->deps->session);
+	session__favour_strata(s->deps->session, s->live);
 	for (tr = s->table->alive; tr; tr = tr->hh_tgid.next) {
 		if (tr->thinned && settle && may_have_changed(tr, now))
 			settle_lines(s, tr, now);

@@ -156,6 +156,8 @@ void session__mark_followed(struct session *s, pid_t tgid, uint64_t page);
 void session__end_marks(struct session *s);
 /* Page faults are counted anew (struct stratum); about once a second. */
 void session__begin_period(struct session *s);
+/* live: of each of STRATA, pages that are there: what is looked at is shared out by them (strata.h). */
+void session__favour_strata(struct session *s, const double *live);
 
 /*
  * The heap signal. Pools that a process takes into use are counted by size class from session__watch_pools on, where a

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "capture/session_impl.h"
+#include "capture/strata.h"
 
 /* Entries read with one call, and the largest of their keys and values. */
 #define BATCH 1024
@@ -282,6 +283,36 @@ void session__begin_period(struct session *s)
 
 	memset((uint64_t *)s->bpf->bss->fault_marks + next % 2 * FAULT_MARK_WORDS, 0, FAULT_MARK_WORDS * sizeof(uint64_t));
 	s->bpf->bss->fault_period = next;
+}
+
+static struct stratum_use use_of(const struct stratum *s, uint32_t period, double live)
+{
+	struct stratum_use use = { .live = live };
+
+	if (s->period == period)
+		use.hits = s->rate;
+	else if (s->period + 1 == period)
+		use.hits = s->hits - s->hits_then;
+	use.looks = use.hits / (1u << s->shift % 32);
+	return use;
+}
+
+void session__favour_strata(struct session *s, const double *live)
+{
+	struct stratum *strata = (struct stratum *)s->bpf->bss->strata;
+	struct stratum_use *use = calloc(STRATA, sizeof(*use));
+	int32_t favour[STRATA];
+	size_t i;
+
+	for (i = 0; use && i < STRATA; i++) {
+		use[i] = use_of(&strata[i], s->bpf->bss->fault_period, live[i]);
+		favour[i] = strata[i].favour;
+	}
+	if (use)
+		strata__share_out(use, favour, STRATA);
+	for (i = 0; use && i < STRATA; i++)
+		strata[i].favour = favour[i];
+	free(use);
 }
 
 static struct map_walk walk_of_live(struct session *s, bool (*fn)(const void *, const void *, void *), void *arg)
