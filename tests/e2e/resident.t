@@ -25,7 +25,7 @@ sys.stdin.readline()
 
 
 def rows_of(source, *more):
-    """Runs source under record; the report's rows, {line of source: live bytes}, and the sum of all."""
+    """Runs source under record; {line of source, or why there is none: live bytes}, and the report's rows."""
     host.need_bpf()
     with tempfile.TemporaryDirectory() as folder:
         script, file = os.path.join(folder, "program.py"), os.path.join(folder, "out.pms")
@@ -41,8 +41,8 @@ def rows_of(source, *more):
     by_line = {}
     for row in rows:
         frame = row["frame"] or {}
-        if frame.get("file") == script:
-            by_line[frame["line"] - first] = by_line.get(frame["line"] - first, 0) + row["bytes"]
+        key = frame["line"] - first if frame.get("file") == script else frame.get("function")
+        by_line[key] = by_line.get(key, 0) + row["bytes"]
     return by_line, tool.show_rows(rows)
 
 
@@ -139,8 +139,7 @@ def huge_pages_where_something_was_before():
 
 @test
 def children_that_write_what_they_inherited():
-    """Under the budget, too: few of the faults of a child that lives for half a second are looked at, but how much it has alone is
-    known."""
+    """Few of the faults of a child that lives for half a second are looked at under a budget, but how much it has alone is known"""
     for budget in ("none", "1%"):
         lines, text = rows_of(
             "m = mmap.mmap(-1, 20 << 20, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)\n"
@@ -157,6 +156,41 @@ def children_that_write_what_they_inherited():
             "for r in pipes: os.read(r, 1)\n",
             "--budget", budget)
         near(lines.get(6, 0), 60 * MIB, 10, f"{text}\nbudget {budget}: the line that writes in the children")
+
+
+INHERITED = "[inherited, its parent has it no more]"
+INHERIT = (
+    "m = mmap.mmap(-1, 40 << 20, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)\n"
+    "m.write(b'x' * (40 << 20))\n"
+    "r, w = os.pipe()\n")
+
+
+@test
+def a_parent_that_writes_what_its_child_inherited():
+    """The parent's line has its copies, the child has the pages of before; shared ones are the parent's line's still"""
+    for budget in ("none", "1%"):
+        lines, text = rows_of(
+            INHERIT +
+            "if os.fork() == 0:\n"
+            "    for i in range(30 << 20, 40 << 20, 4096): m[i] = 3\n"  # 4
+            "    os.write(w, b'x')\n"
+            "    os.read(0, 1)\n"
+            "    os._exit(0)\n"
+            "os.read(r, 1)\n"
+            "for i in range(0, 20 << 20, 4096): m[i] = 2\n",  # 9
+            "--budget", budget)
+        text = f"{text}\nbudget {budget}: "
+        near(lines.get(1, 0) + lines.get(9, 0), 40 * MIB, 5, text + "lines of the parent")
+        near(lines.get(4, 0) + lines.get(INHERITED, 0), 30 * MIB, 5, text + "what the child has alone")
+        near(lines.get(4, 0), 10 * MIB, 5 if budget == "none" else 30, text + "the child's line")
+
+
+@test
+def a_daemon_whose_parent_has_ended():
+    """What it inherited is its own then"""
+    lines, text = rows_of(INHERIT + "if os.fork(): os._exit(0)\n")
+    near(lines.get(INHERITED, 0), 40 * MIB, 15, text + "\nwhat the child inherited")  # and what Python held
+    ok(lines.get(1, 0) < MIB, f"lines of who has ended: {lines.get(1, 0)}", text)
 
 
 @test

@@ -94,6 +94,7 @@ const char *counter__name(unsigned int counter)
 		[CTR_STACK_STATUS + STACK_PASSED_OVER] = "stack.passed_over",
 		[CTR_STACK_STATUS + STACK_NOT_SAMPLED] = "stack.not_sampled",
 		[CTR_STACK_STATUS + STACK_ROUNDED_UP] = "stack.rounded_up",
+		[CTR_STACK_STATUS + STACK_INHERITED] = "stack.inherited",
 	};
 	_Static_assert(sizeof(names) / sizeof(names[0]) == CTR_MAX, "every counter has a name");
 
@@ -118,6 +119,7 @@ const char *stack_status__text(unsigned int status)
 		[STACK_PASSED_OVER] = "process ended before it was looked at",
 		[STACK_NOT_SAMPLED] = "no window saw its size class",
 		[STACK_ROUNDED_UP] = "rounded up to size classes",
+		[STACK_INHERITED] = "inherited, its parent has it no more",
 	};
 	_Static_assert(sizeof(texts) / sizeof(texts[0]) == STACK_STATUS_MAX, "every reason has a text");
 

@@ -18,6 +18,9 @@
 #define SWEEP_SHARE 0.01
 /* What estimates are corrected by is booked so often: the lines that it changes are written each time. */
 #define SETTLE_NS (5 * SECOND_NS)
+/* For so long, at the end, it is found out what forked processes have alone. */
+#define OWN_NS (1 * SECOND_NS)
+#define OWN_UNKNOWN UINT64_MAX
 
 /* A page that was followed and is gone, or moved. */
 struct gone {
@@ -33,6 +36,7 @@ struct page_sweep {
 	struct accounts *accounts;
 	uint64_t page_bytes;
 	uint64_t swept_ns, took_ns, settled_ns;
+	uint64_t own_ns; /* spent on what forked processes have alone */
 	bool hook_was_off; /* ever */
 	double live[STRATA]; /* by stratum, pages that were there at the last sweep and are at this one */
 	struct gone *gone; /* in this sweep */
@@ -292,6 +296,9 @@ static void begin_lines(struct page_sweep *s, struct traced *tr, bool now)
 struct settling {
 	struct page_sweep *s;
 	struct traced *tr;
+	bool now;
+	uint64_t own_bytes; /* anonymous memory that it has alone, if it was forked; or OWN_UNKNOWN */
+	int64_t deviations[PAGE_GROUPS]; /* of its lines of anonymous memory, in sum */
 };
 
 static void book(struct resident_line *line, int64_t correction, const int64_t deviations[PAGE_GROUPS], void *arg)
@@ -302,6 +309,8 @@ static void book(struct resident_line *line, int64_t correction, const int64_t d
 	accounts__correct_line(now->s->accounts, now->tr, line, correction - line->correction);
 	line->correction = correction;
 	profile__set_deviations(now->s->deps->profile, line->process, key->tid, key->node, key->kind, deviations);
+	for (int i = 0; i < PAGE_GROUPS && key->kind == KIND_RESIDENT_ANON; i++)
+		now->deviations[i] += deviations[i];
 }
 
 /* What the resident set has gained since its counters were counted last; nothing at the end, when all is. */
@@ -316,51 +325,90 @@ static void find_drift(struct page_sweep *s, const struct traced *tr, bool now, 
 		ret[kind] = (double)tr->rss_bytes[kind] - state.rss_pages[kind] * (double)s->page_bytes;
 }
 
-/*
- * What a forked process inherited was never counted: by as much as it gave back of that, or wrote, its lines have more than its
- * resident set has gained. But no more than it has alone. now: at the end, when it may take a while to find out.
- */
-static double most_of_lines(struct page_sweep *s, struct traced *tr, int kind, bool now, uint64_t rss_bytes)
+/* How much of a forked process's memory no other has: at the end, when it may take a while. */
+static uint64_t find_own(struct page_sweep *s, struct traced *tr, bool now)
 {
-	uint64_t own_bytes;
+	uint64_t begin = clock_now_ns(), own_bytes;
 
-	if (kind == KIND_RESIDENT_ANON && now && open_pagemap(tr) &&
-	    !own_pages__find(s->deps->proc, tr->tgid, tr->pagemap, &own_bytes))
-		return own_bytes;
-	return rss_bytes;
+	if (!now || !tr->forked || s->own_ns > OWN_NS || !open_pagemap(tr) ||
+	    own_pages__find(s->deps->proc, tr->tgid, tr->pagemap, &own_bytes))
+		own_bytes = OWN_UNKNOWN;
+	s->own_ns += clock_now_ns() - begin;
+	return own_bytes;
 }
 
-/* unknown: bytes that the resident set has and no line, without what lines were corrected by. */
-static double unknown_of_forked(struct page_sweep *s, struct traced *tr, int kind, bool now, double unknown, double corrected,
-				uint64_t rss_bytes)
+/* What the lines of a process hold. */
+static double bytes_of_lines(const struct traced *tr, int kind)
 {
-	double lines = tr->resident.counted_bytes[kind] + tr->resident.given_back_bytes[kind] - corrected;
+	return (double)tr->resident.counted_bytes[kind] + tr->resident.given_back_bytes[kind];
+}
+
+/*
+ * What a forked process inherited was never counted: by as much as it gave back of that, or wrote, its lines have more than its
+ * resident set has gained. But no more than it has alone.
+ *
+ * unknown: bytes that the resident set has and no line, without what lines were corrected by.
+ */
+static double unknown_of_forked(const struct settling *now, int kind, double unknown, double corrected, uint64_t rss_bytes)
+{
+	double most = kind == KIND_RESIDENT_ANON && now->own_bytes != OWN_UNKNOWN ? now->own_bytes : rss_bytes;
 
 	if (unknown >= 0)
 		return unknown;
-	return fmax(unknown, fmin(most_of_lines(s, tr, kind, now, rss_bytes) - lines, 0));
+	return fmax(unknown, fmin(most - (bytes_of_lines(now->tr, kind) - corrected), 0));
 }
 
-static void settle_lines(struct page_sweep *s, struct traced *tr, bool now)
+static void settle_lines(struct settling *settling)
 {
 	double unknown[RESIDENT_KINDS] = {}, unsteady[RESIDENT_KINDS] = {}, corrected[RESIDENT_KINDS] = {};
-	struct settling settling = { s, tr };
+	struct traced *tr = settling->tr;
 	uint64_t rss_bytes[RESIDENT_KINDS];
 	struct resident_line *line;
 	int kind;
 
-	if (proc__resident(s->deps->proc, tr->tgid, rss_bytes))
+	if (proc__resident(settling->s->deps->proc, tr->tgid, rss_bytes))
 		return;
-	find_drift(s, tr, now, unknown);
+	find_drift(settling->s, tr, settling->now, unknown);
 	for (line = tr->lines.by_key; line; line = line->hh.next)
 		corrected[line->key.kind] += line->correction;
 	for (kind = 0; kind < RESIDENT_KINDS; kind++) {
 		unknown[kind] += corrected[kind] - tr->resident.given_back_bytes[kind];
 		unsteady[kind] = fabs((double)rss_bytes[kind] - tr->rss_bytes[kind]);
 		if (tr->forked)
-			unknown[kind] = unknown_of_forked(s, tr, kind, now, unknown[kind], corrected[kind], rss_bytes[kind]);
+			unknown[kind] = unknown_of_forked(settling, kind, unknown[kind], corrected[kind], rss_bytes[kind]);
 	}
-	resident_lines__settle(&tr->lines, unknown, unsteady, book, &settling);
+	resident_lines__settle(&tr->lines, unknown, unsteady, book, settling);
+}
+
+/*
+ * What a forked process has alone and none of its lines brought in, it inherited, and its parent has it no more: it has written copies
+ * of its own since, or ended. Where lines are estimates, this is too large by what they are too small.
+ */
+static void tell_inherited(const struct settling *now)
+{
+	double bytes = now->own_bytes == OWN_UNKNOWN ? 0 : now->own_bytes - bytes_of_lines(now->tr, KIND_RESIDENT_ANON);
+	struct stack_name name = stack_names__look_up(now->s->names, now->tr, STACK_INHERITED);
+	struct profile *p = now->s->deps->profile;
+	int64_t deviations[PAGE_GROUPS];
+
+	if (bytes < now->s->page_bytes)
+		return;
+	profile__add(p, name.process, name.tid, name.node, KIND_RESIDENT_ANON,
+		     &(struct profile_sums){ .alloc_cnt = 1, .alloc_bytes = bytes });
+	for (int i = 0; i < PAGE_GROUPS; i++)
+		deviations[i] = -now->deviations[i];
+	if (now->tr->thinned)
+		profile__set_deviations(p, name.process, name.tid, name.node, KIND_RESIDENT_ANON, deviations);
+}
+
+static void settle_process(struct page_sweep *s, struct traced *tr, bool now)
+{
+	struct settling settling = { .s = s, .tr = tr, .now = now, .own_bytes = find_own(s, tr, now) };
+
+	if (tr->thinned && may_have_changed(tr, now))
+		settle_lines(&settling);
+	tell_inherited(&settling);
+	tr->stirred = false;
 }
 
 /* ---- all ---- */
@@ -400,11 +448,8 @@ int page_sweep__run(struct page_sweep *s, bool now)
 	look_for_all_gone(s);
 	session__end_marks(s->deps->session);
 	session__favour_strata(s->deps->session, s->live);
-	for (tr = s->table->alive; tr; tr = tr->hh_tgid.next) {
-		if (tr->thinned && settle && may_have_changed(tr, now))
-			settle_lines(s, tr, now);
-		tr->stirred &= !settle;
-	}
+	for (tr = s->table->alive; tr && settle; tr = tr->hh_tgid.next)
+		settle_process(s, tr, now);
 	close_pagemaps(s);
 	s->swept_ns = clock_now_ns();
 	s->took_ns = s->swept_ns - begin;
