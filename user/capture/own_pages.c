@@ -16,13 +16,15 @@ static int look_through(const struct proc_map *m, void *arg)
 {
 	uint64_t cnt = (m->end - m->start) / 4096;
 	struct walk *w = arg;
-	size_t done;
+	size_t own;
 
 	if (!m->writable)
 		return 0;
 	if (cnt > w->left)
 		return -E2BIG;
-	w->own += pagemap__own(w->pagemap, m->start / 4096, cnt, &done);
+	if (!pagemap__own(w->pagemap, m->start / 4096, cnt, &own))
+		return -EIO;
+	w->own += own;
 	w->left -= cnt;
 	return 0;
 }

@@ -114,17 +114,18 @@ size_t pagemap__frames(struct pagemap *p, uint64_t page, uint32_t *ret, size_t n
 	return done;
 }
 
-size_t pagemap__own(struct pagemap *p, uint64_t page, size_t n, size_t *done)
+bool pagemap__own(struct pagemap *p, uint64_t page, size_t n, size_t *own)
 {
 	uint64_t words[WORDS_A_READ];
-	size_t got, i, own = 0;
+	size_t done, got, i;
 
-	for (*done = 0; *done < n; *done += got) {
-		got = read_words(p, page + *done, words, n - *done);
+	*own = 0;
+	for (done = 0; done < n; done += got) {
+		got = read_words(p, page + done, words, n - done);
 		if (!got)
-			break;
+			return false;
 		for (i = 0; i < got; i++)
-			own += (words[i] & (PRESENT | MAPPED_ONCE | OF_FILE)) == (PRESENT | MAPPED_ONCE);
+			*own += (words[i] & (PRESENT | MAPPED_ONCE | OF_FILE)) == (PRESENT | MAPPED_ONCE);
 	}
-	return own;
+	return true;
 }

@@ -24,7 +24,7 @@ void pagemap__free(struct pagemap *p);
 bool pagemap__present(struct pagemap *p, uint64_t page, uint32_t *ret_frame);
 /* Of n pages from there on, 0 for those that are not resident. How many were read; 0: none, or pages are not of 4096 bytes. */
 size_t pagemap__frames(struct pagemap *p, uint64_t page, uint32_t *ret, size_t n);
-/* How many of n pages from there on are anonymous, and mapped by no other process. *done: how many were read, as above. */
-size_t pagemap__own(struct pagemap *p, uint64_t page, size_t n, size_t *done);
+/* *own: of n pages from there on, anonymous ones that no other process maps. False: they cannot be read, or are not of 4096 bytes. */
+bool pagemap__own(struct pagemap *p, uint64_t page, size_t n, size_t *own);
 
 #endif
