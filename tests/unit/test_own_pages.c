@@ -3,7 +3,9 @@
 #include "capture/own_pages.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -125,12 +127,45 @@ static void test_gone(void **state)
 	proc__free(proc);
 }
 
+static int wait_for_end(void *arg)
+{
+	char byte;
+
+	return read(*(int *)arg, &byte, 1) < 0;
+}
+
+/* As a child of vfork() until it runs another program. */
+static void test_memory_of_the_parent(void **state)
+{
+	static char stack[64 << 10];
+	struct pagemap *pagemap;
+	struct proc *proc;
+	int end[2], status;
+	uint64_t own;
+	pid_t pid;
+
+	(void)state;
+	assert_int_equal(pipe(end), 0);
+	pid = clone(wait_for_end, stack + sizeof(stack), CLONE_VM | SIGCHLD, &end[0]);
+	assert_true(pid > 0);
+	assert_int_equal(proc__open(NULL, &proc), 0);
+	assert_int_equal(pagemap__open(pid, &pagemap), 0);
+	assert_int_equal(own_pages__find(proc, pid, pagemap, &own), -EBUSY);
+	assert_int_equal(write(end[1], "", 1), 1);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	pagemap__free(pagemap);
+	proc__free(proc);
+	close(end[0]);
+	close(end[1]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_written_and_fresh),
 		cmocka_unit_test(test_shared_memory_is_not_own),
 		cmocka_unit_test(test_gone),
+		cmocka_unit_test(test_memory_of_the_parent),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

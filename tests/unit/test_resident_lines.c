@@ -327,6 +327,26 @@ static void test_kinds_are_apart(void **state)
 	resident_lines__free(&l);
 }
 
+/* Nobody knows what lines have in sum: they keep what was found, and their errors. */
+static void test_an_unknown_sum(void **state)
+{
+	struct told known, unknown;
+	struct resident_lines l = {};
+
+	(void)state;
+	find(&l, 1, ANON, 16, 8);
+	find(&l, 2, ANON, 5, 64);
+	known = settle(&l, ANON, 0, 0);
+	unknown = settle(&l, ANON, NAN, 0);
+	assert_int_equal(unknown.of[1].correction, 0);
+	assert_int_equal(unknown.of[2].correction, 0);
+	assert_true(unknown.of[2].bytes > 0);
+	for (int g = 0; g < PAGE_GROUPS; g++)
+		assert_int_equal(known.of[1].deviations[g] + known.of[2].deviations[g], 0);
+	assert_int_not_equal(unknown.of[1].deviations[0] + unknown.of[2].deviations[0], 0);
+	resident_lines__free(&l);
+}
+
 /* ---- samples ---- */
 
 static uint64_t seed;
@@ -467,6 +487,7 @@ int main(void)
 		cmocka_unit_test(test_not_forgotten_before_it_was_taken_back),
 		cmocka_unit_test(test_same_again_changes_nothing),
 		cmocka_unit_test(test_kinds_are_apart),
+		cmocka_unit_test(test_an_unknown_sum),
 		cmocka_unit_test(test_samples),
 	};
 

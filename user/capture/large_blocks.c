@@ -571,7 +571,7 @@ static bool is_settled(const struct followed *f)
 
 static void tell(struct large_blocks *l, struct followed *f, uint64_t now, bool last)
 {
-	if (is_settled(f))
+	if (last || is_settled(f))
 		large_sampling__tell(f->sampling, now, last);
 	else if (large_sampling__owe(f->sampling, now))
 		stop(f, now);

@@ -40,8 +40,9 @@ struct large_sampling {
 	double opened_s, halved_s; /* own time */
 	double length_s; /* of the window's first half */
 	double left_s; /* of that, what is left to be seen: less where the window goes on after a split */
+	double parts_s, paid_s; /* own time, and what that has cost, of the window's parts before */
 	bool split; /* it ends before its time, and goes on when its blocks are swept */
-	bool due; /* it would have been read, were it not for the window */
+	bool due; /* a reading waits for the window's end */
 	uint64_t opened_ns, opened_cost_ns;
 	uint64_t next_ns, seen_ns, seen_cpu_ns; /* when to look at its clock again; when it was looked at last */
 	uint64_t may_read_ns;
@@ -63,25 +64,24 @@ static bool look_at_clock(struct large_sampling *s)
 	return !proc__cpu_ns(s->opts.deps->proc, s->opts.tr->tgid, &s->cpu_ns);
 }
 
-static void plan(struct large_sampling *s)
+static void wait_for_window(struct large_sampling *s, double due_s, double left_s)
 {
-	double u, all_s = (double)(s->cpu_ns - s->begin_cpu_ns + s->opts.cpu_ns) / SECOND_NS;
-
-	drand48_r(&s->random, &u);
-	s->begins_s = fmax(s->plan.ends_s, own_s(s));
-	s->due_s = large_plan__next(&s->plan, own_s(s), all_s, u);
-	s->length_s = s->left_s = s->plan.length_s;
+	s->due_s = due_s;
+	s->left_s = left_s;
 	s->state = WAITS;
 	s->next_ns = 0;
 }
 
-/* The rest of a window that was split. */
-static void go_on(struct large_sampling *s, double left_s)
+static void plan(struct large_sampling *s)
 {
-	s->due_s = own_s(s);
-	s->left_s = left_s;
-	s->state = WAITS;
-	s->next_ns = 0;
+	double u, due_s, all_s = (double)(s->cpu_ns - s->begin_cpu_ns + s->opts.cpu_ns) / SECOND_NS;
+
+	drand48_r(&s->random, &u);
+	s->begins_s = fmax(s->plan.ends_s, own_s(s));
+	s->paid_s = s->parts_s = 0;
+	due_s = large_plan__next(&s->plan, own_s(s), all_s, u);
+	s->length_s = s->plan.length_s;
+	wait_for_window(s, due_s, s->length_s);
 }
 
 /* The holder of a block that was made so many bytes large. */
@@ -211,7 +211,10 @@ void large_sampling__opened(struct large_sampling *s)
 
 void large_sampling__missed(struct large_sampling *s)
 {
-	plan(s);
+	if (s->left_s == s->length_s)
+		plan(s);
+	else
+		s->next_ns = clock_now_ns() + MOST_WAIT_NS; /* what is left of a window has no other time */
 }
 
 void large_sampling__cut(struct large_sampling *s)
@@ -223,6 +226,8 @@ void large_sampling__cut(struct large_sampling *s)
 
 bool large_sampling__owe(struct large_sampling *s, uint64_t now)
 {
+	if (now < s->may_read_ns)
+		return false;
 	s->due = true;
 	if ((s->state != SEES && s->state != FREES_ONLY) || now - s->opened_ns < STALLED_NS)
 		return false;
@@ -233,23 +238,25 @@ bool large_sampling__owe(struct large_sampling *s, uint64_t now)
 
 void large_sampling__add(struct large_sampling *s, const struct large_seen *blocks, size_t n)
 {
-	double seen_s = s->halved_s - s->opened_s, rest_s = s->split ? fmax(s->left_s - seen_s, 0) : 0;
-	/* A part of a window stands for as much of the time as the whole: what it saw had the same chance to be seen. */
-	struct heap_look look = { .at_s = s->opened_s, .own_s = seen_s + (s->length_s - s->left_s) + rest_s };
+	double seen_s = fmax(s->halved_s - s->opened_s, 0), rest_s = s->split ? fmax(s->left_s - seen_s, 0) : 0;
+	struct heap_look look = { .at_s = s->opened_s, .own_s = seen_s };
 	int err;
 
 	look_at_clock(s);
-	/* A window that took longer than its period stands for all of that time. */
-	look.stands_s = fmax(s->plan.period_s, s->halved_s - s->begins_s);
+	/* A window that took longer than its period stands for all of that time; a part of a window, for its part. */
+	look.stands_s = fmax(s->plan.period_s, s->halved_s - s->begins_s) * (s->left_s - rest_s) / s->length_s;
 	err = large_samples__add_window(s->samples, &look, blocks, n);
 	if (err)
 		log_debug("large blocks: a window of process %d is lost: %s", (int)s->opts.tr->tgid, strerror(-err));
-	large_plan__paid(&s->plan, (double)(s->opts.tr->large_ns - s->opened_cost_ns) / SECOND_NS, 2 * seen_s);
+	s->paid_s += (double)(s->opts.tr->large_ns - s->opened_cost_ns) / SECOND_NS;
+	s->parts_s += seen_s;
 	s->split = false;
-	if (rest_s > 0)
-		go_on(s, rest_s);
-	else
+	if (rest_s > 0) {
+		wait_for_window(s, own_s(s), rest_s);
+	} else {
+		large_plan__paid(&s->plan, s->paid_s, 2 * s->parts_s);
 		plan(s);
+	}
 	if (s->due)
 		large_sampling__tell(s, clock_now_ns(), false);
 }

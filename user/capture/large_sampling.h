@@ -50,7 +50,10 @@ void large_sampling__cut(struct large_sampling *s);
 bool large_sampling__owe(struct large_sampling *s, uint64_t now);
 /* What the window left; reads, if that was owed. */
 void large_sampling__add(struct large_sampling *s, const struct large_seen *blocks, size_t n);
-/* Estimates, and tells the profile; no window's blocks are told one by one. What that took us counts, so that it is not done too often, but for the last time. */
+/*
+ * Estimates, and tells the profile; no window's blocks are told one by one. What that took us counts, so that it is not done too
+ * often, but for the last time.
+ */
 void large_sampling__tell(struct large_sampling *s, uint64_t now, bool last);
 
 #endif

@@ -32,7 +32,7 @@ static int look_through(const struct proc_map *m, void *arg)
 int own_pages__find(const struct proc *p, pid_t tgid, struct pagemap *pagemap, uint64_t *ret)
 {
 	struct walk w = { .pagemap = pagemap, .left = MOST_PAGES };
-	int err = proc__for_each_map(p, tgid, look_through, &w);
+	int err = proc__borrows_memory(p, tgid) ? -EBUSY : proc__for_each_map(p, tgid, look_through, &w);
 
 	if (!err)
 		*ret = w.own * 4096;

@@ -11,7 +11,10 @@
 #include "capture/pagemap.h"
 #include "system/proc.h"
 
-/* Bytes of anonymous memory. -ESRCH, -EACCES, -ENOMEM; -EIO: its page map cannot be read; -E2BIG: the process has too much address space to be looked through. */
+/*
+ * Bytes of anonymous memory. -ESRCH, -EACCES, -ENOMEM; -EIO: its page map cannot be read; -EBUSY: it is in its parent's memory;
+ * -E2BIG: the process has too much address space to be looked through.
+ */
 int own_pages__find(const struct proc *p, pid_t tgid, struct pagemap *pagemap, uint64_t *ret);
 
 #endif

@@ -274,29 +274,28 @@ void page_sweep__turn_ended(struct page_sweep *s)
 /* ---- a process of whose faults a part is looked at ---- */
 
 /* Whether they may hold something else than when they were settled last. */
-static bool may_have_changed(const struct traced *tr, bool now)
+static bool may_have_changed(const struct traced *tr, bool at_end)
 {
-	return tr->stirred || (now && (tr->heard || !tr->calm_steps || tr->lines.by_key));
+	return tr->stirred || (at_end && (tr->heard || !tr->calm_steps || tr->lines.by_key));
 }
 
 /* A process that was thinned out since its budget was looked at last is one of them, too. */
-static void begin_lines(struct page_sweep *s, struct traced *tr, bool now)
+static void begin_lines(struct page_sweep *s, struct traced *tr, bool at_end)
 {
 	struct target_state state;
+	bool look = may_have_changed(tr, at_end);
 
 	resident_lines__begin(&tr->lines);
-	if (!may_have_changed(tr, now))
-		return;
-	if (!session__read_state(s->deps->session, tr->tgid, &state))
+	if (look && !session__read_state(s->deps->session, tr->tgid, &state))
 		tr->thinned |= state.fault_shift > 0;
-	if (tr->thinned)
+	if ((look && tr->thinned) || (at_end && tr->forked))
 		proc__resident(s->deps->proc, tr->tgid, tr->rss_bytes);
 }
 
 struct settling {
 	struct page_sweep *s;
 	struct traced *tr;
-	bool now;
+	bool at_end;
 	uint64_t own_bytes; /* anonymous memory that it has alone, if it was forked; or OWN_UNKNOWN */
 	int64_t deviations[PAGE_GROUPS]; /* of its lines of anonymous memory, in sum */
 };
@@ -304,35 +303,58 @@ struct settling {
 static void book(struct resident_line *line, int64_t correction, const int64_t deviations[PAGE_GROUPS], void *arg)
 {
 	const struct resident_line_key *key = &line->key;
-	struct settling *now = arg;
+	struct settling *settling = arg;
+	struct page_sweep *s = settling->s;
 
-	accounts__correct_line(now->s->accounts, now->tr, line, correction - line->correction);
+	accounts__correct_line(s->accounts, settling->tr, line, correction - line->correction);
 	line->correction = correction;
-	profile__set_deviations(now->s->deps->profile, line->process, key->tid, key->node, key->kind, deviations);
+	profile__set_deviations(s->deps->profile, line->process, key->tid, key->node, key->kind, deviations);
 	for (int i = 0; i < PAGE_GROUPS && key->kind == KIND_RESIDENT_ANON; i++)
-		now->deviations[i] += deviations[i];
+		settling->deviations[i] += deviations[i];
 }
 
 /* What the resident set has gained since its counters were counted last; nothing at the end, when all is. */
-static void find_drift(struct page_sweep *s, const struct traced *tr, bool now, double *ret)
+static void find_drift(struct page_sweep *s, const struct traced *tr, bool at_end, double *ret)
 {
 	struct target_state state;
 	int kind;
 
-	if (now || session__read_state(s->deps->session, tr->tgid, &state) || !state.stack_id)
+	if (at_end || session__read_state(s->deps->session, tr->tgid, &state) || !state.stack_id)
 		return;
 	for (kind = 0; kind < RESIDENT_KINDS; kind++)
 		ret[kind] = (double)tr->rss_bytes[kind] - state.rss_pages[kind] * (double)s->page_bytes;
 }
 
-/* How much of a forked process's memory no other has: at the end, when it may take a while. */
-static uint64_t find_own(struct page_sweep *s, struct traced *tr, bool now)
+/*
+ * How much of a forked process's memory no other has: at the end, when it may take a while. Less what it has gained since it was
+ * counted: it may run.
+ */
+static uint64_t find_own(struct page_sweep *s, struct traced *tr)
+{
+	uint64_t own_bytes, rss_bytes[RESIDENT_KINDS], gained_bytes = 0;
+	struct target_state state;
+
+	if (!open_pagemap(tr) || own_pages__find(s->deps->proc, tr->tgid, tr->pagemap, &own_bytes) ||
+	    proc__resident(s->deps->proc, tr->tgid, rss_bytes))
+		return OWN_UNKNOWN;
+	/* It has become another program. */
+	if (session__read_state(s->deps->session, tr->tgid, &state))
+		return OWN_UNKNOWN;
+	if (rss_bytes[KIND_RESIDENT_ANON] > tr->rss_bytes[KIND_RESIDENT_ANON])
+		gained_bytes = rss_bytes[KIND_RESIDENT_ANON] - tr->rss_bytes[KIND_RESIDENT_ANON];
+	/* Pages of hugetlbfs look like its own, and are in no resident set. */
+	if (own_bytes > rss_bytes[KIND_RESIDENT_ANON])
+		own_bytes = rss_bytes[KIND_RESIDENT_ANON];
+	return own_bytes > gained_bytes ? own_bytes - gained_bytes : 0;
+}
+
+static uint64_t own_of_forked(struct page_sweep *s, struct traced *tr, bool at_end)
 {
 	uint64_t begin = clock_now_ns(), own_bytes;
 
-	if (!now || !tr->forked || s->own_ns > OWN_NS || !open_pagemap(tr) ||
-	    own_pages__find(s->deps->proc, tr->tgid, tr->pagemap, &own_bytes))
-		own_bytes = OWN_UNKNOWN;
+	if (!at_end || !tr->forked || s->own_ns > OWN_NS)
+		return OWN_UNKNOWN;
+	own_bytes = find_own(s, tr);
 	s->own_ns += clock_now_ns() - begin;
 	return own_bytes;
 }
@@ -347,15 +369,16 @@ static double bytes_of_lines(const struct traced *tr, int kind)
  * What a forked process inherited was never counted: by as much as it gave back of that, or wrote, its lines have more than its
  * resident set has gained. But no more than it has alone.
  *
- * unknown: bytes that the resident set has and no line, without what lines were corrected by.
+ * unknown: bytes that the resident set has and no line, without what lines were corrected by. NAN: it is not known what lines have.
  */
-static double unknown_of_forked(const struct settling *now, int kind, double unknown, double corrected, uint64_t rss_bytes)
+static double unknown_of_forked(const struct settling *settling, int kind, double unknown, double corrected, uint64_t rss_bytes)
 {
-	double most = kind == KIND_RESIDENT_ANON && now->own_bytes != OWN_UNKNOWN ? now->own_bytes : rss_bytes;
+	double most = kind == KIND_RESIDENT_ANON && settling->own_bytes != OWN_UNKNOWN ? settling->own_bytes : rss_bytes;
+	double lines = bytes_of_lines(settling->tr, kind) - corrected;
 
 	if (unknown >= 0)
 		return unknown;
-	return fmax(unknown, fmin(most - (bytes_of_lines(now->tr, kind) - corrected), 0));
+	return lines > most ? fmax(unknown, most - lines) : NAN;
 }
 
 static void settle_lines(struct settling *settling)
@@ -368,7 +391,7 @@ static void settle_lines(struct settling *settling)
 
 	if (proc__resident(settling->s->deps->proc, tr->tgid, rss_bytes))
 		return;
-	find_drift(settling->s, tr, settling->now, unknown);
+	find_drift(settling->s, tr, settling->at_end, unknown);
 	for (line = tr->lines.by_key; line; line = line->hh.next)
 		corrected[line->key.kind] += line->correction;
 	for (kind = 0; kind < RESIDENT_KINDS; kind++) {
@@ -382,30 +405,34 @@ static void settle_lines(struct settling *settling)
 
 /*
  * What a forked process has alone and none of its lines brought in, it inherited, and its parent has it no more: it has written copies
- * of its own since, or ended. Where lines are estimates, this is too large by what they are too small.
+ * of its own since, or ended. Where lines are estimates, this is too large by what they are too small. What came while no line was
+ * watched is told already.
  */
-static void tell_inherited(const struct settling *now)
+static void tell_inherited(const struct settling *settling)
 {
-	double bytes = now->own_bytes == OWN_UNKNOWN ? 0 : now->own_bytes - bytes_of_lines(now->tr, KIND_RESIDENT_ANON);
-	struct stack_name name = stack_names__look_up(now->s->names, now->tr, STACK_INHERITED);
-	struct profile *p = now->s->deps->profile;
+	const struct traced *tr = settling->tr;
+	double bytes = settling->own_bytes - bytes_of_lines(tr, KIND_RESIDENT_ANON) +
+		       fmin(tr->resident.given_back_bytes[KIND_RESIDENT_ANON], 0);
+	struct profile *p = settling->s->deps->profile;
 	int64_t deviations[PAGE_GROUPS];
+	struct stack_name name;
 
-	if (bytes < now->s->page_bytes)
+	if (settling->own_bytes == OWN_UNKNOWN || bytes < settling->s->page_bytes)
 		return;
+	name = stack_names__look_up(settling->s->names, tr, STACK_INHERITED);
 	profile__add(p, name.process, name.tid, name.node, KIND_RESIDENT_ANON,
 		     &(struct profile_sums){ .alloc_cnt = 1, .alloc_bytes = bytes });
 	for (int i = 0; i < PAGE_GROUPS; i++)
-		deviations[i] = -now->deviations[i];
-	if (now->tr->thinned)
+		deviations[i] = -settling->deviations[i];
+	if (tr->thinned)
 		profile__set_deviations(p, name.process, name.tid, name.node, KIND_RESIDENT_ANON, deviations);
 }
 
-static void settle_process(struct page_sweep *s, struct traced *tr, bool now)
+static void settle_process(struct page_sweep *s, struct traced *tr, bool at_end)
 {
-	struct settling settling = { .s = s, .tr = tr, .now = now, .own_bytes = find_own(s, tr, now) };
+	struct settling settling = { .s = s, .tr = tr, .at_end = at_end, .own_bytes = own_of_forked(s, tr, at_end) };
 
-	if (tr->thinned && may_have_changed(tr, now))
+	if (tr->thinned && may_have_changed(tr, at_end))
 		settle_lines(&settling);
 	tell_inherited(&settling);
 	tr->stirred = false;

@@ -107,7 +107,7 @@ static struct settlement plan(const struct resident_lines *l, const double *unkn
 		double all = fmax(s.doubt[kind], variance_of(l->variance[kind], l->part[kind]));
 		double beside = unsteady[kind] * unsteady[kind], most = MOST_DEVIATIONS * sqrt(all + beside);
 
-		s.difference[kind] = fmax(fmin(unknown[kind], most), -most);
+		s.difference[kind] = isnan(unknown[kind]) ? 0 : fmax(fmin(unknown[kind], most), -most);
 		s.shared[kind] = s.difference[kind] == unknown[kind];
 		if (all)
 			s.doubt[kind] *= (all + beside) / all;

@@ -12,10 +12,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <linux/kcmp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -311,6 +313,13 @@ int proc__stat(const struct proc *p, pid_t tgid, struct proc_stat *ret)
 	s.cpu_ticks = user_ticks + system_ticks;
 	*ret = s;
 	return 0;
+}
+
+bool proc__borrows_memory(const struct proc *p, pid_t tgid)
+{
+	struct proc_stat stat;
+
+	return !proc__stat(p, tgid, &stat) && !syscall(SYS_kcmp, tgid, stat.ppid, KCMP_VM, 0, 0);
 }
 
 int proc__cpu_ns(const struct proc *p, pid_t tgid, uint64_t *ret)

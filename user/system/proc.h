@@ -43,6 +43,8 @@ struct proc_stat {
 	uint64_t faults; /* page faults, minor and major, of all its threads ever */
 };
 int proc__stat(const struct proc *p, pid_t tgid, struct proc_stat *ret);
+/* Whether it still runs in its parent's memory, which waits for it (vfork(2)); false also where the kernel does not tell (kcmp(2)). */
+bool proc__borrows_memory(const struct proc *p, pid_t tgid);
 
 /* User and system time of a process, all its threads ever, ns: by its clock where the root is /proc, else in ticks. */
 int proc__cpu_ns(const struct proc *p, pid_t tgid, uint64_t *ret);
