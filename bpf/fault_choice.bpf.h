@@ -77,18 +77,21 @@ static __always_inline __u32 count_hit(struct stratum *s)
 	return rate < s->rate ? s->rate : rate;
 }
 
-/* By which shift faults of such a rate are thinned out. */
-static __always_inline __u32 shift_of(const struct stratum *s, __u32 rate, bool lately, __u32 fault_shift)
+/* By which shift faults of such a rate are thinned out, where none are favoured. */
+static __always_inline __u32 usual_shift(__u32 rate, bool lately, __u32 fault_shift)
 {
-	__u32 least = fault_shift > FAULT_EVEN_SHIFT ? fault_shift - FAULT_EVEN_SHIFT : 0, quota = LEAST_QUOTA_BITS;
-	__s32 bits;
+	__u32 least = fault_shift > FAULT_EVEN_SHIFT ? fault_shift - FAULT_EVEN_SHIFT : 0, quota = LEAST_QUOTA_BITS, bits;
 
 	if (fault_shift < FAULT_QUOTA_BITS - LEAST_QUOTA_BITS)
 		quota = FAULT_QUOTA_BITS - fault_shift;
 	bits = bits_of(rate >> (lately ? quota - LATELY_QUOTA_BITS : quota));
-	if (bits < (__s32)least)
-		bits = least;
-	bits -= s->favour;
+	return bits < least ? least : bits;
+}
+
+static __always_inline __u32 shift_of(const struct stratum *s)
+{
+	__s32 bits = (__s32)s->usual - s->favour;
+
 	return bits < 0 ? 0 : bits < MAX_LOOK_SHIFT ? bits : MAX_LOOK_SHIFT;
 }
 
@@ -121,7 +124,8 @@ static __always_inline bool choose(__u32 tgid, __u64 page, __u32 fault_shift, bo
 	stratum = newborn ? stratum_of(tgid, 0) : current_stratum(tgid, lately);
 	s = &strata[stratum];
 	rate = count_hit(s);
-	ret = is_chosen(s, newborn ? NEWBORN_SHIFT(fault_shift) : shift_of(s, rate, lately, fault_shift));
+	s->usual = newborn ? NOT_FAVOURED : usual_shift(rate, lately, fault_shift);
+	ret = is_chosen(s, newborn ? NEWBORN_SHIFT(fault_shift) : shift_of(s));
 	*choice = CHOICE_OF(stratum, s->shift);
 	return ret;
 }

@@ -509,10 +509,12 @@ struct stratum {
 	__u32 hits_then; /* when the period began */
 	__u32 rate; /* in the period before */
 	__u32 chosen, end; /* by number of hits: the one that is looked at, and that begins the next row */
-	__u32 shift;
+	__u16 shift;
+	__u16 usual; /* what it would be without favour; NOT_FAVOURED: nothing here goes by favour */
 	__s32 favour; /* log2 of how many times as many are looked at */
 };
-#define MIN_FAVOUR -4
+#define NOT_FAVOURED 0xffff
+#define MIN_FAVOUR (-4)
 #define MAX_FAVOUR 5
 #define NO_STRATUM 0xffff
 #define STRATA 4096 /* a power of two; those of one hash are taken as one */

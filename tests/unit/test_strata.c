@@ -42,6 +42,8 @@ static void run(struct stratum_use *use, int32_t *favour, int seconds)
 	for (second = 0; second < seconds; second++) {
 		for (i = 0; i < STRATA_HERE; i++)
 			use[i].looks = looks_of(use[i].hits, favour[i]);
+		for (i = 0; i < STRATA_HERE; i++)
+			use[i].usual_looks = looks_of(use[i].hits, 0);
 		strata__share_out(use, favour, STRATA_HERE);
 		use[LEAK].live += use[LEAK].hits;
 	}
@@ -92,6 +94,18 @@ static void test_what_all_is_looked_at_of_is_not_favoured(void **state)
 	assert_int_equal(favour[LEAK], 0);
 }
 
+/* A favourite that has become rare uses less than it might: what the others may use does not shrink by that. */
+static void test_a_favourite_that_is_rare_now(void **state)
+{
+	struct stratum_use use[STRATA_HERE] = { { .hits = 200, .live = 100000 }, { .hits = 40000 }, { .hits = 40000 } };
+	int32_t favour[STRATA_HERE] = { MAX_FAVOUR };
+
+	(void)state;
+	run(use, favour, 1);
+	assert_int_equal(favour[TEMPORARY], 0);
+	assert_int_equal(favour[OTHER_TEMPORARY], 0);
+}
+
 static void test_limits(void **state)
 {
 	struct stratum_use use[STRATA_HERE] = { { .hits = 1e7, .live = 1e6 }, { .hits = 1e7 }, { .hits = 0 } };
@@ -123,6 +137,7 @@ int main(void)
 		cmocka_unit_test(test_what_stays_is_looked_at),
 		cmocka_unit_test(test_it_comes_to_rest),
 		cmocka_unit_test(test_what_all_is_looked_at_of_is_not_favoured),
+		cmocka_unit_test(test_a_favourite_that_is_rare_now),
 		cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_nothing),
 	};

@@ -285,15 +285,17 @@ void session__begin_period(struct session *s)
 	s->bpf->bss->fault_period = next;
 }
 
+/* Of the period that is ending, or the one before: what has more is whole. */
 static struct stratum_use use_of(const struct stratum *s, uint32_t period, double live)
 {
 	struct stratum_use use = { .live = live };
+	uint32_t hits = s->hits - s->hits_then;
 
-	if (s->period == period)
-		use.hits = s->rate;
-	else if (s->period + 1 == period)
-		use.hits = s->hits - s->hits_then;
+	if (s->usual == NOT_FAVOURED || s->period + 1 < period || s->period > period)
+		return use;
+	use.hits = s->period == period && s->rate > hits ? s->rate : hits;
 	use.looks = use.hits / (1u << s->shift % 32);
+	use.usual_looks = use.hits / (1u << s->usual % 32);
 	return use;
 }
 

@@ -17,17 +17,6 @@ static double merit_of(const struct stratum_use *u)
 	return sqrt(u->hits * (u->live + u->hits / STAYS));
 }
 
-static double least(double a, double b)
-{
-	return a < b ? a : b;
-}
-
-/* As many as are looked at where nothing is favoured. */
-static double usual_looks(const struct stratum_use *u, int32_t favour)
-{
-	return least(ldexp(u->looks, -favour), u->hits);
-}
-
 static int32_t step_of(const struct stratum_use *u, double wanted)
 {
 	double off;
@@ -70,7 +59,7 @@ void strata__share_out(const struct stratum_use *use, int32_t *favour, size_t n)
 	size_t i;
 
 	for (i = 0; i < n; i++)
-		looks += usual_looks(&use[i], favour[i]);
+		looks += use[i].usual_looks;
 	per_merit = share_out(use, n, looks);
 	for (i = 0; i < n; i++) {
 		if (use[i].hits)

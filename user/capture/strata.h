@@ -16,10 +16,11 @@
 struct stratum_use {
 	double hits; /* page faults in a second */
 	double looks; /* of these, were looked at */
+	double usual_looks; /* as many as would be, if nothing were favoured */
 	double live; /* pages that it brought in and that have been there for a while */
 };
 
-/* favour: of each stratum, as it is, and as it is to be. */
+/* favour: of each stratum, as it is, and as it is to be. One that has no hits is no more favoured, step by step. */
 void strata__share_out(const struct stratum_use *use, int32_t *favour, size_t n);
 
 #endif
