@@ -275,14 +275,14 @@ def a_program_that_waits_within_a_window():
         def is_right():
             return abs(told() - mapped_alone(target.pid, size) * size) < size / 2
         for _ in range(3):
-            tool.wait_until(lambda: opcode_at(target.pid, *site) == BREAKPOINT, "a window", limit_s=60, every_s=0)
+            tool.wait_until(lambda: opcode_at(target.pid, *site) == BREAKPOINT, "a window", limit_s=60, every_s=0.002)
             # Each round of the program is a trap a hundred times: it is amid the window by then.
             begin_ns = cpu_ns()
-            tool.wait_until(lambda: cpu_ns() - begin_ns > 30_000_000, "its first half", every_s=0)
+            tool.wait_until(lambda: cpu_ns() - begin_ns > 30_000_000, "its first half", every_s=0.002)
             os.kill(target.pid, signal.SIGUSR1)
             tool.wait_until(is_right, "what lives is told", limit_s=30)
             os.kill(target.pid, signal.SIGUSR2)
-            tool.wait_until(lambda: opcode_at(target.pid, *site) != BREAKPOINT, "the window's end", every_s=0)
+            tool.wait_until(lambda: opcode_at(target.pid, *site) != BREAKPOINT, "the window's end", every_s=0.002)
         recorder.stop().succeeded()
 
 
