@@ -14,6 +14,7 @@ from lib.tap import main, near, note, ok, test  # noqa: E402
 from lib.target import Process  # noqa: E402
 
 MIB = 1 << 20
+INHERITED = "[inherited, its parent has it no more]"
 HEAD = """import ctypes, json, mmap, os, sys
 print("ready", flush=True)
 sys.stdin.readline()
@@ -25,7 +26,7 @@ sys.stdin.readline()
 
 
 def rows_of(source, *more):
-    """Runs source under record; {line of source, or why there is none: live bytes}, and the report's rows."""
+    """Runs source under record; {line of source, or INHERITED: live bytes}, and the report's rows."""
     host.need_bpf()
     with tempfile.TemporaryDirectory() as folder:
         script, file = os.path.join(folder, "program.py"), os.path.join(folder, "out.pms")
@@ -41,8 +42,9 @@ def rows_of(source, *more):
     by_line = {}
     for row in rows:
         frame = row["frame"] or {}
-        key = frame["line"] - first if frame.get("file") == script else frame.get("function")
-        by_line[key] = by_line.get(key, 0) + row["bytes"]
+        if frame.get("file") == script or frame.get("function") == INHERITED:
+            key = INHERITED if frame["function"] == INHERITED else frame["line"] - first
+            by_line[key] = by_line.get(key, 0) + row["bytes"]
     return by_line, tool.show_rows(rows)
 
 
@@ -158,7 +160,6 @@ def children_that_write_what_they_inherited():
         near(lines.get(6, 0), 60 * MIB, 10, f"{text}\nbudget {budget}: the line that writes in the children")
 
 
-INHERITED = "[inherited, its parent has it no more]"
 INHERIT = (
     "m = mmap.mmap(-1, 40 << 20, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)\n"
     "m.write(b'x' * (40 << 20))\n"
