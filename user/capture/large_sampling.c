@@ -40,10 +40,10 @@ struct large_sampling {
 	double opened_s, halved_s; /* own time */
 	double length_s; /* of the window's first half */
 	double left_s; /* of that, what is left to be seen: less where the window goes on after a split */
-	double parts_s, paid_s; /* own time, and what that has cost, of the window's parts before */
 	bool split; /* it ends before its time, and goes on when its blocks are swept */
 	bool due; /* a reading waits for the window's end */
-	uint64_t opened_ns, opened_cost_ns;
+	uint64_t opened_ns;
+	uint64_t planned_cost_ns; /* following had cost so much before this window */
 	uint64_t next_ns, seen_ns, seen_cpu_ns; /* when to look at its clock again; when it was looked at last */
 	uint64_t may_read_ns;
 	uint64_t cpu_ns; /* its clock */
@@ -78,7 +78,7 @@ static void plan(struct large_sampling *s)
 
 	drand48_r(&s->random, &u);
 	s->begins_s = fmax(s->plan.ends_s, own_s(s));
-	s->paid_s = s->parts_s = 0;
+	s->planned_cost_ns = s->opts.tr->large_ns;
 	due_s = large_plan__next(&s->plan, own_s(s), all_s, u);
 	s->length_s = s->plan.length_s;
 	wait_for_window(s, due_s, s->length_s);
@@ -205,7 +205,6 @@ void large_sampling__opened(struct large_sampling *s)
 	s->state = SEES;
 	s->opened_s = own_s(s);
 	s->opened_ns = clock_now_ns();
-	s->opened_cost_ns = s->opts.tr->large_ns;
 	wait_for(s, s->left_s, s->opened_ns);
 }
 
@@ -248,13 +247,12 @@ void large_sampling__add(struct large_sampling *s, const struct large_seen *bloc
 	err = large_samples__add_window(s->samples, &look, blocks, n);
 	if (err)
 		log_debug("large blocks: a window of process %d is lost: %s", (int)s->opts.tr->tgid, strerror(-err));
-	s->paid_s += (double)(s->opts.tr->large_ns - s->opened_cost_ns) / SECOND_NS;
-	s->parts_s += seen_s;
 	s->split = false;
 	if (rest_s > 0) {
 		wait_for_window(s, own_s(s), rest_s);
 	} else {
-		large_plan__paid(&s->plan, s->paid_s, 2 * s->parts_s);
+		large_plan__paid(&s->plan, (double)(s->opts.tr->large_ns - s->planned_cost_ns) / SECOND_NS,
+				 2 * (s->length_s - s->left_s + seen_s));
 		plan(s);
 	}
 	if (s->due)

@@ -309,7 +309,9 @@ static void book(struct resident_line *line, int64_t correction, const int64_t d
 	accounts__correct_line(s->accounts, settling->tr, line, correction - line->correction);
 	line->correction = correction;
 	profile__set_deviations(s->deps->profile, line->process, key->tid, key->node, key->kind, deviations);
-	for (int i = 0; i < PAGE_GROUPS && key->kind == KIND_RESIDENT_ANON; i++)
+	if (key->kind != KIND_RESIDENT_ANON)
+		return;
+	for (int i = 0; i < PAGE_GROUPS; i++)
 		settling->deviations[i] += deviations[i];
 }
 

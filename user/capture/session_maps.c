@@ -306,13 +306,14 @@ void session__favour_strata(struct session *s, const double *live)
 	int32_t favour[STRATA];
 	size_t i;
 
-	for (i = 0; use && i < STRATA; i++) {
+	if (!use)
+		return;
+	for (i = 0; i < STRATA; i++) {
 		use[i] = use_of(&strata[i], s->bpf->bss->fault_period, live[i]);
 		favour[i] = strata[i].favour;
 	}
-	if (use)
-		strata__share_out(use, favour, STRATA);
-	for (i = 0; use && i < STRATA; i++)
+	strata__share_out(use, favour, STRATA);
+	for (i = 0; i < STRATA; i++)
 		strata[i].favour = favour[i];
 	free(use);
 }

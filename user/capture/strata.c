@@ -33,7 +33,7 @@ static int32_t step_of(const struct stratum_use *u, double wanted)
 /* Looks for a merit of one. What a stratum cannot use, because it has no more hits, is the others'. */
 static double share_out(const struct stratum_use *use, size_t n, double looks)
 {
-	double per_merit = 0, merits, left;
+	double per_merit = 0, before, merits, left;
 	int turn;
 	size_t i;
 
@@ -48,7 +48,10 @@ static double share_out(const struct stratum_use *use, size_t n, double looks)
 		}
 		if (merits <= 0 || left <= 0)
 			break;
+		before = per_merit;
 		per_merit = left / merits;
+		if (per_merit == before)
+			break; /* as all turns from here on */
 	}
 	return per_merit;
 }
