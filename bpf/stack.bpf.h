@@ -32,6 +32,8 @@
 #define STACKS_ARE_NATIVE false
 #endif
 
+#define E2BIG 7 /* what an update of a map returns that is full; asm-generic/errno-base.h */
+
 #define GLIBC_TSD 0x310
 /* specific[0] points to specific_1stblock itself. */
 #define GLIBC_TSD_BLOCKS 0x510
@@ -383,6 +385,14 @@ static __always_inline void fill_stack(struct rec_stack *rec, __u16 len, const s
 	rec->pad2 = 0;
 }
 
+/*
+ * What became of a code object that user space does not have. One that is not remembered could be freed unnoticed, and the next at
+ * its address would be taken for it: seen once in 4,000 samples while `codes` got its memory from an allocator that runs dry
+ * for a moment. So the process's stack ids end with it (CODE_NOT_KEPT): the next stack of the same frames is sent anew, and so is the
+ * code. Not so where the map is full, for that lasts: then the names of code objects that are freed may be wrong, and it is counted.
+ */
+enum code_sent { CODE_KEPT, CODE_NOT_KEPT, CODE_MAP_FULL };
+
 static __always_inline bool code_is_known(const struct target *t, const struct py_frame *f)
 {
 	struct code_id id = { .code = f->code, .family = t->family };
@@ -453,8 +463,19 @@ static __noinline void send_long_parts(const struct py_walk *w, const struct tar
 	}
 }
 
+/* Its freeing is to be noticed. */
+static __always_inline enum code_sent keep_code(const struct code_id *id, const struct py_frame *f)
+{
+	long err = bpf_map_update_elem(&codes, id, &f->check, BPF_ANY);
+
+	if (!err)
+		return CODE_KEPT;
+	counter_add(CTR_CODE_NOT_KEPT, 1);
+	return err == -E2BIG ? CODE_MAP_FULL : CODE_NOT_KEPT;
+}
+
 /* Sends a code object in the raw. Kernels before 5.17 leave that to user space: their verifier counts every step. */
-static __noinline long send_code(const struct py_walk *w, const struct target *t, const struct py_frame *f)
+static __noinline enum code_sent send_code(const struct py_walk *w, const struct target *t, const struct py_frame *f)
 {
 	struct code_id id = { .code = f->code, .family = t->family };
 	struct rec_code *rec;
@@ -462,7 +483,7 @@ static __noinline long send_code(const struct py_walk *w, const struct target *t
 	rec = bpf_ringbuf_reserve(&ring, sizeof(*rec), 0);
 	if (!rec) {
 		counter_add(CTR_RING_FULL_CODE, 1);
-		return 1;
+		return CODE_NOT_KEPT;
 	}
 	rec->hdr.kind = REC_CODE;
 	rec->hdr.len = sizeof(*rec);
@@ -481,8 +502,7 @@ static __noinline long send_code(const struct py_walk *w, const struct target *t
 	rec->got[3] = read_some(rec->part[2], CODE_NAME_BYTES, rec->addr[3]);
 	rec->got[4] = read_some(rec->table, CODE_TABLE_BYTES, rec->addr[4]);
 	bpf_ringbuf_submit(rec, BPF_RB_NO_WAKEUP);
-	bpf_map_update_elem(&codes, &id, &f->check, BPF_ANY);
-	return 0;
+	return keep_code(&id, f);
 }
 
 /* A walk that sends the code objects on its way. */
@@ -491,6 +511,7 @@ struct code_walk {
 	const struct target *t;
 	__u64 frame;
 	struct py_frame f;
+	bool ends_ids; /* one was CODE_NOT_KEPT */
 };
 
 /* Of its own: what it keeps on the stack must not count for those who send (512 bytes for a whole chain of calls). */
@@ -508,15 +529,20 @@ static long send_code_of_frame(__u32 i, void *arg)
 	if (!k->f.code || code_is_known(k->t, &k->f))
 		return 0;
 	send_long_parts(k->w, k->t, &k->f);
-	return send_code(k->w, k->t, &k->f);
+	if (send_code(k->w, k->t, &k->f) != CODE_NOT_KEPT)
+		return 0;
+	k->ends_ids = true;
+	return 1;
 }
 
-static __noinline void send_codes(const struct py_walk *w, const struct target *t, __u64 frame)
+/* False: the freeing of one of them may pass unnoticed. */
+static __noinline bool send_codes(const struct py_walk *w, const struct target *t, __u64 frame)
 {
 	struct code_walk k = { .w = w, .t = t, .frame = frame };
 
 	if (w && t && bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_loop))
 		bpf_loop(MAX_STEPS, send_code_of_frame, &k, 0);
+	return !k.ends_ids;
 }
 
 /* Where the current thread stands: what a walk found, and how to find it again. */
@@ -658,8 +684,8 @@ static __always_inline void walk_stack(struct target *t, struct thread_stack *s)
 static __noinline bool tell_stack(struct target *t, struct thread_stack *s)
 {
 	struct rec_stack *rec;
+	bool begun, kept = true;
 	__u8 one = 1;
-	bool begun;
 
 	if (!t || !s)
 		return false;
@@ -668,9 +694,11 @@ static __noinline bool tell_stack(struct target *t, struct thread_stack *s)
 	if (!s->w || !s->r.depth) {
 		begun = begin_record_empty(t, s, &rec);
 	} else {
-		send_codes(s->w, t, s->first);
+		kept = send_codes(s->w, t, s->first);
 		begun = begin_record(t, s, &rec);
 	}
+	if (!kept)
+		t->code_frees++;
 	if (!begun) {
 		counter_add(CTR_RING_FULL_STACK, 1);
 		return false;
