@@ -409,6 +409,57 @@ static void test_collections_and_faults_share(void **state)
 	assert_true(governor__heap_ns(&m.g) > 0.3 * BUDGET * SECOND);
 }
 
+/* As the tracer does where many processes run: some steps have all of a turn, some none. Share of the CPU time that it costs. */
+static double run_in_turns(struct model *m, int seconds, double stretch, double *least, double *most)
+{
+	struct governor_use before = m->use;
+	struct hook_turns turns;
+	int i, j;
+
+	hook_turns__begin(&turns, m->now_ns);
+	turns.stretch = stretch;
+	hook_turns__set_share(&turns, m->g.hook_share);
+	for (i = 0; i < seconds; i++) {
+		double was_on;
+
+		for (j = 0; j < STEPS_A_SECOND; j++) {
+			m->now_ns += SECOND / STEPS_A_SECOND;
+			m->hook_on = hook_turns__update(&turns, m->now_ns);
+			millisecond(m);
+		}
+		was_on = hook_turns__was_on(&turns, m->now_ns);
+		hook_turns__set_share(&turns, governor__hook_share(&m->g, &m->use, was_on));
+		governor__step(&m->g, &m->use, m->shift, was_on, m->g.hook_share);
+		m->shift = m->g.shift;
+		m->limit_ns = m->g.limit_ns;
+		*least = m->g.hook_share < *least ? m->g.hook_share : *least;
+		*most = m->g.hook_share > *most ? m->g.hook_share : *most;
+	}
+	return (double)(governor__cost_ns(&m->g, &m->use) - governor__cost_ns(&m->g, &before)) /
+	       (m->use.cpu_ns - before.cpu_ns);
+}
+
+static void test_a_step_without_a_turn_tells_nothing(void **state)
+{
+	static const double stretches[] = { 1, 2, 4, 6 };
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(stretches) / sizeof(stretches[0]); i++) {
+		struct model m = new_model(BUDGET);
+		double least = 1, most = 0, cost;
+
+		m.faults_a_second = 500000; /* the hook alone: 5 % */
+		run_in_turns(&m, 20, stretches[i], &least, &most);
+		least = 1;
+		most = 0;
+		cost = run_in_turns(&m, 200, stretches[i], &least, &most);
+		assert_true(cost <= BUDGET * 1.02);
+		assert_true(cost >= BUDGET * 0.7);
+		assert_true(most < 4 * least);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -428,6 +479,7 @@ int main(void)
 		cmocka_unit_test(test_collections_do_not_swing),
 		cmocka_unit_test(test_collections_that_become_few_are_watched_again),
 		cmocka_unit_test(test_collections_and_faults_share),
+		cmocka_unit_test(test_a_step_without_a_turn_tells_nothing),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -22,6 +22,8 @@
 /* What is known of how much rarer page faults are while the hook is on fades so fast, and is never believed to be more. */
 #define RARER_FADES 0.8
 #define RARER_MAX 2
+/* In a crowd the hook has longer turns, for each takes us some time; so long at most. */
+#define MOST_STRETCH 4
 /* A process that was in the nursery begins with so much of what may be saved up. */
 #define GROWN_UP_SAVED_NS (GOVERNOR_SAVED_NS / 4)
 /* Of the budget of those in a nursery, what their page faults may have. */
@@ -437,11 +439,15 @@ void budget__step(struct budget *b)
 	b->steps++;
 	session__begin_period(b->deps->session);
 	b->hook_was_on = hook_turns__was_on(&b->turns, clock_now_ns());
-	for (tr = b->table->alive; tr; tr = tr->hh_tgid.next)
+	b->table->n_running = 0;
+	for (tr = b->table->alive; tr; tr = tr->hh_tgid.next) {
 		tr->busy = look_at(b, tr);
+		b->table->n_running += tr->busy && !tr->calm_steps;
+	}
 	budget__share_out_exact(b);
 	if (!b->share)
 		return;
+	b->turns.stretch = least(traced_table__crowd(b->table), MOST_STRETCH);
 	hook_turns__set_share(&b->turns, choose_hook_share(b));
 	for (i = 0; i < b->n_nurseries; i++)
 		step_nursery(b, &b->nurseries[i]);

@@ -96,14 +96,6 @@ static uint64_t sooner(uint64_t a, uint64_t b)
 	return a < b ? a : b;
 }
 
-static uint64_t own_cpu_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-	return t.tv_sec * 1000000000ull + t.tv_nsec;
-}
-
 /* What it took us: the process pays for probes of its own; those that many share nobody asked for more than others. */
 static void note_cost(struct gc_turns *g, struct traced *tr, bool on, uint64_t took_ns)
 {
@@ -117,7 +109,7 @@ static void note_cost(struct gc_turns *g, struct traced *tr, bool on, uint64_t t
 /* The first of those that share links does it for all. */
 static void switch_probes(struct gc_turns *g, struct traced *tr, bool on)
 {
-	uint64_t began = own_cpu_ns(), begin_ns = clock_now_ns();
+	uint64_t began = clock_thread_cpu_ns(), begin_ns = clock_now_ns();
 	int err;
 
 	if (!on) {
@@ -137,7 +129,7 @@ static void switch_probes(struct gc_turns *g, struct traced *tr, bool on)
 		tr->gc.from_ns = tr->gc.since_ns;
 		tr->gc.until_ns = 0;
 	}
-	note_cost(g, tr, on, own_cpu_ns() - began);
+	note_cost(g, tr, on, clock_thread_cpu_ns() - began);
 }
 
 /* They are away now: what they were there for too long is taken from the next turns. */

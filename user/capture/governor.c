@@ -24,6 +24,8 @@
 #define HOOK_ALWAYS 0.1
 /* For looks that are too dear it is off for no more than the rest: a storm of programs is not to blind us for all others. */
 #define LOOKS_MIN_SHARE 0.25
+/* Less of a step tells nothing of how many page faults there are. */
+#define HOOK_TELLING 0.005
 /* The hook's share of time grows by no more than this a step. */
 #define HOOK_GROWTH 1.5
 #define GC_GROWTH 1.5
@@ -132,13 +134,22 @@ static double choose_gc_share(const struct governor *g, const struct interval *v
 	return sure > now ? min(sure, now * GC_GROWTH) : now;
 }
 
-static struct interval look_back(const struct governor *g, const struct governor_use *use, double hook_was_on)
+/* Page faults that the hook would have seen, had it been on all the time; where it never was, as many as before. */
+static double hits_of(const struct governor *g, const struct governor_use *use, double hook_was_on)
 {
 	uint64_t faults = use->fault_cnt - g->last.fault_cnt, skipped = use->skipped_cnt - g->last.skipped_cnt;
+
+	if (hook_was_on < HOOK_TELLING)
+		return g->hits_a_ns * (double)(use->cpu_ns - g->last.cpu_ns);
+	return ((double)faults + (double)skipped) / max(hook_was_on, GOVERNOR_MIN_HOOK_SHARE);
+}
+
+static struct interval look_back(const struct governor *g, const struct governor_use *use, double hook_was_on)
+{
 	double heap_ns = use->heap_ns - g->last.heap_ns, saved_ns, taken_ns, wanted_ns;
 	struct interval v = {
 		.income_ns = g->budget * (double)(use->cpu_ns - g->last.cpu_ns),
-		.hits = ((double)faults + (double)skipped) / max(hook_was_on, GOVERNOR_MIN_HOOK_SHARE),
+		.hits = hits_of(g, use, hook_was_on),
 		.gc_whole_ns = gc_whole_ns(g, use),
 		.other_ns = use->other_ns - g->last.other_ns,
 	};
@@ -215,6 +226,8 @@ void governor__step(struct governor *g, const struct governor_use *use, uint32_t
 	struct interval v = look_back(g, use, hook_was_on);
 	double hook_ns;
 
+	if (use->cpu_ns > g->last.cpu_ns)
+		g->hits_a_ns = v.hits / (use->cpu_ns - g->last.cpu_ns);
 	learn_looks(g, use, shift);
 	learn(&g->look_ns, use->fault_ns - g->last.fault_ns, use->fault_cnt - g->last.fault_cnt);
 	g->gc_whole_ns = v.gc_whole_ns;

@@ -61,6 +61,7 @@ struct governor {
 	double look_ns; /* what it costs to look at one fault */
 	double looks; /* so many more are looked at than the shift says, for some pages are looked at more often (bpf/fault.bpf.c) */
 	double gc_whole_ns; /* what collections cost in a step if all are watched */
+	double hits_a_ns; /* page faults that the hook would see, by CPU time, as of the last step in which it was on */
 };
 
 /* saved_ns: what may be spent at first, at most GOVERNOR_SAVED_NS. use: sums as they are, NULL: zeros. */

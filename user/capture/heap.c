@@ -36,17 +36,15 @@
 #define BUDGET_SHARE 0.6
 /* How much of what one costs is expected of the next. */
 #define WINDOW_COST_LATELY 0.2
-/* How long a process's clock is left alone while it nears a window's place; and if it sleeps, with each so many processes. */
+/* How long a process's clock is left alone while it nears a window's place; and if it sleeps, with each so many processes; in a crowd, longer. */
 #define LEAST_WAIT_NS (5 * MS_NS)
 #define MOST_WAIT_NS (50 * MS_NS)
 #define WAIT_PROCESSES 32
 #define MOST_PROCESSORS 2 /* one thread runs Python, others wait for it or are in C */
-/* Each heap is read at most once a second, and all together for at most this share of the time; of many, less. */
+/* Each heap is read at most once a second, and all together for at most this share of the time; in a crowd, less. */
 #define READING_SHARE 0.01
 /* Opening and closing windows takes us at most as much, or what the budget is, if it is more. One takes us so long at first. */
 #define OPENING_SHARE 0.01
-#define MANY 6
-#define MANY_LESS 3
 #define OPENING_S 0.003
 /* The heaps of so many processes are read when they are taken in; of more, once they do something. */
 #define READ_AT_ONCE 8
@@ -144,24 +142,10 @@ static double own_s(const struct heap_process *p, uint64_t cpu_ns)
 	return (double)(cpu_ns - p->began_cpu_ns) / SECOND_NS - p->plan.spent_s;
 }
 
-static uint64_t own_cpu_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
-	return ts.tv_sec * SECOND_NS + ts.tv_nsec;
-}
-
-/* Many processes at once are watched less closely each, and cost us less than they could. */
-static double crowd(const struct heap *h)
-{
-	return fmin(fmax((double)h->read_cnt / MANY, 1), MANY_LESS);
-}
-
 /* No period is shorter, so that we do not take too long for all processes together. */
 static double least_period_s(const struct heap *h)
 {
-	double share = (h->budget > OPENING_SHARE ? h->budget : OPENING_SHARE) / crowd(h);
+	double share = (h->budget > OPENING_SHARE ? h->budget : OPENING_SHARE) / traced_table__crowd(h->table);
 	double took_s = (double)h->totals.opening_ns / SECOND_NS + OPENING_S;
 
 	return took_s / (h->totals.windows + 1) / share * h->busy;
@@ -208,7 +192,8 @@ static void note_others(struct heap_process *p)
 /* Whether its next window's place has come; else looks again when it may have. */
 static bool is_due(const struct heap *h, struct heap_process *p, uint64_t cpu_ns)
 {
-	double left_s = p->due_s - own_s(p, cpu_ns), most_ns = MOST_WAIT_NS * (1 + h->read_cnt / WAIT_PROCESSES), used;
+	double left_s = p->due_s - own_s(p, cpu_ns), used;
+	double most_ns = MOST_WAIT_NS * fmax(1 + h->read_cnt / WAIT_PROCESSES, traced_table__crowd(h->table));
 	uint64_t now = clock_now_ns();
 	double lacks_s;
 
@@ -364,7 +349,7 @@ void heap__request(struct heap *h, struct traced *tr, const struct rec_heap *rec
 
 static void go_on(struct heap *h, struct heap_process *p)
 {
-	uint64_t began = own_cpu_ns(), cpu_ns;
+	uint64_t began = clock_thread_cpu_ns(), cpu_ns;
 
 	if (p->window) {
 		close_window(h, p);
@@ -380,7 +365,7 @@ static void go_on(struct heap *h, struct heap_process *p)
 	} else {
 		return;
 	}
-	h->totals.opening_ns += own_cpu_ns() - began;
+	h->totals.opening_ns += clock_thread_cpu_ns() - began;
 }
 
 /* When there is something to do for it. */
@@ -513,7 +498,7 @@ static void tell_all(struct heap *h, struct heap_process *p, const struct heap_h
 static void read_heap(struct heap *h, struct heap_process *p)
 {
 	const struct heap_holdings *all;
-	uint64_t before = own_cpu_ns(), took;
+	uint64_t before = clock_thread_cpu_ns(), took;
 	struct heap_pools pools;
 	uint64_t cpu_ns;
 	int err = session__read_pools(h->deps->session, p->tr->tgid, &pools);
@@ -526,11 +511,11 @@ static void read_heap(struct heap *h, struct heap_process *p)
 		h->totals.failed++;
 	else
 		tell_all(h, p, all);
-	took = own_cpu_ns() - before;
+	took = clock_thread_cpu_ns() - before;
 	h->totals.reading_ns += took;
 	p->read_cpu_ns = p->tr->cpu_ns;
 	p->read_due_ns = clock_now_ns() + SECOND_NS / 2;
-	h->may_read_ns = clock_now_ns() + (uint64_t)(took * crowd(h) / READING_SHARE);
+	h->may_read_ns = clock_now_ns() + (uint64_t)(took * traced_table__crowd(h->table) / READING_SHARE);
 }
 
 /* One that did not run since it was read holds what it held. */
@@ -575,7 +560,7 @@ void heap__refresh(struct heap *h, bool last)
 			DL_APPEND(h->all, p);
 		}
 	}
-	pool_turns__stepped(&h->pool_turns);
+	pool_turns__stepped(&h->pool_turns, traced_table__crowd(h->table));
 	h->next_ns = 0;
 	h->busy = fmax(busy, 1);
 	h->refreshed_ns = now;

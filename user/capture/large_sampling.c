@@ -259,14 +259,6 @@ void large_sampling__add(struct large_sampling *s, const struct large_seen *bloc
 		large_sampling__tell(s, clock_now_ns(), false);
 }
 
-static uint64_t thread_cpu_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
-	return ts.tv_sec * SECOND_NS + ts.tv_nsec;
-}
-
 static void tell_all(struct large_sampling *s, const struct heap_holdings *all)
 {
 	struct stack_name before = stack_names__look_up(s->opts.names, s->opts.tr, STACK_BEFORE_ATTACH);
@@ -283,7 +275,7 @@ static void tell_all(struct large_sampling *s, const struct heap_holdings *all)
 void large_sampling__tell(struct large_sampling *s, uint64_t now, bool last)
 {
 	const struct heap_holdings *all;
-	uint64_t before = thread_cpu_ns();
+	uint64_t before = clock_thread_cpu_ns();
 	int err;
 
 	if (!last && now < s->may_read_ns)
@@ -294,5 +286,5 @@ void large_sampling__tell(struct large_sampling *s, uint64_t now, bool last)
 		tell_all(s, all);
 	else
 		log_debug("large blocks: those of process %d were not read: %s", (int)s->opts.tr->tgid, strerror(-err));
-	s->may_read_ns = now + SECOND_NS / 2 + (uint64_t)((thread_cpu_ns() - before) / READING_SHARE);
+	s->may_read_ns = now + SECOND_NS / 2 + (uint64_t)((clock_thread_cpu_ns() - before) / READING_SHARE);
 }

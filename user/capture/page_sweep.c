@@ -14,7 +14,7 @@
 
 #define SECOND_NS 1000000000ull
 #define MAX_SWEEP_EVERY_NS (10 * SECOND_NS)
-/* What sweeping may take of the tracer's time, where it is done as often as it helps. */
+/* What sweeping may take of the tracer's time, where it is done as often as it helps; in a crowd, less. */
 #define SWEEP_SHARE 0.01
 /* What estimates are corrected by is booked so often: the lines that it changes are written each time. */
 #define SETTLE_NS (5 * SECOND_NS)
@@ -112,13 +112,16 @@ static bool keep_gone(struct page_sweep *s, struct traced *tr, const struct page
 	return true;
 }
 
-/* It may have faulted again since it was looked at: then its line was relieved already, and another one is meant now. */
-static void drop(struct page_sweep *s, struct traced *tr, const struct page_key *key)
+/* It may have faulted again since it was looked at: then its line was relieved already, and who has it now keeps it. */
+static void drop(struct page_sweep *s, struct traced *tr, const struct page_key *key, const struct page_value *v)
 {
 	struct page_value was;
 
-	if (session__take_page(s->deps->session, key, &was))
-		relieve_line(s, tr, &was);
+	if (!session__take_page(s->deps->session, key, &was))
+		return;
+	if (was.frame != v->frame && session__follow_page(s->deps->session, key, &was))
+		return;
+	relieve_line(s, tr, &was);
 }
 
 static void judge_gone(struct page_sweep *s, const struct gone *g, uint64_t now_at)
@@ -128,7 +131,7 @@ static void judge_gone(struct page_sweep *s, const struct gone *g, uint64_t now_
 
 	if (!now_at) {
 		if (is_claimable(s, g->tr, &g->value))
-			drop(s, g->tr, &g->key);
+			drop(s, g->tr, &g->key, &g->value);
 		return;
 	}
 	if (!session__take_page(s->deps->session, &g->key, &was))
@@ -231,7 +234,7 @@ static void look_at_page(const struct page_key *key, struct page_value *v, void 
 	if (!tr->moves && v->frame > PAGEMAP_NO_FRAME && keep_gone(s, tr, key, v))
 		return;
 	if (is_claimable(s, tr, v))
-		drop(s, tr, key);
+		drop(s, tr, key, v);
 }
 
 /*
@@ -448,7 +451,7 @@ static void settle_process(struct page_sweep *s, struct traced *tr, bool at_end)
  */
 static uint64_t sweep_every_ns(const struct page_sweep *s)
 {
-	uint64_t least_ns = s->took_ns / SWEEP_SHARE;
+	uint64_t least_ns = s->took_ns * traced_table__crowd(s->table) / SWEEP_SHARE;
 	const struct traced *tr;
 
 	if (least_ns < MAX_SWEEP_EVERY_NS) {

@@ -11,12 +11,15 @@
 #define POOLS_SHARE 0.15
 /* What one hit costs beside the trap. */
 #define PROGRAM_NS 300
-/* How often one looks whether it costs too much, where pools are many. */
+
+/* How often one looks whether it costs too much, where pools are many; in a crowd, less often. */
 #define LOOK_NS 10000000ull
+/* In a crowd turns are so many times as long, at most. */
+#define MAX_STRETCH 4
 
 void pool_turns__begin(struct pool_turns *t, const struct tracker_deps *deps, double budget)
 {
-	*t = (struct pool_turns){ .deps = deps, .share = budget * POOLS_SHARE, .least = 1 };
+	*t = (struct pool_turns){ .deps = deps, .share = budget * POOLS_SHARE, .least = 1, .crowd = 1 };
 	hook_turns__begin(&t->shared, clock_now_ns());
 }
 
@@ -65,7 +68,7 @@ uint64_t process_pools__goal(const struct pool_turns *t, const struct process_po
 
 void process_pools__many(const struct pool_turns *t, struct process_pools *p)
 {
-	if (t->share > 0 && p->look_ns == UINT64_MAX)
+	if (t->share > 0 && p->look_ns == UINT64_MAX && pool_watch__may_be_spent(&p->watch))
 		p->look_ns = 0;
 }
 
@@ -121,7 +124,7 @@ void process_pools__upkeep(struct pool_turns *t, struct process_pools *p, uint64
 	if (!is_watched(t, p))
 		return;
 	if (now_ns >= p->look_ns) {
-		p->look_ns = now_ns + LOOK_NS;
+		p->look_ns = now_ns + (uint64_t)(LOOK_NS * t->crowd);
 		if (pool_watch__is_spent(&p->watch, process_pools__hits(t, p))) {
 			hook_turns__rest(turns, now_ns);
 			p->look_ns = UINT64_MAX;
@@ -151,20 +154,28 @@ uint64_t process_pools__pay(const struct pool_turns *t, struct process_pools *p)
 	return ns;
 }
 
+static double stretch(const struct pool_turns *t)
+{
+	return POOL_WATCH_STRETCH * fmin(t->crowd, MAX_STRETCH);
+}
+
 uint64_t process_pools__step(struct pool_turns *t, struct process_pools *p)
 {
 	uint64_t ns = process_pools__pay(t, p), hits = p->paid;
 	double cpu_s = (double)(p->tr->cpu_ns - p->began_cpu_ns) / 1e9;
 
 	pool_watch__step(&p->watch, hits, own_s(p, p->tr->cpu_ns), cpu_s, t->share, hit_ns(t, p) / 1e9);
-	p->look_ns = p->watch.turns.share < 1 ? 0 : UINT64_MAX;
+	p->watch.turns.stretch = stretch(t);
+	p->look_ns = UINT64_MAX;
 	if (is_shared(p) && p->watch.turns.share < t->least)
 		t->least = p->watch.turns.share;
 	return ns;
 }
 
-void pool_turns__stepped(struct pool_turns *t)
+void pool_turns__stepped(struct pool_turns *t, double crowd)
 {
+	t->crowd = crowd;
+	t->shared.stretch = stretch(t);
 	hook_turns__set_share(&t->shared, t->least);
 	t->least = 1;
 }

@@ -16,6 +16,7 @@ struct pool_turns {
 	double share; /* of a process's CPU time; 0: no limit, no turns */
 	struct hook_turns shared;
 	double least; /* share of those that share links, in this step */
+	double crowd; /* of processes that run (traced_table__crowd), as of the last step */
 };
 
 /* Of one process. */
@@ -48,7 +49,7 @@ uint64_t process_pools__next_ns(const struct pool_turns *t, const struct process
 uint64_t process_pools__step(struct pool_turns *t, struct process_pools *p);
 /* What was not paid for yet, likewise: of one that has ended. */
 uint64_t process_pools__pay(const struct pool_turns *t, struct process_pools *p);
-/* After the steps of all. */
-void pool_turns__stepped(struct pool_turns *t);
+/* After the steps of all. crowd: as it is now. */
+void pool_turns__stepped(struct pool_turns *t, double crowd);
 
 #endif

@@ -10,8 +10,6 @@
 #define SLACK 1.5
 /* What is known of how many there are a second fades so fast. */
 #define FADES 0.85
-/* Each turn takes us some CPU time and 10 ms of waiting for the kernel: they are so many times as long as of other hooks. */
-#define STRETCH 4
 
 static uint64_t limit(uint64_t hits, double allowed_s, double hit_s)
 {
@@ -22,7 +20,7 @@ void pool_watch__begin(struct pool_watch *w, uint64_t now_ns, double share, doub
 {
 	*w = (struct pool_watch){ .limit_hits = share > 0 ? limit(0, burst_s, hit_s) : UINT64_MAX };
 	hook_turns__begin(&w->turns, now_ns);
-	w->turns.stretch = STRETCH;
+	w->turns.stretch = POOL_WATCH_STRETCH;
 }
 
 static double on_s(const struct pool_watch *w, double now_s)
@@ -75,6 +73,11 @@ void pool_watch__step(struct pool_watch *w, uint64_t hits, double now_s, double 
 	w->step_on_s = on;
 	w->step_cpu_s = cpu_s;
 	hook_turns__set_share(&w->turns, fmin(now, 1));
+}
+
+bool pool_watch__may_be_spent(const struct pool_watch *w)
+{
+	return !w->away && w->limit_hits != UINT64_MAX;
 }
 
 bool pool_watch__is_spent(const struct pool_watch *w, uint64_t hits)

@@ -21,6 +21,9 @@
 #define POOL_WATCH_BURST_S 0.002
 #define POOL_WATCH_LEAST_SHARE 0.02
 
+/* Each turn takes us some CPU time and 10 ms of waiting for the kernel: they are so many times as long as of other hooks. */
+#define POOL_WATCH_STRETCH 4
+
 struct pool_watch {
 	struct hook_turns turns;
 	bool away;
@@ -46,6 +49,8 @@ void pool_watch__comes(struct pool_watch *w, uint64_t hits, double now_s);
 double pool_watch__all(const struct pool_watch *w, uint64_t hits, double now_s);
 /* About once a second. cpu_s: CPU time of the process. */
 void pool_watch__step(struct pool_watch *w, uint64_t hits, double now_s, double cpu_s, double share, double hit_s);
+/* Whether it may have to go before the next step: not where it has turns. */
+bool pool_watch__may_be_spent(const struct pool_watch *w);
 bool pool_watch__is_spent(const struct pool_watch *w, uint64_t hits);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * What the kernel side counts (counts, counters) and follows (pages, blocks), read from its maps.
+ * What the kernel side counts (counts, counters) and follows (blocks), read from its maps.
  */
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -9,7 +9,6 @@
 #include <string.h>
 
 #include "capture/session_impl.h"
-#include "capture/strata.h"
 
 /* Entries read with one call, and the largest of their keys and values. */
 #define BATCH 1024
@@ -156,166 +155,6 @@ uint64_t session__counter(const struct session *s, enum counter counter)
 	}
 	free(values);
 	return sum;
-}
-
-struct page_walk {
-	struct session *s;
-	page_asker ask;
-	void *arg;
-};
-
-static void take_notes(const struct page_walk *p)
-{
-	LIBBPF_OPTS(bpf_test_run_opts, opts);
-	int fd = bpf_program__fd(p->s->bpf->progs.note_pages);
-	uint32_t cnt = p->s->bpf->bss->page_note_cnt;
-
-	if (fd >= 0 && cnt)
-		bpf_prog_test_run_opts(fd, &opts);
-	p->s->bpf->bss->page_note_cnt = 0;
-}
-
-static void keep_note(const struct page_walk *p, const struct page_note *note)
-{
-	uint32_t *cnt = &p->s->bpf->bss->page_note_cnt;
-
-	if (!memcmp(&note->is, &note->was, sizeof(note->is)))
-		return;
-	memcpy(&p->s->bpf->bss->page_notes[*cnt], note, sizeof(*note));
-	if (++*cnt == PAGE_NOTES)
-		take_notes(p);
-}
-
-static bool ask_of_page(const void *key, const void *value, void *arg)
-{
-	const struct page_walk *p = arg;
-	struct page_note note = { .key = *(const struct page_key *)key };
-
-	memcpy(&note.was, value, sizeof(note.was));
-	note.is = note.was;
-	p->ask(key, &note.is, p->arg);
-	keep_note(p, &note);
-	return false;
-}
-
-int session__sweep_pages(struct session *s, page_asker ask, void *arg)
-{
-	struct page_walk pages = { s, ask, arg };
-	struct map_walk w = {
-		.fd = bpf_map__fd(s->bpf->maps.pages),
-		.key_bytes = sizeof(struct page_key),
-		.value_bytes = sizeof(struct page_value),
-		.fn = ask_of_page,
-		.arg = &pages,
-		.read = bpf_map_lookup_batch,
-	};
-	int err = session_impl__walk_map(&w);
-
-	take_notes(&pages);
-	return err;
-}
-
-bool session__sweep_turn(struct session *s, page_asker ask, void *arg)
-{
-	uint32_t i, cnt = s->bpf->bss->turn_page_cnt;
-	struct page_walk pages = { s, ask, arg };
-
-	/*
-	 * The last ones first: of one that was followed more than once in this turn, the last time counts. What was looked at already, or
-	 * is not followed any more, is found out when notes are taken over: to ask for each here is a call into the kernel.
-	 */
-	for (i = cnt < TURN_PAGES ? cnt : TURN_PAGES; i--;) {
-		const struct turn_page *t = &s->bpf->bss->turn_pages[i];
-		struct page_note note = { .key = t->key };
-
-		memcpy(&note.was, &t->value, sizeof(note.was));
-		note.is = note.was;
-		ask(&t->key, &note.is, arg);
-		keep_note(&pages, &note);
-	}
-	s->bpf->bss->turn_page_cnt = 0;
-	take_notes(&pages);
-	return cnt < TURN_PAGES;
-}
-
-bool session__take_page(struct session *s, const struct page_key *key, struct page_value *ret)
-{
-	int fd = bpf_map__fd(s->bpf->maps.pages);
-
-	/* Of hash tables since 5.14. */
-	if (!bpf_map_lookup_and_delete_elem(fd, key, ret))
-		return true;
-	return errno != ENOENT && !bpf_map_lookup_elem(fd, key, ret) && !bpf_map_delete_elem(fd, key);
-}
-
-bool session__follow_page(struct session *s, const struct page_key *key, const struct page_value *v)
-{
-	return !bpf_map_update_elem(bpf_map__fd(s->bpf->maps.pages), key, v, BPF_NOEXIST);
-}
-
-static uint64_t *marks(struct session *s, uint32_t half)
-{
-	return (uint64_t *)s->bpf->bss->followed + half % 2 * FOLLOWED_WORDS;
-}
-
-/* The programs mark in the half that we write to from now on. What was marked in the other stays until session__end_marks. */
-void session__begin_marks(struct session *s)
-{
-	uint32_t next = s->bpf->bss->followed_half + 1;
-
-	memset(marks(s, next), 0, FOLLOWED_WORDS * sizeof(uint64_t));
-	s->bpf->bss->followed_half = next;
-}
-
-void session__mark_followed(struct session *s, pid_t tgid, uint64_t page)
-{
-	__atomic_fetch_or(&marks(s, s->bpf->bss->followed_half)[FOLLOWED_WORD(tgid, page)], FOLLOWED_BIT(page), __ATOMIC_RELAXED);
-}
-
-void session__end_marks(struct session *s)
-{
-	memset(marks(s, s->bpf->bss->followed_half + 1), 0, FOLLOWED_WORDS * sizeof(uint64_t));
-}
-
-void session__begin_period(struct session *s)
-{
-	uint32_t next = s->bpf->bss->fault_period + 1;
-
-	memset((uint64_t *)s->bpf->bss->fault_marks + next % 2 * FAULT_MARK_WORDS, 0, FAULT_MARK_WORDS * sizeof(uint64_t));
-	s->bpf->bss->fault_period = next;
-}
-
-/* Of the period that is ending, or the one before: what has more is whole. */
-static struct stratum_use use_of(const struct stratum *s, uint32_t period, double live)
-{
-	struct stratum_use use = { .live = live };
-	uint32_t hits = s->hits - s->hits_then;
-
-	if (s->usual == NOT_FAVOURED || s->period + 1 < period || s->period > period)
-		return use;
-	use.hits = s->period == period && s->rate > hits ? s->rate : hits;
-	use.looks = use.hits / (1u << s->shift % 32);
-	use.usual_looks = use.hits / (1u << s->usual % 32);
-	return use;
-}
-
-void session__favour_strata(struct session *s, const double *live)
-{
-	struct stratum *strata = (struct stratum *)s->bpf->bss->strata;
-	struct stratum_use *use = calloc(STRATA, sizeof(*use));
-	int32_t favour[STRATA];
-	size_t i;
-
-	if (!use)
-		return;
-	for (i = 0; i < STRATA; i++) {
-		use[i] = use_of(&strata[i], s->bpf->bss->fault_period, live[i]);
-		favour[i] = strata[i].favour;
-	}
-	strata__share_out(use, favour, STRATA);
-	for (i = 0; i < STRATA; i++)
-		strata[i].favour = favour[i];
-	free(use);
 }
 
 static struct map_walk walk_of_live(struct session *s, bool (*fn)(const void *, const void *, void *), void *arg)

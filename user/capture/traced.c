@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 #include "capture/traced.h"
 
+#include <math.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <utlist.h>
@@ -32,6 +33,15 @@ struct traced *traced_table__find_alive(const struct traced_table *table, pid_t 
 uint32_t traced_table__n_alive(const struct traced_table *table)
 {
 	return HASH_CNT(hh_tgid, table->alive);
+}
+
+/* So many that run are no crowd, and never is more saved than this. */
+#define FEW 2
+#define MOST_SAVED 6
+
+double traced_table__crowd(const struct traced_table *table)
+{
+	return fmin(fmax((double)table->n_running / FEW, 1), MOST_SAVED);
 }
 
 void traced_table__is_python(struct traced_table *table, struct traced *tr)

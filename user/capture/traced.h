@@ -103,6 +103,7 @@ struct traced_table {
 	struct traced *unsettled; /* ended, but what was counted for them is not read yet */
 	uint32_t n_python; /* ever */
 	uint32_t n_python_alive;
+	uint32_t n_running; /* that ran in the last step */
 };
 
 /* The table takes tr. */
@@ -111,6 +112,11 @@ void traced_table__add(struct traced_table *table, struct traced *tr);
 struct traced *traced_table__find(const struct traced_table *table, uint32_t proc_id);
 struct traced *traced_table__find_alive(const struct traced_table *table, pid_t tgid);
 uint32_t traced_table__n_alive(const struct traced_table *table);
+/*
+ * So many times less of the tracer's own time goes into each thing that it could do at any pace: where many processes run, each is
+ * looked at less closely, so that all together take no more than a few. 1 or more.
+ */
+double traced_table__crowd(const struct traced_table *table);
 /* Its interpreter is known. */
 void traced_table__is_python(struct traced_table *table, struct traced *tr);
 /* at_ns 0: never. */

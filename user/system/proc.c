@@ -322,15 +322,20 @@ bool proc__borrows_memory(const struct proc *p, pid_t tgid)
 	return !proc__stat(p, tgid, &stat) && !syscall(SYS_kcmp, tgid, stat.ppid, KCMP_VM, 0, 0);
 }
 
+/*
+ * What clock_getcpuclockid answers, which asks the kernel each time whether there is such a process (kernel
+ * include/linux/posix-timers.h make_process_cpuclock, include/linux/posix-timers_types.h CPUCLOCK_SCHED; a part of its interface).
+ */
+#define CPU_CLOCK_OF(tgid) ((clockid_t)(~(unsigned int)(tgid) << 3 | 2))
+
 int proc__cpu_ns(const struct proc *p, pid_t tgid, uint64_t *ret)
 {
 	struct proc_stat stat;
 	struct timespec t;
-	clockid_t clock;
 	int err;
 
 	if (!strcmp(p->root, "/proc")) {
-		if (clock_getcpuclockid(tgid, &clock) || clock_gettime(clock, &t))
+		if (clock_gettime(CPU_CLOCK_OF(tgid), &t))
 			return -ESRCH;
 		*ret = t.tv_sec * 1000000000ull + t.tv_nsec;
 		return 0;
