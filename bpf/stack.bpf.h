@@ -468,10 +468,10 @@ static __always_inline enum code_sent keep_code(const struct code_id *id, const 
 {
 	long err = bpf_map_update_elem(&codes, id, &f->check, BPF_ANY);
 
-	if (!err)
-		return CODE_KEPT;
-	counter_add(CTR_CODE_NOT_KEPT, 1);
-	return err == -E2BIG ? CODE_MAP_FULL : CODE_NOT_KEPT;
+	if (err != -E2BIG)
+		return err ? CODE_NOT_KEPT : CODE_KEPT;
+	counter_add(CTR_CODES_FULL, 1);
+	return CODE_MAP_FULL;
 }
 
 /* Sends a code object in the raw. Kernels before 5.17 leave that to user space: their verifier counts every step. */

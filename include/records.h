@@ -563,7 +563,7 @@ enum counter {
 	CTR_POOL_UNREADABLE, /* allocation dropped: its pool was not in memory, and no return probe tells the block */
 	CTR_LARGE_FULL, /* block over 512 bytes counted but not followed: `large_blocks` was full */
 	CTR_NATIVE_RULES_FULL, /* native frames not followed: `native_rules` was full */
-	CTR_CODE_NOT_KEPT, /* code object sent, but not remembered, so that its freeing will not be noticed: no memory at the moment, or full */
+	CTR_CODES_FULL, /* code object sent, but not remembered, so that its freeing will not be noticed: `codes` was full */
 	CTR_STACK_STATUS, /* first of STACK_STATUS_MAX counters, one per enum stack_status */
 	CTR_MAX = CTR_STACK_STATUS + STACK_STATUS_MAX,
 };

@@ -187,7 +187,7 @@ static void test_delay_is_made_up_for(void **state)
 }
 
 /* Each moment that is seen stands for one over its chance: together for all the time, whatever the share was meanwhile. */
-static void test_chance_weighs_to_all_time(void **state)
+static void weigh(double stretch)
 {
 	static const double shares[] = { 0.05, 0.6, 0.2, 1, 0.9, 0.1 };
 	uint64_t now = SECOND, end = now;
@@ -195,9 +195,9 @@ static void test_chance_weighs_to_all_time(void **state)
 	struct hook_turns t;
 	int second;
 
-	(void)state;
-	srandom(7);
 	hook_turns__begin(&t, now);
+	t.stretch = stretch;
+	t.weighs = true;
 	assert_true(hook_turns__chance(&t) == 1);
 	for (second = 0; second < 6000; second++) {
 		hook_turns__set_share(&t, shares[second % 6]);
@@ -210,11 +210,20 @@ static void test_chance_weighs_to_all_time(void **state)
 			all += now - was;
 			hook_turns__update(&t, now);
 		}
-		if (shares[second % 6] == 1)
+		if (shares[second % 6] == 1 && stretch == 1)
 			assert_true(hook_turns__chance(&t) == 1);
 	}
 	if (weighed < all * 0.97 || weighed > all * 1.03)
-		fail_msg("%.4f of all the time", weighed / all);
+		fail_msg("%.4f of all the time, turns %g times as long", weighed / all, stretch);
+}
+
+static void test_chance_weighs_to_all_time(void **state)
+{
+	(void)state;
+	srandom(7);
+	weigh(1);
+	weigh(2);
+	weigh(4);
 }
 
 int main(void)

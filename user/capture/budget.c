@@ -72,6 +72,7 @@ int budget__new(const struct tracker_deps *deps, struct traced_table *table, dou
 	b->chance = 1;
 	gc_turns__begin(&b->gc, deps, table);
 	hook_turns__begin(&b->turns, clock_now_ns());
+	b->turns.weighs = true;
 	*ret = b;
 	return 0;
 }
@@ -297,7 +298,7 @@ static void learn_how_rare(struct budget *b, struct traced *tr, const struct tar
 {
 	uint64_t hits = state->cost[COST_FAULT].cnt + (uint32_t)(state->skipped - tr->use.skipped_cnt) - tr->use.fault_cnt;
 
-	if (b->hook_was_on >= 1 || b->hook_was_on <= 0 || state->cost[COST_FAULT].cnt < tr->use.fault_cnt || faults < tr->faults)
+	if (b->hook_was_on >= 1 || b->hook_was_on < GOVERNOR_HOOK_TELLING || state->cost[COST_FAULT].cnt < tr->use.fault_cnt || faults < tr->faults)
 		return;
 	tr->faults_lately = RARER_FADES * tr->faults_lately + (faults - tr->faults);
 	tr->faults_told = RARER_FADES * tr->faults_told + hits / b->hook_was_on;
@@ -431,6 +432,18 @@ static double choose_hook_share(struct budget *b)
 	return share;
 }
 
+/* What newborn processes did is known a step later: then steps must be alike. */
+static double stretch(const struct budget *b)
+{
+	uint32_t i;
+
+	for (i = 0; i < b->n_nurseries; i++) {
+		if (b->nurseries[i].cnt)
+			return 1;
+	}
+	return least(traced_table__crowd(b->table), MOST_STRETCH);
+}
+
 void budget__step(struct budget *b)
 {
 	struct traced *tr;
@@ -442,12 +455,12 @@ void budget__step(struct budget *b)
 	b->table->n_running = 0;
 	for (tr = b->table->alive; tr; tr = tr->hh_tgid.next) {
 		tr->busy = look_at(b, tr);
-		b->table->n_running += tr->busy && !tr->calm_steps;
+		b->table->n_running += tr->python && tr->busy && !tr->calm_steps;
 	}
 	budget__share_out_exact(b);
 	if (!b->share)
 		return;
-	b->turns.stretch = least(traced_table__crowd(b->table), MOST_STRETCH);
+	b->turns.stretch = stretch(b);
 	hook_turns__set_share(&b->turns, choose_hook_share(b));
 	for (i = 0; i < b->n_nurseries; i++)
 		step_nursery(b, &b->nurseries[i]);

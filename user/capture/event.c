@@ -79,7 +79,7 @@ const char *counter__name(unsigned int counter)
 		[CTR_POOL_UNREADABLE] = "dropped.allocations_pool_unreadable",
 		[CTR_LARGE_FULL] = "dropped.large_blocks_not_followed",
 		[CTR_NATIVE_RULES_FULL] = "native.rules_full",
-		[CTR_CODE_NOT_KEPT] = "code_objects_not_kept",
+		[CTR_CODES_FULL] = "code_objects_full",
 		[CTR_STACK_STATUS + STACK_COMPLETE] = "stack.complete",
 		[CTR_STACK_STATUS + STACK_CUT] = "stack.cut",
 		[CTR_STACK_STATUS + STACK_NOT_PYTHON] = "stack.not_python",

@@ -24,8 +24,6 @@
 #define HOOK_ALWAYS 0.1
 /* For looks that are too dear it is off for no more than the rest: a storm of programs is not to blind us for all others. */
 #define LOOKS_MIN_SHARE 0.25
-/* Less of a step tells nothing of how many page faults there are. */
-#define HOOK_TELLING 0.005
 /* The hook's share of time grows by no more than this a step. */
 #define HOOK_GROWTH 1.5
 #define GC_GROWTH 1.5
@@ -134,13 +132,13 @@ static double choose_gc_share(const struct governor *g, const struct interval *v
 	return sure > now ? min(sure, now * GC_GROWTH) : now;
 }
 
-/* Page faults that the hook would have seen, had it been on all the time; where it never was, as many as before. */
+/* Page faults that the hook would have seen, had it been on all the time; where it never was, as many as before, and no less than it saw. */
 static double hits_of(const struct governor *g, const struct governor_use *use, double hook_was_on)
 {
 	uint64_t faults = use->fault_cnt - g->last.fault_cnt, skipped = use->skipped_cnt - g->last.skipped_cnt;
 
-	if (hook_was_on < HOOK_TELLING)
-		return g->hits_a_ns * (double)(use->cpu_ns - g->last.cpu_ns);
+	if (hook_was_on < GOVERNOR_HOOK_TELLING)
+		return max((double)faults + (double)skipped, g->hits_a_ns * (double)(use->cpu_ns - g->last.cpu_ns));
 	return ((double)faults + (double)skipped) / max(hook_was_on, GOVERNOR_MIN_HOOK_SHARE);
 }
 

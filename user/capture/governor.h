@@ -28,6 +28,8 @@
 #define GOVERNOR_SAVED_NS 10000000ull
 /* The hook on page faults is never off for longer than all but this share of the time. */
 #define GOVERNOR_MIN_HOOK_SHARE 0.02
+/* Where it was on for less of a step, that tells nothing of how many page faults there are. */
+#define GOVERNOR_HOOK_TELLING 0.005
 /* The same of the probes on the collector. */
 #define GOVERNOR_MIN_GC_SHARE 0.01
 /* Of what a process may spend, what collections may always take. */

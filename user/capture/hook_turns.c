@@ -78,6 +78,11 @@ static void begin_turn(struct hook_turns *t, uint64_t now_ns)
 	t->off_from_ns = UINT64_MAX;
 }
 
+static bool stays_on(const struct hook_turns *t)
+{
+	return t->on && t->share >= 1 && !t->weighs;
+}
+
 bool hook_turns__update(struct hook_turns *t, uint64_t now_ns)
 {
 	take_time(t, now_ns);
@@ -90,9 +95,9 @@ bool hook_turns__update(struct hook_turns *t, uint64_t now_ns)
 		return true;
 	}
 	/* What is on may stay so, but the turn is not over. */
-	if (t->on && t->share >= 1 && now_ns > t->off_from_ns)
+	if (stays_on(t) && now_ns > t->off_from_ns)
 		t->off_from_ns = now_ns;
-	if (t->on && t->end_ns && now_ns >= t->off_from_ns && t->share < 1) {
+	if (t->on && t->end_ns && now_ns >= t->off_from_ns && !stays_on(t)) {
 		t->on = false;
 		t->excess_ns += now_ns - t->off_from_ns;
 		t->on_from_ns = t->off_from_ns = UINT64_MAX;
@@ -116,7 +121,7 @@ uint64_t hook_turns__next_ns(const struct hook_turns *t)
 	if (!t->end_ns)
 		return UINT64_MAX;
 	if (t->on)
-		return t->share < 1 ? t->off_from_ns : t->end_ns;
+		return stays_on(t) ? t->end_ns : t->off_from_ns;
 	return t->on_from_ns < t->end_ns ? t->on_from_ns : t->end_ns;
 }
 

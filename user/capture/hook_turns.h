@@ -13,6 +13,11 @@
 struct hook_turns {
 	double share; /* 1: always on */
 	double stretch; /* turns are so many times as long, from the next on; long ones are held to: it is dear to switch */
+	/*
+	 * What is seen stands for what is not, by the share of its turn: so all of a turn is held to. Else, when its share has become 1,
+	 * what is on stays so.
+	 */
+	bool weighs;
 	bool on;
 	double turn_share; /* that this turn was begun with */
 	bool resting; /* off until a share is set */

@@ -112,37 +112,47 @@ static bool keep_gone(struct page_sweep *s, struct traced *tr, const struct page
 	return true;
 }
 
-/* It may have faulted again since it was looked at: then its line was relieved already, and who has it now keeps it. */
-static void drop(struct page_sweep *s, struct traced *tr, const struct page_key *key, const struct page_value *v)
+/*
+ * A page is followed no more. It may have faulted again since it was looked at: then its line was relieved already, who has it now
+ * keeps it, and this is false.
+ */
+static bool take(struct page_sweep *s, struct traced *tr, const struct page_key *key, const struct page_value *v)
 {
 	struct page_value was;
 
 	if (!session__take_page(s->deps->session, key, &was))
-		return;
-	if (was.frame != v->frame && session__follow_page(s->deps->session, key, &was))
-		return;
-	relieve_line(s, tr, &was);
+		return false;
+	if (!memcmp(&was, v, sizeof(was)))
+		return true;
+	if (!session__follow_page(s->deps->session, key, &was))
+		relieve_line(s, tr, &was);
+	return false;
+}
+
+static void drop(struct page_sweep *s, struct traced *tr, const struct page_key *key, const struct page_value *v)
+{
+	if (take(s, tr, key, v))
+		relieve_line(s, tr, v);
 }
 
 static void judge_gone(struct page_sweep *s, const struct gone *g, uint64_t now_at)
 {
 	const struct page_key to = { .page = now_at, .proc_id = g->key.proc_id };
-	struct page_value was;
 
 	if (!now_at) {
 		if (is_claimable(s, g->tr, &g->value))
 			drop(s, g->tr, &g->key, &g->value);
 		return;
 	}
-	if (!session__take_page(s->deps->session, &g->key, &was))
+	if (!take(s, g->tr, &g->key, &g->value))
 		return;
-	if (memcmp(&was, &g->value, sizeof(was)) || !session__follow_page(s->deps->session, &to, &was)) {
-		relieve_line(s, g->tr, &was);
+	if (!session__follow_page(s->deps->session, &to, &g->value)) {
+		relieve_line(s, g->tr, &g->value);
 		return;
 	}
 	session__mark_followed(s->deps->session, g->tr->tgid, now_at);
 	if (g->tr->thinned)
-		keep_sample(s, g->tr, &was);
+		keep_sample(s, g->tr, &g->value);
 }
 
 /* Those of one process. */
@@ -478,9 +488,12 @@ int page_sweep__run(struct page_sweep *s, bool now)
 	session__begin_marks(s->deps->session);
 	err = session__sweep_pages(s->deps->session, look_at_page, s);
 	look_for_all_gone(s);
-	session__end_marks(s->deps->session);
-	session__favour_strata(s->deps->session, s->live);
-	for (tr = s->table->alive; tr && settle; tr = tr->hh_tgid.next)
+	/* What was not looked at stays marked, and lines as they are. */
+	if (!err) {
+		session__end_marks(s->deps->session);
+		session__favour_strata(s->deps->session, s->live);
+	}
+	for (tr = s->table->alive; tr && settle && !err; tr = tr->hh_tgid.next)
 		settle_process(s, tr, now);
 	close_pagemaps(s);
 	s->swept_ns = clock_now_ns();

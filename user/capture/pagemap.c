@@ -15,10 +15,14 @@
 #define FRAME ((1ull << 55) - 1)
 #define WORDS_A_READ 512
 
-/* Where one page was asked for, another one nearby often is next: then all that are near are read at once, and kept. */
+/*
+ * Where one page was asked for, another one nearby often is next: then all that are near are read at once, and kept; not for
+ * whoever asks for what comes before, as at the next time round.
+ */
 struct pagemap {
 	int fd;
 	long page_bytes;
+	uint64_t last; /* index that was asked for */
 	uint64_t asked_plus_1; /* index / WORDS_A_READ of the last page asked for */
 	uint64_t near_plus_1; /* the same of what is kept */
 	size_t n_near;
@@ -66,6 +70,9 @@ static bool read_word(struct pagemap *p, uint64_t index, uint64_t *ret)
 	uint64_t near_plus_1 = index / WORDS_A_READ + 1;
 	ssize_t got;
 
+	if (index < p->last)
+		p->near_plus_1 = p->asked_plus_1 = 0;
+	p->last = index;
 	if (p->near_plus_1 != near_plus_1 && p->asked_plus_1 == near_plus_1) {
 		got = pread(p->fd, p->near, sizeof(p->near), (index - index % WORDS_A_READ) * sizeof(*ret));
 		p->n_near = got < 0 ? 0 : got / sizeof(*ret);

@@ -113,7 +113,8 @@ static bool is_watched(const struct pool_turns *t, const struct process_pools *p
 	const struct hook_turns *turns = turns_of(t, p);
 
 	return t->share > 0 && p->tr->links &&
-	       (p->look_ns != UINT64_MAX || turns->share < 1 || turns->resting || p->watch.away || is_away(p));
+	       (p->look_ns != UINT64_MAX || turns->share < 1 || turns->resting || hook_turns__next_ns(turns) != UINT64_MAX ||
+		p->watch.away || is_away(p));
 }
 
 void process_pools__upkeep(struct pool_turns *t, struct process_pools *p, uint64_t now_ns)

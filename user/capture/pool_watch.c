@@ -77,7 +77,7 @@ void pool_watch__step(struct pool_watch *w, uint64_t hits, double now_s, double 
 
 bool pool_watch__may_be_spent(const struct pool_watch *w)
 {
-	return !w->away && w->limit_hits != UINT64_MAX;
+	return w->limit_hits != UINT64_MAX;
 }
 
 bool pool_watch__is_spent(const struct pool_watch *w, uint64_t hits)

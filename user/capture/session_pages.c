@@ -129,11 +129,17 @@ int session__sweep_pages(struct session *s, page_asker ask, void *arg)
 bool session__sweep_turn(struct session *s, page_asker ask, void *arg)
 {
 	uint32_t cnt = s->bpf->bss->turn_page_cnt;
+	struct turn_page *turn = cnt < TURN_PAGES ? malloc((cnt + 1) * sizeof(*turn)) : NULL;
 	struct page_walk pages = { s, ask, arg };
-	bool all = cnt < TURN_PAGES && ask_of_all(&pages, (const struct turn_page *)s->bpf->bss->turn_pages, cnt);
+	bool all;
 
+	/* Pages that are moved are added also now. */
+	if (turn)
+		memcpy(turn, (const void *)s->bpf->bss->turn_pages, cnt * sizeof(*turn));
+	all = turn && ask_of_all(&pages, turn, cnt);
 	s->bpf->bss->turn_page_cnt = 0;
 	take_notes(&pages);
+	free(turn);
 	return all;
 }
 

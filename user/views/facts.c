@@ -144,6 +144,7 @@ static const struct {
 	{"dropped.bad_records", "records from the kernel were malformed"},
 	{"code_objects_ring_full",
 	 "code objects came without their names at first sight: the ring buffer was full"},
+	{"code_objects_full", "code objects were too many to follow until they are freed: code at the address of one may have its name"},
 };
 #define N_LOSSES (sizeof(losses) / sizeof(losses[0]))
 
