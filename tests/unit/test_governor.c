@@ -84,6 +84,22 @@ static void collect(struct model *m)
 	m->use.gc_all_ns = m->gc.all_ns;
 }
 
+/* hook_was_on: share of the second that has passed. */
+static void step(struct model *m, double hook_was_on)
+{
+	governor__hook_share(&m->g, &m->use, hook_was_on);
+	governor__step(&m->g, &m->use, m->shift, hook_was_on, m->g.hook_share);
+	m->shift = m->g.shift;
+	m->limit_ns = m->g.limit_ns;
+}
+
+/* Share of the CPU time that it has cost since then. */
+static double cost_since(const struct model *m, const struct governor_use *before)
+{
+	return (double)(governor__cost_ns(&m->g, &m->use) - governor__cost_ns(&m->g, before)) /
+	       (m->use.cpu_ns - before->cpu_ns);
+}
+
 /* Share of the CPU time that it costs. */
 static double run(struct model *m, int seconds)
 {
@@ -91,21 +107,15 @@ static double run(struct model *m, int seconds)
 	int i, j;
 
 	for (i = 0; i < seconds; i++) {
-		double on;
-
 		for (j = 0; j < STEPS_A_SECOND; j++) {
 			millisecond(m);
 			collect(m);
 		}
-		on = governor__hook_share(&m->g, &m->use, m->hook_on);
-		governor__step(&m->g, &m->use, m->shift, m->hook_on, on);
-		m->hook_on = on;
-		m->shift = m->g.shift;
-		m->limit_ns = m->g.limit_ns;
+		step(m, m->hook_on);
+		m->hook_on = m->g.hook_share;
 		hook_turns__set_share(&m->gc, m->g.gc_share);
 	}
-	return (double)(governor__cost_ns(&m->g, &m->use) - governor__cost_ns(&m->g, &before)) /
-	       (m->use.cpu_ns - before.cpu_ns);
+	return cost_since(m, &before);
 }
 
 static void test_cheap_target_is_seen_whole(void **state)
@@ -420,23 +430,17 @@ static double run_in_turns(struct model *m, int seconds, double stretch, double 
 	turns.stretch = stretch;
 	hook_turns__set_share(&turns, m->g.hook_share);
 	for (i = 0; i < seconds; i++) {
-		double was_on;
-
 		for (j = 0; j < STEPS_A_SECOND; j++) {
 			m->now_ns += SECOND / STEPS_A_SECOND;
 			m->hook_on = hook_turns__update(&turns, m->now_ns);
 			millisecond(m);
 		}
-		was_on = hook_turns__was_on(&turns, m->now_ns);
-		hook_turns__set_share(&turns, governor__hook_share(&m->g, &m->use, was_on));
-		governor__step(&m->g, &m->use, m->shift, was_on, m->g.hook_share);
-		m->shift = m->g.shift;
-		m->limit_ns = m->g.limit_ns;
+		step(m, hook_turns__was_on(&turns, m->now_ns));
+		hook_turns__set_share(&turns, m->g.hook_share);
 		*least = m->g.hook_share < *least ? m->g.hook_share : *least;
 		*most = m->g.hook_share > *most ? m->g.hook_share : *most;
 	}
-	return (double)(governor__cost_ns(&m->g, &m->use) - governor__cost_ns(&m->g, &before)) /
-	       (m->use.cpu_ns - before.cpu_ns);
+	return cost_since(m, &before);
 }
 
 static void test_a_step_without_a_turn_tells_nothing(void **state)

@@ -298,7 +298,8 @@ static void learn_how_rare(struct budget *b, struct traced *tr, const struct tar
 {
 	uint64_t hits = state->cost[COST_FAULT].cnt + (uint32_t)(state->skipped - tr->use.skipped_cnt) - tr->use.fault_cnt;
 
-	if (b->hook_was_on >= 1 || b->hook_was_on < GOVERNOR_HOOK_TELLING || state->cost[COST_FAULT].cnt < tr->use.fault_cnt || faults < tr->faults)
+	if (b->hook_was_on >= 1 || b->hook_was_on < GOVERNOR_HOOK_TELLING ||
+	    state->cost[COST_FAULT].cnt < tr->use.fault_cnt || faults < tr->faults)
 		return;
 	tr->faults_lately = RARER_FADES * tr->faults_lately + (faults - tr->faults);
 	tr->faults_told = RARER_FADES * tr->faults_told + hits / b->hook_was_on;

@@ -132,7 +132,10 @@ static double choose_gc_share(const struct governor *g, const struct interval *v
 	return sure > now ? min(sure, now * GC_GROWTH) : now;
 }
 
-/* Page faults that the hook would have seen, had it been on all the time; where it never was, as many as before, and no less than it saw. */
+/*
+ * Page faults that the hook would have seen, had it been on all the time; where it never was, as many as before, and no less than it
+ * saw.
+ */
 static double hits_of(const struct governor *g, const struct governor_use *use, double hook_was_on)
 {
 	uint64_t faults = use->fault_cnt - g->last.fault_cnt, skipped = use->skipped_cnt - g->last.skipped_cnt;

@@ -36,7 +36,10 @@
 #define BUDGET_SHARE 0.6
 /* How much of what one costs is expected of the next. */
 #define WINDOW_COST_LATELY 0.2
-/* How long a process's clock is left alone while it nears a window's place; and if it sleeps, with each so many processes; in a crowd, longer. */
+/*
+ * How long a process's clock is left alone while it nears a window's place; and if it sleeps, with each so many processes; in a
+ * crowd, longer.
+ */
 #define LEAST_WAIT_NS (5 * MS_NS)
 #define MOST_WAIT_NS (50 * MS_NS)
 #define WAIT_PROCESSES 32

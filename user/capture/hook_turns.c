@@ -95,9 +95,10 @@ bool hook_turns__update(struct hook_turns *t, uint64_t now_ns)
 		return true;
 	}
 	/* What is on may stay so, but the turn is not over. */
-	if (stays_on(t) && now_ns > t->off_from_ns)
-		t->off_from_ns = now_ns;
-	if (t->on && t->end_ns && now_ns >= t->off_from_ns && !stays_on(t)) {
+	if (stays_on(t)) {
+		if (now_ns > t->off_from_ns)
+			t->off_from_ns = now_ns;
+	} else if (t->on && t->end_ns && now_ns >= t->off_from_ns) {
 		t->on = false;
 		t->excess_ns += now_ns - t->off_from_ns;
 		t->on_from_ns = t->off_from_ns = UINT64_MAX;

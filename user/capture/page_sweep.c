@@ -492,9 +492,9 @@ int page_sweep__run(struct page_sweep *s, bool now)
 	if (!err) {
 		session__end_marks(s->deps->session);
 		session__favour_strata(s->deps->session, s->live);
+		for (tr = s->table->alive; tr && settle; tr = tr->hh_tgid.next)
+			settle_process(s, tr, now);
 	}
-	for (tr = s->table->alive; tr && settle && !err; tr = tr->hh_tgid.next)
-		settle_process(s, tr, now);
 	close_pagemaps(s);
 	s->swept_ns = clock_now_ns();
 	s->took_ns = s->swept_ns - begin;

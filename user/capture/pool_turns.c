@@ -11,7 +11,6 @@
 #define POOLS_SHARE 0.15
 /* What one hit costs beside the trap. */
 #define PROGRAM_NS 300
-
 /* How often one looks whether it costs too much, where pools are many; in a crowd, less often. */
 #define LOOK_NS 10000000ull
 /* In a crowd turns are so many times as long, at most. */

@@ -125,7 +125,10 @@ int session__sweep_pages(struct session *s, page_asker ask, void *arg)
 	return err ? err : sweep.failed ? -ENOMEM : 0;
 }
 
-/* What was looked at already, or is not followed any more, is found out when notes are taken over: to ask for each here is a call into the kernel. */
+/*
+ * What was looked at already, or is not followed any more, is found out when notes are taken over: to ask for each here is a call
+ * into the kernel.
+ */
 bool session__sweep_turn(struct session *s, page_asker ask, void *arg)
 {
 	uint32_t cnt = s->bpf->bss->turn_page_cnt;

@@ -113,8 +113,8 @@ struct traced *traced_table__find(const struct traced_table *table, uint32_t pro
 struct traced *traced_table__find_alive(const struct traced_table *table, pid_t tgid);
 uint32_t traced_table__n_alive(const struct traced_table *table);
 /*
- * So many times less of the tracer's own time goes into each thing that it could do at any pace: where many Python processes run, each is
- * looked at less closely, so that all together take no more than a few. 1 or more.
+ * So many times less of the tracer's own time goes into each thing that it could do at any pace: where many Python processes run,
+ * each is looked at less closely, so that all together take no more than a few. 1 or more.
  */
 double traced_table__crowd(const struct traced_table *table);
 /* Its interpreter is known. */
