@@ -246,6 +246,18 @@ static __noinline int gc_enter(__u64 args, __u32 attach_id, __u64 sp)
 	return 0;
 }
 
+/* To wake a reader costs the pause 10 us: it is done where too much was spent, or the probes would stay until it looks by itself. */
+static __always_inline __u64 gc_wakes(void)
+{
+	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
+	struct target_state *s = bpf_map_lookup_elem(&states, &tgid);
+
+	if (!s || !s->gc_wake_cnt || s->cost[COST_GC].cnt < s->gc_wake_cnt)
+		return BPF_RB_NO_WAKEUP;
+	s->gc_wake_cnt = 0;
+	return BPF_RB_FORCE_WAKEUP;
+}
+
 static __always_inline void gc_send(const struct target *t, const struct gc_run *run, __u64 now, __s64 collected,
 				    __s64 uncollectable)
 {
@@ -267,7 +279,7 @@ static __always_inline void gc_send(const struct target *t, const struct gc_run 
 	rec->generation = run->generation;
 	rec->uncollectable = uncollectable;
 	rec->evidence = run->evidence;
-	bpf_ringbuf_submit(rec, BPF_RB_NO_WAKEUP); /* waking a reader costs the pause 10 us */
+	bpf_ringbuf_submit(rec, gc_wakes());
 }
 
 /* both: objects collected and uncollectable. counted: the runtime's statistics have this run already. */

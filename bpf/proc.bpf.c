@@ -246,5 +246,6 @@ int govern(struct govern_args *args)
 	s->child_limit_ns = args->child_limit_ns;
 	s->fault_step_ns = args->fault_step_ns;
 	s->rarer = args->rarer;
+	s->gc_wake_cnt = args->gc_wake_cnt;
 	return 0;
 }

@@ -464,8 +464,10 @@ struct target_state {
 	__u32 newborn;
 	__u32 looker; /* the thread of the last fault that was looked at; 0: what it brought in is told already */
 	__u16 look_shift, look_stratum; /* by which the last fault that was looked at was chosen */
+	/* When cost[COST_GC].cnt comes to this, user space is woken, once, to take the probes on the collector away. 0: it is not. */
+	__u64 gc_wake_cnt;
 };
-_Static_assert(sizeof(struct target_state) == COST_PART_MAX * sizeof(struct cost) + 120, "target_state");
+_Static_assert(sizeof(struct target_state) == COST_PART_MAX * sizeof(struct cost) + 128, "target_state");
 #define WEIGHT_ONE 256 /* of weights that are whole numbers */
 
 /*
@@ -540,8 +542,9 @@ struct govern_args {
 	__u32 fault_step_ns;
 	__u32 rarer;
 	__u32 newborn;
+	__u64 gc_wake_cnt;
 };
-_Static_assert(sizeof(struct govern_args) == 40, "govern_args");
+_Static_assert(sizeof(struct govern_args) == 48, "govern_args");
 
 /* Map `counters`, per CPU: every loss and every surprise has one. Names for people: user/capture/event.c. */
 enum counter {

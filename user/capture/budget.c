@@ -145,6 +145,7 @@ void budget__begin(struct budget *b, struct traced *tr, bool newborn)
 		.child_shift = n->child_shift,
 		.child_limit_ns = n->child_limit_ns,
 		.newborn = tr->newborn,
+		.gc_wake_cnt = gc_turns__wake_cnt(&b->gc, tr),
 	};
 }
 
@@ -220,6 +221,7 @@ static void use_until_now(struct budget *b, struct traced *tr, const struct cost
 		tr->use.fault_cnt = cost[COST_FAULT].cnt;
 		tr->use.skipped_cnt += (uint32_t)(skipped - tr->use.skipped_cnt);
 		tr->use.gc_ns = cost_of(tr, COST_GC, cost);
+		tr->gc.hit_cnt = cost[COST_GC].cnt;
 		tr->moves_ns = cost_of(tr, COST_MOVE, cost);
 		tr->use.other_ns = cost_of(tr, COST_CODE, cost) + cost_of(tr, COST_LIFE, cost) + tr->moves_ns + tr->gc.switching_ns;
 		tr->use.heap_ns = cost_of(tr, COST_HEAP, cost) + tr->windows_ns + tr->large_ns;
@@ -372,6 +374,7 @@ static void govern(struct budget *b, struct traced *tr)
 		.fault_step_ns = tr->governor.step_ns,
 		.rarer = rarer(tr),
 		.newborn = tr->newborn,
+		.gc_wake_cnt = gc_turns__wake_cnt(&b->gc, tr),
 	};
 
 	if (n) {

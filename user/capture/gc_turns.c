@@ -9,6 +9,7 @@
 
 /* So many collections are worth asking what they cost. */
 #define ASK_CNT 64
+#define SURE_SPENT 0.9
 /* So many processes can have turns of half a second. */
 #define TURNS_CNT 4
 /*
@@ -67,6 +68,19 @@ static bool has_spent_all(const struct gc_turns *g, const struct traced *tr)
 	if (tr->governor.gc_limit_ns == UINT64_MAX || session__read_state(g->deps->session, tr->tgid, &s))
 		return false;
 	return s.cost[COST_GC].ns + s.cost[COST_GC].cnt * tr->trap_ns[COST_GC] >= tr->governor.gc_limit_ns;
+}
+
+uint64_t gc_turns__wake_cnt(const struct gc_turns *g, const struct traced *tr)
+{
+	uint64_t limit_ns = tr->governor.gc_limit_ns, gone_ns = tr->use.gc_ns;
+	double hit_ns = tr->trap_ns[COST_GC] ? tr->trap_ns[COST_GC] : session__probe_costs(g->deps->session)->emulated_ns;
+
+	if (limit_ns == UINT64_MAX)
+		return 0;
+	/* A little too late, for if it has not spent all yet, it is woken in vain, and not again. */
+	if (tr->gc.hit_cnt >= ASK_CNT)
+		hit_ns = SURE_SPENT * gone_ns / tr->gc.hit_cnt;
+	return tr->gc.hit_cnt + 1 + (limit_ns > gone_ns ? (limit_ns - gone_ns) / fmax(hit_ns, 1) : 0);
 }
 
 static void ask(struct gc_turns *g, uint64_t now_ns)

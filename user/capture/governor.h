@@ -31,7 +31,7 @@
 /* Where it was on for less of a step, that tells nothing of how many page faults there are. */
 #define GOVERNOR_HOOK_TELLING 0.005
 /* The same of the probes on the collector. */
-#define GOVERNOR_MIN_GC_SHARE 0.01
+#define GOVERNOR_MIN_GC_SHARE 0.004
 /* Of what a process may spend, what collections may always take. */
 #define GOVERNOR_GC_ALWAYS 0.3
 

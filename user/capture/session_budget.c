@@ -49,6 +49,7 @@ int session__add_target(struct session *s, pid_t tgid, const struct target *t, c
 		.child_shift = budget->child_shift,
 		.child_limit_ns = budget->child_limit_ns,
 		.newborn = budget->newborn,
+		.gc_wake_cnt = budget->gc_wake_cnt,
 	};
 	uint32_t key = tgid;
 
