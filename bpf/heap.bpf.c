@@ -7,6 +7,20 @@
 #include "heap.bpf.h"
 #include "guard.bpf.h"
 
+/* slowed: a window has the program take its pools later than it would. */
+static __always_inline void count_pace(struct pool_pace *pace, bool slowed)
+{
+	__u64 now = bpf_ktime_get_ns(), units = (now - pace->last_ns) / POOL_PACE_NS;
+	__u32 at = 0;
+	int i;
+
+	for (i = 0; i < POOL_PACES - 1; i++)
+		at += units >> i != 0;
+	if (pace->last_ns && !slowed)
+		pace->cnt[at & (POOL_PACES - 1)]++;
+	pace->last_ns = slowed ? 0 : now;
+}
+
 SEC("uprobe")
 int heap_site(struct pt_regs *ctx)
 {
@@ -25,7 +39,7 @@ int heap_site(struct pt_regs *ctx)
 	if (!p)
 		return 0;
 	class = reg_word(ctx, c.arg_register) & (HEAP_CLASSES - 1);
-	__sync_fetch_and_add(&p->opened[class], 1);
+	count_pace(&p->pace[class], w && w->attach_id);
 	all = __sync_fetch_and_add(&p->all, 1) + 1;
 	if (w && !w->attach_id && w->pools_goal && all >= w->pools_goal)
 		tell_once(w, t);

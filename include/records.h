@@ -306,8 +306,18 @@ struct exact_sum {
  * counted up by the kernel side.
  */
 #define HEAP_CLASSES 32 /* Objects/obmalloc.c: blocks of 16, 32, ... 512 bytes */
+/*
+ * Pools of a class by the time since the last one: cnt[0] in less than POOL_PACE_NS, each next one in less than twice as much, the last
+ * one all that took longer. A pool that is taken while a window slows the program down is not counted.
+ */
+#define POOL_PACES 16
+#define POOL_PACE_NS 8192 /* the last one: longer than 134 ms */
+struct pool_pace {
+	__u64 last_ns; /* when the last one was taken; 0: none was, or while a window was open */
+	__u32 cnt[POOL_PACES];
+};
 struct heap_pools {
-	__u64 opened[HEAP_CLASSES];
+	struct pool_pace pace[HEAP_CLASSES];
 	__u64 all;
 	__u64 strays; /* hits at the sites of windows while none was open, or it was full */
 };

@@ -165,18 +165,29 @@ static void run_turns(struct heap_program *p)
 	}
 }
 
-/* One line allocates fast for 50 ms, the other slowly for 500 ms. */
-static void run_phases(struct heap_program *p)
+static void run_phases_of(struct heap_program *p, double fast, double slow)
 {
 	double end = 0;
 
-	for (int line = 1; p->now < SECONDS; wait_for(p, line ? 4e3 : 100e3)) {
+	for (int line = 1; p->now < SECONDS; wait_for(p, line ? slow : fast)) {
 		if (p->now >= end) {
 			line = !line;
 			end = p->now + (line ? 0.5 : 0.05) * (0.7 + 0.6 * even(&p->random));
 		}
 		make_block(p, line, BIG);
 	}
+}
+
+/* One line allocates fast for 50 ms, the other slowly for 500 ms. */
+static void run_phases(struct heap_program *p)
+{
+	run_phases_of(p, 100e3, 4e3);
+}
+
+/* And both as much. */
+static void run_even_phases(struct heap_program *p)
+{
+	run_phases_of(p, 40e3, 4e3);
 }
 
 /*

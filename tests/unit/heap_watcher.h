@@ -36,6 +36,7 @@ struct watch_opts {
 	uint32_t max_samples; /* 0: no limit */
 	int read_every; /* s; 0: 1 */
 	double share; /* budget of windows; 0: 0.005 */
+	double late_s; /* so much later windows open that are asked for by pools */
 };
 
 struct member {
@@ -284,6 +285,26 @@ static void add_up_lines(struct watcher *w, struct heap_blocks lines[LINES + 1])
 			lines[UNKNOWN].at[r] += scales.unknown[c].at[r] * 16 * (c + 1);
 }
 
+/* Pools from the opening of that number on that were taken before a time, as bpf/heap.bpf.c counts them. Returns the first one after `to`. */
+static uint32_t count_pace(struct watcher *w, uint32_t from, double until, double to)
+{
+	const struct heap_program *p = &w->watched->p;
+	uint32_t i = from;
+
+	for (; i < p->n_openings && p->openings[i].at < until; i++) {
+		struct pool_pace *pace = &w->windows.pace[p->openings[i].class];
+		uint64_t now_ns = p->openings[i].at * 1e9 + 1, at = 0;
+
+		while (at < POOL_PACES - 1 && now_ns - pace->last_ns >= (uint64_t)POOL_PACE_NS << at)
+			at++;
+		pace->cnt[at] += pace->last_ns != 0;
+		pace->last_ns = now_ns;
+	}
+	for (int c = 0; c < HEAP_CLASSES && to < SECONDS; c++)
+		w->windows.pace[c].last_ns = 0;
+	return opening_at(p, to);
+}
+
 /* When a window is asked for by pools; not before the last one closed. */
 static double asked_at(const struct heap_program *p, uint32_t goal, double closed)
 {
@@ -298,14 +319,14 @@ static uint64_t watch(const struct watched *watched, const struct watch_opts *op
 	struct watcher *w = &watcher;
 	int every = opts->read_every ? opts->read_every : 1, k = every;
 	double due, asked, open, closed;
-	uint32_t goal;
+	uint32_t goal, skipped_to = 0;
 
 	w->watched = watched;
 	w->opts = opts;
 	w->random = seed;
 	w->n = 0;
 	w->plan = (struct heap_plan){ .share = opts->share ? opts->share : 0.005, .burst_s = HEAP_BURST_S, .window_s = 0.006 };
-	w->windows = (struct heap_windows){};
+	w->windows = (struct heap_windows){ .pool_bytes = POOL_BYTES };
 	w->seen = false;
 	w->limit = HEAP_MOST_LIMIT_S;
 	draw_old(w);
@@ -313,7 +334,7 @@ static uint64_t watch(const struct watched *watched, const struct watch_opts *op
 	goal = heap_plan__pools(&w->plan, 0, 0, even(&w->random));
 	asked = asked_at(&watched->p, goal, 0);
 	while (k <= READINGS) {
-		open = fmin(due, asked) + 0.010 + 0.020 * even(&w->random);
+		open = fmin(due, asked + opts->late_s) + 0.010 + 0.020 * even(&w->random);
 		if (open >= k * SECONDS / READINGS) {
 			read_heap(w, k);
 			k += every;
@@ -322,6 +343,7 @@ static uint64_t watch(const struct watched *watched, const struct watch_opts *op
 			asked = fmax(asked, open);
 		} else {
 			closed = look(w, open);
+			skipped_to = count_pace(w, skipped_to, open, closed);
 			if (asked < due)
 				goal = heap_plan__pools(&w->plan, closed, opening_at(&watched->p, closed),
 						       even(&w->random));
@@ -330,6 +352,7 @@ static uint64_t watch(const struct watched *watched, const struct watch_opts *op
 			asked = asked_at(&watched->p, goal, closed);
 		}
 	}
+	count_pace(w, skipped_to, SECONDS, SECONDS);
 	add_up_lines(w, lines);
 	return w->windows.n;
 }

@@ -127,6 +127,10 @@ static void test_finds_the_truth(void **state)
 		{ "phases", run_phases, .most_bias = 0.02 },
 		{ "phases, read every 10 s", run_phases, { .read_every = 10 }, .most_bias = 0.02 },
 		{ "phases, a few windows", run_phases, { .share = 0.0005 }, .most_bias = 0.6 },
+		{ "phases, too late for them", run_phases, { .late_s = 0.1 }, .most_bias = 0.02 },
+		{ "even phases, a few windows", run_even_phases, { .share = 0.0005 }, .most_bias = 0.1 },
+		{ "even phases, too late, some windows", run_even_phases, { .late_s = 0.1, .share = 0.0015 }, .most_bias = 0.05 },
+		{ "even phases, too late, a few", run_even_phases, { .late_s = 0.1, .share = 0.0005 }, .most_bias = 0.15 },
 		{ "ten lines, a few windows", run_ten, { .share = 0.0005 }, .most_bias = 0.1 },
 		{ "bursts that are freed", run_bursts, .most_bias = 0.1 },
 		{ "cache, any goes", run_cache_of_any, .most_bias = 0.02 },
@@ -138,6 +142,7 @@ static void test_finds_the_truth(void **state)
 	};
 
 	double watches = 0, covered = 0;
+	int wrong = 0;
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(programs) / sizeof(programs[0]); i++) {
@@ -150,11 +155,12 @@ static void test_finds_the_truth(void **state)
 			if (o->truth < 0.05 * all)
 				continue;
 			if (!(fabs(o->off) <= programs[i].most_bias * o->truth) || !(o->covered >= 0.8 * o->watches))
-				fail_msg("%s: line %c", programs[i].name, 'A' + s);
+				wrong += fprintf(stderr, "%s: line %c\n", programs[i].name, 'A' + s) > 0;
 			watches += o->watches;
 			covered += o->covered;
 		}
 	}
+	assert_int_equal(wrong, 0);
 	assert_true(covered >= 0.92 * watches);
 }
 

@@ -509,7 +509,8 @@ static void read_heap(struct heap *h, struct heap_process *p)
 
 	err = err ? err : proc__cpu_ns(h->deps->proc, p->tr->tgid, &cpu_ns);
 	now_s = err ? 0 : own_s(p, cpu_ns);
-	err = err ? err : heap_samples__read(p->samples, now_s, pool_watch__all(&p->pools.watch, pools.all, now_s), &all);
+	err = err ? err : heap_samples__read(p->samples, now_s, pool_watch__all(&p->pools.watch, pools.all, now_s), pools.pace,
+					       &all);
 	if (err)
 		h->totals.failed++;
 	else

@@ -462,7 +462,8 @@ static int estimate(struct heap_samples *s, double pools)
 	return err;
 }
 
-int heap_samples__read(struct heap_samples *s, double own_s, double pools, const struct heap_holdings **ret)
+int heap_samples__read(struct heap_samples *s, double own_s, double pools, const struct pool_pace pace[HEAP_CLASSES],
+		       const struct heap_holdings **ret)
 {
 	uint64_t live[HEAP_CLASSES];
 	struct heap_weight_list list;
@@ -481,6 +482,8 @@ int heap_samples__read(struct heap_samples *s, double own_s, double pools, const
 		s->n = heap_weights__thin(&list, chance, s);
 	for (c = 0; c < HEAP_CLASSES; c++)
 		live[c] = totals.class[c].live;
+	s->windows.pool_bytes = totals.pool_bytes;
+	memcpy(s->windows.pace, pace, sizeof(s->windows.pace));
 	heap_windows__read(&s->windows, own_s, live);
 	s->seen = false;
 	set_doubts(s);

@@ -131,7 +131,7 @@ static void add_up(const struct heap_weight_list *list, const struct heap_slope 
 
 		for (r = 0; r < REPLICATES; r++) {
 			(weight->old ? &s->old : &s->born)->at[r] += stands(slope, weight, r);
-			s->plain.at[r] += weight->old ? 0 : by_chance(slope, weight, r);
+			s->plain.at[r] += weight->old ? 0 : slope->time * by_chance(slope, weight, r);
 		}
 	}
 }

@@ -19,8 +19,10 @@
  * the sum: whatever weights are added up to, heap_error tells how sure it is.
  *
  * What it can't tell:
- *  - What no window saw. A burst that made a class grow by far more than windows saw born is told as unknown
- *    (heap_windows__read); a smaller one is its neighbours'. Its error is not known: windows that saw nothing differ in nothing.
+ *  - What no window saw. Bursts that took pools, or made a class grow, far faster than windows saw blocks born are told as unknown
+ *    (heap_windows__unseen); slower ones are their neighbours'. Their error is not known: windows that saw nothing differ in nothing.
+ *    Of bursts of 50 ms that all windows came too late for, and that had half of all bytes, their neighbour was told twice its
+ *    own before pools were counted by their pace, and no window knew better.
  *  - What lives for less than the time between two windows: it is seen by chance, much of it or nothing. Its size is known
  *    to be doubtful (heap_windows__young), and that of the lines that share its size classes.
  *  - How long a window was is measured (capture/heap.h) to a few dozen nanoseconds for each allocation. Lines that allocate in

@@ -14,6 +14,8 @@
 /* A rate is known from so many blocks and more, and may be wrong by such a factor. */
 #define KNOWN_BLOCKS 8
 #define RATE_DOUBT 2
+/* What a block takes at least. */
+#define LEAST_BLOCK_S 50e-9
 /* Of what takes the place of blocks that are gone so much may be another line's. */
 #define GONE_COUNTS (1 / 3.0)
 /* No window's weight is changed by more for the pools that it saw. */
@@ -63,6 +65,8 @@ void heap_windows__add(struct heap_windows *w, const struct heap_look *look)
 			class->seen_born = w->n;
 		if (look->survived[c] >= KNOWN_BLOCKS)
 			class->fastest = fmax(class->fastest, rate);
+		if (look->born[c] >= KNOWN_BLOCKS)
+			class->fastest_born = fmax(class->fastest_born, look->born[c] / heap_windows__own_s(look));
 	}
 }
 
@@ -96,15 +100,38 @@ void heap_windows__read(struct heap_windows *w, double now_s, const uint64_t liv
 	w->read_s = now_s;
 }
 
+/* Of the pools of a class that were filled, the share that was before the fastest window could have. */
+static double too_fast(const struct heap_windows *w, unsigned int class)
+{
+	double pool_blocks = w->pool_bytes / (16.0 * (class + 1)), all = 0, fast = 0;
+	const struct heap_class *c = &w->class[class];
+	int i;
+
+	for (i = 0; i < POOL_PACES; i++) {
+		double longest_s = ldexp(POOL_PACE_NS, i) / 1e9;
+
+		/* Nobody fills one so fast: a pool that a single block was put into and taken from, again and again. */
+		if (pool_blocks * LEAST_BLOCK_S > longest_s)
+			continue;
+		all += w->pace[class].cnt[i];
+		/* The slowest has no end. */
+		if (i < POOL_PACES - 1 && pool_blocks > RATE_DOUBT * c->fastest_born * longest_s)
+			fast += w->pace[class].cnt[i];
+	}
+	return all ? fast / all : 0;
+}
+
 double heap_windows__unseen(const struct heap_windows *w, unsigned int class)
 {
 	const struct heap_class *c = &w->class[class % HEAP_CLASSES];
-	double unseen = 0;
+	double unseen = 0, grown = 0;
 	int i;
 
-	for (i = 0; i < HEAP_GROWTHS && c->fastest > 0; i++)
+	for (i = 0; i < HEAP_GROWTHS && c->fastest > 0; i++) {
 		unseen += fmax(c->growth[i].blocks - RATE_DOUBT * c->fastest * c->growth[i].s, 0);
-	return unseen;
+		grown += c->growth[i].blocks;
+	}
+	return c->fastest_born > 0 ? fmax(unseen, too_fast(w, class % HEAP_CLASSES) * grown) : unseen;
 }
 
 double heap_windows__young(const struct heap_windows *w, unsigned int class, double alive)
@@ -132,7 +159,7 @@ void heap_windows__slope(const struct heap_windows *w, double now_s, double pool
 		all.pools += w->sums[r].pools;
 		all.squares += w->sums[r].squares;
 	}
-	*ret = (struct heap_slope){};
+	*ret = (struct heap_slope){ .time = all.s > 0 ? now_s / all.s : 0 };
 	for (r = 0; r <= HEAP_REPLICATES; r++) {
 		sum = all;
 		if (r) {

@@ -36,6 +36,7 @@ struct heap_class {
 	uint64_t seen_born; /* number of the last window that saw one survive, from 1 on */
 	double born; /* in all; those that survived their window */
 	double fastest; /* of them, a second, in any window */
+	double fastest_born; /* the same of all that lived at a window's end */
 	uint64_t looked_at, died; /* of those sampled, by the first reading after their window */
 	uint64_t live; /* at the last reading */
 	bool uncounted; /* how many live is not known: by their chance alone (model/heap_weights.h) */
@@ -44,13 +45,16 @@ struct heap_class {
 	} growth[HEAP_GROWTHS]; /* between readings, by how fast it was */
 };
 
-/* All zero but class.live and uncounted: nothing was seen yet. */
+/* All zero but class.live, uncounted, and pool_bytes: nothing was seen yet. */
 struct heap_windows {
 	uint64_t n;
 	struct heap_look last;
 	struct heap_window_sums sums[HEAP_REPLICATES]; /* by group */
 	struct heap_class class[HEAP_CLASSES];
 	double read_s; /* the last reading */
+	/* By the time since the last pool of their class; 0 where that is not known. */
+	struct pool_pace pace[HEAP_CLASSES];
+	uint32_t pool_bytes;
 };
 
 /* Of windows, and of what they saw: what is left out of one replicate. */
@@ -77,7 +81,10 @@ bool heap_windows__was_born(const struct heap_windows *w, unsigned int class);
 
 /* A reading: so many live. */
 void heap_windows__read(struct heap_windows *w, double now_s, const uint64_t live[HEAP_CLASSES]);
-/* Blocks of the class that came in bursts which no window met: faster than any window saw them born. */
+/*
+ * Blocks of the class that came in bursts which no window met: faster than any window saw them born, as pools tell (pace), or what
+ * lived at readings.
+ */
 double heap_windows__unseen(const struct heap_windows *w, unsigned int class);
 /*
  * Blocks of the class that were born since the last window and may be another line's than those before: what lives but briefly is, and
@@ -92,6 +99,7 @@ double heap_windows__young(const struct heap_windows *w, unsigned int class, dou
 struct heap_slope {
 	double all[1 + HEAP_REPLICATES]; /* for what the others stand that were left out */
 	double by[1 + HEAP_REPLICATES], mean[1 + HEAP_REPLICATES];
+	double time; /* of all windows together, to what they stand for */
 };
 /* pools: taken into use in now_s. */
 void heap_windows__slope(const struct heap_windows *w, double now_s, double pools, struct heap_slope *ret);
