@@ -108,7 +108,7 @@ static __always_inline bool takes(const struct target *t, __u64 bytes)
 	if (!w || w->left <= 0 || bytes > PYMALLOC_MAX_BYTES)
 		return false;
 	if (--w->left == 0)
-		tell_once(w, t);
+		tell_once(w, t, 0);
 	return true;
 }
 

@@ -31,7 +31,7 @@ static __always_inline struct window_state *current_window(void)
 }
 
 /* When the ring is full user space finds out by the clock. */
-static __always_inline void tell_once(struct window_state *w, const struct target *t)
+static __always_inline void tell_once(struct window_state *w, const struct target *t, __u64 lately)
 {
 	struct rec_heap *r;
 
@@ -47,6 +47,7 @@ static __always_inline void tell_once(struct window_state *w, const struct targe
 	r->hdr.time_ns = bpf_ktime_get_ns();
 	r->proc_id = t->proc_id;
 	r->attach_id = w->attach_id;
+	r->lately = lately;
 	bpf_ringbuf_submit(r, BPF_RB_FORCE_WAKEUP);
 }
 

@@ -7,8 +7,22 @@
 
 #include "heap.bpf.h"
 
-/* How long its process has run by itself since the last program ended, or the window opened. */
-static __always_inline __u64 own_time(struct window_state *w, __u64 now)
+static __always_inline void note_between(struct window_state *w, __u64 between)
+{
+	__u64 step = w->trap_ns / 128 + 1;
+
+	if (!w->least_ns || between < w->least_ns)
+		w->least_ns = between;
+	if (!w->usual_ns)
+		w->usual_ns = w->trap_ns;
+	if (between > w->usual_ns)
+		w->usual_ns += step;
+	else if (w->usual_ns > step)
+		w->usual_ns -= step;
+}
+
+/* How long its process has run by itself since the last program ended, or the window opened; < 0: less than a trap takes. */
+static __always_inline __s64 own_time(struct window_state *w, __u64 now)
 {
 	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
 	bool same = w->tid == (__u32)bpf_get_current_pid_tgid();
@@ -23,9 +37,11 @@ static __always_inline __u64 own_time(struct window_state *w, __u64 now)
 		between = 0;
 	w->waited_ns = waited;
 	w->slept = slept;
-	if (w->end_ns && (__s64)between > 0 && (!w->least_ns || between < w->least_ns))
-		w->least_ns = between;
-	return (__s64)(between - trap_ns) > 0 ? between - trap_ns : 0;
+	if ((__s64)between <= 0)
+		return 0;
+	if (w->end_ns)
+		note_between(w, between);
+	return between - trap_ns;
 }
 
 /* Where the process is: at the instruction that was hit. */
@@ -65,13 +81,15 @@ static __noinline int time_hit(void)
 	w->hit_ns = bpf_ktime_get_ns();
 	w->at[w->hits % WINDOW_PLACES] = current_instruction();
 	w->own_ns += own_time(w, w->hit_ns);
+	if ((__s64)w->own_ns < 0)
+		w->own_ns = 0;
 	if (w->own_ns < w->limit_ns) {
 		w->hits++;
 		return 0;
 	}
 	w->own_ns = w->limit_ns;
 	w->left = 0;
-	tell_once(w, t);
+	tell_once(w, t, 0);
 	return 0;
 }
 

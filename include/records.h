@@ -209,8 +209,9 @@ struct rec_heap {
 	struct rec_hdr hdr;
 	__u32 proc_id;
 	__u32 attach_id; /* the window's; 0: one is asked for */
+	__u64 lately; /* where one is asked for: as in struct heap_pools, without the pool that it is asked for with */
 };
-_Static_assert(sizeof(struct rec_heap) == 24, "rec_heap");
+_Static_assert(sizeof(struct rec_heap) == 32, "rec_heap");
 
 /* Process life cycle. REC_FORK: hdr.tgid is the child, already traced as proc_id when its parent was. */
 struct rec_proc {
@@ -316,8 +317,13 @@ struct pool_pace {
 	__u64 last_ns; /* when the last one was taken; 0: none was, or while a window was open */
 	__u32 cnt[POOL_PACES];
 };
+/* Pools that were taken lately, of all classes: one counts half of it for each POOLS_HALF_NS that it is old. */
+#define POOLS_HALF_LOG2_NS 24
+#define POOLS_HALF_NS (1 << POOLS_HALF_LOG2_NS) /* 17 ms: windows open about as much later than they are due */
+#define POOLS_ONE 4096
 struct heap_pools {
 	struct pool_pace pace[HEAP_CLASSES];
+	__u64 lately, lately_ns; /* in 1 / POOLS_ONE, as of then */
 	__u64 all;
 	__u64 strays; /* hits at the sites of windows while none was open, or it was full */
 };
@@ -339,7 +345,7 @@ struct window_state {
 	__s64 left; /* allocations until it ends; the kernel side's from then on, as all that follows */
 	__u64 own_ns; /* until the last hit, or the end */
 	__u64 hits, pools; /* pools: taken into use */
-	__u64 least_ns; /* between two hits */
+	__u64 least_ns, usual_ns; /* between two hits: the least; about their median, in steps of trap_ns / 128 */
 	__u64 inside_ns; /* in programs */
 	__u64 hit_ns, end_ns; /* the last program began, ended */
 	/* The last one's thread, before the first the main thread: how long it had waited for a processor, how often slept. */
@@ -348,7 +354,7 @@ struct window_state {
 	__u32 told; /* the request was sent */
 	__u64 at[WINDOW_PLACES]; /* instructions of the last hits; that of hit h is h % WINDOW_PLACES */
 };
-_Static_assert(sizeof(struct window_state) == 120 + 8 * WINDOW_PLACES, "window_state");
+_Static_assert(sizeof(struct window_state) == 128 + 8 * WINDOW_PLACES, "window_state");
 
 /*
  * Map `pages`: who brought a page into the resident set, until user space finds it gone (pagemap) or it faults again.

@@ -216,8 +216,19 @@ static void take_born(struct watcher *w, uint32_t first, uint32_t end, uint32_t 
 	}
 }
 
-/* Returns when the window closed. */
-static double look(struct watcher *w, double at)
+/* Pools a second before a time, as bpf/heap.bpf.c counts them. */
+static double lately(const struct heap_program *p, double at)
+{
+	const double half_s = POOLS_HALF_NS / 1e9;
+	double sum = 0;
+
+	for (uint32_t i = opening_at(p, at); i-- > 0 && p->openings[i].at > at - 20 * half_s;)
+		sum += exp2((p->openings[i].at - at) / half_s);
+	return sum * M_LN2 / half_s;
+}
+
+/* Opened at a time, for what was at `due`. Returns when the window closed. */
+static double look(struct watcher *w, double due, double at)
 {
 	const struct heap_program *p = &w->watched->p;
 	struct heap_look l = { .at_s = at };
@@ -230,7 +241,7 @@ static double look(struct watcher *w, double at)
 	l.own_s = state.own_ns / 1e9 + w->opts->wrong * (end - first) * PROBE_S;
 	w->limit = heap_window__limit_s(w->limit, &state);
 	l.pools = opening_at(p, until) - opening_at(p, at);
-	l.stands_s = heap_plan__stands_s(&w->plan, heap_windows__pools(&l));
+	l.stands_s = heap_plan__stands_s(&w->plan, lately(p, due));
 	settled = allocation_at(p, until + SETTLE_S);
 	for (uint32_t i = first; i < end; i++) {
 		l.born[p->allocations[i].class] += !is_dead(p, i, end);
@@ -342,7 +353,7 @@ static uint64_t watch(const struct watched *watched, const struct watch_opts *op
 			due = fmax(due, open);
 			asked = fmax(asked, open);
 		} else {
-			closed = look(w, open);
+			closed = look(w, fmin(due, asked), open);
 			skipped_to = count_pace(w, skipped_to, open, closed);
 			if (asked < due)
 				goal = heap_plan__pools(&w->plan, closed, opening_at(&watched->p, closed),

@@ -135,7 +135,7 @@ static double error_of(const struct heap_blocks *line)
 
 	for (int r = 0; r < HEAP_REPLICATES; r++)
 		deviation[r] = line->at[1 + r] - line->at[0];
-	return heap_error(deviation);
+	return heap_error(line->at[0], deviation);
 }
 
 static void check(bool counted)

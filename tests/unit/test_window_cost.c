@@ -30,6 +30,28 @@ static void a_single_window_does_not_tell_the_trap(void **state)
 	assert_int_equal(window_cost__trap_ns(&c), 400);
 }
 
+static void note_usual(struct window_cost *c, uint64_t usual_ns)
+{
+	const struct window_state w = { .hits = 1000, .least_ns = 5400, .usual_ns = usual_ns, .inside_ns = 1000000 };
+
+	for (int i = 0; i < WINDOW_COST_MEMORY; i++)
+		window_cost__note(c, &w);
+}
+
+/* The quickest trap is no usual one; but what lies between allocations that are far from each other is the program's own. */
+static void a_usual_trap(void **state)
+{
+	struct window_cost c = {};
+
+	(void)state;
+	note_usual(&c, 6050);
+	assert_int_equal(window_cost__trap_ns(&c), 6000);
+	note_usual(&c, 5400);
+	assert_int_equal(window_cost__trap_ns(&c), 5400);
+	note_usual(&c, 90000);
+	assert_true(window_cost__trap_ns(&c) < 5400 * 1.16);
+}
+
 /* Where allocations are far from each other what lies between two is the program's own time. */
 static void few_hits_tell_nothing(void **state)
 {
@@ -74,6 +96,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_single_window_does_not_tell_the_trap),
+		cmocka_unit_test(a_usual_trap),
 		cmocka_unit_test(few_hits_tell_nothing),
 		cmocka_unit_test(where_traps_are_dear_windows_are_small),
 		cmocka_unit_test(all_hits_are_paid),

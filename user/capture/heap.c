@@ -65,6 +65,8 @@ struct heap_process {
 	double due_s; /* own time */
 	uint64_t pools_goal; /* the other window is due with as many pools */
 	bool asked; /* it is */
+	double asked_pools, due_pools; /* own pools a second, before it was asked, and it became due; < 0: not known */
+	double used; /* processors, lately */
 	struct process_pools pools;
 	uint64_t next_ns; /* when there is something to do: to look at its clock, or to close the window */
 	uint64_t seen_ns, seen_cpu_ns; /* its clock when last looked at */
@@ -195,21 +197,25 @@ static void note_others(struct heap_process *p)
 /* Whether its next window's place has come; else looks again when it may have. */
 static bool is_due(const struct heap *h, struct heap_process *p, uint64_t cpu_ns)
 {
-	double left_s = p->due_s - own_s(p, cpu_ns), used;
+	double left_s = p->due_s - own_s(p, cpu_ns);
 	double most_ns = MOST_WAIT_NS * fmax(1 + h->read_cnt / WAIT_PROCESSES, traced_table__crowd(h->table));
 	uint64_t now = clock_now_ns();
 	double lacks_s;
 
+	if (now - p->seen_ns >= MS_NS)
+		p->used = fmax((double)(cpu_ns - p->seen_cpu_ns) / (now - p->seen_ns), 0.01);
 	note_others(p);
 	lacks_s = heap_plan__lacks_s(&p->plan, (double)(cpu_ns - p->began_cpu_ns) / SECOND_NS);
-	if ((left_s <= 0 || p->asked) && lacks_s < 0)
+	if ((left_s <= 0 || p->asked) && lacks_s < 0) {
+		p->due_pools = p->asked ? p->asked_pools : process_pools__lately(&h->pool_turns, &p->pools, now);
+		p->due_pools /= p->used;
 		return true;
+	}
 	if (lacks_s >= 0)
 		left_s = fmax(left_s, lacks_s / p->plan.share);
 	/* It is not there before as many processors as it may use have run for so long. */
 	most_ns = fmax(most_ns, left_s * SECOND_NS / MOST_PROCESSORS);
-	used = (double)(cpu_ns - p->seen_cpu_ns) / (now - p->seen_ns + 1);
-	p->next_ns = now + (uint64_t)fmin(fmax(left_s * SECOND_NS / fmax(used, 0.01), LEAST_WAIT_NS), most_ns);
+	p->next_ns = now + (uint64_t)fmin(fmax(left_s * SECOND_NS / p->used, LEAST_WAIT_NS), most_ns);
 	p->seen_ns = now;
 	p->seen_cpu_ns = cpu_ns;
 	return false;
@@ -295,12 +301,12 @@ static void charge(struct heap *h, struct heap_process *p, const struct window_s
 	p->tr->windows_ns += s * SECOND_NS;
 }
 
-/* How long it was; no less than a part of what was thought while it was open. */
+/* How long it was; no less than a part of what was thought while it was open, and than its allocations take. */
 static double own_time(const struct heap *h, const struct window_state *w, double cpu_s)
 {
 	double s = heap_window__own_s(w, cpu_s);
 
-	return fmax(s - window_cost__excess_s(&h->cost, w), s / 10);
+	return fmax(fmax(s - window_cost__excess_s(&h->cost, w), s / 10), w->hits * WINDOW_BLOCK_S);
 }
 
 static void close_window(struct heap *h, struct heap_process *p)
@@ -320,7 +326,7 @@ static void close_window(struct heap *h, struct heap_process *p)
 	look.own_s = own_time(h, &w, (double)(cpu_ns - p->opened_cpu_ns) / SECOND_NS);
 	p->limit_s = heap_window__limit_s(p->limit_s, &w);
 	look.pools = w.pools;
-	look.stands_s = heap_plan__stands_s(&p->plan, heap_windows__pools(&look));
+	look.stands_s = heap_plan__stands_s(&p->plan, p->due_pools >= 0 ? p->due_pools : heap_windows__pools(&look));
 	t.blocks = malloc(t.max * sizeof(*t.blocks));
 	err = t.blocks ? err : -ENOMEM;
 	err = err ? err : session__take_blocks(h->deps->session, p->tr->proc_id, take_block, &t);
@@ -347,6 +353,7 @@ void heap__request(struct heap *h, struct traced *tr, const struct rec_heap *rec
 	if (p->window || rec->attach_id || p->asked)
 		return;
 	p->asked = true;
+	p->asked_pools = process_pools__lately_asked(&p->pools, rec->hdr.time_ns, rec->lately);
 	p->next_ns = p->settles ? p->next_ns : 0;
 }
 
@@ -437,6 +444,7 @@ static int begin(struct heap *h, struct heap_process *p)
 	p->plan.window_s = window_cost__expected_s(&h->cost);
 	plan(h, p, p->began_cpu_ns);
 	p->asked = true;
+	p->used = 1;
 	plan_again(h, p, p->began_cpu_ns);
 	return 0;
 }

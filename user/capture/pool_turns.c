@@ -9,6 +9,8 @@
 
 /* Of the budget. */
 #define POOLS_SHARE 0.15
+/* Once they are back, how many there were lately is known after so long. */
+#define TELLING_NS (2 * POOLS_HALF_NS)
 /* What one hit costs beside the trap. */
 #define PROGRAM_NS 300
 /* How often one looks whether it costs too much, where pools are many; in a crowd, less often. */
@@ -33,8 +35,14 @@ static uint64_t hit_ns(const struct pool_turns *t, const struct process_pools *p
 void pool_turns__add(const struct pool_turns *t, struct process_pools *p, struct traced *tr, const struct heap_plan *plan,
 		     uint64_t began_cpu_ns)
 {
-	*p = (struct process_pools){ .tr = tr, .plan = plan, .began_cpu_ns = began_cpu_ns, .look_ns = UINT64_MAX };
-	pool_watch__begin(&p->watch, clock_now_ns(), t->share, hit_ns(t, p) / 1e9, POOL_WATCH_BURST_S * traced__advance(tr));
+	*p = (struct process_pools){
+		.tr = tr,
+		.plan = plan,
+		.began_cpu_ns = began_cpu_ns,
+		.look_ns = UINT64_MAX,
+		.back_ns = clock_now_ns(),
+	};
+	pool_watch__begin(&p->watch, p->back_ns, t->share, hit_ns(t, p) / 1e9, POOL_WATCH_BURST_S * traced__advance(tr));
 }
 
 uint64_t process_pools__hits(const struct pool_turns *t, const struct process_pools *p)
@@ -43,6 +51,30 @@ uint64_t process_pools__hits(const struct pool_turns *t, const struct process_po
 
 	session__read_pools(t->deps->session, p->tr->tgid, &pools);
 	return pools.all;
+}
+
+static bool tells(const struct process_pools *p, uint64_t at_ns)
+{
+	return !p->watch.away && at_ns >= p->back_ns + TELLING_NS;
+}
+
+static double a_second(double lately)
+{
+	return lately / POOLS_ONE * M_LN2 / (POOLS_HALF_NS / 1e9);
+}
+
+double process_pools__lately(const struct pool_turns *t, const struct process_pools *p, uint64_t now_ns)
+{
+	struct heap_pools pools;
+
+	if (!tells(p, now_ns) || session__read_pools(t->deps->session, p->tr->tgid, &pools))
+		return -1;
+	return a_second(pools.lately * exp2(-(double)(int64_t)(now_ns - pools.lately_ns) / POOLS_HALF_NS));
+}
+
+double process_pools__lately_asked(const struct process_pools *p, uint64_t at_ns, uint64_t lately)
+{
+	return tells(p, at_ns) ? a_second(lately) : -1;
 }
 
 static bool is_shared(const struct process_pools *p)
@@ -100,10 +132,12 @@ static void switch_probe(const struct pool_turns *t, struct process_pools *p, bo
 	if (is_away(p) == p->watch.away)
 		return;
 	proc__cpu_ns(t->deps->proc, p->tr->tgid, &cpu_ns);
-	if (is_away(p))
+	if (is_away(p)) {
 		pool_watch__goes(&p->watch, process_pools__hits(t, p), own_s(p, cpu_ns));
-	else
+	} else {
 		pool_watch__comes(&p->watch, process_pools__hits(t, p), own_s(p, cpu_ns));
+		p->back_ns = clock_now_ns();
+	}
 }
 
 /* Whether it has turns, or may have to have them soon. */

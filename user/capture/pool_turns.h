@@ -27,6 +27,7 @@ struct process_pools {
 	struct pool_watch watch;
 	uint64_t paid; /* hits */
 	uint64_t look_ns; /* when to look what they cost; UINT64_MAX: at the next step */
+	uint64_t back_ns; /* since then they are counted, but for when they are away */
 };
 
 /* deps outlive it, its session may be set later. budget: as of the whole. */
@@ -38,6 +39,12 @@ void pool_turns__add(const struct pool_turns *t, struct process_pools *p, struct
 uint64_t process_pools__hits(const struct pool_turns *t, const struct process_pools *p);
 /* With how many hits there will have been so many more pools, in mean. */
 uint64_t process_pools__goal(const struct pool_turns *t, const struct process_pools *p, uint64_t hits, double more);
+/*
+ * Pools a second lately; < 0: not known, for they are not counted now, or were not then. With those of a request that was told at_ns:
+ * when it was made.
+ */
+double process_pools__lately(const struct pool_turns *t, const struct process_pools *p, uint64_t now_ns);
+double process_pools__lately_asked(const struct process_pools *p, uint64_t at_ns, uint64_t lately);
 /* It has told that pools are taken into use: one looks soon what that costs. */
 void process_pools__many(const struct pool_turns *t, struct process_pools *p);
 /* A window needs the probe: there is one, as long as it is open; what is counted then is no part of its turn. */

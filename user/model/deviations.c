@@ -37,13 +37,13 @@ const int64_t *deviations__get(const struct deviations *d, uint32_t cell)
 	return cell < d->n_slots && d->slot[cell] ? d->at[d->slot[cell] - 1] : NULL;
 }
 
-double deviations__error(const int64_t deviations[PROFILE_REPLICATES])
+double deviations__error(uint64_t bytes, const int64_t deviations[PROFILE_REPLICATES])
 {
 	double d[PROFILE_REPLICATES];
 
 	for (int i = 0; i < PROFILE_REPLICATES; i++)
 		d[i] = deviations[i];
-	return heap_error(d);
+	return heap_error(bytes, d);
 }
 
 void deviations__free(struct deviations *d)

@@ -5,9 +5,11 @@
  * Time is cut into periods, and each has one window, at a random place: any moment is as likely as any other of its period, and a
  * window stands for its period. Whatever rhythm the program has, and however much later than planned a window opens, no
  * moment is favoured. As many windows again are opened after a random number of pools, for what allocates most may take little
- * time. These open 10 to 30 ms after their pool, when the burst that took it may be over; alone they would give phases of 50 ms
- * half of their bytes. How many pools a second a window sees tells how likely it was in both ways together, which it is weighed by
- * (heap_plan__stands_s), and what the delay makes of that is set right by the pools of all the time (heap_windows__slope).
+ * time. Either opens 1 to 40 ms late, when the burst that took its pool may be over. How many pools a second were taken where it
+ * was due (not while it was open) tells how likely it was in both ways together, which it is weighed by (heap_plan__stands_s): that
+ * is unbiased whatever the delay. Weighed by the pools that they see, windows give bursts too little (-7 % in `bursts` of
+ * tests/unit/test_heap_weights.c), and where a trap is dear they are so short that they see one pool or none. What chance makes of
+ * the pools in windows is set right by those of all the time (heap_windows__slope).
  */
 #ifndef MODEL_HEAP_PLAN_H
 #define MODEL_HEAP_PLAN_H
@@ -42,7 +44,7 @@ double heap_plan__lacks_s(const struct heap_plan *p, double cpu_s);
 double heap_plan__next(struct heap_plan *p, double now_s, double cpu_s, double least_s, double u);
 /* With how many pools the other window is due: as many more as a period takes, in mean. now_s, u as above. */
 double heap_plan__pools(struct heap_plan *p, double now_s, double pools, double u);
-/* What a window of either kind stands for that saw so many pools a second. */
+/* What a window of either kind stands for that became due where so many pools a second were taken. */
 double heap_plan__stands_s(const struct heap_plan *p, double pools_a_second);
 
 #endif

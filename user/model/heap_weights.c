@@ -217,19 +217,22 @@ void heap_weights__calibrate(const struct heap_weight_list *list, const struct h
  * are. By as much in the programs of tests/unit/test_heap_weights.c that drift or have phases.
  */
 #define ALIKE 1.3
+/* Without one group nothing is left: nobody else knows of it, whatever doubts do to other replicates. */
+#define ALL_OF_IT 0.99
 
-double heap_error(const double deviation[HEAP_REPLICATES])
+double heap_error(double sum_of_all, const double deviation[HEAP_REPLICATES])
 {
 	/* Student's t, 97.5 %, by degrees of freedom. */
 	static const double t[HEAP_REPLICATES / 2] = { 12.71, 12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36 };
-	double sum = 0;
+	double sum = 0, least = 0;
 	int r, groups = 0;
 
 	for (r = 0; r < HEAP_REPLICATES; r++) {
 		sum += deviation[r] * deviation[r];
 		groups += deviation[r] != 0;
+		least = fmin(least, deviation[r]);
 	}
-	if (groups == 1)
+	if (groups == 1 || least <= -ALL_OF_IT * sum_of_all)
 		return INFINITY;
 	/* Half of the degrees that they would have if windows were alike: of some programs few windows tell most. */
 	return groups ? ALIKE * t[(groups - 1) / 2] * sqrt(sum * (groups - 1) / groups) : 0;

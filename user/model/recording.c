@@ -439,7 +439,7 @@ static int put_estimates(struct recording *r, const struct profile *p)
 			continue;
 		row = row_of(r, PUT_ESTIMATE);
 		recording_row__int(&row, i);
-		error = deviations__error(deviations);
+		error = deviations__error(profile_cell__value(profile__cell(p, i), VIEW_LIVE), deviations);
 		if (isfinite(error))
 			recording_row__sum(&row, (uint64_t)error);
 		else

@@ -12,6 +12,8 @@
 #define TELLING_HITS 100
 /* Of windows' least times the one that counts. */
 #define LOW(n) ((n) / 4)
+/* A usual trap takes no more than the quickest one by such a factor. */
+#define MOST_USUAL 1.15
 /* A hit inside of our programs: before it is measured, and of one that is turned away. */
 #define INSIDE_NS 1300
 #define TURNED_AWAY_NS 150
@@ -31,6 +33,7 @@ void window_cost__note(struct window_cost *c, const struct window_state *w)
 	if (w->hits < TELLING_HITS || !w->least_ns)
 		return;
 	c->inside_ns += (c->n ? LATELY : 1) * (inside_ns - c->inside_ns);
+	c->usual_ns[c->n % WINDOW_COST_MEMORY] = MIN(w->usual_ns, UINT32_MAX);
 	c->least_ns[c->n++ % WINDOW_COST_MEMORY] = MIN(w->least_ns, UINT32_MAX);
 }
 
@@ -41,16 +44,25 @@ static int by_size(const void *va, const void *vb)
 	return (*a > *b) - (*a < *b);
 }
 
+static uint32_t low(const uint32_t *of, size_t n)
+{
+	uint32_t sorted[WINDOW_COST_MEMORY];
+
+	memcpy(sorted, of, n * sizeof(*of));
+	qsort(sorted, n, sizeof(sorted[0]), by_size);
+	return sorted[LOW(n)];
+}
+
 uint32_t window_cost__trap_ns(const struct window_cost *c)
 {
 	size_t n = MIN(c->n, WINDOW_COST_MEMORY);
-	uint32_t sorted[WINDOW_COST_MEMORY];
+	uint32_t least, usual;
 
 	if (!n)
 		return c->expected_ns ? c->expected_ns : TRAP_NS;
-	memcpy(sorted, c->least_ns, sizeof(sorted));
-	qsort(sorted, n, sizeof(sorted[0]), by_size);
-	return sorted[LOW(n)];
+	least = low(c->least_ns, n);
+	usual = low(c->usual_ns, n);
+	return fmin(fmax(usual - WINDOW_BLOCK_S * 1e9, least), least * MOST_USUAL);
 }
 
 static double hit_s(const struct window_cost *c)
