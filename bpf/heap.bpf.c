@@ -7,10 +7,16 @@
 #include "heap.bpf.h"
 #include "guard.bpf.h"
 
+/* Another processor may have looked at the clock later, and been here before. */
+static __always_inline __u64 since(__u64 then, __u64 now)
+{
+	return now > then ? now - then : 0;
+}
+
 /* slowed: a window has the program take its pools later than it would. */
 static __always_inline void count_pace(struct pool_pace *pace, __u64 now, bool slowed)
 {
-	__u64 units = (now - pace->last_ns) / POOL_PACE_NS;
+	__u64 units = since(pace->last_ns, now) / POOL_PACE_NS;
 	__u32 at = 0;
 	int i;
 
@@ -18,7 +24,7 @@ static __always_inline void count_pace(struct pool_pace *pace, __u64 now, bool s
 		at += units >> i != 0;
 	if (pace->last_ns && !slowed)
 		pace->cnt[at & (POOL_PACES - 1)]++;
-	pace->last_ns = slowed ? 0 : now;
+	pace->last_ns = now;
 }
 
 /* What is left of v after a while. Between whole halves 2^-x is 1 - 0.693 x + 0.193 x^2, to 0.3 %. */
@@ -51,8 +57,8 @@ int heap_site(struct pt_regs *ctx)
 		return 0;
 	class = reg_word(ctx, c.arg_register) & (HEAP_CLASSES - 1);
 	now = bpf_ktime_get_ns();
-	count_pace(&p->pace[class], now, w && w->attach_id);
-	lately = fade(p->lately, now - p->lately_ns);
+	count_pace(&p->pace[class], now, w && (w->attach_id || p->pace[class].last_ns < w->opened_ns));
+	lately = fade(p->lately, since(p->lately_ns, now));
 	p->lately = lately + POOLS_ONE;
 	p->lately_ns = now;
 	all = __sync_fetch_and_add(&p->all, 1) + 1;

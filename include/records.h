@@ -309,12 +309,12 @@ struct exact_sum {
 #define HEAP_CLASSES 32 /* Objects/obmalloc.c: blocks of 16, 32, ... 512 bytes */
 /*
  * Pools of a class by the time since the last one: cnt[0] in less than POOL_PACE_NS, each next one in less than twice as much, the last
- * one all that took longer. A pool that is taken while a window slows the program down is not counted.
+ * one all that took longer. One while a window was open is not counted.
  */
 #define POOL_PACES 16
 #define POOL_PACE_NS 8192 /* the last one: longer than 134 ms */
 struct pool_pace {
-	__u64 last_ns; /* when the last one was taken; 0: none was, or while a window was open */
+	__u64 last_ns; /* when the last one was taken; 0: none was */
 	__u32 cnt[POOL_PACES];
 };
 /* Pools that were taken lately, of all classes: one counts half of it for each POOLS_HALF_NS that it is old. */
@@ -340,7 +340,7 @@ struct window_state {
 	__u32 attach_id; /* whose hits count (union site_cookie); 0: no window is open */
 	__u32 trap_ns; /* what a hit takes outside of our program */
 	__u64 pools_goal; /* with as many pools taken into use (heap_pools.all) one is asked for; 0: not */
-	__u64 opened_ns;
+	__u64 opened_ns; /* where none is open: when the last one was closed */
 	__u64 limit_ns; /* own time until the window ends */
 	__s64 left; /* allocations until it ends; the kernel side's from then on, as all that follows */
 	__u64 own_ns; /* until the last hit, or the end */

@@ -7,9 +7,10 @@
 #include "base/clock.h"
 #include "base/log.h"
 
-/* So many collections are worth asking what they cost. */
+/* So many collections are worth asking what they cost, or fewer, where they may have spent all. */
 #define ASK_CNT 64
 #define SURE_SPENT 0.9
+#define PROGRAM_NS 1000 /* ours, before it was measured */
 /* So many processes can have turns of half a second. */
 #define TURNS_CNT 4
 /*
@@ -28,6 +29,7 @@ void gc_turns__begin(struct gc_turns *g, const struct tracker_deps *deps, struct
 
 void gc_turns__add(struct gc_turns *g, struct traced *tr)
 {
+	tr->gc.ask_cnt = ASK_CNT;
 	tr->gc.since_ns = clock_now_ns();
 	hook_turns__begin(&tr->gc.turns, tr->gc.since_ns);
 	hook_turns__set_share(&tr->gc.turns, tr->governor.gc_share);
@@ -51,7 +53,7 @@ void gc_turns__tell(struct traced *tr)
 
 bool gc_turns__collected(struct gc_turns *g, struct traced *tr, uint64_t begin_ns, uint64_t end_ns)
 {
-	g->asking |= ++tr->gc.told_cnt >= ASK_CNT;
+	g->asking |= ++tr->gc.told_cnt >= tr->gc.ask_cnt;
 	/* All that was told until probes are put back was read before. */
 	return begin_ns >= tr->gc.from_ns && (!tr->gc.until_ns || end_ns <= tr->gc.until_ns);
 }
@@ -70,17 +72,22 @@ static bool has_spent_all(const struct gc_turns *g, const struct traced *tr)
 	return s.cost[COST_GC].ns + s.cost[COST_GC].cnt * tr->trap_ns[COST_GC] >= tr->governor.gc_limit_ns;
 }
 
-uint64_t gc_turns__wake_cnt(const struct gc_turns *g, const struct traced *tr)
+uint64_t gc_turns__wake_cnt(const struct gc_turns *g, struct traced *tr)
 {
 	uint64_t limit_ns = tr->governor.gc_limit_ns, gone_ns = tr->use.gc_ns;
-	double hit_ns = tr->trap_ns[COST_GC] ? tr->trap_ns[COST_GC] : session__probe_costs(g->deps->session)->emulated_ns;
+	double trap_ns = tr->trap_ns[COST_GC] ? tr->trap_ns[COST_GC] : session__probe_costs(g->deps->session)->emulated_ns;
+	double hit_ns = trap_ns + PROGRAM_NS, more;
 
+	tr->gc.ask_cnt = ASK_CNT;
 	if (limit_ns == UINT64_MAX)
 		return 0;
 	/* A little too late, for if it has not spent all yet, it is woken in vain, and not again. */
 	if (tr->gc.hit_cnt >= ASK_CNT)
 		hit_ns = SURE_SPENT * gone_ns / tr->gc.hit_cnt;
-	return tr->gc.hit_cnt + 1 + (limit_ns > gone_ns ? (limit_ns - gone_ns) / fmax(hit_ns, 1) : 0);
+	more = limit_ns > gone_ns ? (limit_ns - gone_ns) / fmax(hit_ns, 1) : 0;
+	/* An entry and a return are a run each; not all that led to it is told since one asked last. */
+	tr->gc.ask_cnt = fmin(fmax(more / 4, 1), ASK_CNT);
+	return tr->gc.hit_cnt + 1 + more;
 }
 
 static void ask(struct gc_turns *g, uint64_t now_ns)
@@ -89,7 +96,7 @@ static void ask(struct gc_turns *g, uint64_t now_ns)
 
 	g->asking = false;
 	for (tr = g->table->alive; tr; tr = tr->hh_tgid.next) {
-		if (tr->gc.told_cnt < ASK_CNT || !tr->links)
+		if (tr->gc.told_cnt < tr->gc.ask_cnt || !tr->links)
 			continue;
 		tr->gc.told_cnt = 0;
 		if (!has_spent_all(g, tr))

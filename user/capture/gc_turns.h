@@ -43,7 +43,7 @@ void gc_turns__tell(struct traced *tr);
 /* After all governors stepped: from now on probes are there for as long as they say. */
 void gc_turns__step(struct gc_turns *g);
 /* At how many runs of our programs for its collector user space must be woken (struct target_state); 0: not at all. */
-uint64_t gc_turns__wake_cnt(const struct gc_turns *g, const struct traced *tr);
+uint64_t gc_turns__wake_cnt(const struct gc_turns *g, struct traced *tr);
 /* Takes probes away or puts them back, where it is time to. */
 void gc_turns__upkeep(struct gc_turns *g);
 uint64_t gc_turns__next_ns(const struct gc_turns *g);

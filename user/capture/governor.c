@@ -30,7 +30,7 @@
 /* Turns fall into steps by chance: in one there may be more of the time with probes than planned. */
 #define GC_SLACK 1.5
 /* A shorter time with probes does not tell what collections cost. */
-#define GC_TELLING_NS 5000000u
+#define GC_TELLING_NS 2000000u
 
 /* What happened since the last step, and what may be spent until the next. */
 struct interval {

@@ -43,6 +43,12 @@
 #define LEAST_WAIT_NS (5 * MS_NS)
 #define MOST_WAIT_NS (50 * MS_NS)
 #define WAIT_PROCESSES 32
+/*
+ * How much of a processor it used lately is known from looks that are no closer (the kernel counts another process's time at its
+ * ticks), and tells nothing of a moment if they are farther apart.
+ */
+#define LEAST_SEEN_NS (8 * MS_NS)
+#define MOST_SEEN_NS (4ull * POOLS_HALF_NS)
 #define MOST_PROCESSORS 2 /* one thread runs Python, others wait for it or are in C */
 /* Each heap is read at most once a second, and all together for at most this share of the time; in a crowd, less. */
 #define READING_SHARE 0.01
@@ -65,8 +71,9 @@ struct heap_process {
 	double due_s; /* own time */
 	uint64_t pools_goal; /* the other window is due with as many pools */
 	bool asked; /* it is */
-	double asked_pools, due_pools; /* own pools a second, before it was asked, and it became due; < 0: not known */
-	double used; /* processors, lately */
+	/* Pools a second, of all time, before it was asked; of its own time, before it became due; < 0: not known. */
+	double asked_pools, due_pools;
+	double used; /* processors, lately; 0: not known */
 	struct process_pools pools;
 	uint64_t next_ns; /* when there is something to do: to look at its clock, or to close the window */
 	uint64_t seen_ns, seen_cpu_ns; /* its clock when last looked at */
@@ -200,22 +207,24 @@ static bool is_due(const struct heap *h, struct heap_process *p, uint64_t cpu_ns
 	double left_s = p->due_s - own_s(p, cpu_ns);
 	double most_ns = MOST_WAIT_NS * fmax(1 + h->read_cnt / WAIT_PROCESSES, traced_table__crowd(h->table));
 	uint64_t now = clock_now_ns();
-	double lacks_s;
+	double lacks_s, used = fmax((double)(cpu_ns - p->seen_cpu_ns) / (now - p->seen_ns + 1), 0.01);
 
-	if (now - p->seen_ns >= MS_NS)
-		p->used = fmax((double)(cpu_ns - p->seen_cpu_ns) / (now - p->seen_ns), 0.01);
+	if (now - p->seen_ns >= LEAST_SEEN_NS)
+		p->used = now - p->seen_ns <= MOST_SEEN_NS ? used : 0;
 	note_others(p);
 	lacks_s = heap_plan__lacks_s(&p->plan, (double)(cpu_ns - p->began_cpu_ns) / SECOND_NS);
 	if ((left_s <= 0 || p->asked) && lacks_s < 0) {
 		p->due_pools = p->asked ? p->asked_pools : process_pools__lately(&h->pool_turns, &p->pools, now);
-		p->due_pools /= p->used;
+		p->due_pools = p->used > 0 ? p->due_pools / p->used : -1;
 		return true;
 	}
 	if (lacks_s >= 0)
 		left_s = fmax(left_s, lacks_s / p->plan.share);
 	/* It is not there before as many processors as it may use have run for so long. */
 	most_ns = fmax(most_ns, left_s * SECOND_NS / MOST_PROCESSORS);
-	p->next_ns = now + (uint64_t)fmin(fmax(left_s * SECOND_NS / p->used, LEAST_WAIT_NS), most_ns);
+	p->next_ns = now + (uint64_t)fmin(fmax(left_s * SECOND_NS / used, LEAST_WAIT_NS), most_ns);
+	if (now - p->seen_ns < LEAST_SEEN_NS)
+		return false;
 	p->seen_ns = now;
 	p->seen_cpu_ns = cpu_ns;
 	return false;
@@ -444,7 +453,6 @@ static int begin(struct heap *h, struct heap_process *p)
 	p->plan.window_s = window_cost__expected_s(&h->cost);
 	plan(h, p, p->began_cpu_ns);
 	p->asked = true;
-	p->used = 1;
 	plan_again(h, p, p->began_cpu_ns);
 	return 0;
 }

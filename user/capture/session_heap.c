@@ -48,7 +48,7 @@ int session__read_pools(const struct session *s, pid_t tgid, struct heap_pools *
 
 int session__ask_for_window(struct session *s, pid_t tgid, uint64_t pools_goal)
 {
-	const struct window_state w = { .pools_goal = pools_goal };
+	const struct window_state w = { .pools_goal = pools_goal, .opened_ns = clock_now_ns() };
 
 	return put_window(s, tgid, &w, BPF_EXIST);
 }

@@ -75,7 +75,7 @@ struct traced {
 		struct hook_turns turns; /* where its links are its own */
 		bool away; /* the probes on its collector are, */
 		bool leaving; /* but not all of them yet */
-		uint32_t told_cnt; /* collections since one asked what they cost */
+		uint32_t told_cnt, ask_cnt; /* collections since one asked what they cost; when to ask again */
 		uint64_t hit_cnt; /* how often our programs ran for it, as use.gc_ns is what that cost */
 		uint64_t since_ns; /* times in use are as of then, as is */
 		uint64_t watched_ns; /* how long they were all there */

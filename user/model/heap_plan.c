@@ -66,10 +66,11 @@ double heap_plan__pools(struct heap_plan *p, double now_s, double pools, double 
 
 	count_pools(p, now_s, pools);
 	mean = p->pools_a_second > 0 ? p->pools_a_second * p->period_s : FIRST_POOLS;
-	return pools + 1 - log1p(-u) * fmax(mean, 1);
+	p->mean_pools = fmax(mean, 1);
+	return pools + 1 - log1p(-u) * p->mean_pools;
 }
 
 double heap_plan__stands_s(const struct heap_plan *p, double pools_a_second)
 {
-	return p->pools_a_second > 0 ? p->period_s / (1 + pools_a_second / p->pools_a_second) : p->period_s;
+	return p->mean_pools > 0 ? 1 / (1 / p->period_s + pools_a_second / p->mean_pools) : p->period_s;
 }

@@ -6,10 +6,11 @@
  * window stands for its period. Whatever rhythm the program has, and however much later than planned a window opens, no
  * moment is favoured. As many windows again are opened after a random number of pools, for what allocates most may take little
  * time. Either opens 1 to 40 ms late, when the burst that took its pool may be over. How many pools a second were taken where it
- * was due (not while it was open) tells how likely it was in both ways together, which it is weighed by (heap_plan__stands_s): that
- * is unbiased whatever the delay. Weighed by the pools that they see, windows give bursts too little (-7 % in `bursts` of
- * tests/unit/test_heap_weights.c), and where a trap is dear they are so short that they see one pool or none. What chance makes of
- * the pools in windows is set right by those of all the time (heap_windows__slope).
+ * was due (not while it was open) tells how likely it was in both ways together, which it is weighed by (heap_plan__stands_s). Were it
+ * known at that very moment, that would be unbiased whatever the delay; it is a mean of the 20 ms before, and delays vary by as much.
+ * Weighed by the pools that they see, windows give bursts too little (-7 % in `bursts` of tests/unit/test_heap_weights.c), and where a
+ * trap is dear they are so short that they see one pool or none. What chance makes of the pools in windows is set right by those
+ * of all the time (heap_windows__slope).
  */
 #ifndef MODEL_HEAP_PLAN_H
 #define MODEL_HEAP_PLAN_H
@@ -23,6 +24,7 @@ struct heap_plan {
 	double others_s; /* what others have taken of that share */
 	double window_s; /* what one costs, lately */
 	double period_s, ends_s; /* this period */
+	double mean_pools; /* after so many in mean the other window is due; 0: not planned */
 	double at_s, pools; /* when pools were last counted; so many had been taken into use */
 	double pools_a_second; /* lately */
 };

@@ -116,7 +116,8 @@ static double variance_of(const struct heap_blocks *b)
 /* Sums over the sample of a class. */
 struct class_sums {
 	struct heap_blocks old, born;
-	struct heap_blocks plain; /* born, by chance alone */
+	struct heap_blocks plain; /* born, by chance alone, of windows that stand for all the time */
+	double counted; /* the same, of windows as they are */
 };
 
 static void add_up(const struct heap_weight_list *list, const struct heap_slope *slope, struct class_sums sums[HEAP_CLASSES])
@@ -133,15 +134,16 @@ static void add_up(const struct heap_weight_list *list, const struct heap_slope 
 			(weight->old ? &s->old : &s->born)->at[r] += stands(slope, weight, r);
 			s->plain.at[r] += weight->old ? 0 : slope->time * by_chance(slope, weight, r);
 		}
+		s->counted += weight->old ? 0 : by_chance(slope, weight, 0);
 	}
 }
 
 /*
  * By what the old ones' weights and those of the blocks seen born are to be multiplied. Who is less sure gives way more; where
  * none was seen born, what is missing may be unknown, or the old ones' error. unseen: blocks that no window met; of as many of them as
- * there is room for a part may be those of lines that windows saw, as the replicate `doubted` has it.
+ * there is room for a part may be those of lines that windows saw, as the replicate `doubted` has it. time: heap_slope.
  */
-static void fit(const struct class_sums *s, uint64_t live, double unseen, int doubted, struct heap_blocks *old,
+static void fit(const struct class_sums *s, uint64_t live, double time, double unseen, int doubted, struct heap_blocks *old,
 		struct heap_blocks *born, struct heap_blocks *unknown)
 {
 	double missing = live - s->old.at[0] - s->born.at[0], of_old = variance_of(&s->old), of_born, part;
@@ -152,7 +154,7 @@ static void fit(const struct class_sums *s, uint64_t live, double unseen, int do
 	for (r = 0; r < REPLICATES; r++) {
 		double x = s->old.at[r], y = s->born.at[r], left, fit_x, fit_y;
 
-		left = live - fmin(unseen, fmax(live - x - fmin(s->plain.at[r], y), 0)) * (r == doubted ? UNSEEN_LEAST : 1);
+		left = live - fmin(unseen, fmax(live - x - fmin(s->plain.at[r], time * y), 0)) * (r == doubted ? UNSEEN_LEAST : 1);
 		fit_x = x > 0 ? fmin(fmax(x + part * (left - x - y), 0), left) : 0;
 		fit_y = y > 0 ? left - fit_x : 0;
 		unknown->at[r] = live - fit_x - fit_y;
@@ -207,8 +209,8 @@ void heap_weights__calibrate(const struct heap_weight_list *list, const struct h
 			leave_as_is(&ret->old[c], &ret->born[c], &ret->unknown[c]);
 			continue;
 		}
-		fit(&sums[c], w->class[c].live, unseen, other, &ret->old[c], &ret->born[c], &ret->unknown[c]);
-		doubt(heap_windows__young(w, c, sums[c].plain.at[0]), sums[c].born.at[one], one, &ret->born[c], &ret->unknown[c]);
+		fit(&sums[c], w->class[c].live, ret->slope.time, unseen, other, &ret->old[c], &ret->born[c], &ret->unknown[c]);
+		doubt(heap_windows__young(w, c, sums[c].counted), sums[c].born.at[one], one, &ret->born[c], &ret->unknown[c]);
 	}
 }
 
@@ -217,23 +219,23 @@ void heap_weights__calibrate(const struct heap_weight_list *list, const struct h
  * are. By as much in the programs of tests/unit/test_heap_weights.c that drift or have phases.
  */
 #define ALIKE 1.3
-/* Without one group nothing is left: nobody else knows of it, whatever doubts do to other replicates. */
+/* Without one group nothing is left of it: whatever doubts do to other replicates, they know nothing of it. */
 #define ALL_OF_IT 0.99
 
-double heap_error(double sum_of_all, const double deviation[HEAP_REPLICATES])
+double heap_error(double sum, const double deviation[HEAP_REPLICATES])
 {
 	/* Student's t, 97.5 %, by degrees of freedom. */
 	static const double t[HEAP_REPLICATES / 2] = { 12.71, 12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36 };
-	double sum = 0, least = 0;
+	double squares = 0, least = 0;
 	int r, groups = 0;
 
 	for (r = 0; r < HEAP_REPLICATES; r++) {
-		sum += deviation[r] * deviation[r];
+		squares += deviation[r] * deviation[r];
 		groups += deviation[r] != 0;
 		least = fmin(least, deviation[r]);
 	}
-	if (groups == 1 || least <= -ALL_OF_IT * sum_of_all)
+	if (groups == 1 || (groups && least <= -ALL_OF_IT * sum))
 		return INFINITY;
 	/* Half of the degrees that they would have if windows were alike: of some programs few windows tell most. */
-	return groups ? ALIKE * t[(groups - 1) / 2] * sqrt(sum * (groups - 1) / groups) : 0;
+	return groups ? ALIKE * t[(groups - 1) / 2] * sqrt(squares * (groups - 1) / groups) : 0;
 }

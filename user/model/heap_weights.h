@@ -85,6 +85,6 @@ void heap_weights__calibrate(const struct heap_weight_list *list, const struct h
 void heap_weights__apply(const struct heap_scales *s, const struct heap_weight *weight, struct heap_blocks *ret);
 
 /* Half of the 95 % interval of a sum, from its replicates' deviations from it; infinite: only one group knows of it. */
-double heap_error(double sum_of_all, const double deviation[HEAP_REPLICATES]);
+double heap_error(double sum, const double deviation[HEAP_REPLICATES]);
 
 #endif

@@ -3,6 +3,8 @@
 
 #include <math.h>
 
+#include "model/window_cost.h"
+
 /* No window is shorter: its time is known no better. */
 #define LEAST_OWN_S 1e-6
 #define LEAST_LIMIT_S 50e-6
@@ -13,9 +15,8 @@
 #define LATELY 16
 /* A rate is known from so many blocks and more, and may be wrong by such a factor. */
 #define KNOWN_BLOCKS 8
+#define KNOWN_POOLS 4
 #define RATE_DOUBT 2
-/* What a block takes at least. */
-#define LEAST_BLOCK_S 50e-9
 /* Of what takes the place of blocks that are gone so much may be another line's. */
 #define GONE_COUNTS (1 / 3.0)
 /* No window's weight is changed by more for the pools that it saw. */
@@ -54,6 +55,8 @@ void heap_windows__add(struct heap_windows *w, const struct heap_look *look)
 	sums->s += look->stands_s;
 	sums->pools += look->stands_s * pools;
 	sums->squares += look->stands_s * pools * pools;
+	if (look->pools >= KNOWN_POOLS)
+		w->fastest_pools = fmax(w->fastest_pools, pools);
 	w->last = *look;
 	w->n++;
 	for (c = 0; c < HEAP_CLASSES; c++) {
@@ -111,11 +114,12 @@ static double too_fast(const struct heap_windows *w, unsigned int class)
 		double longest_s = ldexp(POOL_PACE_NS, i) / 1e9;
 
 		/* Nobody fills one so fast: a pool that a single block was put into and taken from, again and again. */
-		if (pool_blocks * LEAST_BLOCK_S > longest_s)
+		if (pool_blocks * WINDOW_BLOCK_S > longest_s)
 			continue;
 		all += w->pace[class].cnt[i];
-		/* The slowest has no end. */
-		if (i < POOL_PACES - 1 && pool_blocks > RATE_DOUBT * c->fastest_born * longest_s)
+		/* The slowest has no end. Pools that are emptied again were seen to be taken by whoever saw as many. */
+		if (i < POOL_PACES - 1 && pool_blocks > RATE_DOUBT * c->fastest_born * longest_s &&
+		    1 > RATE_DOUBT * w->fastest_pools * longest_s)
 			fast += w->pace[class].cnt[i];
 	}
 	return all ? fast / all : 0;

@@ -50,6 +50,7 @@ struct heap_windows {
 	uint64_t n;
 	struct heap_look last;
 	struct heap_window_sums sums[HEAP_REPLICATES]; /* by group */
+	double fastest_pools; /* a second, in any window that saw some */
 	struct heap_class class[HEAP_CLASSES];
 	double read_s; /* the last reading */
 	/* By the time since the last pool of their class; 0 where that is not known. */
@@ -99,7 +100,7 @@ double heap_windows__young(const struct heap_windows *w, unsigned int class, dou
 struct heap_slope {
 	double all[1 + HEAP_REPLICATES]; /* for what the others stand that were left out */
 	double by[1 + HEAP_REPLICATES], mean[1 + HEAP_REPLICATES];
-	double time; /* of all windows together, to what they stand for */
+	double time; /* that passed, as a share of what all windows together stand for */
 };
 /* pools: taken into use in now_s. */
 void heap_windows__slope(const struct heap_windows *w, double now_s, double pools, struct heap_slope *ret);

@@ -12,7 +12,7 @@
 #define TELLING_HITS 100
 /* Of windows' least times the one that counts. */
 #define LOW(n) ((n) / 4)
-/* A usual trap takes no more than the quickest one by such a factor. */
+/* What takes more than the quickest trap by such a factor is no trap alone. */
 #define MOST_USUAL 1.15
 /* A hit inside of our programs: before it is measured, and of one that is turned away. */
 #define INSIDE_NS 1300
@@ -20,7 +20,7 @@
 #define LATELY 0.2
 /* Breakpoints written to code pages and taken away again, and the page faults of that. */
 #define WRITING_S 0.0005
-/* What a window's hits are to cost; fewer do not tell how many pools are taken into use, which it is weighed by. */
+/* What a window's hits are to cost; fewer do not tell how many pools are taken into use meanwhile. */
 #define HITS_S 0.004
 #define LEAST_ALLOCATIONS 600
 /* Hits while a window is being opened and closed, before they are counted: as many as it sees itself would be too many. */
@@ -44,13 +44,13 @@ static int by_size(const void *va, const void *vb)
 	return (*a > *b) - (*a < *b);
 }
 
-static uint32_t low(const uint32_t *of, size_t n)
+static uint32_t low(const uint32_t *of, size_t n, size_t at)
 {
 	uint32_t sorted[WINDOW_COST_MEMORY];
 
 	memcpy(sorted, of, n * sizeof(*of));
 	qsort(sorted, n, sizeof(sorted[0]), by_size);
-	return sorted[LOW(n)];
+	return sorted[at];
 }
 
 uint32_t window_cost__trap_ns(const struct window_cost *c)
@@ -60,9 +60,10 @@ uint32_t window_cost__trap_ns(const struct window_cost *c)
 
 	if (!n)
 		return c->expected_ns ? c->expected_ns : TRAP_NS;
-	least = low(c->least_ns, n);
-	usual = low(c->usual_ns, n);
-	return fmin(fmax(usual - WINDOW_BLOCK_S * 1e9, least), least * MOST_USUAL);
+	least = low(c->least_ns, n, LOW(n));
+	usual = low(c->usual_ns, n, 0);
+	usual -= fmin(usual, WINDOW_BLOCK_S * 1e9);
+	return usual > least && usual < least * MOST_USUAL ? usual : least;
 }
 
 static double hit_s(const struct window_cost *c)
