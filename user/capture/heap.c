@@ -45,10 +45,11 @@
 #define WAIT_PROCESSES 32
 /*
  * How much of a processor it used lately is known from looks that are no closer (the kernel counts another process's time at its
- * ticks), and tells nothing of a moment if they are farther apart.
+ * ticks), and tells nothing of a moment if they are farther apart, unless it runs all the time.
  */
 #define LEAST_SEEN_NS (8 * MS_NS)
 #define MOST_SEEN_NS (4ull * POOLS_HALF_NS)
+#define ALL_THE_TIME 0.8
 #define MOST_PROCESSORS 2 /* one thread runs Python, others wait for it or are in C */
 /* Each heap is read at most once a second, and all together for at most this share of the time; in a crowd, less. */
 #define READING_SHARE 0.01
@@ -210,7 +211,7 @@ static bool is_due(const struct heap *h, struct heap_process *p, uint64_t cpu_ns
 	double lacks_s, used = fmax((double)(cpu_ns - p->seen_cpu_ns) / (now - p->seen_ns + 1), 0.01);
 
 	if (now - p->seen_ns >= LEAST_SEEN_NS)
-		p->used = now - p->seen_ns <= MOST_SEEN_NS ? used : 0;
+		p->used = now - p->seen_ns <= MOST_SEEN_NS || used >= ALL_THE_TIME ? used : 0;
 	note_others(p);
 	lacks_s = heap_plan__lacks_s(&p->plan, (double)(cpu_ns - p->began_cpu_ns) / SECOND_NS);
 	if ((left_s <= 0 || p->asked) && lacks_s < 0) {
