@@ -21,6 +21,9 @@
 #define GONE_COUNTS (1 / 3.0)
 /* No window's weight is changed by more for the pools that it saw. */
 #define LEAST_FACTOR 0.02
+/* With less of chance in them the pools are believed, with more they are not. */
+#define NO_CHANCE 0.6
+#define MOST_CHANCE 0.8
 
 double heap_window__own_s(const struct window_state *w, double cpu_s)
 {
@@ -55,6 +58,8 @@ void heap_windows__add(struct heap_windows *w, const struct heap_look *look)
 	sums->s += look->stands_s;
 	sums->pools += look->stands_s * pools;
 	sums->squares += look->stands_s * pools * pools;
+	/* As many pools as were counted is their variance. */
+	sums->noise += look->stands_s * pools / heap_windows__own_s(look);
 	if (look->pools >= KNOWN_POOLS)
 		w->fastest_pools = fmax(w->fastest_pools, pools);
 	w->last = *look;
@@ -152,6 +157,15 @@ double heap_windows__young(const struct heap_windows *w, unsigned int class, dou
 	return c->born / s * fmax(w->read_s - w->last.at_s, 0) * fmax((double)c->died / c->looked_at, GONE_COUNTS * gone);
 }
 
+/*
+ * Whether the pools that windows saw tell them apart, by the share of chance in how much they differ: where windows are so short that
+ * most see one pool or none, whoever saw none by chance would weigh next to nothing.
+ */
+static double tells(double chance)
+{
+	return fmin(fmax((MOST_CHANCE - chance) / (MOST_CHANCE - NO_CHANCE), 0), 1);
+}
+
 void heap_windows__slope(const struct heap_windows *w, double now_s, double pools, struct heap_slope *ret)
 {
 	struct heap_window_sums all = {}, sum;
@@ -162,6 +176,7 @@ void heap_windows__slope(const struct heap_windows *w, double now_s, double pool
 		all.s += w->sums[r].s;
 		all.pools += w->sums[r].pools;
 		all.squares += w->sums[r].squares;
+		all.noise += w->sums[r].noise;
 	}
 	*ret = (struct heap_slope){ .time = all.s > 0 ? now_s / all.s : 0 };
 	for (r = 0; r <= HEAP_REPLICATES; r++) {
@@ -170,6 +185,7 @@ void heap_windows__slope(const struct heap_windows *w, double now_s, double pool
 			sum.s -= w->sums[r - 1].s;
 			sum.pools -= w->sums[r - 1].pools;
 			sum.squares -= w->sums[r - 1].squares;
+			sum.noise -= w->sums[r - 1].noise;
 		}
 		if (sum.s <= 0 || now_s <= 0)
 			continue;
@@ -177,7 +193,7 @@ void heap_windows__slope(const struct heap_windows *w, double now_s, double pool
 		ret->mean[r] = sum.pools / sum.s;
 		variance = sum.squares / sum.s - ret->mean[r] * ret->mean[r];
 		if (variance > 1e-6 * ret->mean[r] * ret->mean[r])
-			ret->by[r] = (pools / now_s - ret->mean[r]) / variance;
+			ret->by[r] = (pools / now_s - ret->mean[r]) / variance * tells(sum.noise / sum.s / variance);
 	}
 }
 

@@ -25,9 +25,9 @@ struct heap_look {
 	uint32_t survived[HEAP_CLASSES]; /* of them, those that lived a while later */
 };
 
-/* Sums over windows: of what they stand for, and of that by the pools a second that they saw. */
+/* Sums over windows: of what they stand for, of that by the pools a second that they saw, and by how far chance takes those off. */
 struct heap_window_sums {
-	double s, pools, squares;
+	double s, pools, squares, noise;
 };
 
 #define HEAP_GROWTHS 48 /* powers of 2 of blocks a second */
