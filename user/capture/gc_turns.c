@@ -75,10 +75,8 @@ static bool has_spent_all(const struct gc_turns *g, const struct traced *tr)
 uint64_t gc_turns__wake_cnt(const struct gc_turns *g, struct traced *tr)
 {
 	uint64_t limit_ns = tr->governor.gc_limit_ns, gone_ns = tr->use.gc_ns;
-	double trap_ns = tr->trap_ns[COST_GC] ? tr->trap_ns[COST_GC] : session__probe_costs(g->deps->session)->emulated_ns;
-	double hit_ns = trap_ns + PROGRAM_NS, more;
+	double hit_ns = traced__trap_ns(tr, g->deps->session, COST_GC) + PROGRAM_NS, more;
 
-	tr->gc.ask_cnt = ASK_CNT;
 	if (limit_ns == UINT64_MAX)
 		return 0;
 	/* A little too late, for if it has not spent all yet, it is woken in vain, and not again. */

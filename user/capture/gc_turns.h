@@ -42,7 +42,10 @@ bool gc_turns__collected(struct gc_turns *g, struct traced *tr, uint64_t begin_n
 void gc_turns__tell(struct traced *tr);
 /* After all governors stepped: from now on probes are there for as long as they say. */
 void gc_turns__step(struct gc_turns *g);
-/* At how many runs of our programs for its collector user space must be woken (struct target_state); 0: not at all. */
+/*
+ * At how many runs of our programs for its collector user space must be woken (struct target_state); 0: not at all. Also sets how
+ * many of its collections must be told before one asks what they have cost.
+ */
 uint64_t gc_turns__wake_cnt(const struct gc_turns *g, struct traced *tr);
 /* Takes probes away or puts them back, where it is time to. */
 void gc_turns__upkeep(struct gc_turns *g);

@@ -202,6 +202,14 @@ static void note_others(struct heap_process *p)
 	p->plan.others_s = fmax((double)p->tr->large_ns - LARGE_PACE_BURST_NS * traced__advance(p->tr), 0) / SECOND_NS;
 }
 
+/* Own pools a second before the window that is due now became due; < 0: not known. */
+static double pools_before(const struct heap *h, const struct heap_process *p, uint64_t now)
+{
+	double pools = p->asked ? p->asked_pools : process_pools__lately(&h->pool_turns, &p->pools, now);
+
+	return p->used > 0 ? pools / p->used : -1;
+}
+
 /* Whether its next window's place has come; else looks again when it may have. */
 static bool is_due(const struct heap *h, struct heap_process *p, uint64_t cpu_ns)
 {
@@ -215,8 +223,7 @@ static bool is_due(const struct heap *h, struct heap_process *p, uint64_t cpu_ns
 	note_others(p);
 	lacks_s = heap_plan__lacks_s(&p->plan, (double)(cpu_ns - p->began_cpu_ns) / SECOND_NS);
 	if ((left_s <= 0 || p->asked) && lacks_s < 0) {
-		p->due_pools = p->asked ? p->asked_pools : process_pools__lately(&h->pool_turns, &p->pools, now);
-		p->due_pools = p->used > 0 ? p->due_pools / p->used : -1;
+		p->due_pools = pools_before(h, p, now);
 		return true;
 	}
 	if (lacks_s >= 0)

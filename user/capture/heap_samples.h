@@ -60,7 +60,7 @@ struct heap_holdings {
 };
 /*
  * Looks at the heap and the sample. own_s: the process's own time (model/heap_windows.h) since heap_samples__new; pools: taken
- * into use since. *ret belongs to s and holds until the next call. 0 or -errno.
+ * into use since; pace: of the same, as the kernel side has it. *ret belongs to s and holds until the next call. 0 or -errno.
  */
 int heap_samples__read(struct heap_samples *s, double own_s, double pools, const struct pool_pace pace[HEAP_CLASSES],
 		       const struct heap_holdings **ret);

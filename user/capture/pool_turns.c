@@ -26,10 +26,7 @@ void pool_turns__begin(struct pool_turns *t, const struct tracker_deps *deps, do
 
 static uint64_t hit_ns(const struct pool_turns *t, const struct process_pools *p)
 {
-	uint32_t trap_ns = p->tr->trap_ns[COST_HEAP];
-
-	/* Before its probes are attached, as they mostly are. */
-	return (trap_ns ? trap_ns : session__probe_costs(t->deps->session)->emulated_ns) + PROGRAM_NS;
+	return traced__trap_ns(p->tr, t->deps->session, COST_HEAP) + PROGRAM_NS;
 }
 
 void pool_turns__add(const struct pool_turns *t, struct process_pools *p, struct traced *tr, const struct heap_plan *plan,

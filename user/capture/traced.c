@@ -108,6 +108,11 @@ void traced__let_go(const struct traced *tr)
 		kill(tr->tgid, SIGCONT);
 }
 
+uint32_t traced__trap_ns(const struct traced *tr, const struct session *session, enum cost_part part)
+{
+	return tr->trap_ns[part] ? tr->trap_ns[part] : session__probe_costs(session)->emulated_ns;
+}
+
 int traced__tell_kernel(const struct traced *tr, struct session *session, uint32_t signals)
 {
 	struct target target = {

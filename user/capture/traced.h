@@ -137,6 +137,8 @@ static inline double traced__advance(const struct traced *tr)
 
 /* Continues a process that we stopped; the stop may still be on its way. */
 void traced__let_go(const struct traced *tr);
+/* ns that it takes to get to our programs of a part; before its probes are attached, as to most. */
+uint32_t traced__trap_ns(const struct traced *tr, const struct session *session, enum cost_part part);
 /* Tells the kernel side what it is, and its budget; signals: 0 for one that is only watched until it execs. 0 or -errno. */
 int traced__tell_kernel(const struct traced *tr, struct session *session, uint32_t signals);
 /* Leaves a note for people in the profile. */

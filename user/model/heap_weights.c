@@ -116,8 +116,7 @@ static double variance_of(const struct heap_blocks *b)
 /* Sums over the sample of a class. */
 struct class_sums {
 	struct heap_blocks old, born;
-	struct heap_blocks plain; /* born, by chance alone, of windows that stand for all the time */
-	double counted; /* the same, of windows as they are */
+	struct heap_blocks plain; /* born, by chance alone */
 };
 
 static void add_up(const struct heap_weight_list *list, const struct heap_slope *slope, struct class_sums sums[HEAP_CLASSES])
@@ -132,9 +131,8 @@ static void add_up(const struct heap_weight_list *list, const struct heap_slope 
 
 		for (r = 0; r < REPLICATES; r++) {
 			(weight->old ? &s->old : &s->born)->at[r] += stands(slope, weight, r);
-			s->plain.at[r] += weight->old ? 0 : slope->time * by_chance(slope, weight, r);
+			s->plain.at[r] += weight->old ? 0 : by_chance(slope, weight, r);
 		}
-		s->counted += weight->old ? 0 : by_chance(slope, weight, 0);
 	}
 }
 
@@ -154,7 +152,7 @@ static void fit(const struct class_sums *s, uint64_t live, double time, double u
 	for (r = 0; r < REPLICATES; r++) {
 		double x = s->old.at[r], y = s->born.at[r], left, fit_x, fit_y;
 
-		left = live - fmin(unseen, fmax(live - x - fmin(s->plain.at[r], time * y), 0)) * (r == doubted ? UNSEEN_LEAST : 1);
+		left = live - fmin(unseen, fmax(live - x - time * fmin(s->plain.at[r], y), 0)) * (r == doubted ? UNSEEN_LEAST : 1);
 		fit_x = x > 0 ? fmin(fmax(x + part * (left - x - y), 0), left) : 0;
 		fit_y = y > 0 ? left - fit_x : 0;
 		unknown->at[r] = live - fit_x - fit_y;
@@ -210,7 +208,7 @@ void heap_weights__calibrate(const struct heap_weight_list *list, const struct h
 			continue;
 		}
 		fit(&sums[c], w->class[c].live, ret->slope.time, unseen, other, &ret->old[c], &ret->born[c], &ret->unknown[c]);
-		doubt(heap_windows__young(w, c, sums[c].counted), sums[c].born.at[one], one, &ret->born[c], &ret->unknown[c]);
+		doubt(heap_windows__young(w, c, sums[c].plain.at[0]), sums[c].born.at[one], one, &ret->born[c], &ret->unknown[c]);
 	}
 }
 
