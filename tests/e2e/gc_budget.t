@@ -95,7 +95,7 @@ def check_told(run, result):
 
 
 # Beside what was saved, one turn of the probes, which is ten times dearer where a hypervisor takes part in each trap.
-TURN_NS = 5_000_000
+TURN_NS = 10_000_000
 
 
 def check_hot(run, order, first_s, rest_s, saved_ns=2 * SAVED_NS + TURN_NS):
