@@ -1,11 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
  * Targets, what tracing costs each, and what it may cost.
- *
- * What the hook on page faults costs a fault that is passed over cannot be taken by the program itself: two looks at the clock would
- * be most of it. So it is measured here, on our own faults, by the kernel's run-time statistics (5.8): of short runs a fast one
- * counts, because on a busy machine many are disturbed. To time the faults themselves, with and without the hook, tells nothing
- * where a fault takes 10 us, as on some virtual machines: the difference was between 40 ns and 1,200 there.
  */
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -58,6 +53,15 @@ int session__add_target(struct session *s, pid_t tgid, const struct target *t, c
 	else if (errno != EEXIST)
 		return -errno;
 	return bpf_map_update_elem(bpf_map__fd(s->bpf->maps.targets), &key, t, BPF_ANY) ? -errno : 0;
+}
+
+void session_impl__pass_over(struct session *s, pid_t tgid)
+{
+	const struct target_state first = { .fault_shift = FAULT_QUOTA_BITS, .fault_limit_ns = UINT64_MAX };
+	uint32_t key = tgid;
+
+	bpf_map_update_elem(bpf_map__fd(s->bpf->maps.states), &key, &first, BPF_ANY);
+	take_slot(s, tgid, &first);
 }
 
 void session__remove_target(struct session *s, pid_t tgid)
@@ -123,104 +127,6 @@ uint32_t session__hook_turn(const struct session *s)
 double session__watch_factor(unsigned int watch)
 {
 	return exp2(watch / 2.0);
-}
-
-#define RUN_BYTES (1u << 17)
-#define RUNS 40
-#define QUICK_RUN (RUNS / 10)
-/* From the fault to our program and back, which the kernel's run-time statistics do not count. */
-#define DISPATCH_NS 20
-/* Least and most that is believed. */
-#define MIN_HOOK_NS 40
-#define MAX_HOOK_NS 2000
-/* Where there are no statistics. */
-#define USUAL_HOOK_NS 150
-
-static int compare_ns(const void *a, const void *b)
-{
-	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-
-	return (x > y) - (x < y);
-}
-
-static void fault_in(volatile char *memory, size_t page_bytes)
-{
-	size_t at;
-
-	for (at = 0; at < RUN_BYTES; at += page_bytes)
-		memory[at] = 1;
-	madvise((void *)memory, RUN_BYTES, MADV_DONTNEED);
-}
-
-static void run_nothing(const struct session *s)
-{
-	LIBBPF_OPTS(bpf_test_run_opts, opts);
-	int i;
-
-	for (i = 0; i < 32; i++)
-		bpf_prog_test_run_opts(bpf_program__fd(s->bpf->progs.nothing), &opts);
-}
-
-/* What a program takes, in ns a run, as quick as one turn of runs in ten is. memory: has the hook run; NULL: `nothing` runs. */
-static uint64_t quick_run_ns(const struct session *s, const struct bpf_program *prog, volatile char *memory)
-{
-	struct bpf_prog_info was = {}, is;
-	uint64_t took[RUNS], cnt;
-	size_t page_bytes = sysconf(_SC_PAGESIZE);
-	uint32_t len = sizeof(was);
-	int i, fd = bpf_program__fd(prog);
-
-	if (bpf_obj_get_info_by_fd(fd, &was, &len))
-		return 0;
-	for (i = 0; i < RUNS; i++, was = is) {
-		if (memory)
-			fault_in(memory, page_bytes);
-		else
-			run_nothing(s);
-		memset(&is, 0, sizeof(is));
-		len = sizeof(is);
-		if (bpf_obj_get_info_by_fd(fd, &is, &len))
-			return 0;
-		cnt = is.run_cnt - was.run_cnt;
-		took[i] = cnt ? (is.run_time_ns - was.run_time_ns) / cnt : 0;
-	}
-	qsort(took, RUNS, sizeof(took[0]), compare_ns);
-	return took[QUICK_RUN];
-}
-
-/* How long the hook takes of a fault that is passed over, as it does with all of ours. */
-static uint64_t measure_hook_ns(struct session *s)
-{
-	int stats = s->stats_fd < 0 ? bpf_enable_stats(BPF_STATS_RUN_TIME) : -1;
-	uint64_t cost = 0, clock_ns = quick_run_ns(s, s->bpf->progs.nothing, NULL);
-	void *memory;
-
-	memory = mmap(NULL, RUN_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (memory != MAP_FAILED) {
-		madvise(memory, RUN_BYTES, MADV_NOHUGEPAGE);
-		cost = quick_run_ns(s, session_impl__fault_program(s), memory);
-		munmap(memory, RUN_BYTES);
-	}
-	if (stats >= 0)
-		close(stats);
-	if (!cost)
-		return USUAL_HOOK_NS;
-	cost = cost > clock_ns ? cost - clock_ns + DISPATCH_NS : 0;
-	return cost < MIN_HOOK_NS ? MIN_HOOK_NS : cost > MAX_HOOK_NS ? MAX_HOOK_NS : cost;
-}
-
-int session_impl__begin_faults(struct session *s)
-{
-	const struct target_state passed_over = { .fault_shift = FAULT_QUOTA_BITS, .fault_limit_ns = UINT64_MAX };
-	uint32_t self = getpid();
-	int err;
-
-	bpf_map_update_elem(bpf_map__fd(s->bpf->maps.states), &self, &passed_over, BPF_ANY);
-	err = session_impl__attach_faults(s);
-	if (!err)
-		s->hook_ns = measure_hook_ns(s);
-	session__remove_target(s, self);
-	return err;
 }
 
 uint64_t session__hook_ns(const struct session *s)

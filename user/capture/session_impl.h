@@ -7,7 +7,8 @@
  * session_probes.c: targets and probes of one process. session_maps.c: what the kernel side counts and follows.
  * session_direct.c: how it may read user memory.
  * session_large.c: probes on a process's malloc.
- * session_budget.c: what tracing costs. session_gone.c: what of processes that have ended is forgotten.
+ * session_budget.c: what tracing costs. session_hook_cost.c: what the hook on page faults does.
+ * session_gone.c: what of processes that have ended is forgotten.
  * session_heap.c: pools and windows of the heap signal. session_native.c: rules of native code.
  */
 #ifndef CAPTURE_SESSION_IMPL_H
@@ -83,6 +84,8 @@ int session_impl__swap_counts(struct session *s);
 struct bpf_program *session_impl__fault_program(const struct session *s);
 int session_impl__attach_faults(struct session *s);
 void session_impl__detach_faults(struct session *s);
+/* Faults of a process of ours that is no target are passed over, to measure what that takes; until session__remove_target. */
+void session_impl__pass_over(struct session *s, pid_t tgid);
 /* Attaches the hook on page faults and measures what it costs. 0 or -errno. */
 int session_impl__begin_faults(struct session *s);
 
