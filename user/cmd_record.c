@@ -171,6 +171,7 @@ static int start_tracing(struct record *r)
 		.cgroup_v1 = cgroups__is_v1(r->deps.cgroups),
 		.every_process = r->scope.kind == SCOPE_ALL,
 		.max_links = max_links(),
+		.proc = r->deps.proc,
 	};
 	struct session_handlers handlers;
 	int err;

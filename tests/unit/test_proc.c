@@ -219,6 +219,31 @@ static void test_waits(void **state)
 	assert_int_equal(proc__waits(t->proc, 7, &waited_ns, &slept), -ESRCH);
 }
 
+/* A thread's stat, processor the 39th field. */
+static void write_thread(struct tree *t, const char *path, const char *begins, int processor)
+{
+	char line[256];
+	int n = snprintf(line, sizeof(line), "%s 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31 32 33 34 "
+			 "35 %d 0 0 77\n", begins, processor);
+
+	write_file(t, path, line, n);
+}
+
+static void test_running_on(void **state)
+{
+	struct tree *t = *state;
+
+	write_thread(t, "5/task/5/stat", "5 (py) R 8) S", 3);
+	assert_int_equal(proc__running_on(t->proc, 5), -1);
+	write_thread(t, "5/task/6/stat", "6 (a b) R", 11);
+	assert_int_equal(proc__running_on(t->proc, 5), 11);
+	write_thread(t, "5/task/6/stat", "6 (x) D", 11);
+	assert_int_equal(proc__running_on(t->proc, 5), -1);
+	write_file(t, "5/task/6/stat", "6 (x) R 1 2 3\n", 14);
+	assert_int_equal(proc__running_on(t->proc, 5), -1);
+	assert_int_equal(proc__running_on(t->proc, 7), -1);
+}
+
 static void test_cmdline(void **state)
 {
 	static const struct {
@@ -360,6 +385,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_stat, tree_setup, tree_teardown),
 		cmocka_unit_test_setup_teardown(test_waits, tree_setup, tree_teardown),
 		cmocka_unit_test_setup_teardown(test_cmdline, tree_setup, tree_teardown),
+		cmocka_unit_test_setup_teardown(test_running_on, tree_setup, tree_teardown),
 		cmocka_unit_test_setup_teardown(test_comm, tree_setup, tree_teardown),
 		cmocka_unit_test_setup_teardown(test_lists, tree_setup, tree_teardown),
 		cmocka_unit_test(test_open),

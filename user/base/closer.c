@@ -12,13 +12,17 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/cpu_visit.h"
+
 #define MAX_THREADS 64
 #define STACK_BYTES (64 << 10)
 
 struct closer {
 	pthread_mutex_t lock;
 	pthread_cond_t idle;
-	int *fds;
+	struct job {
+		int fd, cpu;
+	} *jobs;
 	size_t n, room;
 	size_t n_threads;
 };
@@ -35,16 +39,25 @@ int closer__new(struct closer **ret)
 	return 0;
 }
 
+static void close_there(const struct job *job)
+{
+	struct cpu_visit visit;
+
+	cpu_visit__begin(&visit, job->cpu);
+	close(job->fd);
+	cpu_visit__end(&visit);
+}
+
 static void *close_all(void *arg)
 {
 	struct closer *c = arg;
-	int fd;
+	struct job job;
 
 	pthread_mutex_lock(&c->lock);
 	while (c->n) {
-		fd = c->fds[--c->n];
+		job = c->jobs[--c->n];
 		pthread_mutex_unlock(&c->lock);
-		close(fd);
+		close_there(&job);
 		pthread_mutex_lock(&c->lock);
 	}
 	c->n_threads--;
@@ -71,28 +84,29 @@ static bool start_thread(struct closer *c)
 	return !err;
 }
 
-static bool push(struct closer *c, int fd)
+static bool push(struct closer *c, const struct job *job)
 {
 	size_t room = c->room ? c->room * 2 : 64;
-	int *more;
+	struct job *more;
 
 	if (c->n == c->room) {
-		more = realloc(c->fds, room * sizeof(*more));
+		more = realloc(c->jobs, room * sizeof(*more));
 		if (!more)
 			return false;
-		c->fds = more;
+		c->jobs = more;
 		c->room = room;
 	}
-	c->fds[c->n++] = fd;
+	c->jobs[c->n++] = *job;
 	return true;
 }
 
-void closer__close(struct closer *c, int fd)
+void closer__close_on(struct closer *c, int fd, int cpu)
 {
+	const struct job job = { .fd = fd, .cpu = cpu };
 	bool taken;
 
 	pthread_mutex_lock(&c->lock);
-	taken = push(c, fd);
+	taken = push(c, &job);
 	if (taken && c->n_threads < MAX_THREADS) {
 		c->n_threads++;
 		if (!start_thread(c) && !--c->n_threads) {
@@ -102,7 +116,12 @@ void closer__close(struct closer *c, int fd)
 	}
 	pthread_mutex_unlock(&c->lock);
 	if (!taken)
-		close(fd);
+		close_there(&job);
+}
+
+void closer__close(struct closer *c, int fd)
+{
+	closer__close_on(c, fd, -1);
 }
 
 bool closer__is_busy(struct closer *c)
@@ -130,6 +149,6 @@ void closer__free(struct closer *c)
 	closer__wait(c);
 	pthread_cond_destroy(&c->idle);
 	pthread_mutex_destroy(&c->lock);
-	free(c->fds);
+	free(c->jobs);
 	free(c);
 }

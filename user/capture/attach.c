@@ -11,6 +11,7 @@
 #include <utlist.h>
 
 #include "base/closer.h"
+#include "base/cpu_visit.h"
 #include "bounds.h"
 #include "system/same_file.h"
 #include "system/uprobe_multi.h"
@@ -28,6 +29,7 @@ struct links {
 	struct signal_links {
 		size_t n;
 		int fd[4];
+		bool many[4]; /* worth a visit */
 	} of[SIGNAL_MAX];
 };
 
@@ -82,18 +84,29 @@ int attacher__new(const struct attach_programs *programs, int targets_fd, bool s
 
 /* ---- links ---- */
 
-static void signal_links__close(struct signal_links *l, struct closer *closer)
+/* Breakpoints that are worth going where their process runs (base/cpu_visit.h). */
+#define MANY_SITES 8
+
+/* Where to write so many into a process, and to take them away: -1: anywhere. tgid 0: it is none's alone. */
+static int where_to_write(const struct attacher *a, pid_t tgid, bool many)
 {
-	while (l->n)
-		closer__close(closer, l->fd[--l->n]);
+	return many && tgid && a->programs.proc ? proc__running_on(a->programs.proc, tgid) : -1;
 }
 
-static void links__close(struct links *l, struct closer *closer)
+static void signal_links__close(const struct attacher *a, struct signal_links *l, pid_t tgid)
+{
+	while (l->n) {
+		l->n--;
+		closer__close_on(a->closer, l->fd[l->n], where_to_write(a, tgid, l->many[l->n]));
+	}
+}
+
+static void links__close(const struct attacher *a, struct links *l, pid_t tgid)
 {
 	int signal;
 
 	for (signal = 0; signal < SIGNAL_MAX; signal++)
-		signal_links__close(&l->of[signal], closer);
+		signal_links__close(a, &l->of[signal], tgid);
 	*l = (struct links){};
 }
 
@@ -155,19 +168,24 @@ static size_t select_sites(const struct file *f, enum signal signal, const struc
 	return n;
 }
 
-static int link_program(const struct file *f, const char *path, pid_t tgid, enum signal signal, const struct choice *of,
-			int prog, enum uprobe_multi_when when, bool has_session, struct links *l)
+static int link_program(const struct attacher *a, const struct file *f, const char *path, pid_t tgid, enum signal signal,
+			const struct choice *of, int prog, enum uprobe_multi_when when, bool has_session, struct links *l)
 {
 	struct uprobe_multi_site sites[MAX_PROBE_SITES];
 	size_t n = select_sites(f, signal, of, l->id, when, has_session, sites);
+	struct signal_links *links = &l->of[signal];
+	struct cpu_visit visit;
 	int fd;
 
 	if (!n)
 		return 0;
+	cpu_visit__begin(&visit, where_to_write(a, tgid, n >= MANY_SITES));
 	fd = prog < 0 ? -EINVAL : uprobe_multi__attach(prog, path, tgid, when, sites, n);
+	cpu_visit__end(&visit);
 	if (fd < 0)
 		return fd;
-	l->of[signal].fd[l->of[signal].n++] = fd;
+	links->many[links->n] = n >= MANY_SITES;
+	links->fd[links->n++] = fd;
 	return 0;
 }
 
@@ -180,10 +198,10 @@ static int link_chosen(const struct attacher *a, const struct file *f, const cha
 	int err;
 
 	if (has_session)
-		err = link_program(f, path, tgid, signal, of, p->session[signal], UPROBE_MULTI_SESSION, true, l);
+		err = link_program(a, f, path, tgid, signal, of, p->session[signal], UPROBE_MULTI_SESSION, true, l);
 	else
-		err = link_program(f, path, tgid, signal, of, p->at_return[signal], UPROBE_MULTI_AT_RETURN, false, l);
-	return err ? err : link_program(f, path, tgid, signal, of, p->at_site[signal], UPROBE_MULTI_AT_SITE, has_session, l);
+		err = link_program(a, f, path, tgid, signal, of, p->at_return[signal], UPROBE_MULTI_AT_RETURN, false, l);
+	return err ? err : link_program(a, f, path, tgid, signal, of, p->at_site[signal], UPROBE_MULTI_AT_SITE, has_session, l);
 }
 
 static int link_signal(const struct attacher *a, const struct file *f, const char *path, pid_t tgid, enum signal signal,
@@ -208,7 +226,7 @@ static int link_sites(struct attacher *a, const struct file *f, const char *path
 	for (signal = 0; signal < SIGNAL_MAX && !err; signal++)
 		err = link_signal(a, f, path, tgid, signal, &l);
 	if (err) {
-		links__close(&l, a->closer);
+		links__close(a, &l, tgid);
 		return err;
 	}
 	*ret = l;
@@ -228,7 +246,7 @@ static int link_window(struct attacher *a, const struct file *f, const char *pat
 	for (which = 0; which < 2 && !err; which++)
 		err = link_chosen(a, f, path, tgid, SIGNAL_EXACT, &(struct choice){ often, which }, &l);
 	if (err) {
-		links__close(&l, a->closer);
+		links__close(a, &l, tgid);
 		return err;
 	}
 	*ret = l;
@@ -300,7 +318,7 @@ static int make_count(struct attachment *at, uint32_t id)
 
 static void free_file(struct attacher *a, struct file *f)
 {
-	links__close(&f->shared, a->closer);
+	links__close(a, &f->shared, 0);
 	file_identity__free(f->identity);
 	free(f->sites);
 	free(f);
@@ -455,7 +473,7 @@ static int share(struct attacher *a, struct file *f, const char *path)
 		return err;
 	DL_FOREACH(f->attachments, at) {
 		make_count(at, f->shared.id);
-		links__close(&at->own, a->closer);
+		links__close(a, &at->own, at->tgid);
 	}
 	return 0;
 }
@@ -491,7 +509,7 @@ static int new_attachment(struct attacher *a, pid_t tgid, const char *path, cons
 	err = often ? link_window(a, at->file, path, tgid, often, &at->own) : attach(a, at, path);
 	if (err) {
 		take_row(at);
-		links__close(&at->own, a->closer);
+		links__close(a, &at->own, tgid);
 		drop_unused(a, at->file);
 		free(at);
 		return err;
@@ -543,7 +561,7 @@ int attachment__pause(struct attachment *at, const char *path, enum signal signa
 	if (!pause)
 		err = link_signal(at->attacher, at->file, path, at->own.id ? at->tgid : 0, signal, l);
 	if (pause || err)
-		signal_links__close(&l->of[signal], at->attacher->closer);
+		signal_links__close(at->attacher, &l->of[signal], at->own.id ? at->tgid : 0);
 	if (!err)
 		l->paused ^= 1u << signal;
 	return err;
@@ -554,7 +572,7 @@ void attachment__free(struct attachment *at)
 	if (!at)
 		return;
 	take_row(at);
-	links__close(&at->own, at->attacher->closer);
+	links__close(at->attacher, &at->own, at->tgid);
 	DL_DELETE(at->file->attachments, at);
 	at->file->n_attachments--;
 	drop_unused(at->attacher, at->file);

@@ -17,6 +17,7 @@
 
 #include "python/sites.h"
 #include "records.h"
+#include "system/proc.h"
 
 /*
  * Descriptors of the programs by signal: at a site, and at the return of its function, or one for both
@@ -28,6 +29,7 @@ struct attach_programs {
 	int session[SIGNAL_MAX];
 	int site_specs; /* map of that name */
 	struct recent_block *recent_blocks; /* memory of the map of that name, or NULL */
+	const struct proc *proc; /* tells where a process runs; NULL: nobody does */
 };
 
 struct attacher;

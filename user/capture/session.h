@@ -19,6 +19,7 @@
 #include "python/malloc_sites.h"
 #include "python/sites.h"
 #include "system/probe_cost.h"
+#include "system/proc.h"
 #include "records.h"
 
 enum fault_hook { FAULT_HOOK_AUTO, FAULT_HOOK_FENTRY, FAULT_HOOK_KPROBE, FAULT_HOOK_TRACEPOINT, FAULT_HOOK_PERF };
@@ -31,6 +32,7 @@ struct session_opts {
 	bool every_process; /* no process of the host is left out: probes need not be confined */
 	bool exact_serves_heap; /* what the exact signal sees is counted for the heap signal */
 	enum probe_links max_links; /* no better ones than these, to test what older kernels have */
+	const struct proc *proc; /* tells where a process runs; must live longer */
 };
 
 /* What the session hands out; records have passed record__check. Called from poll and read_counts only. */

@@ -102,6 +102,7 @@ int session_impl__new_attacher(struct session *s)
 		.session = { -1, -1, bpf_program__fd(b->progs.exact_session), -1, -1 },
 		.site_specs = bpf_map__fd(b->maps.site_specs),
 		.recent_blocks = s->recent_blocks,
+		.proc = s->opts.proc,
 	};
 
 	_Static_assert(SIGNAL_HEAP == 1 && SIGNAL_EXACT == 2 && SIGNAL_GC == 3 && SIGNAL_CODE == 4 && SIGNAL_MAX == 5, "at_site, at_return");

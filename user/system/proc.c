@@ -368,6 +368,44 @@ int proc__waits(const struct proc *p, pid_t tgid, uint64_t *ret_waited_ns, uint6
 	return 0;
 }
 
+/* Threads that are looked at: of the Python threads of a process one runs at a time, and most have few others. */
+#define MOST_LOOKED_AT 16
+/* Fields of stat from the state on; processor is the 39th of all (proc_pid_stat(5)). */
+#define PROCESSOR_FIELD (39 - 3)
+
+struct running {
+	const struct proc *p;
+	pid_t tgid;
+	int left, cpu;
+};
+
+static int look_where(pid_t tid, void *arg)
+{
+	struct running *r = arg;
+	char name[32], buf[1024], *at;
+	int field;
+
+	snprintf(name, sizeof(name), "task/%d/stat", (int)tid);
+	if (read_of_process(r->p, r->tgid, name, buf, sizeof(buf)) < 0)
+		return 0;
+	at = strrchr(buf, ')');
+	if (at && at[1] == ' ' && at[2] == 'R') {
+		for (field = 0, at += 2; at && field < PROCESSOR_FIELD; field++)
+			at = strchr(at + 1, ' ');
+		if (at && sscanf(at, " %d", &r->cpu) == 1)
+			return 1;
+	}
+	return --r->left <= 0;
+}
+
+int proc__running_on(const struct proc *p, pid_t tgid)
+{
+	struct running r = { .p = p, .tgid = tgid, .left = MOST_LOOKED_AT, .cpu = -1 };
+
+	proc__for_each_thread(p, tgid, look_where, &r);
+	return r.cpu;
+}
+
 int proc__comm(const struct proc *p, pid_t tgid, pid_t tid, char *buf, size_t len)
 {
 	char name[64], comm[64];
