@@ -219,12 +219,12 @@ static void test_waits(void **state)
 	assert_int_equal(proc__waits(t->proc, 7, &waited_ns, &slept), -ESRCH);
 }
 
-/* A thread's stat, processor the 39th field. */
-static void write_thread(struct tree *t, const char *path, const char *begins, int processor)
+/* A thread's stat: processor is the 39th field, policy the 41st. */
+static void write_thread(struct tree *t, const char *path, const char *begins, int processor, int policy)
 {
 	char line[256];
 	int n = snprintf(line, sizeof(line), "%s 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31 32 33 34 "
-			 "35 %d 0 0 77\n", begins, processor);
+			 "35 %d 1 %d 77\n", begins, processor, policy);
 
 	write_file(t, path, line, n);
 }
@@ -233,11 +233,15 @@ static void test_running_on(void **state)
 {
 	struct tree *t = *state;
 
-	write_thread(t, "5/task/5/stat", "5 (py) R 8) S", 3);
+	write_thread(t, "5/task/5/stat", "5 (py) R 8) S", 3, 0);
 	assert_int_equal(proc__running_on(t->proc, 5), -1);
-	write_thread(t, "5/task/6/stat", "6 (a b) R", 11);
+	write_thread(t, "5/task/6/stat", "6 (a b) R", 11, 0);
 	assert_int_equal(proc__running_on(t->proc, 5), 11);
-	write_thread(t, "5/task/6/stat", "6 (x) D", 11);
+	write_thread(t, "5/task/6/stat", "6 (a b) R", 11, 1); /* SCHED_FIFO */
+	assert_int_equal(proc__running_on(t->proc, 5), -1);
+	write_thread(t, "5/task/6/stat", "6 (a b) R", 0, 3); /* SCHED_BATCH */
+	assert_int_equal(proc__running_on(t->proc, 5), 0);
+	write_thread(t, "5/task/6/stat", "6 (x) D", 11, 0);
 	assert_int_equal(proc__running_on(t->proc, 5), -1);
 	write_file(t, "5/task/6/stat", "6 (x) R 1 2 3\n", 14);
 	assert_int_equal(proc__running_on(t->proc, 5), -1);

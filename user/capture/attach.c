@@ -10,9 +10,11 @@
 #include <string.h>
 #include <utlist.h>
 
+#include "base/clock.h"
 #include "base/closer.h"
 #include "base/cpu_visit.h"
 #include "bounds.h"
+#include "system/proc.h"
 #include "system/same_file.h"
 #include "system/uprobe_multi.h"
 
@@ -29,7 +31,6 @@ struct links {
 	struct signal_links {
 		size_t n;
 		int fd[4];
-		bool many[4]; /* worth a visit */
 	} of[SIGNAL_MAX];
 };
 
@@ -50,6 +51,7 @@ struct attachment {
 	pid_t tgid;
 	struct links own; /* id 0: those of the file serve it */
 	uint32_t recent_row; /* in the map recent_blocks, from 1 on; 0: none */
+	bool is_window;
 	struct attachment *prev, *next;
 };
 
@@ -59,6 +61,7 @@ struct attacher {
 	bool share_all;
 	uint32_t last_id;
 	uint32_t recent_rows; /* bit per row that is in use */
+	double slow_site; /* our CPU time for a breakpoint of a window, lately, of the most that a visit may take; 0: not known */
 	struct file *files;
 	struct closer *closer;
 };
@@ -84,30 +87,25 @@ int attacher__new(const struct attach_programs *programs, int targets_fd, bool s
 
 /* ---- links ---- */
 
-/* Breakpoints that are worth going where their process runs (base/cpu_visit.h). */
-#define MANY_SITES 8
-
-/* Where to write so many into a process, and to take them away: -1: anywhere. tgid 0: it is none's alone. */
-static int where_to_write(const struct attacher *a, pid_t tgid, bool many)
+/* cpu: where to, -1: anywhere. */
+static void signal_links__close(struct signal_links *l, struct closer *closer, int cpu)
 {
-	return many && tgid && a->programs.proc ? proc__running_on(a->programs.proc, tgid) : -1;
+	while (l->n)
+		closer__close_on(closer, l->fd[--l->n], cpu);
 }
 
-static void signal_links__close(const struct attacher *a, struct signal_links *l, pid_t tgid)
-{
-	while (l->n) {
-		l->n--;
-		closer__close_on(a->closer, l->fd[l->n], where_to_write(a, tgid, l->many[l->n]));
-	}
-}
-
-static void links__close(const struct attacher *a, struct links *l, pid_t tgid)
+static void links__close_on(struct links *l, struct closer *closer, int cpu)
 {
 	int signal;
 
 	for (signal = 0; signal < SIGNAL_MAX; signal++)
-		signal_links__close(a, &l->of[signal], tgid);
+		signal_links__close(&l->of[signal], closer, cpu);
 	*l = (struct links){};
+}
+
+static void links__close(struct links *l, struct closer *closer)
+{
+	links__close_on(l, closer, -1);
 }
 
 /* It has a number in the map site_specs. */
@@ -168,24 +166,19 @@ static size_t select_sites(const struct file *f, enum signal signal, const struc
 	return n;
 }
 
-static int link_program(const struct attacher *a, const struct file *f, const char *path, pid_t tgid, enum signal signal,
-			const struct choice *of, int prog, enum uprobe_multi_when when, bool has_session, struct links *l)
+static int link_program(const struct file *f, const char *path, pid_t tgid, enum signal signal, const struct choice *of,
+			int prog, enum uprobe_multi_when when, bool has_session, struct links *l)
 {
 	struct uprobe_multi_site sites[MAX_PROBE_SITES];
 	size_t n = select_sites(f, signal, of, l->id, when, has_session, sites);
-	struct signal_links *links = &l->of[signal];
-	struct cpu_visit visit;
 	int fd;
 
 	if (!n)
 		return 0;
-	cpu_visit__begin(&visit, where_to_write(a, tgid, n >= MANY_SITES));
 	fd = prog < 0 ? -EINVAL : uprobe_multi__attach(prog, path, tgid, when, sites, n);
-	cpu_visit__end(&visit);
 	if (fd < 0)
 		return fd;
-	links->many[links->n] = n >= MANY_SITES;
-	links->fd[links->n++] = fd;
+	l->of[signal].fd[l->of[signal].n++] = fd;
 	return 0;
 }
 
@@ -198,10 +191,10 @@ static int link_chosen(const struct attacher *a, const struct file *f, const cha
 	int err;
 
 	if (has_session)
-		err = link_program(a, f, path, tgid, signal, of, p->session[signal], UPROBE_MULTI_SESSION, true, l);
+		err = link_program(f, path, tgid, signal, of, p->session[signal], UPROBE_MULTI_SESSION, true, l);
 	else
-		err = link_program(a, f, path, tgid, signal, of, p->at_return[signal], UPROBE_MULTI_AT_RETURN, false, l);
-	return err ? err : link_program(a, f, path, tgid, signal, of, p->at_site[signal], UPROBE_MULTI_AT_SITE, has_session, l);
+		err = link_program(f, path, tgid, signal, of, p->at_return[signal], UPROBE_MULTI_AT_RETURN, false, l);
+	return err ? err : link_program(f, path, tgid, signal, of, p->at_site[signal], UPROBE_MULTI_AT_SITE, has_session, l);
 }
 
 static int link_signal(const struct attacher *a, const struct file *f, const char *path, pid_t tgid, enum signal signal,
@@ -226,27 +219,57 @@ static int link_sites(struct attacher *a, const struct file *f, const char *path
 	for (signal = 0; signal < SIGNAL_MAX && !err; signal++)
 		err = link_signal(a, f, path, tgid, signal, &l);
 	if (err) {
-		links__close(a, &l, tgid);
+		links__close(&l, a->closer);
 		return err;
 	}
 	*ret = l;
 	return 0;
 }
 
+/* Breakpoints that are worth going where their process runs (base/cpu_visit.h). */
+#define MANY_SITES 8
 /*
- * The kernel takes some 10 ms to write breakpoints, and hits those that are there already. So the ones that are often hit come last;
- * and they go first (signal_links__close).
+ * Where one takes longer, many processes of the host map the file, each of which the kernel looks at for each breakpoint: then a visit
+ * would take more than a moment. With the interrupts one takes 20 to 45 us in a virtual machine, on a visit 3 to 5.
+ */
+#define MOST_SITE_NS 150000
+#define MOST_VISITED_NS 15000
+#define SITE_FADES 0.9
+
+/* Where to write breakpoints of a window, and to take them away: -1: anywhere. */
+static int where_to_write(const struct attacher *a, const struct file *f, pid_t tgid)
+{
+	bool quick = a->slow_site > 0 && a->slow_site < 1;
+
+	return quick && f->n_sites >= MANY_SITES && a->programs.proc ? proc__running_on(a->programs.proc, tgid) : -1;
+}
+
+static void note_site(struct attacher *a, const struct file *f, bool visited, uint64_t took_ns)
+{
+	double slow = (double)took_ns / f->n_sites / (visited ? MOST_VISITED_NS : MOST_SITE_NS);
+
+	a->slow_site = slow > a->slow_site * SITE_FADES ? slow : a->slow_site * SITE_FADES;
+}
+
+/*
+ * While the kernel writes breakpoints, those that are there already are hit. So the ones that are often hit come last; and they go
+ * first (signal_links__close).
  */
 static int link_window(struct attacher *a, const struct file *f, const char *path, pid_t tgid, const bool *often,
 		       struct links *ret)
 {
 	struct links l = { .id = next_id(a) };
+	uint64_t began = clock_thread_cpu_ns();
+	struct cpu_visit visit;
 	int which, err = 0;
 
+	cpu_visit__begin(&visit, where_to_write(a, f, tgid));
 	for (which = 0; which < 2 && !err; which++)
 		err = link_chosen(a, f, path, tgid, SIGNAL_EXACT, &(struct choice){ often, which }, &l);
+	cpu_visit__end(&visit);
+	note_site(a, f, visit.is_away, clock_thread_cpu_ns() - began);
 	if (err) {
-		links__close(a, &l, tgid);
+		links__close(&l, a->closer);
 		return err;
 	}
 	*ret = l;
@@ -318,7 +341,7 @@ static int make_count(struct attachment *at, uint32_t id)
 
 static void free_file(struct attacher *a, struct file *f)
 {
-	links__close(a, &f->shared, 0);
+	links__close(&f->shared, a->closer);
 	file_identity__free(f->identity);
 	free(f->sites);
 	free(f);
@@ -473,7 +496,7 @@ static int share(struct attacher *a, struct file *f, const char *path)
 		return err;
 	DL_FOREACH(f->attachments, at) {
 		make_count(at, f->shared.id);
-		links__close(a, &at->own, at->tgid);
+		links__close(&at->own, a->closer);
 	}
 	return 0;
 }
@@ -501,6 +524,7 @@ static int new_attachment(struct attacher *a, pid_t tgid, const char *path, cons
 		return -ENOMEM;
 	at->attacher = a;
 	at->tgid = tgid;
+	at->is_window = often != NULL;
 	err = find_file(a, path, sites, n, &at->file);
 	if (err) {
 		free(at);
@@ -509,7 +533,7 @@ static int new_attachment(struct attacher *a, pid_t tgid, const char *path, cons
 	err = often ? link_window(a, at->file, path, tgid, often, &at->own) : attach(a, at, path);
 	if (err) {
 		take_row(at);
-		links__close(a, &at->own, tgid);
+		links__close(&at->own, a->closer);
 		drop_unused(a, at->file);
 		free(at);
 		return err;
@@ -561,7 +585,7 @@ int attachment__pause(struct attachment *at, const char *path, enum signal signa
 	if (!pause)
 		err = link_signal(at->attacher, at->file, path, at->own.id ? at->tgid : 0, signal, l);
 	if (pause || err)
-		signal_links__close(at->attacher, &l->of[signal], at->own.id ? at->tgid : 0);
+		signal_links__close(&l->of[signal], at->attacher->closer, -1);
 	if (!err)
 		l->paused ^= 1u << signal;
 	return err;
@@ -572,7 +596,7 @@ void attachment__free(struct attachment *at)
 	if (!at)
 		return;
 	take_row(at);
-	links__close(at->attacher, &at->own, at->tgid);
+	links__close_on(&at->own, at->attacher->closer, at->is_window ? where_to_write(at->attacher, at->file, at->tgid) : -1);
 	DL_DELETE(at->file->attachments, at);
 	at->file->n_attachments--;
 	drop_unused(at->attacher, at->file);

@@ -17,7 +17,8 @@
 
 #include "python/sites.h"
 #include "records.h"
-#include "system/proc.h"
+
+struct proc;
 
 /*
  * Descriptors of the programs by signal: at a site, and at the return of its function, or one for both

@@ -19,10 +19,11 @@
 #include "python/malloc_sites.h"
 #include "python/sites.h"
 #include "system/probe_cost.h"
-#include "system/proc.h"
 #include "records.h"
 
 enum fault_hook { FAULT_HOOK_AUTO, FAULT_HOOK_FENTRY, FAULT_HOOK_KPROBE, FAULT_HOOK_TRACEPOINT, FAULT_HOOK_PERF };
+
+struct proc;
 
 struct session_opts {
 	uint32_t signals; /* bit per enum signal */

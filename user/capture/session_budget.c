@@ -6,10 +6,7 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include "capture/session_impl.h"
 

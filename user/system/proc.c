@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <linux/kcmp.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -368,9 +369,9 @@ int proc__waits(const struct proc *p, pid_t tgid, uint64_t *ret_waited_ns, uint6
 	return 0;
 }
 
-/* Threads that are looked at: of the Python threads of a process one runs at a time, and most have few others. */
+/* Threads that are looked at: with a global interpreter lock one runs Python at a time, and most processes have few others. */
 #define MOST_LOOKED_AT 16
-/* Fields of stat from the state on; processor is the 39th of all (proc_pid_stat(5)). */
+/* Fields of stat from the state on; processor is the 39th of all, before rt_priority and policy (proc_pid_stat(5)). */
 #define PROCESSOR_FIELD (39 - 3)
 
 struct running {
@@ -383,17 +384,18 @@ static int look_where(pid_t tid, void *arg)
 {
 	struct running *r = arg;
 	char name[32], buf[1024], *at;
-	int field;
+	int field, cpu, policy;
 
 	snprintf(name, sizeof(name), "task/%d/stat", (int)tid);
-	if (read_of_process(r->p, r->tgid, name, buf, sizeof(buf)) < 0)
-		return 0;
-	at = strrchr(buf, ')');
+	at = read_of_process(r->p, r->tgid, name, buf, sizeof(buf)) < 0 ? NULL : strrchr(buf, ')');
 	if (at && at[1] == ' ' && at[2] == 'R') {
 		for (field = 0, at += 2; at && field < PROCESSOR_FIELD; field++)
 			at = strchr(at + 1, ' ');
-		if (at && sscanf(at, " %d", &r->cpu) == 1)
+		if (at && sscanf(at, " %d %*u %d", &cpu, &policy) == 2 &&
+		    (policy == SCHED_OTHER || policy == SCHED_BATCH || policy == SCHED_IDLE)) {
+			r->cpu = cpu;
 			return 1;
+		}
 	}
 	return --r->left <= 0;
 }

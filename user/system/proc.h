@@ -54,7 +54,10 @@ int proc__cpu_ns(const struct proc *p, pid_t tgid, uint64_t *ret);
  */
 int proc__waits(const struct proc *p, pid_t tgid, uint64_t *ret_waited_ns, uint64_t *ret_slept);
 
-/* The processor on which a thread of the process runs, or would run; -1: none does, or it cannot be told. Looks at a few threads. */
+/*
+ * The processor on which a thread of the process runs, or would run, that is no real-time thread; -1: none does, or it cannot be told.
+ * Looks at a few threads.
+ */
 int proc__running_on(const struct proc *p, pid_t tgid);
 
 /* Resident set in bytes: anonymous, file, shmem (RssAnon, RssFile, RssShmem of /proc/TGID/status). */
