@@ -13,7 +13,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 
 from lib import host, tool  # noqa: E402
 from lib.pythons import pythons  # noqa: E402
-from lib.tap import has, is_, main, near, note, ok, test  # noqa: E402
+from lib.tap import has, is_, main, near, note, ok, once_more, test  # noqa: E402
 from lib.target import Process  # noqa: E402
 
 RATE = 12000
@@ -115,6 +115,7 @@ def check_hot(run, order, first_s, rest_s, saved_ns=2 * SAVED_NS + TURN_NS):
 
 
 @test
+@once_more
 def gc_collect_in_a_loop():
     with Run() as run:
         result = check_hot(run, "collect", 1, 9)
@@ -126,6 +127,7 @@ def gc_collect_in_a_loop():
 
 
 @test
+@once_more
 def probes_one_by_one():
     """As on kernels that take one probe a link. There they are gone only 0.1 s each after they were taken away."""
     with links("single"), Run("--signals", "gc") as run:
@@ -210,6 +212,7 @@ def a_command_to_its_end():
 
 
 for PYTHON in pythons():
+    @once_more
     def one(python=PYTHON):
         with Run("--signals", "gc", start=lambda: python.start("gc_hot.py")) as run:
             check_hot(run, "auto", 1, 2)

@@ -11,7 +11,7 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 
 from lib import host, measure, tool  # noqa: E402
-from lib.tap import cleanup, has, is_, main, near, note, ok, once, test  # noqa: E402
+from lib.tap import cleanup, has, is_, main, near, note, ok, once, once_more, test  # noqa: E402
 from lib.target import Process  # noqa: E402
 
 PAGE = 4096
@@ -162,6 +162,7 @@ def lines_are_pythons():
 
 
 @test
+@once_more
 def blocks_of_the_c_library():
     """malloc of a library, with its page faults: while the return of malloc is probed, what it returns to is not on the stack"""
     for build in BUILDS:

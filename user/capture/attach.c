@@ -248,6 +248,8 @@ static void note_site(struct attacher *a, const struct file *f, bool visited, ui
 {
 	double slow = (double)took_ns / f->n_sites / (visited ? MOST_VISITED_NS : MOST_SITE_NS);
 
+	if (f->n_sites < MANY_SITES) /* the system call is most of it */
+		return;
 	a->slow_site = slow > a->slow_site * SITE_FADES ? slow : a->slow_site * SITE_FADES;
 }
 
