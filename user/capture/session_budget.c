@@ -31,6 +31,17 @@ static void take_slot(struct session *s, pid_t tgid, const struct target_state *
 	__atomic_store_n(&slot->tgid, (uint32_t)tgid, __ATOMIC_RELEASE);
 }
 
+/* Its state and its slot, without which its faults are nobody's: never one without the other. 0 or -errno; one that has both keeps them. */
+static int put_state(struct session *s, pid_t tgid, const struct target_state *first)
+{
+	uint32_t key = tgid;
+
+	if (bpf_map_update_elem(bpf_map__fd(s->bpf->maps.states), &key, first, BPF_NOEXIST))
+		return errno == EEXIST ? 0 : -errno;
+	take_slot(s, tgid, first);
+	return 0;
+}
+
 int session__add_target(struct session *s, pid_t tgid, const struct target *t, const struct govern_args *budget)
 {
 	struct target_state first = {
@@ -44,21 +55,18 @@ int session__add_target(struct session *s, pid_t tgid, const struct target *t, c
 		.gc_wake_cnt = budget->gc_wake_cnt,
 	};
 	uint32_t key = tgid;
+	int err = put_state(s, tgid, &first);
 
-	if (!bpf_map_update_elem(bpf_map__fd(s->bpf->maps.states), &key, &first, BPF_NOEXIST))
-		take_slot(s, tgid, &first);
-	else if (errno != EEXIST)
-		return -errno;
+	if (err)
+		return err;
 	return bpf_map_update_elem(bpf_map__fd(s->bpf->maps.targets), &key, t, BPF_ANY) ? -errno : 0;
 }
 
-void session_impl__pass_over(struct session *s, pid_t tgid)
+int session_impl__pass_over(struct session *s, pid_t tgid)
 {
 	const struct target_state first = { .fault_shift = FAULT_QUOTA_BITS, .fault_limit_ns = UINT64_MAX };
-	uint32_t key = tgid;
 
-	bpf_map_update_elem(bpf_map__fd(s->bpf->maps.states), &key, &first, BPF_ANY);
-	take_slot(s, tgid, &first);
+	return put_state(s, tgid, &first);
 }
 
 void session__remove_target(struct session *s, pid_t tgid)

@@ -172,8 +172,8 @@ int session_impl__begin_faults(struct session *s)
 	if (memory == MAP_FAILED)
 		return -ENOMEM;
 	madvise(memory, RUNS * RUN_BYTES, MADV_NOHUGEPAGE);
-	session_impl__pass_over(s, getpid());
-	err = session_impl__attach_faults(s);
+	err = session_impl__pass_over(s, getpid());
+	err = err ? err : session_impl__attach_faults(s);
 	err = err ? err : measure(s, memory);
 	session__remove_target(s, getpid());
 	munmap(memory, RUNS * RUN_BYTES);

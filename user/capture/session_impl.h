@@ -84,8 +84,10 @@ int session_impl__swap_counts(struct session *s);
 struct bpf_program *session_impl__fault_program(const struct session *s);
 int session_impl__attach_faults(struct session *s);
 void session_impl__detach_faults(struct session *s);
-/* Faults of a process of ours that is no target are passed over, to measure what that takes; until session__remove_target. */
-void session_impl__pass_over(struct session *s, pid_t tgid);
+/*
+ * Faults of a process of ours that is no target are passed over, to measure what that takes; until session__remove_target. 0 or -errno.
+ */
+int session_impl__pass_over(struct session *s, pid_t tgid);
 /* Attaches the hook on page faults and measures what it costs. 0 or -errno. */
 int session_impl__begin_faults(struct session *s);
 
