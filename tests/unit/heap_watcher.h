@@ -19,6 +19,7 @@
 #define WINDOW_SAMPLES 64
 #define WINDOW_EVENTS 200
 #define SETTLE_S 0.030
+#define MOST_DRAWS 4096
 #define PROBE_S 40e-6 /* an event's, at a tenth of the speed */
 #define UNKNOWN LINES
 
@@ -37,6 +38,8 @@ struct watch_opts {
 	int read_every; /* s; 0: 1 */
 	double share; /* budget of windows; 0: 0.005 */
 	double late_s; /* so much later windows open that are asked for by pools */
+	int draws; /* at the end, of blocks with their kinds; 0: none */
+	int kinds; /* how many lines make each kind of thing; 0: all the same */
 };
 
 struct member {
@@ -274,6 +277,36 @@ static void read_heap(struct watcher *w, int k)
 	w->seen = false;
 }
 
+static struct heap_kind kind_of(const struct watcher *w, uint32_t block)
+{
+	uint32_t line = w->watched->p.allocations[block].line;
+
+	return (struct heap_kind){ .type = 1 + (w->opts->kinds ? line / w->opts->kinds : 0) };
+}
+
+/* Of what lives at the end, evenly in order, as pymalloc__sample does. Returns how many. */
+static size_t draw_kinds(struct watcher *w, struct heap_draw draws[MOST_DRAWS])
+{
+	const struct heap_program *p = &w->watched->p;
+	uint32_t live = 0, passed = 0, at[HEAP_CLASSES] = {};
+	double step, next;
+	size_t n = 0;
+
+	for (uint32_t i = 0; i < p->n_allocations; i++)
+		live += p->allocations[i].freed == LIVES;
+	step = (double)live / w->opts->draws;
+	next = step * even(&w->random);
+	for (uint32_t i = 0; i < p->n_allocations && n < (size_t)w->opts->draws; i++) {
+		uint8_t class = p->allocations[i].class;
+
+		if (p->allocations[i].freed != LIVES || passed++ < (uint32_t)next)
+			continue;
+		draws[n++] = (struct heap_draw){ kind_of(w, i), class, at[class]++ % HEAP_REPLICATES };
+		next = step * (n + even(&w->random));
+	}
+	return n;
+}
+
 /* In bytes, by line; what is unknown is line UNKNOWN. */
 static void add_up_lines(struct watcher *w, struct heap_blocks lines[LINES + 1])
 {
@@ -281,8 +314,12 @@ static void add_up_lines(struct watcher *w, struct heap_blocks lines[LINES + 1])
 	const struct heap_program *p = &w->watched->p;
 	struct heap_blocks blocks;
 	struct heap_scales scales;
+	static struct heap_draw draws[MOST_DRAWS];
 
-	heap_weights__calibrate(&list, &w->windows, p->n_openings, &scales);
+	for (size_t i = 0; i < w->n; i++)
+		w->at[i].weight.kind = kind_of(w, w->at[i].was);
+	if (heap_weights__calibrate(&list, draws, draw_kinds(w, draws), &w->windows, p->n_openings, &scales))
+		abort();
 	memset(lines, 0, (LINES + 1) * sizeof(*lines));
 	for (size_t i = 0; i < w->n; i++) {
 		struct heap_blocks *line = &lines[p->allocations[w->at[i].block].line];
@@ -294,6 +331,7 @@ static void add_up_lines(struct watcher *w, struct heap_blocks lines[LINES + 1])
 	for (int c = 0; c < HEAP_CLASSES; c++)
 		for (int r = 0; r <= HEAP_REPLICATES; r++)
 			lines[UNKNOWN].at[r] += scales.unknown[c].at[r] * 16 * (c + 1);
+	heap_scales__free(&scales);
 }
 
 /* Pools from the opening of that number on that were taken before a time, as bpf/heap.bpf.c counts them. Returns the first one after `to`. */

@@ -140,6 +140,21 @@ static void test_finds_the_truth(void **state)
 		{ "one burst", run_one_off, .most_bias = 0.12, .missed = 2 },
 		{ "old ones die", run_old, .most_bias = 0.01 },
 		{ "few come, more go", run_shrink, .most_bias = 0.02 },
+		/* What lives is drawn, too, by kind: of each line another one, or two lines make the same. */
+		{ "turns, drawn", run_turns, { .draws = 4000, .kinds = 1 }, .most_bias = 0.01 },
+		{ "phases, drawn", run_phases, { .draws = 4000, .kinds = 1 }, .most_bias = 0.01 },
+		{ "phases, drawn, a few windows", run_phases, { .share = 0.0005, .draws = 4000, .kinds = 1 }, .most_bias = 0.05, .endless = 25 },
+		{ "phases of one kind, drawn", run_phases, { .draws = 4000, .kinds = 2 }, .most_bias = 0.01 },
+		{ "even phases, drawn, a few windows", run_even_phases, { .share = 0.0005, .draws = 4000, .kinds = 1 }, .most_bias = 0.1, .endless = 25 },
+		{ "even phases, drawn, too late, a few", run_even_phases, { .late_s = 0.1, .share = 0.0005, .draws = 4000, .kinds = 1 }, .most_bias = 0.15, .endless = 75 },
+		{ "bursts that are freed, drawn", run_bursts, { .draws = 4000, .kinds = 1 }, .most_bias = 0.03 },
+		{ "cache, any goes, drawn", run_cache_of_any, { .draws = 4000, .kinds = 1 }, .most_bias = 0.02 },
+		{ "cache, the oldest goes, two of a kind, drawn", run_cache_of_oldest, { .draws = 4000, .kinds = 2 }, .most_bias = 0.02 },
+		{ "ten lines, two of a kind, drawn, a few windows", run_ten, { .share = 0.0005, .draws = 4000, .kinds = 2 }, .most_bias = 0.1, .endless = 40 },
+		{ "ten lines, drawn", run_ten, { .draws = 4000, .kinds = 1 }, .most_bias = 0.015 },
+		{ "one burst, drawn", run_one_off, { .draws = 4000, .kinds = 1 }, .most_bias = 0.12, .missed = 2 },
+		{ "old ones die, drawn", run_old, { .draws = 4000, .kinds = 1 }, .most_bias = 0.01 },
+		{ "few come, more go, drawn", run_shrink, { .draws = 4000, .kinds = 1 }, .most_bias = 0.02 },
 	};
 
 	double watches = 0, covered = 0;

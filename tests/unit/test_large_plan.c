@@ -120,13 +120,14 @@ static void add_up(const struct outcome *o, struct heap_blocks lines[2])
 	struct heap_blocks one;
 	struct heap_scales scales;
 
-	heap_weights__calibrate(&list, &o->windows, 0, &scales);
+	assert_int_equal(heap_weights__calibrate(&list, NULL, 0, &o->windows, 0, &scales), 0);
 	lines[0] = lines[1] = (struct heap_blocks){};
 	for (size_t i = 0; i < o->n; i++) {
 		heap_weights__apply(&scales, &o->weight[i], &one);
 		for (int r = 0; r <= HEAP_REPLICATES; r++)
 			lines[o->line[i]].at[r] += one.at[r];
 	}
+	heap_scales__free(&scales);
 }
 
 static double error_of(const struct heap_blocks *line)

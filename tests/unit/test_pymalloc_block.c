@@ -336,6 +336,68 @@ static void objects(void **state)
 	}
 }
 
+static struct pymalloc_kind kind_at(const struct heap *h, uint64_t at, unsigned int class)
+{
+	struct pymalloc_block b = { .addr = at, .szidx = class };
+
+	assert_int_equal(pymalloc__look(h->a, &b, 1), 0);
+	assert_int_equal(b.fate, FATE_LIVES);
+	return pymalloc__kind(&b.print);
+}
+
+static bool same_kind(struct pymalloc_kind a, struct pymalloc_kind b)
+{
+	return a.type == b.type && a.shape == b.shape;
+}
+
+/* Kinds are types, and lengths that never change; drawn as often as they are there. */
+static void kinds(void **state)
+{
+	enum { N = 400, MOST = 500 };
+	struct pymalloc_pools pools = {};
+	struct pymalloc_block *drawn;
+	struct pymalloc_kind three, five, list, nothing;
+	struct pymalloc_totals totals;
+	size_t cnt, threes = 0, fives = 0, nothings = 0;
+	unsigned int class;
+	uint64_t at;
+	struct heap h;
+
+	(void)state;
+	heap__new(&h, PY_VERSION(3, 11));
+	add_types(&h);
+	class = class_of(h.layout->unicode.ascii_data + 6);
+	for (int i = 0; i < 4 * N; i++)
+		at = i % 4 == 3 ? heap__alloc(&h, class) : make_str(&h, i % 4 ? "abc" : "abcde", 1);
+	nothing = kind_at(&h, at, class);
+	assert_int_equal(nothing.type, 0);
+	three = kind_at(&h, make_str(&h, "abc", 1), class);
+	five = kind_at(&h, make_str(&h, "fghij", 1), class);
+	assert_true(three.type && three.type == five.type && three.shape != five.shape);
+	assert_true(same_kind(five, kind_at(&h, make_str(&h, "klmno", 2), class)));
+	at = heap__alloc(&h, class_of(16 + 40));
+	begin(&h, at + 16, LIST, 1);
+	list = kind_at(&h, at, class_of(16 + 40));
+	assert_true(list.type && list.type != three.type && !list.shape);
+	heap__put(&h, at + 16 + 16, 7);
+	assert_true(same_kind(list, kind_at(&h, at, class_of(16 + 40))));
+
+	assert_int_equal(pymalloc__scan(h.a, NULL, &pools, &totals), 0);
+	assert_int_equal(pymalloc__sample_kinds(h.a, &pools, MOST, 1, &drawn, &cnt), 0);
+	assert_in_range(cnt, MOST - 1, MOST + 2 * 16);
+	for (size_t i = 0; i < cnt; i++) {
+		threes += same_kind(pymalloc__kind(&drawn[i].print), three);
+		fives += same_kind(pymalloc__kind(&drawn[i].print), five);
+		nothings += same_kind(pymalloc__kind(&drawn[i].print), nothing);
+	}
+	assert_true(threes + fives + nothings >= cnt - 1);
+	assert_in_range(threes, cnt / 2 - 50, cnt / 2 + 50);
+	assert_in_range(fives, cnt / 4 - 50, cnt / 4 + 50);
+	free(drawn);
+	pymalloc_pools__free(&pools);
+	heap__free_all(&h);
+}
+
 static uint64_t rng = 1;
 
 static uint32_t random_below(uint32_t n)
@@ -435,7 +497,7 @@ static void nonsense(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(objects), cmocka_unit_test(nonsense) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(objects), cmocka_unit_test(kinds), cmocka_unit_test(nonsense) };
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests(tests, NULL, NULL);

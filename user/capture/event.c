@@ -118,7 +118,7 @@ const char *stack_status__text(unsigned int status)
 		[STACK_GIVEN_BACK] = "given back",
 		[STACK_NOT_FOLLOWED] = "not followed any more",
 		[STACK_PASSED_OVER] = "process ended before it was looked at",
-		[STACK_NOT_SAMPLED] = "no window saw its size class",
+		[STACK_NOT_SAMPLED] = "no window saw its kind",
 		[STACK_ROUNDED_UP] = "rounded up to size classes",
 		[STACK_INHERITED] = "inherited, its parent has it no more",
 	};

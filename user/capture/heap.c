@@ -522,7 +522,7 @@ static void tell_all(struct heap *h, struct heap_process *p, const struct heap_h
 	told__end(&p->told);
 }
 
-static void read_heap(struct heap *h, struct heap_process *p)
+static void read_heap(struct heap *h, struct heap_process *p, bool last)
 {
 	const struct heap_holdings *all;
 	uint64_t before = clock_thread_cpu_ns(), took;
@@ -534,7 +534,7 @@ static void read_heap(struct heap *h, struct heap_process *p)
 	err = err ? err : proc__cpu_ns(h->deps->proc, p->tr->tgid, &cpu_ns);
 	now_s = err ? 0 : own_s(p, cpu_ns);
 	err = err ? err : heap_samples__read(p->samples, now_s, pool_watch__all(&p->pools.watch, pools.all, now_s), pools.pace,
-					       &all);
+					       last, &all);
 	if (err)
 		h->totals.failed++;
 	else
@@ -580,9 +580,9 @@ void heap__refresh(struct heap *h, bool last)
 		if (last && p->window)
 			close_window(h, p);
 		if (last) {
-			read_heap(h, p);
+			read_heap(h, p, true);
 		} else if (is_to_be_read(h, p)) {
-			read_heap(h, p);
+			read_heap(h, p, false);
 			/* Whoever had no turn is next. */
 			DL_DELETE(h->all, p);
 			DL_APPEND(h->all, p);

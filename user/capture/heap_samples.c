@@ -17,6 +17,9 @@
 /* Blocks drawn of each size class at the beginning, and taken of each in a window. */
 #define OLD_SAMPLES 128
 #define WINDOW_SAMPLES 64
+/* Blocks drawn at a reading, for their kinds (model/heap_cells.h); and at the last one, which is what is told. */
+#define DRAWS 4096
+#define LAST_DRAWS 16384
 
 struct sample {
 	struct heap_weight weight; /* first (struct heap_weight_list) */
@@ -44,6 +47,8 @@ struct heap_samples {
 	struct sample *born; /* in the last window, to be settled; NULL: none */
 	size_t n_born;
 	struct heap_look look; /* of that window */
+	struct heap_draw *draws; /* at the last reading */
+	size_t n_draws;
 	struct drand48_data random;
 	struct heap_holdings holdings;
 };
@@ -215,6 +220,47 @@ static void drop_dead(struct heap_samples *s)
 	s->n = n;
 }
 
+/* ---- what the heap holds, by kind ---- */
+
+static struct heap_kind kind_of(const struct pymalloc_print *print)
+{
+	struct pymalloc_kind kind = pymalloc__kind(print);
+
+	return (struct heap_kind){ .type = kind.type, .shape = kind.shape };
+}
+
+/* What holds something else by now keeps its kind until its print is taken again. */
+static void set_kinds(struct heap_samples *s)
+{
+	for (size_t i = 0; i < s->n; i++)
+		if (s->at[i].block.print.block_bytes)
+			s->at[i].weight.kind = kind_of(&s->at[i].block.print);
+}
+
+static int draw_kinds(struct heap_samples *s, const struct pymalloc_pools *pools, unsigned int most)
+{
+	uint32_t at[HEAP_CLASSES] = {};
+	struct pymalloc_block *drawn = NULL;
+	size_t i, n = 0;
+	long seed;
+	int err;
+
+	lrand48_r(&s->random, &seed);
+	err = pymalloc__sample_kinds(s->heap, pools, most, seed, &drawn, &n);
+	free(s->draws);
+	s->n_draws = 0;
+	s->draws = calloc(n + 1, sizeof(*s->draws));
+	err = err || s->draws ? err : -ENOMEM;
+	for (i = 0; i < n && !err; i++)
+		s->draws[s->n_draws++] = (struct heap_draw){
+			.kind = kind_of(&drawn[i].print),
+			.class = drawn[i].szidx,
+			.group = at[drawn[i].szidx]++ % HEAP_REPLICATES,
+		};
+	free(drawn);
+	return err;
+}
+
 /* ---- the beginning ---- */
 
 static int draw(struct heap_samples *s)
@@ -279,6 +325,7 @@ void heap_samples__free(struct heap_samples *s)
 	}
 	free(s->at);
 	free(s->born);
+	free(s->draws);
 	free(s->holdings.holders);
 	free(s);
 }
@@ -446,23 +493,33 @@ static int estimate(struct heap_samples *s, double pools)
 {
 	struct heap_holdings *all = &s->holdings;
 	const struct heap_weight_list list = weights_of(s);
-	struct heap_scales *scales = malloc(sizeof(*scales));
+	struct heap_scales scales;
 	int c, err;
 
-	if (!scales)
-		return -ENOMEM;
-	heap_weights__calibrate(&list, &s->windows, pools, scales);
+	set_kinds(s);
+	err = heap_weights__calibrate(&list, s->draws, s->n_draws, &s->windows, pools, &scales);
 	*all = (struct heap_holdings){ .holders = all->holders };
 	for (c = 0; c < HEAP_CLASSES; c++) {
 		all->block_bytes += s->windows.class[c].live * pymalloc__block_bytes(c);
-		add_blocks(&all->unknown, &scales->unknown[c], pymalloc__block_bytes(c));
+		add_blocks(&all->unknown, &scales.unknown[c], pymalloc__block_bytes(c));
 	}
-	err = add_up_holders(s, scales);
-	free(scales);
+	err = err ? err : add_up_holders(s, &scales);
+	heap_scales__free(&scales);
 	return err;
 }
 
-int heap_samples__read(struct heap_samples *s, double own_s, double pools, const struct pool_pace pace[HEAP_CLASSES],
+/* Counts what lives, and draws from it. */
+static int scan(struct heap_samples *s, bool last, struct pymalloc_totals *totals)
+{
+	struct pymalloc_pools pools = {};
+	int err = pymalloc__scan(s->heap, NULL, &pools, totals);
+
+	err = err ? err : draw_kinds(s, &pools, last ? LAST_DRAWS : DRAWS);
+	pymalloc_pools__free(&pools);
+	return err;
+}
+
+int heap_samples__read(struct heap_samples *s, double own_s, double pools, const struct pool_pace pace[HEAP_CLASSES], bool last,
 		       const struct heap_holdings **ret)
 {
 	uint64_t live[HEAP_CLASSES];
@@ -473,7 +530,7 @@ int heap_samples__read(struct heap_samples *s, double own_s, double pools, const
 	err = heap_samples__settle(s);
 	err = err ? err : look_at_all(s, s->at, s->n);
 	err = err ? err : follow_tuples(s, s->at, s->n);
-	err = err ? err : pymalloc__scan(s->heap, NULL, NULL, &totals);
+	err = err ? err : scan(s, last, &totals);
 	if (err)
 		return err;
 	drop_dead(s);

@@ -54,15 +54,16 @@ struct heap_holdings {
 	struct heap_holder *holders; /* by stack */
 	size_t n;
 	struct heap_sum before; /* lived when tracing began; bytes of whole blocks */
-	struct heap_sum unknown; /* new, of size classes that no window has seen born; bytes of whole blocks */
+	struct heap_sum unknown; /* new, of size classes, and kinds, that no window has seen born; bytes of whole blocks */
 	double rounded_bytes; /* what the holders' blocks are larger than was asked for */
 	uint64_t block_bytes; /* all live blocks: about the sum of the above */
 };
 /*
  * Looks at the heap and the sample. own_s: the process's own time (model/heap_windows.h) since heap_samples__new; pools: taken
- * into use since; pace: of the same, as the kernel side has it. *ret belongs to s and holds until the next call. 0 or -errno.
+ * into use since; pace: of the same, as the kernel side has it; last: more of the heap is looked at, no other reading follows. *ret
+ * belongs to s and holds until the next call. 0 or -errno.
  */
-int heap_samples__read(struct heap_samples *s, double own_s, double pools, const struct pool_pace pace[HEAP_CLASSES],
+int heap_samples__read(struct heap_samples *s, double own_s, double pools, const struct pool_pace pace[HEAP_CLASSES], bool last,
 		       const struct heap_holdings **ret);
 
 #endif

@@ -405,22 +405,19 @@ static int add_up(struct large_samples *s, const struct heap_scales *scales)
 static int estimate(struct large_samples *s)
 {
 	const struct heap_weight_list list = { .first = s->at, .n = s->n, .size = sizeof(*s->at) };
-	struct heap_scales *scales = malloc(sizeof(*scales));
-	int err;
+	struct heap_scales scales;
+	int err = heap_weights__calibrate(&list, NULL, 0, &s->windows, 0, &scales);
 
-	if (!scales)
-		return -ENOMEM;
-	heap_weights__calibrate(&list, &s->windows, 0, scales);
-	err = add_up(s, scales);
+	err = err ? err : add_up(s, &scales);
 	for (int c = 0; c < ELSEWHERE && !err; c++) {
 		double mean = s->live[c].blocks ? (double)s->live[c].bytes / s->live[c].blocks : 0;
 
 		s->holdings.block_bytes += s->live[c].bytes;
 		if (c == MAPPED && s->all_known)
 			continue;
-		add_blocks(&s->holdings.unknown, &scales->unknown[c], mean);
+		add_blocks(&s->holdings.unknown, &scales.unknown[c], mean);
 	}
-	free(scales);
+	heap_scales__free(&scales);
 	return err;
 }
 

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 #include "model/heap_weights.h"
 
+#include <errno.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define REPLICATES (1 + HEAP_REPLICATES)
@@ -9,8 +11,17 @@
 #define RATE_ERROR 0.25
 /* What lives of a class beyond that, and beyond chance, came in bursts that no window met. */
 #define RATE_DEVIATIONS 3
+/* What is off by no more deviations may be so by chance. */
+#define BY_CHANCE 3
+/* Not to divide by nothing. */
+#define LEAST_VARIANCE 1e-9
 /* Of what came in bursts that no window met, so much at least was nobody's of those that windows saw. */
 #define UNSEEN_LEAST 0.5
+/*
+ * Replicates are made to add up to what lives and to the pools, as the whole is: that makes them more alike than samples of programs
+ * are. By as much in the programs of tests/unit/test_heap_weights.c that drift or have phases.
+ */
+#define ALIKE 1.3
 
 struct heap_weight heap_weights__drawn(uint8_t class, uint64_t live, uint32_t drawn, uint32_t i)
 {
@@ -96,10 +107,10 @@ static double stands(const struct heap_slope *slope, const struct heap_weight *w
 
 void heap_weights__apply(const struct heap_scales *s, const struct heap_weight *weight, struct heap_blocks *ret)
 {
-	int class = weight->class % HEAP_CLASSES, r;
-	const struct heap_blocks *scale = weight->old ? &s->old[class] : &s->born[class];
+	const struct heap_cell_scale *cell = &s->cell[weight->cell];
+	const struct heap_blocks *scale = weight->old ? &cell->old : &cell->born;
 
-	for (r = 0; r < REPLICATES; r++)
+	for (int r = 0; r < REPLICATES; r++)
 		ret->at[r] = stands(&s->slope, weight, r) * scale->at[r];
 }
 
@@ -113,21 +124,26 @@ static double variance_of(const struct heap_blocks *b)
 	return sum * (HEAP_REPLICATES - 1) / HEAP_REPLICATES;
 }
 
-/* Sums over the sample of a class. */
-struct class_sums {
+/* Sums over the sample of a class, or of a cell of it. */
+struct sums {
 	struct heap_blocks old, born;
 	struct heap_blocks plain; /* born, by chance alone */
 };
 
-static void add_up(const struct heap_weight_list *list, const struct heap_slope *slope, struct class_sums sums[HEAP_CLASSES])
+static void add_to(struct heap_blocks *sum, const struct heap_blocks *b)
+{
+	for (int r = 0; r < REPLICATES; r++)
+		sum->at[r] += b->at[r];
+}
+
+static void add_up(const struct heap_weight_list *list, const struct heap_slope *slope, struct sums *cells)
 {
 	size_t i;
 	int r;
 
-	memset(sums, 0, HEAP_CLASSES * sizeof(*sums));
 	for (i = 0; i < list->n; i++) {
 		const struct heap_weight *weight = weight_at(list, i);
-		struct class_sums *s = &sums[weight->class % HEAP_CLASSES];
+		struct sums *s = &cells[weight->cell];
 
 		for (r = 0; r < REPLICATES; r++) {
 			(weight->old ? &s->old : &s->born)->at[r] += stands(slope, weight, r);
@@ -141,32 +157,33 @@ static void add_up(const struct heap_weight_list *list, const struct heap_slope 
  * none was seen born, what is missing may be unknown, or the old ones' error. unseen: blocks that no window met; of as many of them as
  * there is room for a part may be those of lines that windows saw, as the replicate `doubted` has it. time: heap_slope.
  */
-static void fit(const struct class_sums *s, uint64_t live, double time, double unseen, int doubted, struct heap_blocks *old,
-		struct heap_blocks *born, struct heap_blocks *unknown)
+static void fit(const struct sums *s, const struct heap_blocks *lives, double time, double unseen, int doubted,
+		struct heap_cell_scale *ret)
 {
-	double missing = live - s->old.at[0] - s->born.at[0], of_old = variance_of(&s->old), of_born, part;
+	double missing = lives->at[0] - s->old.at[0] - s->born.at[0], of_old = variance_of(&s->old), of_born, part;
 	int r;
 
-	of_born = s->born.at[0] > 0 ? variance_of(&s->born) + pow(RATE_ERROR * s->born.at[0], 2) : missing * missing;
+	of_born = s->born.at[0] > 0 ? variance_of(&s->born) + pow(RATE_ERROR * s->born.at[0], 2) :
+				      fmax(missing * missing / (BY_CHANCE * BY_CHANCE) - of_old, 0);
 	part = of_old > 0 ? of_old / (of_old + of_born) : 0;
 	for (r = 0; r < REPLICATES; r++) {
-		double x = s->old.at[r], y = s->born.at[r], left, fit_x, fit_y;
+		double x = s->old.at[r], y = s->born.at[r], live = lives->at[r], left, fit_x, fit_y;
 
 		left = live - fmin(unseen, fmax(live - x - time * fmin(s->plain.at[r], y), 0)) * (r == doubted ? UNSEEN_LEAST : 1);
 		fit_x = x > 0 ? fmin(fmax(x + part * (left - x - y), 0), left) : 0;
 		fit_y = y > 0 ? left - fit_x : 0;
-		unknown->at[r] = live - fit_x - fit_y;
-		old->at[r] = x > 0 ? fit_x / x : 0;
-		born->at[r] = y > 0 ? fit_y / y : 0;
+		ret->unknown.at[r] = live - fit_x - fit_y;
+		ret->old.at[r] = x > 0 ? fit_x / x : 0;
+		ret->born.at[r] = y > 0 ? fit_y / y : 0;
 	}
 }
 
 /* By their chance alone. */
-static void leave_as_is(struct heap_blocks *old, struct heap_blocks *born, struct heap_blocks *unknown)
+static void leave_as_is(struct heap_cell_scale *ret)
 {
 	for (int r = 0; r < REPLICATES; r++) {
-		old->at[r] = born->at[r] = 1;
-		unknown->at[r] = 0;
+		ret->old.at[r] = ret->born.at[r] = 1;
+		ret->unknown.at[r] = 0;
 	}
 }
 
@@ -174,7 +191,7 @@ static void leave_as_is(struct heap_blocks *old, struct heap_blocks *born, struc
  * Blocks of a class that live, but neither lived before nor can be what windows saw born, however wrong their rate: bursts that none
  * of them met.
  */
-static double excess_of(const struct class_sums *s, uint64_t live)
+static double excess_of(const struct sums *s, uint64_t live)
 {
 	double most = s->born.at[0] * (1 + 2 * RATE_ERROR) + RATE_DEVIATIONS * sqrt(variance_of(&s->born));
 
@@ -182,41 +199,207 @@ static double excess_of(const struct class_sums *s, uint64_t live)
 }
 
 /* In one replicate, those that may have been born since the last window and live but briefly are nobody's. */
-static void doubt(double young, double seen_born, int r, struct heap_blocks *born, struct heap_blocks *unknown)
+static void doubt(double young, double seen_born, int r, struct heap_cell_scale *ret)
 {
-	double all = seen_born * born->at[r], part = all > 0 ? fmin(young / all, 1) : 0;
+	double all = seen_born * ret->born.at[r], part = all > 0 ? fmin(young / all, 1) : 0;
 
-	unknown->at[r] += part * all;
-	born->at[r] *= 1 - part;
+	ret->unknown.at[r] += part * all;
+	ret->born.at[r] *= 1 - part;
 }
 
-void heap_weights__calibrate(const struct heap_weight_list *list, const struct heap_windows *w, double pools,
-			     struct heap_scales *ret)
+/* ---- cells ---- */
+
+/* The cells of one class, and what is known of all of it. */
+struct class_fit {
+	const struct heap_windows *windows;
+	unsigned int class;
+	const struct heap_cell *cell;
+	size_t n;
+	const struct sums *sums; /* by cell */
+	struct sums all;
+	double time, unseen;
+};
+
+/* What lives of a cell as windows have it. */
+static void by_windows(const struct sums *s, const struct heap_cell_scale *scale, struct heap_blocks *ret)
 {
-	struct class_sums sums[HEAP_CLASSES];
-	int c;
-
-	heap_windows__slope(w, w->read_s, pools, &ret->slope);
-	add_up(list, &ret->slope, sums);
-	for (c = 0; c < HEAP_CLASSES; c++) {
-		int one = 1 + c % HEAP_REPLICATES, other = 1 + (c + 1) % HEAP_REPLICATES;
-
-		double unseen = fmax(heap_windows__unseen(w, c), excess_of(&sums[c], w->class[c].live));
-
-		if (w->class[c].uncounted) {
-			leave_as_is(&ret->old[c], &ret->born[c], &ret->unknown[c]);
-			continue;
-		}
-		fit(&sums[c], w->class[c].live, ret->slope.time, unseen, other, &ret->old[c], &ret->born[c], &ret->unknown[c]);
-		doubt(heap_windows__young(w, c, sums[c].plain.at[0]), sums[c].born.at[one], one, &ret->born[c], &ret->unknown[c]);
-	}
+	for (int r = 0; r < REPLICATES; r++)
+		ret->at[r] = s->old.at[r] * scale->old.at[r] + s->born.at[r] * scale->born.at[r];
 }
 
 /*
- * Replicates are made to add up to what lives and to the pools, as the whole is: that makes them more alike than samples of programs
- * are. By as much in the programs of tests/unit/test_heap_weights.c that drift or have phases.
+ * What lives of a cell: *ret as windows have it, made better by what was drawn. Each counts by how sure it is. Windows do not know how
+ * wrong they are where they saw nothing: then what was drawn counts, and where it shows, they are taken for as wrong as that.
  */
-#define ALIKE 1.3
+static void combine(const struct heap_cell *cell, double live, struct heap_blocks *ret)
+{
+	struct heap_blocks drawn;
+	double of_drawn, of_windows, off, part;
+	int r;
+
+	for (r = 0; r < REPLICATES; r++)
+		drawn.at[r] = cell->share[r] * live;
+	off = drawn.at[0] - ret->at[0];
+	of_drawn = variance_of(&drawn);
+	of_windows = fmax(ALIKE * ALIKE * variance_of(ret), off * off / (BY_CHANCE * BY_CHANCE) - of_drawn);
+	part = ret->at[0] > 0 ? of_windows / (of_windows + of_drawn + LEAST_VARIANCE) : 1;
+	for (r = 0; r < REPLICATES; r++)
+		ret->at[r] += part * (drawn.at[r] - ret->at[r]);
+}
+
+/* Makes them add up to what lives of the class, in each replicate; what nothing tells there is as in all of them. */
+static void match(const struct class_fit *f, double live, struct heap_blocks *lives)
+{
+	struct heap_blocks sum = {};
+	size_t i;
+	int r;
+
+	for (i = 0; i < f->n; i++)
+		add_to(&sum, &lives[i]);
+	for (i = 0; i < f->n; i++) {
+		double share = sum.at[0] > 0 ? lives[i].at[0] / sum.at[0] : 1.0 / f->n;
+
+		for (r = 0; r < REPLICATES; r++)
+			lives[i].at[r] = live * (sum.at[r] > 0 ? lives[i].at[r] / sum.at[r] : share);
+	}
+}
+
+/* What lives of each cell; in sum, what lives of the class. */
+static void tell_cells(const struct class_fit *f, const struct heap_cell_scale *whole, double live, struct heap_blocks *lives)
+{
+	double drawn = 0;
+	size_t i;
+
+	for (i = 0; i < f->n; i++)
+		drawn += f->cell[i].share[0];
+	for (i = 0; i < f->n; i++) {
+		by_windows(&f->sums[i], whole, &lives[i]);
+		if (drawn > 0)
+			combine(&f->cell[i], live, &lives[i]);
+	}
+	match(f, live, lives);
+}
+
+static void fit_cells(const struct class_fit *f, const struct heap_cell_scale *whole, const struct heap_blocks *lives,
+		      struct heap_cell_scale *ret)
+{
+	int one = 1 + f->class % HEAP_REPLICATES, other = 1 + (f->class + 1) % HEAP_REPLICATES;
+	double young = heap_windows__young(f->windows, f->class, f->all.plain.at[0]), more = 0, unseen = f->unseen;
+	struct heap_blocks seen;
+	size_t i;
+
+	/* What no window met is where there is more than they know of; first of all where they know of nothing. */
+	for (i = 0; i < f->n; i++) {
+		by_windows(&f->sums[i], whole, &seen);
+		if (seen.at[0] > 0)
+			more += fmax(lives[i].at[0] - seen.at[0], 0);
+		else
+			unseen = fmax(unseen - lives[i].at[0], 0);
+	}
+	for (i = 0; i < f->n; i++) {
+		double born = f->all.plain.at[0] > 0 ? f->sums[i].plain.at[0] / f->all.plain.at[0] : 0;
+
+		by_windows(&f->sums[i], whole, &seen);
+		seen.at[0] = fmax(lives[i].at[0] - seen.at[0], 0);
+		fit(&f->sums[i], &lives[i], f->time, more > 0 ? unseen * seen.at[0] / more : 0, other, &ret[i]);
+		doubt(young * born, f->sums[i].born.at[one], one, &ret[i]);
+	}
+}
+
+static void fit_class(const struct class_fit *f, struct heap_blocks *lives, struct heap_cell_scale *ret, struct heap_blocks *unknown)
+{
+	double live = f->windows->class[f->class].live;
+	struct heap_blocks all;
+	struct heap_cell_scale whole;
+	size_t i;
+	int r;
+
+	for (r = 0; r < REPLICATES; r++)
+		all.at[r] = live;
+	fit(&f->all, &all, f->time, f->unseen, 1 + (f->class + 1) % HEAP_REPLICATES, &whole);
+	tell_cells(f, &whole, live, lives);
+	fit_cells(f, &whole, lives, ret);
+	for (i = 0; i < f->n; i++)
+		add_to(unknown, &ret[i].unknown);
+	for (r = 0; r < REPLICATES && !f->n; r++)
+		unknown->at[r] = live;
+}
+
+/* Everything but the slope; lives: room for as many as there are cells. */
+static void fit_all(const struct heap_cells *cells, const struct heap_windows *w, const struct sums *sums, struct heap_blocks *lives,
+		    struct heap_scales *ret)
+{
+	for (unsigned int c = 0; c < HEAP_CLASSES; c++) {
+		struct class_fit f = { .windows = w, .class = c, .time = ret->slope.time };
+		size_t first = 0, i;
+
+		for (i = 0; i < cells->n; i++)
+			first += cells->cell[i].class < c;
+		f.cell = &cells->cell[first];
+		f.sums = &sums[first];
+		for (; first + f.n < cells->n && f.cell[f.n].class == c; f.n++) {
+			add_to(&f.all.old, &f.sums[f.n].old);
+			add_to(&f.all.born, &f.sums[f.n].born);
+			add_to(&f.all.plain, &f.sums[f.n].plain);
+			leave_as_is(&ret->cell[first + f.n]);
+		}
+		if (w->class[c].uncounted)
+			continue;
+		f.unseen = fmax(heap_windows__unseen(w, c), excess_of(&f.all, w->class[c].live));
+		fit_class(&f, &lives[first], &ret->cell[first], &ret->unknown[c]);
+	}
+}
+
+static int put_into_cells(const struct heap_weight_list *list, const struct heap_draw *draws, size_t n_draws, struct heap_cells *ret)
+{
+	struct heap_member *members = calloc(list->n + 1, sizeof(*members));
+	size_t i;
+	int err;
+
+	if (!members)
+		return -ENOMEM;
+	for (i = 0; i < list->n; i++)
+		members[i] = (struct heap_member){ .kind = weight_at(list, i)->kind, .class = weight_at(list, i)->class % HEAP_CLASSES };
+	err = heap_cells__make(draws, n_draws, members, list->n, ret);
+	for (i = 0; i < list->n && !err; i++)
+		weight_at(list, i)->cell = members[i].cell;
+	free(members);
+	return err;
+}
+
+int heap_weights__calibrate(const struct heap_weight_list *list, const struct heap_draw *draws, size_t n_draws,
+			    const struct heap_windows *w, double pools, struct heap_scales *ret)
+{
+	struct heap_cells cells;
+	struct heap_blocks *lives;
+	struct sums *sums;
+	int err;
+
+	*ret = (struct heap_scales){};
+	err = put_into_cells(list, draws, n_draws, &cells);
+	if (err)
+		return err;
+	sums = calloc(cells.n + 1, sizeof(*sums));
+	lives = calloc(cells.n + 1, sizeof(*lives));
+	ret->cell = calloc(cells.n + 1, sizeof(*ret->cell));
+	err = sums && lives && ret->cell ? 0 : -ENOMEM;
+	if (!err) {
+		heap_windows__slope(w, w->read_s, pools, &ret->slope);
+		add_up(list, &ret->slope, sums);
+		fit_all(&cells, w, sums, lives, ret);
+	}
+	free(sums);
+	free(lives);
+	heap_cells__free(&cells);
+	return err;
+}
+
+void heap_scales__free(struct heap_scales *s)
+{
+	free(s->cell);
+	s->cell = NULL;
+}
+
 /* Without one group nothing is left of it: whatever doubts do to other replicates, they know nothing of it. */
 #define ALL_OF_IT 0.99
 

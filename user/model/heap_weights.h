@@ -10,7 +10,8 @@
  * is taken out of the sample, and his weight with him; no rate of frees has to be known.
  *
  * At each reading (heap_weights__calibrate) the weights of each size class are made to add up to what lives of it: those of
- * the blocks drawn at the beginning and those of the blocks seen born give way by how unsure each are. So it matters how
+ * the blocks drawn at the beginning and those of the blocks seen born give way by how unsure each are. And so are those of each kind of
+ * object in it (model/heap_cells.h), as far as what is drawn at that reading is surer than what windows saw. So it matters how
  * long windows were in relation to each other, not in seconds. And windows are weighed such that the pools they saw taken into use
  * add up to the pools that were (heap_windows__slope): a burst that by chance was met too often weighs less.
  *
@@ -35,6 +36,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "model/heap_cells.h"
 #include "model/heap_windows.h"
 
 /* A sampled block. Whoever has died is taken out before the next reading. */
@@ -47,6 +49,8 @@ struct heap_weight {
 	float blocks; /* that it stands for by its chance to be sampled */
 	float pools_a_second; /* of its window */
 	float doubt; /* chance that it was freed and is another line's by now: it looked the same (capture/heap_samples.c) */
+	struct heap_kind kind;
+	uint16_t cell; /* heap_weights__calibrate's */
 };
 
 /* A block drawn from `live` ones of its class at the beginning, the number `i` of `drawn`. */
@@ -72,15 +76,23 @@ size_t heap_weights__thin(const struct heap_weight_list *list, double (*chance)(
 struct heap_blocks {
 	double at[1 + HEAP_REPLICATES];
 };
-/* What makes the weights of each class add up to what lives of it. */
+/* By what the weights of a cell's blocks are multiplied, and blocks of it that nobody stands for. */
+struct heap_cell_scale {
+	struct heap_blocks old, born, unknown;
+};
+/* What makes the weights of each cell add up to what lives of it. */
 struct heap_scales {
 	struct heap_slope slope;
-	struct heap_blocks old[HEAP_CLASSES], born[HEAP_CLASSES]; /* factors */
-	struct heap_blocks unknown[HEAP_CLASSES]; /* blocks that nobody stands for */
+	struct heap_cell_scale *cell; /* by number */
+	struct heap_blocks unknown[HEAP_CLASSES]; /* in all */
 };
-/* As of the last reading. pools: taken into use since the beginning. */
-void heap_weights__calibrate(const struct heap_weight_list *list, const struct heap_windows *w, double pools,
-			     struct heap_scales *ret);
+/*
+ * As of the last reading, at which `draws` were drawn from what lived. Puts each weight into its cell. pools: taken into use since the
+ * beginning. *ret is for the caller to end with heap_scales__free, whatever is returned: 0 or -ENOMEM.
+ */
+int heap_weights__calibrate(const struct heap_weight_list *list, const struct heap_draw *draws, size_t n_draws,
+			    const struct heap_windows *w, double pools, struct heap_scales *ret);
+void heap_scales__free(struct heap_scales *s);
 /* What the block stands for then. */
 void heap_weights__apply(const struct heap_scales *s, const struct heap_weight *weight, struct heap_blocks *ret);
 

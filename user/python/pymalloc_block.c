@@ -288,6 +288,16 @@ void pymalloc__take_print(const struct leaf_reader *r, const void *block, uint32
 	*ret = p;
 }
 
+struct pymalloc_kind pymalloc__kind(const struct pymalloc_print *p)
+{
+	uint64_t hash = PY_HASH_STEP(p->type, p->object_at);
+
+	return (struct pymalloc_kind){
+		.type = p->type ? (uint32_t)(hash >> 32) | 1 : 0,
+		.shape = p->fixed_bytes[0] ? 1 + p->fixed_bytes[0] + p->fixed_bytes[1] : 0,
+	};
+}
+
 bool pymalloc__hash_immutable(const struct py_layout *l, const struct py_type *type, const void *object, uint32_t room,
 			      uint64_t *ret)
 {

@@ -63,6 +63,16 @@ struct pymalloc_print {
 void pymalloc__take_print(const struct leaf_reader *r, const void *bytes, uint32_t block_bytes,
 			  struct pymalloc_print *ret);
 
+/*
+ * What kind of thing it is: its type, and its shape, where that does not change while it lives: how many bytes or items a str, bytes,
+ * int or tuple has. Equal for equal ones of one process.
+ */
+struct pymalloc_kind {
+	uint32_t type;	/* hash; 0: no object was recognised */
+	uint32_t shape; /* 0: it may change */
+};
+struct pymalloc_kind pymalloc__kind(const struct pymalloc_print *p);
+
 /* Does the print get better by leaves: it is of something that may change, or leads to something. */
 bool pymalloc__wants_leaves(const struct pymalloc_print *p);
 /* Keeps those that the block owns. */

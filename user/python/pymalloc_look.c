@@ -16,6 +16,8 @@
 #include "python/pymalloc_impl.h"
 
 #define GROUPS 128
+/* Of each class, however few its bytes. */
+#define LEAST_DRAWN 16
 #define BLOCKS 128
 
 /* Blocks beside each other in the array that are in one pool. */
@@ -29,6 +31,7 @@ struct looker {
 	const struct pymalloc *a;
 	struct py_types *types;
 	struct leaf_reader leaf_reader;
+	bool no_leaves; /* are asked for */
 	/* Blocks that live and whose leaves are asked for, with their bytes. */
 	struct pymalloc_block *pending[LEAF_ROOTS];
 	struct pymalloc_root root[LEAF_ROOTS];
@@ -43,7 +46,7 @@ struct looker {
 	uint8_t pool[PYMALLOC_MAX_POOL_BYTES];
 };
 
-static int looker__new(const struct pymalloc *a, struct looker **ret)
+static int looker__new(const struct pymalloc *a, bool leaves, struct looker **ret)
 {
 	struct looker *k = malloc(sizeof(*k));
 	int err;
@@ -51,6 +54,7 @@ static int looker__new(const struct pymalloc *a, struct looker **ret)
 	if (!k)
 		return -ENOMEM;
 	k->a = a;
+	k->no_leaves = !leaves;
 	k->wanted_cnt = k->pending_cnt = 0;
 	err = py_types__new(&a->m, &a->layout, &k->types);
 	if (err) {
@@ -121,7 +125,7 @@ static int see(struct looker *k, struct pymalloc_block *b, const void *bytes)
 	} else {
 		b->fate = FATE_LIVES;
 		pymalloc__take_print(&k->leaf_reader, bytes, pymalloc__block_bytes(b->szidx), &b->print);
-		leaves = pymalloc__wants_leaves(&b->print);
+		leaves = !k->no_leaves && pymalloc__wants_leaves(&b->print);
 	}
 	if (!leaves)
 		return 0;
@@ -235,12 +239,12 @@ static int look_at_groups(struct looker *k, size_t cnt, struct pymalloc_block *b
 	return err ? err : read_leaves(k);
 }
 
-int pymalloc__look(struct pymalloc *a, struct pymalloc_block *blocks, size_t n)
+static int look_at(struct pymalloc *a, struct pymalloc_block *blocks, size_t n, bool leaves)
 {
 	uint64_t mask = ~(uint64_t)(a->pool_bytes - 1);
 	struct looker *k;
 	size_t cnt = 0;
-	int err = looker__new(a, &k);
+	int err = looker__new(a, leaves, &k);
 
 	if (err)
 		return err;
@@ -261,6 +265,11 @@ int pymalloc__look(struct pymalloc *a, struct pymalloc_block *blocks, size_t n)
 		err = look_at_groups(k, cnt, blocks);
 	looker__free(k);
 	return err;
+}
+
+int pymalloc__look(struct pymalloc *a, struct pymalloc_block *blocks, size_t n)
+{
+	return look_at(a, blocks, n, true);
 }
 
 /* Draws from one class. Its live blocks have numbers, in order of pools. */
@@ -313,20 +322,24 @@ static void draw_first(struct draw *d, uint64_t *random)
 	d->last = d->live;
 }
 
-static size_t begin_draws(const struct pymalloc_pools *pools, unsigned int per_class, uint64_t *random,
-			  struct draw draws[PYMALLOC_CLASSES])
+/* Returns how many there will be. wanted: of each class. */
+static size_t begin_draws(const uint64_t wanted[PYMALLOC_CLASSES], uint64_t *random, struct draw draws[PYMALLOC_CLASSES])
 {
 	size_t total = 0;
 
-	memset(draws, 0, PYMALLOC_CLASSES * sizeof(*draws));
-	for (size_t i = 0; i < pools->cnt; i++)
-		draws[pools->pool[i].szidx].live += pools->pool[i].live;
 	for (int i = 0; i < PYMALLOC_CLASSES; i++) {
-		draws[i].n = draws[i].live < per_class ? draws[i].live : per_class;
+		draws[i].n = draws[i].live < wanted[i] ? draws[i].live : wanted[i];
 		total += draws[i].n;
 		draw_first(&draws[i], random);
 	}
 	return total;
+}
+
+static void count_live(const struct pymalloc_pools *pools, struct draw draws[PYMALLOC_CLASSES])
+{
+	memset(draws, 0, PYMALLOC_CLASSES * sizeof(*draws));
+	for (size_t i = 0; i < pools->cnt; i++)
+		draws[pools->pool[i].szidx].live += pools->pool[i].live;
 }
 
 /* Address of the live block number `rank`, or 0. */
@@ -376,26 +389,25 @@ static size_t keep_living(struct pymalloc_block *blocks, size_t n)
 	return kept;
 }
 
-int pymalloc__sample(struct pymalloc *a, const struct pymalloc_pools *pools, unsigned int per_class, uint64_t seed,
-		     struct pymalloc_block **ret, size_t *ret_cnt)
+static int sample(struct pymalloc *a, const struct pymalloc_pools *pools, struct draw draws[PYMALLOC_CLASSES], size_t total,
+		  bool leaves, uint64_t *random, struct pymalloc_block **ret, size_t *ret_cnt)
 {
-	struct draw draws[PYMALLOC_CLASSES];
-	size_t total = begin_draws(pools, per_class, &seed, draws), cnt = 0;
 	struct pymalloc_block *blocks = calloc(total + 1, sizeof(*blocks));
 	struct looker *k;
+	size_t cnt = 0;
 	int err;
 
 	if (!blocks)
 		return -ENOMEM;
-	err = looker__new(a, &k);
+	err = looker__new(a, leaves, &k);
 	if (err) {
 		free(blocks);
 		return err;
 	}
 	for (size_t i = 0; i < pools->cnt; i++)
-		draw_from(k, &pools->pool[i], &draws[pools->pool[i].szidx], &seed, blocks, &cnt);
+		draw_from(k, &pools->pool[i], &draws[pools->pool[i].szidx], random, blocks, &cnt);
 	looker__free(k);
-	err = pymalloc__look(a, blocks, cnt);
+	err = look_at(a, blocks, cnt, leaves);
 	if (err) {
 		free(blocks);
 		return err;
@@ -403,4 +415,35 @@ int pymalloc__sample(struct pymalloc *a, const struct pymalloc_pools *pools, uns
 	*ret = blocks;
 	*ret_cnt = keep_living(blocks, cnt);
 	return 0;
+}
+
+int pymalloc__sample(struct pymalloc *a, const struct pymalloc_pools *pools, unsigned int per_class, uint64_t seed,
+		     struct pymalloc_block **ret, size_t *cnt)
+{
+	struct draw draws[PYMALLOC_CLASSES];
+	uint64_t wanted[PYMALLOC_CLASSES];
+	size_t total;
+
+	count_live(pools, draws);
+	for (int i = 0; i < PYMALLOC_CLASSES; i++)
+		wanted[i] = per_class;
+	total = begin_draws(wanted, &seed, draws);
+	return sample(a, pools, draws, total, true, &seed, ret, cnt);
+}
+
+int pymalloc__sample_kinds(struct pymalloc *a, const struct pymalloc_pools *pools, unsigned int most, uint64_t seed,
+			   struct pymalloc_block **ret, size_t *cnt)
+{
+	struct draw draws[PYMALLOC_CLASSES];
+	uint64_t wanted[PYMALLOC_CLASSES];
+	double all = 0;
+	size_t total;
+
+	count_live(pools, draws);
+	for (int i = 0; i < PYMALLOC_CLASSES; i++)
+		all += (double)draws[i].live * pymalloc__block_bytes(i);
+	for (int i = 0; i < PYMALLOC_CLASSES; i++)
+		wanted[i] = all > 0 ? LEAST_DRAWN + most * (draws[i].live * pymalloc__block_bytes(i) / all) : 0;
+	total = begin_draws(wanted, &seed, draws);
+	return sample(a, pools, draws, total, false, &seed, ret, cnt);
 }
