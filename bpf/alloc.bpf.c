@@ -15,8 +15,7 @@
  * Sites of kind PROBE_GUARD see what is allocated in bodies that were inlined (guard.bpf.h).
  *
  * The heap signal uses the same programs while one of its windows is open for the process (heap.bpf.h): only small blocks
- * count then, and each address stands for the newest of its blocks. Without a budget the exact signal's sites serve it all
- * the time (exact_serves_heap), for small blocks; the others are followed from malloc (large.bpf.c).
+ * count then, and each address stands for the newest of its blocks. The others are followed from malloc (large.bpf.c).
  */
 #include "blocks.bpf.h"
 #include "direct_find.bpf.h"
@@ -103,7 +102,7 @@ static __always_inline bool takes(const struct target *t, __u64 bytes)
 	struct window_state *w;
 
 	if (is_exact(t))
-		return !exact_serves_heap || bytes <= PYMALLOC_MAX_BYTES;
+		return true;
 	w = current_window();
 	if (!w || w->left <= 0 || bytes > PYMALLOC_MAX_BYTES)
 		return false;
@@ -114,9 +113,7 @@ static __always_inline bool takes(const struct target *t, __u64 bytes)
 
 static __always_inline __u32 kind_of(const struct target *t)
 {
-	if (!is_exact(t))
-		return KIND_HEAP_POOL | COUNT_WINDOW;
-	return exact_serves_heap ? KIND_HEAP_POOL : KIND_EXACT;
+	return is_exact(t) ? KIND_EXACT : KIND_HEAP_POOL | COUNT_WINDOW;
 }
 
 /* ---- blocks ---- */

@@ -20,7 +20,6 @@ const volatile bool cgroup_v1 __weak = false; /* take ids from the memory contro
 const volatile __u32 page_bytes __weak = 4096;
 const volatile __u32 cpu_cnt __weak = 1; /* possible CPUs */
 const volatile bool serves_windows __weak = false; /* the exact signal's programs serve the heap signal's windows, and only them */
-const volatile bool exact_serves_heap __weak = false; /* what the exact signal sees is counted for the heap signal */
 struct fault_slot fault_slots[FAULT_SLOTS] __weak;
 
 /* Traced processes by tgid. User space adds; fork copies; exec and exit remove. */

@@ -150,23 +150,18 @@ static enum probe_links max_links(void)
 	return strcmp(links, "single") ? PROBE_LINKS_MANY : PROBE_LINKS_SINGLE;
 }
 
-/*
- * Without a budget the heap signal needs no estimates: the exact signal's probes see all small blocks. Asked for both, the
- * exact signal says it.
- */
-static uint32_t signals_traced(const struct record *r, bool *exact_serves_heap)
+/* Asked for both, the exact signal says who holds the heap: its probes are where the heap signal's windows would put theirs. */
+static uint32_t signals_traced(const struct record *r)
 {
 	bool heap = r->opts.signals & 1u << SIGNAL_HEAP, exact = r->opts.signals & 1u << SIGNAL_EXACT;
 
-	*exact_serves_heap = heap && !exact && !r->opts.budget;
-	if (*exact_serves_heap)
-		return r->opts.signals | 1u << SIGNAL_EXACT;
 	return heap && exact ? r->opts.signals & ~(1u << SIGNAL_HEAP) : r->opts.signals;
 }
 
 static int start_tracing(struct record *r)
 {
 	struct session_opts opts = {
+		.signals = signals_traced(r),
 		.fault_hook = r->opts.fault_hook,
 		.cgroup_v1 = cgroups__is_v1(r->deps.cgroups),
 		.every_process = r->scope.kind == SCOPE_ALL,
@@ -176,7 +171,6 @@ static int start_tracing(struct record *r)
 	struct session_handlers handlers;
 	int err;
 
-	opts.signals = signals_traced(r, &opts.exact_serves_heap);
 	err = tracker__new(&r->scope, opts.signals, r->opts.budget, &r->deps, &r->tracker);
 	if (err)
 		return fail_tracker(err, r);
@@ -507,8 +501,8 @@ const struct cmd cmd_record = {
 		"                      resident,heap,gc\n"
 		"  --duration TIME     30s, 5m, 1h; default: until ^C or the end of the target\n"
 		"  --budget P%         share of the targets' CPU time that tracing may cost (default 1%): page faults are\n"
-		"                      sampled, small blocks seen in windows, to keep it; exact is not; none: all is\n"
-		"                      counted\n"
+		"                      sampled, small blocks seen in windows, to keep it; exact is not; none: all page\n"
+		"                      faults, and as many windows as can be\n"
 		"  --fault-hook HOOK   fentry, kprobe, tracepoint or perf; default: the best that works\n"
 		"  -v, --verbose       say more\n\n"
 		"examples:\n"

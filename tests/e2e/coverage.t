@@ -69,14 +69,12 @@ def switched_on_meanwhile():
 
 
 @test
-def heap_counted_without_a_budget():
-    """What was asked for is told, not the probes that serve it; and no windows are open where all is counted."""
+def heap_and_exact():
+    """Exact says it: its probes are where the windows of heap would put theirs."""
     host.need_bpf()
-    report, summary, _ = recorded({}, ["make 1000"], "heap", ["--budget", "none"])
-    is_(shares(report), {"heap": 1.0}, "coverage")
-    ok(re.search(r"^coverage of heap in 1 process: 100 %, derived: sees the functions that allocate and free", summary, re.M), summary)
-    _, summary, _ = recorded({"PYTHONMALLOC": "malloc"}, ["make 1000"], "heap", ["--budget", "none"])
-    ok(re.search(r"^coverage of heap in 1 process: 0 %, derived: sees only what calls pymalloc's functions", summary, re.M), summary)
+    report, summary, _ = recorded({}, ["make 1000"], "heap,exact")
+    is_(shares(report), {"exact": 1.0}, "coverage")
+    ok(re.search(r"^coverage of exact in 1 process: 100 %, derived: sees the functions that allocate and free", summary, re.M), summary)
 
 
 main()

@@ -202,6 +202,14 @@ def heap_windows(file):
     return sum(value for value, in rows(file, "SELECT value FROM counter WHERE name = 'heap.windows'"))
 
 
+def counted(start, program, order):
+    """By line, what lives of a program of heap_programs.py as the exact signal counts it."""
+    with recording(start, "heap_programs.py", "exact") as (target, recorder):
+        target.ask(f"{program} {order}", 300)
+        recorder.stop().succeeded()
+        return by_place(tool.report(recorder.file, "line", "--top", "100000", "--signal", "exact"))
+
+
 MOST_TIMES = 20
 
 

@@ -115,8 +115,7 @@ void accounts__count(struct accounts *a, const struct count_key *key, const stru
 		keep_refault(a, key, delta);
 	else if (tr && !(key->kind & COUNT_WINDOW) && key->kind < KIND_MAX)
 		add_to(a, tr, key->stack_id, key->kind, &sums);
-	/* They serve the heap signal where there is no budget, and then small blocks are not told by windows. */
-	if (tr && (key->kind == KIND_EXACT || key->kind == KIND_HEAP_POOL))
+	if (tr && key->kind == KIND_EXACT)
 		tr->exact_cnt += sums.alloc_cnt + sums.free_cnt;
 	if (tr)
 		tr->heard = true;

@@ -56,6 +56,8 @@
 /* Opening and closing windows takes us at most as much, or what the budget is, if it is more. One takes us so long at first. */
 #define OPENING_SHARE 0.01
 #define OPENING_S 0.003
+/* Where there is no budget. */
+#define OPENING_SHARE_UNBOUND 0.1
 /* The heaps of so many processes are read when they are taken in; of more, once they do something. */
 #define READ_AT_ONCE 8
 #define FIRST_CPU_NS (20 * MS_NS)
@@ -158,7 +160,7 @@ static double own_s(const struct heap_process *p, uint64_t cpu_ns)
 /* No period is shorter, so that we do not take too long for all processes together. */
 static double least_period_s(const struct heap *h)
 {
-	double share = (h->budget > OPENING_SHARE ? h->budget : OPENING_SHARE) / traced_table__crowd(h->table);
+	double share = (h->budget ? fmax(h->budget, OPENING_SHARE) : OPENING_SHARE_UNBOUND) / traced_table__crowd(h->table);
 	double took_s = (double)h->totals.opening_ns / SECOND_NS + OPENING_S;
 
 	return took_s / (h->totals.windows + 1) / share * h->busy;

@@ -127,17 +127,10 @@ static void set_windows_apart(struct site_set *set)
 
 static void derive_facts(const struct elf_file *f, uint16_t version, uint32_t signals, struct site_set *set)
 {
-	const uint32_t both = 1u << SIGNAL_HEAP | 1u << SIGNAL_EXACT;
-
 	set->facts.signals = signals;
 	for (enum signal s = 0; s < SIGNAL_MAX; s++) {
 		if (signals & 1u << s)
 			coverage__derive(s, set->site, set->n, &set->info, &set->facts.coverage[s]);
-	}
-	/* The exact signal serves the heap signal (struct session_opts): what it sees is told, as the heap's. */
-	if ((signals & both) == both) {
-		set->facts.coverage[SIGNAL_HEAP] = set->facts.coverage[SIGNAL_EXACT];
-		set->facts.signals &= ~(1u << SIGNAL_EXACT);
 	}
 	for (size_t k = 0; k < set->n; k++)
 		set->facts.knows_gc_callers |= set->site[k].kind == PROBE_GC_COLLECT;

@@ -31,7 +31,6 @@ struct session_opts {
 	bool cgroup_v1;
 	bool tell_every_exec;
 	bool every_process; /* no process of the host is left out: probes need not be confined */
-	bool exact_serves_heap; /* what the exact signal sees is counted for the heap signal */
 	enum probe_links max_links; /* no better ones than these, to test what older kernels have */
 	const struct proc *proc; /* tells where a process runs; must live longer */
 };

@@ -220,8 +220,7 @@ int session_impl__load(struct session *s)
 	if (s->cpu_cnt < 0)
 		return s->cpu_cnt;
 	s->bpf->rodata->cgroup_v1 = s->opts.cgroup_v1;
-	s->bpf->rodata->serves_windows = s->opts.signals & 1u << SIGNAL_HEAP && !(s->opts.signals & 1u << SIGNAL_EXACT);
-	s->bpf->rodata->exact_serves_heap = s->opts.exact_serves_heap;
+	s->bpf->rodata->serves_windows = s->opts.signals & 1u << SIGNAL_HEAP;
 	s->bpf->rodata->page_bytes = sysconf(_SC_PAGESIZE);
 	s->bpf->rodata->cpu_cnt = s->cpu_cnt;
 	s->bpf->rodata->tell_every_exec = s->opts.tell_every_exec;

@@ -317,8 +317,7 @@ int tracker__new(const struct scope *scope, uint32_t signals, double budget, con
 	    malloc_finder__new(&t->malloc_files) ||
 	    (signals & 1u << SIGNAL_HEAP &&
 	     large_blocks__new(&t->deps, t->malloc_files, t->accounts, t->names, budget * LARGE_SHARE, &t->large)) ||
-	    ((signals & (1u << SIGNAL_HEAP | 1u << SIGNAL_EXACT)) == 1u << SIGNAL_HEAP &&
-	     heap__new(&t->deps, &t->table, t->names, budget, &t->heap)) ||
+	    (signals & 1u << SIGNAL_HEAP && heap__new(&t->deps, &t->table, t->names, budget, &t->heap)) ||
 	    (signals & 1u << SIGNAL_RESIDENT && move_watch__new(&t->deps, t->malloc_files, budget, &t->moves)) ||
 	    interpreters__new(signals, &t->deps, t->budget, t->heap, t->large, t->moves, &t->interpreters)) {
 		tracker__free(t);
