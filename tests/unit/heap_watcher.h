@@ -40,6 +40,7 @@ struct watch_opts {
 	double late_s; /* so much later windows open that are asked for by pools */
 	int draws; /* at the end, of blocks with their kinds; 0: none */
 	int kinds; /* how many lines make each kind of thing; 0: all the same */
+	int old_kinds; /* of the blocks that lived before, one of them line 0's; 0: one */
 };
 
 struct member {
@@ -281,6 +282,8 @@ static struct heap_kind kind_of(const struct watcher *w, uint32_t block)
 {
 	uint32_t line = w->watched->p.allocations[block].line;
 
+	if (w->opts->old_kinds && line == LINES - 1)
+		return (struct heap_kind){ .type = block % w->opts->old_kinds ? 100 + block % w->opts->old_kinds : 1 };
 	return (struct heap_kind){ .type = 1 + (w->opts->kinds ? line / w->opts->kinds : 0) };
 }
 

@@ -24,10 +24,16 @@ static void draw(uint8_t class, uint32_t type, uint32_t shape, size_t n)
 	}
 }
 
-static void sample(uint8_t class, uint32_t type, uint32_t shape, size_t n)
+static void sample_heavy(uint8_t class, uint32_t type, uint32_t shape, size_t n, double weight)
 {
 	while (n--)
-		members[n_members++] = (struct heap_member){ .kind = { type, shape }, .class = class, .cell = UINT16_MAX };
+		members[n_members++] =
+			(struct heap_member){ .kind = { type, shape }, .weight = weight, .class = class, .cell = UINT16_MAX };
+}
+
+static void sample(uint8_t class, uint32_t type, uint32_t shape, size_t n)
+{
+	sample_heavy(class, type, shape, n, 1);
 }
 
 static int begin(void **state)
@@ -151,17 +157,74 @@ static void test_never_sampled(void **state)
 	close_to(sum_of(3, 0), 1);
 }
 
-/* Types that were never sampled are nobody's, however few were. */
+/* Types of which each is too few to tell are nobody's where they are many together; but not where few blocks were sampled. */
 static void test_rest_never_sampled(void **state)
 {
 	(void)state;
-	sample(3, 1, 0, 5);
-	draw(3, 1, 0, 90);
-	for (uint32_t type = 2; type < 12; type++)
-		draw(3, type, 0, 1);
+	for (int few = 0; few < 2; few++) {
+		n_draws = n_members = 0;
+		sample(3, 1, 0, few ? 5 : 100);
+		draw(3, 1, 0, 90);
+		for (uint32_t type = 2; type < 12; type++)
+			draw(3, type, 0, 1);
+		make();
+		assert_int_equal(cells.n, few ? 1 : 2);
+		close_to(share_of(0, 0), few ? 1 : 0.9);
+		if (!few)
+			heap_cells__free(&cells);
+	}
+}
+
+/* One block of a rare type does not stand for all types that were never sampled. */
+static void test_rare_beside_never_sampled(void **state)
+{
+	(void)state;
+	sample(3, 1, 0, 36);
+	sample(3, 2, 0, 1);
+	draw(3, 1, 0, 280);
+	draw(3, 2, 0, 8);
+	for (uint32_t type = 3; type < 7; type++)
+		draw(3, type, 0, 178);
 	make();
-	assert_int_equal(cells.n, 2);
-	close_to(share_of(0, 0), 0.9);
+	assert_int_equal(cells.n, 3);
+	close_to(share_of(0, 0), 0.28);
+	close_to(share_of(36, 0), 0.008);
+}
+
+/* Many types with a block or two: others have none by chance, and are like them. */
+static void test_many_rare_types(void **state)
+{
+	(void)state;
+	for (uint32_t type = 1; type <= 90; type++) {
+		if (type % 3)
+			sample(3, type, 0, 1);
+		draw(3, type, 0, 10);
+	}
+	make();
+	assert_int_equal(cells.n, 1);
+	close_to(share_of(0, 0), 1);
+}
+
+/*
+ * A heap that was large before tracing began: few blocks of it were sampled, each for many, and more of what is new. That of most old
+ * types no block was sampled tells nothing.
+ */
+static void test_old_blocks_are_few(void **state)
+{
+	static const size_t sampled[8] = { 1, 2, 3, 2, 0, 1, 2, 4 };
+
+	(void)state;
+	for (uint32_t type = 1; type <= 60; type++) {
+		sample_heavy(3, type, 0, sampled[type % 8], 1000);
+		draw(3, type, 0, 65);
+	}
+	sample(3, 7, 0, 300);
+	sample(3, 100, 0, 1000);
+	draw(3, 100, 0, 40);
+	make();
+	for (size_t i = 0; i < n_members; i++)
+		assert_int_equal(members[i].cell, members[0].cell);
+	assert_int_equal(cells.n, 1);
 }
 
 /* Of a type, too: that shape is nobody's. */
@@ -246,6 +309,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_shapes, begin, end),
 		cmocka_unit_test_setup_teardown(test_never_sampled, begin, end),
 		cmocka_unit_test_setup_teardown(test_rest_never_sampled, begin, end),
+		cmocka_unit_test_setup_teardown(test_rare_beside_never_sampled, begin, end),
+		cmocka_unit_test_setup_teardown(test_many_rare_types, begin, end),
+		cmocka_unit_test_setup_teardown(test_old_blocks_are_few, begin, end),
 		cmocka_unit_test_setup_teardown(test_shape_never_sampled, begin, end),
 		cmocka_unit_test_setup_teardown(test_few_sampled, begin, end),
 		cmocka_unit_test_setup_teardown(test_replicates_leave_a_group_out, begin, end),

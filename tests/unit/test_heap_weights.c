@@ -151,9 +151,11 @@ static void test_finds_the_truth(void **state)
 		{ "cache, any goes, drawn", run_cache_of_any, { .draws = 4000, .kinds = 1 }, .most_bias = 0.02 },
 		{ "cache, the oldest goes, two of a kind, drawn", run_cache_of_oldest, { .draws = 4000, .kinds = 2 }, .most_bias = 0.02 },
 		{ "ten lines, two of a kind, drawn, a few windows", run_ten, { .share = 0.0005, .draws = 4000, .kinds = 2 }, .most_bias = 0.1, .endless = 40 },
-		{ "ten lines, drawn", run_ten, { .draws = 4000, .kinds = 1 }, .most_bias = 0.015 },
+		{ "ten lines, drawn", run_ten, { .draws = 4000, .kinds = 1 }, .most_bias = 0.03 },
 		{ "one burst, drawn", run_one_off, { .draws = 4000, .kinds = 1 }, .most_bias = 0.12, .missed = 2 },
 		{ "old ones die, drawn", run_old, { .draws = 4000, .kinds = 1 }, .most_bias = 0.01 },
+		{ "old ones of many kinds die, drawn", run_old, { .draws = 4000, .kinds = 1, .old_kinds = 60 }, .most_bias = 0.02 },
+		{ "old ones of many kinds go, drawn", run_shrink, { .draws = 4000, .kinds = 1, .old_kinds = 150 }, .most_bias = 0.02 },
 		{ "few come, more go, drawn", run_shrink, { .draws = 4000, .kinds = 1 }, .most_bias = 0.02 },
 	};
 

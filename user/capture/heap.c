@@ -58,6 +58,9 @@
 #define OPENING_S 0.003
 /* Where there is no budget. */
 #define OPENING_SHARE_UNBOUND 0.1
+/* Blocks that are asked what they are at a reading; at the last one of all processes together. */
+#define DRAWS 4096
+#define LAST_DRAWS 16384
 /* The heaps of so many processes are read when they are taken in; of more, once they do something. */
 #define READ_AT_ONCE 8
 #define FIRST_CPU_NS (20 * MS_NS)
@@ -524,6 +527,14 @@ static void tell_all(struct heap *h, struct heap_process *p, const struct heap_h
 	told__end(&p->told);
 }
 
+/* The last reading is what is told: it may take longer, but all processes' together not too long. */
+static size_t most_draws(const struct heap *h, bool last)
+{
+	size_t draws = LAST_DRAWS / (h->read_cnt ? h->read_cnt : 1);
+
+	return last && draws > DRAWS ? draws : DRAWS;
+}
+
 static void read_heap(struct heap *h, struct heap_process *p, bool last)
 {
 	const struct heap_holdings *all;
@@ -536,7 +547,7 @@ static void read_heap(struct heap *h, struct heap_process *p, bool last)
 	err = err ? err : proc__cpu_ns(h->deps->proc, p->tr->tgid, &cpu_ns);
 	now_s = err ? 0 : own_s(p, cpu_ns);
 	err = err ? err : heap_samples__read(p->samples, now_s, pool_watch__all(&p->pools.watch, pools.all, now_s), pools.pace,
-					       last, &all);
+					       most_draws(h, last), &all);
 	if (err)
 		h->totals.failed++;
 	else

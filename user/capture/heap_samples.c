@@ -17,9 +17,9 @@
 /* Blocks drawn of each size class at the beginning, and taken of each in a window. */
 #define OLD_SAMPLES 128
 #define WINDOW_SAMPLES 64
-/* Blocks drawn at a reading, for their kinds (model/heap_cells.h); and at the last one, which is what is told. */
-#define DRAWS 4096
-#define LAST_DRAWS 16384
+/* Blocks drawn at a reading, for their kinds (model/heap_cells.h): so many for each sampled one, within bounds. */
+#define DRAWS_A_SAMPLE 4
+#define LEAST_DRAWS 512
 
 struct sample {
 	struct heap_weight weight; /* first (struct heap_weight_list) */
@@ -50,6 +50,7 @@ struct heap_samples {
 	struct heap_draw *draws; /* at the last reading */
 	size_t n_draws;
 	struct drand48_data random;
+	uint64_t seed; /* of the draws */
 	struct heap_holdings holdings;
 };
 
@@ -237,16 +238,16 @@ static void set_kinds(struct heap_samples *s)
 			s->at[i].weight.kind = kind_of(&s->at[i].block.print);
 }
 
-static int draw_kinds(struct heap_samples *s, const struct pymalloc_pools *pools, unsigned int most)
+/* With the same seed each time: where little has changed, the same blocks are drawn, and lines do not move for nothing. */
+static int draw_kinds(struct heap_samples *s, const struct pymalloc_pools *pools, size_t most)
 {
 	uint32_t at[HEAP_CLASSES] = {};
 	struct pymalloc_block *drawn = NULL;
-	size_t i, n = 0;
-	long seed;
+	size_t i, n = 0, wanted = DRAWS_A_SAMPLE * s->n;
 	int err;
 
-	lrand48_r(&s->random, &seed);
-	err = pymalloc__sample_kinds(s->heap, pools, most, seed, &drawn, &n);
+	wanted = wanted < LEAST_DRAWS ? LEAST_DRAWS : wanted;
+	err = pymalloc__sample_kinds(s->heap, pools, wanted < most ? wanted : most, s->seed, &drawn, &n);
 	free(s->draws);
 	s->n_draws = 0;
 	s->draws = calloc(n + 1, sizeof(*s->draws));
@@ -302,6 +303,7 @@ int heap_samples__new(const struct proc *p, pid_t tgid, const struct interp *in,
 	if (!s)
 		return -ENOMEM;
 	srand48_r(tgid, &s->random);
+	s->seed = tgid;
 	err = pymalloc__open(p, tgid, in, &s->heap);
 	err = err ? err : draw(s);
 	if (err) {
@@ -508,19 +510,20 @@ static int estimate(struct heap_samples *s, double pools)
 	return err;
 }
 
-/* Counts what lives, and draws from it. */
-static int scan(struct heap_samples *s, bool last, struct pymalloc_totals *totals)
+/* Counts what lives, and draws from it. Of a process that ends meanwhile nothing is drawn: it is told without. */
+static int scan(struct heap_samples *s, size_t most_draws, struct pymalloc_totals *totals)
 {
 	struct pymalloc_pools pools = {};
 	int err = pymalloc__scan(s->heap, NULL, &pools, totals);
 
-	err = err ? err : draw_kinds(s, &pools, last ? LAST_DRAWS : DRAWS);
+	if (!err && draw_kinds(s, &pools, most_draws))
+		s->n_draws = 0;
 	pymalloc_pools__free(&pools);
 	return err;
 }
 
-int heap_samples__read(struct heap_samples *s, double own_s, double pools, const struct pool_pace pace[HEAP_CLASSES], bool last,
-		       const struct heap_holdings **ret)
+int heap_samples__read(struct heap_samples *s, double own_s, double pools, const struct pool_pace pace[HEAP_CLASSES],
+		       size_t most_draws, const struct heap_holdings **ret)
 {
 	uint64_t live[HEAP_CLASSES];
 	struct heap_weight_list list;
@@ -530,7 +533,7 @@ int heap_samples__read(struct heap_samples *s, double own_s, double pools, const
 	err = heap_samples__settle(s);
 	err = err ? err : look_at_all(s, s->at, s->n);
 	err = err ? err : follow_tuples(s, s->at, s->n);
-	err = err ? err : scan(s, last, &totals);
+	err = err ? err : scan(s, most_draws, &totals);
 	if (err)
 		return err;
 	drop_dead(s);

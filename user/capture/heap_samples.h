@@ -60,10 +60,10 @@ struct heap_holdings {
 };
 /*
  * Looks at the heap and the sample. own_s: the process's own time (model/heap_windows.h) since heap_samples__new; pools: taken
- * into use since; pace: of the same, as the kernel side has it; last: more of the heap is looked at, no other reading follows. *ret
- * belongs to s and holds until the next call. 0 or -errno.
+ * into use since; pace: of the same, as the kernel side has it; most_draws: blocks that may be looked at for their kind, 1 to 5 us each.
+ * *ret belongs to s and holds until the next call. 0 or -errno.
  */
-int heap_samples__read(struct heap_samples *s, double own_s, double pools, const struct pool_pace pace[HEAP_CLASSES], bool last,
-		       const struct heap_holdings **ret);
+int heap_samples__read(struct heap_samples *s, double own_s, double pools, const struct pool_pace pace[HEAP_CLASSES],
+		       size_t most_draws, const struct heap_holdings **ret);
 
 #endif

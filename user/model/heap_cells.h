@@ -8,9 +8,9 @@
  * more often than the other (model/heap_weights.h).
  *
  * A kind is the type of the object, and its shape, where that never changes (the length of a str). The finer the cells, the fewer
- * sampled blocks in each tell whose its blocks are. So what a cell has too few of for that is put together: shapes with the rest of their
- * type, types with the rest of their class. A cell that should have many sampled blocks by how much is drawn of it, and has none, stays:
- * nobody was seen to make such things.
+ * sampled blocks in each tell whose its blocks are. So what has too few of them for that is put together: shapes with the rest of their
+ * type, types with the rest of their class. What should have many sampled blocks by how much is drawn of it, and has none, is a cell of
+ * its own: nobody was seen to make such things.
  */
 #ifndef MODEL_HEAP_CELLS_H
 #define MODEL_HEAP_CELLS_H
@@ -20,9 +20,9 @@
 
 #include "model/heap_windows.h"
 
-/* What a block holds; all zero: no object that is known. Hashes. */
+/* What a block holds. Hashes. */
 struct heap_kind {
-	uint32_t type;
+	uint32_t type; /* 0: not known */
 	uint32_t shape; /* 0: it may change */
 };
 
@@ -35,6 +35,7 @@ struct heap_draw {
 
 struct heap_cell {
 	uint8_t class;
+	uint32_t drawn, drawn_of_class;
 	/* Of what was drawn of its class; in each replicate ([0]: of all) the group's draws left out. They add up to 1, or are all 0. */
 	double share[1 + HEAP_REPLICATES];
 };
@@ -42,6 +43,7 @@ struct heap_cell {
 /* A sampled block, to be put into a cell. */
 struct heap_member {
 	struct heap_kind kind;
+	float weight; /* blocks that it stands for */
 	uint8_t class;
 	uint16_t cell; /* result */
 };

@@ -217,7 +217,7 @@ struct class_fit {
 	size_t n;
 	const struct sums *sums; /* by cell */
 	struct sums all;
-	double time, unseen;
+	double live, time, unseen;
 };
 
 /* What lives of a cell as windows have it. */
@@ -234,13 +234,15 @@ static void by_windows(const struct sums *s, const struct heap_cell_scale *scale
 static void combine(const struct heap_cell *cell, double live, struct heap_blocks *ret)
 {
 	struct heap_blocks drawn;
-	double of_drawn, of_windows, off, part;
+	double of_drawn, of_windows, off, part, one;
 	int r;
 
 	for (r = 0; r < REPLICATES; r++)
 		drawn.at[r] = cell->share[r] * live;
 	off = drawn.at[0] - ret->at[0];
-	of_drawn = variance_of(&drawn);
+	/* No better than one of all those drawn; what is drawn completely is known. */
+	one = cell->drawn_of_class ? live / cell->drawn_of_class : 0;
+	of_drawn = cell->drawn_of_class < live ? fmax(variance_of(&drawn), one * one) : 0;
 	of_windows = fmax(ALIKE * ALIKE * variance_of(ret), off * off / (BY_CHANCE * BY_CHANCE) - of_drawn);
 	part = ret->at[0] > 0 ? of_windows / (of_windows + of_drawn + LEAST_VARIANCE) : 1;
 	for (r = 0; r < REPLICATES; r++)
@@ -248,7 +250,7 @@ static void combine(const struct heap_cell *cell, double live, struct heap_block
 }
 
 /* Makes them add up to what lives of the class, in each replicate; what nothing tells there is as in all of them. */
-static void match(const struct class_fit *f, double live, struct heap_blocks *lives)
+static void match(const struct class_fit *f, struct heap_blocks *lives)
 {
 	struct heap_blocks sum = {};
 	size_t i;
@@ -260,77 +262,79 @@ static void match(const struct class_fit *f, double live, struct heap_blocks *li
 		double share = sum.at[0] > 0 ? lives[i].at[0] / sum.at[0] : 1.0 / f->n;
 
 		for (r = 0; r < REPLICATES; r++)
-			lives[i].at[r] = live * (sum.at[r] > 0 ? lives[i].at[r] / sum.at[r] : share);
+			lives[i].at[r] = f->live * (sum.at[r] > 0 ? lives[i].at[r] / sum.at[r] : share);
 	}
 }
 
 /* What lives of each cell; in sum, what lives of the class. */
-static void tell_cells(const struct class_fit *f, const struct heap_cell_scale *whole, double live, struct heap_blocks *lives)
+static void tell_cells(const struct class_fit *f, const struct heap_cell_scale *whole, struct heap_blocks *lives)
 {
-	double drawn = 0;
-	size_t i;
-
-	for (i = 0; i < f->n; i++)
-		drawn += f->cell[i].share[0];
-	for (i = 0; i < f->n; i++) {
+	for (size_t i = 0; i < f->n; i++) {
 		by_windows(&f->sums[i], whole, &lives[i]);
-		if (drawn > 0)
-			combine(&f->cell[i], live, &lives[i]);
+		if (f->cell[i].drawn_of_class)
+			combine(&f->cell[i], f->live, &lives[i]);
 	}
-	match(f, live, lives);
+	match(f, lives);
 }
 
-static void fit_cells(const struct class_fit *f, const struct heap_cell_scale *whole, const struct heap_blocks *lives,
-		      struct heap_cell_scale *ret)
+/* Blocks of each cell that no window met: where there is more than they know of; first of all where they know of nothing. */
+static void share_unseen(const struct class_fit *f, const struct heap_cell_scale *whole, const struct heap_blocks *lives, double *ret)
 {
-	int one = 1 + f->class % HEAP_REPLICATES, other = 1 + (f->class + 1) % HEAP_REPLICATES;
-	double young = heap_windows__young(f->windows, f->class, f->all.plain.at[0]), more = 0, unseen = f->unseen;
+	double unseen = f->unseen, more = 0;
 	struct heap_blocks seen;
 	size_t i;
 
-	/* What no window met is where there is more than they know of; first of all where they know of nothing. */
 	for (i = 0; i < f->n; i++) {
 		by_windows(&f->sums[i], whole, &seen);
-		if (seen.at[0] > 0)
-			more += fmax(lives[i].at[0] - seen.at[0], 0);
-		else
+		ret[i] = seen.at[0] > 0 ? fmax(lives[i].at[0] - seen.at[0], 0) : 0;
+		more += ret[i];
+		if (seen.at[0] <= 0)
 			unseen = fmax(unseen - lives[i].at[0], 0);
 	}
-	for (i = 0; i < f->n; i++) {
-		double born = f->all.plain.at[0] > 0 ? f->sums[i].plain.at[0] / f->all.plain.at[0] : 0;
+	for (i = 0; i < f->n; i++)
+		ret[i] = unseen * (more > 0 && f->n > 1 ? ret[i] / more : lives[i].at[0] / fmax(f->live, 1));
+}
 
-		by_windows(&f->sums[i], whole, &seen);
-		seen.at[0] = fmax(lives[i].at[0] - seen.at[0], 0);
-		fit(&f->sums[i], &lives[i], f->time, more > 0 ? unseen * seen.at[0] / more : 0, other, &ret[i]);
-		doubt(young * born, f->sums[i].born.at[one], one, &ret[i]);
+static void fit_cells(const struct class_fit *f, const struct heap_blocks *lives, const double *unseen, struct heap_cell_scale *ret)
+{
+	int one = 1 + f->class % HEAP_REPLICATES, other = 1 + (f->class + 1) % HEAP_REPLICATES;
+	double young = heap_windows__young(f->windows, f->class, f->all.plain.at[0]);
+
+	for (size_t i = 0; i < f->n; i++) {
+		double part = f->all.plain.at[0] > 0 ? f->sums[i].plain.at[0] / f->all.plain.at[0] : 0;
+
+		fit(&f->sums[i], &lives[i], f->time, unseen[i], other, &ret[i]);
+		doubt(young * part, f->sums[i].born.at[one], one, &ret[i]);
 	}
 }
 
-static void fit_class(const struct class_fit *f, struct heap_blocks *lives, struct heap_cell_scale *ret, struct heap_blocks *unknown)
+/* lives, unseen: room for as many as there are cells. */
+static void fit_class(const struct class_fit *f, struct heap_blocks *lives, double *unseen, struct heap_cell_scale *ret,
+		      struct heap_blocks *unknown)
 {
-	double live = f->windows->class[f->class].live;
 	struct heap_blocks all;
 	struct heap_cell_scale whole;
 	size_t i;
 	int r;
 
 	for (r = 0; r < REPLICATES; r++)
-		all.at[r] = live;
+		all.at[r] = f->live;
 	fit(&f->all, &all, f->time, f->unseen, 1 + (f->class + 1) % HEAP_REPLICATES, &whole);
-	tell_cells(f, &whole, live, lives);
-	fit_cells(f, &whole, lives, ret);
+	tell_cells(f, &whole, lives);
+	share_unseen(f, &whole, lives, unseen);
+	fit_cells(f, lives, unseen, ret);
 	for (i = 0; i < f->n; i++)
 		add_to(unknown, &ret[i].unknown);
 	for (r = 0; r < REPLICATES && !f->n; r++)
-		unknown->at[r] = live;
+		unknown->at[r] = f->live;
 }
 
-/* Everything but the slope; lives: room for as many as there are cells. */
+/* Everything but the slope. lives, unseen: as for fit_class. */
 static void fit_all(const struct heap_cells *cells, const struct heap_windows *w, const struct sums *sums, struct heap_blocks *lives,
-		    struct heap_scales *ret)
+		    double *unseen, struct heap_scales *ret)
 {
 	for (unsigned int c = 0; c < HEAP_CLASSES; c++) {
-		struct class_fit f = { .windows = w, .class = c, .time = ret->slope.time };
+		struct class_fit f = { .windows = w, .class = c, .time = ret->slope.time, .live = w->class[c].live };
 		size_t first = 0, i;
 
 		for (i = 0; i < cells->n; i++)
@@ -346,7 +350,7 @@ static void fit_all(const struct heap_cells *cells, const struct heap_windows *w
 		if (w->class[c].uncounted)
 			continue;
 		f.unseen = fmax(heap_windows__unseen(w, c), excess_of(&f.all, w->class[c].live));
-		fit_class(&f, &lives[first], &ret->cell[first], &ret->unknown[c]);
+		fit_class(&f, &lives[first], &unseen[first], &ret->cell[first], &ret->unknown[c]);
 	}
 }
 
@@ -359,7 +363,11 @@ static int put_into_cells(const struct heap_weight_list *list, const struct heap
 	if (!members)
 		return -ENOMEM;
 	for (i = 0; i < list->n; i++)
-		members[i] = (struct heap_member){ .kind = weight_at(list, i)->kind, .class = weight_at(list, i)->class % HEAP_CLASSES };
+		members[i] = (struct heap_member){
+			.kind = weight_at(list, i)->kind,
+			.weight = weight_at(list, i)->blocks,
+			.class = weight_at(list, i)->class % HEAP_CLASSES,
+		};
 	err = heap_cells__make(draws, n_draws, members, list->n, ret);
 	for (i = 0; i < list->n && !err; i++)
 		weight_at(list, i)->cell = members[i].cell;
@@ -373,6 +381,7 @@ int heap_weights__calibrate(const struct heap_weight_list *list, const struct he
 	struct heap_cells cells;
 	struct heap_blocks *lives;
 	struct sums *sums;
+	double *unseen;
 	int err;
 
 	*ret = (struct heap_scales){};
@@ -381,15 +390,17 @@ int heap_weights__calibrate(const struct heap_weight_list *list, const struct he
 		return err;
 	sums = calloc(cells.n + 1, sizeof(*sums));
 	lives = calloc(cells.n + 1, sizeof(*lives));
+	unseen = calloc(cells.n + 1, sizeof(*unseen));
 	ret->cell = calloc(cells.n + 1, sizeof(*ret->cell));
-	err = sums && lives && ret->cell ? 0 : -ENOMEM;
+	err = sums && lives && unseen && ret->cell ? 0 : -ENOMEM;
 	if (!err) {
 		heap_windows__slope(w, w->read_s, pools, &ret->slope);
 		add_up(list, &ret->slope, sums);
-		fit_all(&cells, w, sums, lives, ret);
+		fit_all(&cells, w, sums, lives, unseen, ret);
 	}
 	free(sums);
 	free(lives);
+	free(unseen);
 	heap_cells__free(&cells);
 	return err;
 }

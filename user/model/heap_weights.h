@@ -24,6 +24,8 @@
  *    (heap_windows__unseen); slower ones are their neighbours'. Their error is not known: windows that saw nothing differ in nothing.
  *    Of bursts of 50 ms that all windows came too late for, and that had half of all bytes, their neighbour was told twice its
  *    own before pools were counted by their pace, and no window knew better.
+ *  - Whose it is of two lines that make the same kind of thing, if windows saw only one of them: it has it all, and states the error of
+ *    what was drawn alone.
  *  - What lives for less than the time between two windows: it is seen by chance, much of it or nothing. Its size is known
  *    to be doubtful (heap_windows__young), and that of the lines that share its size classes.
  *  - How long a window was is measured (capture/heap.h) to a few dozen nanoseconds for each allocation. Lines that allocate in

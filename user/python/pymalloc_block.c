@@ -293,7 +293,7 @@ struct pymalloc_kind pymalloc__kind(const struct pymalloc_print *p)
 	uint64_t hash = PY_HASH_STEP(p->type, p->object_at);
 
 	return (struct pymalloc_kind){
-		.type = p->type ? (uint32_t)(hash >> 32) | 1 : 0,
+		.type = p->type ? (uint32_t)(hash >> 32) | 2 : 1,
 		.shape = p->fixed_bytes[0] ? 1 + p->fixed_bytes[0] + p->fixed_bytes[1] : 0,
 	};
 }

@@ -64,11 +64,12 @@ void pymalloc__take_print(const struct leaf_reader *r, const void *bytes, uint32
 			  struct pymalloc_print *ret);
 
 /*
- * What kind of thing it is: its type, and its shape, where that does not change while it lives: how many bytes or items a str, bytes,
- * int or tuple has. Equal for equal ones of one process.
+ * What kind of thing it is: its type, and its shape, where that does not change while it lives: how many bytes the contents of a str,
+ * bytes, int, tuple, float or complex take. Equal for equal ones of one process. An object on a free list of its type is memory without
+ * an object (the list's link is where the type was, or from 3.13 on the reference count).
  */
 struct pymalloc_kind {
-	uint32_t type;	/* hash; 0: no object was recognised */
+	uint32_t type;	/* hash; 1: no object was recognised; never 0 */
 	uint32_t shape; /* 0: it may change */
 };
 struct pymalloc_kind pymalloc__kind(const struct pymalloc_print *p);

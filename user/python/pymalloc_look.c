@@ -16,9 +16,9 @@
 #include "python/pymalloc_impl.h"
 
 #define GROUPS 128
-/* Of each class, however few its bytes. */
-#define LEAST_DRAWN 16
 #define BLOCKS 128
+/* Drawn of each class, however few its bytes. */
+#define LEAST_OF_CLASS 16
 
 /* Blocks beside each other in the array that are in one pool. */
 struct group {
@@ -352,14 +352,30 @@ static uint64_t address_of(const struct pymalloc_live *live, uint64_t base, unsi
 	return 0;
 }
 
-/* Draws from one pool; appends to blocks. */
-static void draw_from(struct looker *k, const struct pymalloc_pool *pool, struct draw *d, uint64_t *random,
-		      struct pymalloc_block *blocks, size_t *cnt)
+/* Blocks that were drawn. */
+struct drawn {
+	struct pymalloc_block *block;
+	size_t cnt;
+};
+
+/* Its print is taken of what was just read, where that will do. */
+static int draw_block(struct looker *k, struct pymalloc_block b, uint64_t base, bool read, struct drawn *seen, struct drawn *unseen)
+{
+	struct drawn *to = read && k->no_leaves ? seen : unseen;
+
+	to->block[to->cnt] = b;
+	return to == seen ? see(k, &to->block[to->cnt++], k->pool + (b.addr - base)) : (to->cnt++, 0);
+}
+
+/* Draws from one pool; appends to what was seen already, or is yet to be looked at. */
+static int draw_from(struct looker *k, const struct pymalloc_pool *pool, struct draw *d, uint64_t *random, struct drawn *seen,
+		     struct drawn *unseen)
 {
 	struct pymalloc_live live;
 	bool listed = false;
+	int err = 0;
 
-	for (; d->next < d->passed + pool->live; draw_next(d, random)) {
+	for (; !err && d->next < d->passed + pool->live; draw_next(d, random)) {
 		unsigned int rank = d->next - d->passed;
 		uint64_t addr = pool->base + PYMALLOC_HEADER_BYTES + rank * pymalloc__block_bytes(pool->szidx);
 
@@ -371,10 +387,13 @@ static void draw_from(struct looker *k, const struct pymalloc_pool *pool, struct
 		}
 		if (!addr)
 			continue;
-		blocks[(*cnt)++] =
-			(struct pymalloc_block){ .addr = addr, .weight = (double)d->live / d->n, .szidx = pool->szidx };
+		err = draw_block(k,
+				 (struct pymalloc_block){
+					 .addr = addr, .weight = (double)d->live / d->n, .szidx = pool->szidx },
+				 pool->base, !pool->full, seen, unseen);
 	}
 	d->passed += pool->live;
+	return err;
 }
 
 /* Leaves out what no longer lives. */
@@ -389,31 +408,33 @@ static size_t keep_living(struct pymalloc_block *blocks, size_t n)
 	return kept;
 }
 
-static int sample(struct pymalloc *a, const struct pymalloc_pools *pools, struct draw draws[PYMALLOC_CLASSES], size_t total,
-		  bool leaves, uint64_t *random, struct pymalloc_block **ret, size_t *ret_cnt)
+static int draw_all(struct pymalloc *a, const struct pymalloc_pools *pools, struct draw draws[PYMALLOC_CLASSES], bool leaves,
+		    uint64_t *random, struct drawn *seen, struct drawn *unseen)
 {
-	struct pymalloc_block *blocks = calloc(total + 1, sizeof(*blocks));
 	struct looker *k;
-	size_t cnt = 0;
-	int err;
+	int err = looker__new(a, leaves, &k);
 
-	if (!blocks)
-		return -ENOMEM;
-	err = looker__new(a, leaves, &k);
-	if (err) {
-		free(blocks);
+	if (err)
 		return err;
-	}
-	for (size_t i = 0; i < pools->cnt; i++)
-		draw_from(k, &pools->pool[i], &draws[pools->pool[i].szidx], random, blocks, &cnt);
+	for (size_t i = 0; i < pools->cnt && !err; i++)
+		err = draw_from(k, &pools->pool[i], &draws[pools->pool[i].szidx], random, seen, unseen);
 	looker__free(k);
-	err = look_at(a, blocks, cnt, leaves);
+	return err ? err : look_at(a, unseen->block, unseen->cnt, leaves);
+}
+
+static int sample(struct pymalloc *a, const struct pymalloc_pools *pools, struct draw draws[PYMALLOC_CLASSES], size_t total,
+		  bool leaves, uint64_t *random, struct pymalloc_block **ret, size_t *cnt)
+{
+	struct drawn seen = { .block = calloc(2 * total + 1, sizeof(*seen.block)) }, unseen = { .block = seen.block + total };
+	int err = seen.block ? draw_all(a, pools, draws, leaves, random, &seen, &unseen) : -ENOMEM;
+
 	if (err) {
-		free(blocks);
+		free(seen.block);
 		return err;
 	}
-	*ret = blocks;
-	*ret_cnt = keep_living(blocks, cnt);
+	memmove(&seen.block[seen.cnt], unseen.block, unseen.cnt * sizeof(*unseen.block));
+	*ret = seen.block;
+	*cnt = keep_living(seen.block, seen.cnt + unseen.cnt);
 	return 0;
 }
 
@@ -443,7 +464,7 @@ int pymalloc__sample_kinds(struct pymalloc *a, const struct pymalloc_pools *pool
 	for (int i = 0; i < PYMALLOC_CLASSES; i++)
 		all += (double)draws[i].live * pymalloc__block_bytes(i);
 	for (int i = 0; i < PYMALLOC_CLASSES; i++)
-		wanted[i] = all > 0 ? LEAST_DRAWN + most * (draws[i].live * pymalloc__block_bytes(i) / all) : 0;
+		wanted[i] = all > 0 ? LEAST_OF_CLASS + most * (draws[i].live * pymalloc__block_bytes(i) / all) : 0;
 	total = begin_draws(wanted, &seed, draws);
 	return sample(a, pools, draws, total, false, &seed, ret, cnt);
 }
