@@ -10,8 +10,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/cpu_visit.h"
 
 #define MAX_THREADS 64
@@ -22,6 +24,7 @@ struct closer {
 	pthread_cond_t idle;
 	struct job {
 		int fd, cpu;
+		uint64_t at_ns;
 	} *jobs;
 	size_t n, room;
 	size_t n_threads;
@@ -39,10 +42,20 @@ int closer__new(struct closer **ret)
 	return 0;
 }
 
+static void wait_until(uint64_t at_ns)
+{
+	uint64_t now = clock_now_ns(), left = at_ns > now ? at_ns - now : 0;
+	struct timespec t = { .tv_sec = left / 1000000000, .tv_nsec = left % 1000000000 };
+
+	while (left && nanosleep(&t, &t))
+		;
+}
+
 static void close_there(const struct job *job)
 {
 	struct cpu_visit visit;
 
+	wait_until(job->at_ns);
 	cpu_visit__begin(&visit, job->cpu);
 	close(job->fd);
 	cpu_visit__end(&visit);
@@ -100,9 +113,9 @@ static bool push(struct closer *c, const struct job *job)
 	return true;
 }
 
-void closer__close_on(struct closer *c, int fd, int cpu)
+void closer__close_on(struct closer *c, int fd, int cpu, uint64_t at_ns)
 {
-	const struct job job = { .fd = fd, .cpu = cpu };
+	const struct job job = { .fd = fd, .cpu = cpu, .at_ns = at_ns };
 	bool taken;
 
 	pthread_mutex_lock(&c->lock);
@@ -121,7 +134,7 @@ void closer__close_on(struct closer *c, int fd, int cpu)
 
 void closer__close(struct closer *c, int fd)
 {
-	closer__close_on(c, fd, -1);
+	closer__close_on(c, fd, -1, 0);
 }
 
 bool closer__is_busy(struct closer *c)

@@ -7,6 +7,7 @@
 #define BASE_CLOSER_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 struct closer;
 
@@ -15,8 +16,8 @@ int closer__new(struct closer **ret);
 void closer__free(struct closer *c);
 /* Takes the descriptor over and returns at once (but for lack of memory or threads: then it closes here and now). */
 void closer__close(struct closer *c, int fd);
-/* The same on a processor (base/cpu_visit.h), -1: on any. */
-void closer__close_on(struct closer *c, int fd, int cpu);
+/* The same on a processor (base/cpu_visit.h), -1: on any, and not before a time (clock.h), 0: at once. */
+void closer__close_on(struct closer *c, int fd, int cpu, uint64_t at_ns);
 /* Something is not closed yet. */
 bool closer__is_busy(struct closer *c);
 /* Until all is closed. */

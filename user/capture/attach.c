@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <utlist.h>
 
 #include "base/clock.h"
@@ -24,13 +25,23 @@
  */
 #define MAX_UNSHARED 16
 
-/* Open links, at most four a signal. */
+/*
+ * While the kernel writes a breakpoint, or takes one away, a process that runs waits for it at its next page fault or hit. Debian's 262
+ * sites of signal exact made it wait up to 45 times in a row, 1 to 4 ms in all. So they are written by so many at a time, on a visit
+ * (base/cpu_visit.h), and the process runs in between. The first ones are to tell whether a visit takes but a moment.
+ */
+#define SITES_AT_ONCE 64
+#define FIRST_SITES 16
+#define BETWEEN_NS 2000000
+#define MAX_LINKS (4 + 2 * (MAX_PROBE_SITES / SITES_AT_ONCE + 2))
+
+/* Open links. */
 struct links {
 	uint32_t id; /* union site_cookie, attach_id; 0: none were made */
 	uint32_t paused; /* bit per enum signal: its links were taken away */
 	struct signal_links {
 		size_t n;
-		int fd[4];
+		int fd[MAX_LINKS];
 	} of[SIGNAL_MAX];
 };
 
@@ -87,25 +98,27 @@ int attacher__new(const struct attach_programs *programs, int targets_fd, bool s
 
 /* ---- links ---- */
 
-/* cpu: where to, -1: anywhere. */
-static void signal_links__close(struct signal_links *l, struct closer *closer, int cpu)
+/* cpu: where to, -1: anywhere; apart_ns: one after the other, so far apart. */
+static void signal_links__close(struct signal_links *l, struct closer *closer, int cpu, uint64_t apart_ns)
 {
-	while (l->n)
-		closer__close_on(closer, l->fd[--l->n], cpu);
+	uint64_t at_ns = clock_now_ns();
+
+	for (; l->n; at_ns += apart_ns)
+		closer__close_on(closer, l->fd[--l->n], cpu, apart_ns ? at_ns : 0);
 }
 
-static void links__close_on(struct links *l, struct closer *closer, int cpu)
+static void links__close_on(struct links *l, struct closer *closer, int cpu, uint64_t apart_ns)
 {
 	int signal;
 
 	for (signal = 0; signal < SIGNAL_MAX; signal++)
-		signal_links__close(&l->of[signal], closer, cpu);
+		signal_links__close(&l->of[signal], closer, cpu, signal == SIGNAL_EXACT ? apart_ns : 0);
 	*l = (struct links){};
 }
 
 static void links__close(struct links *l, struct closer *closer)
 {
-	links__close_on(l, closer, -1);
+	links__close_on(l, closer, -1, 0);
 }
 
 /* It has a number in the map site_specs. */
@@ -166,24 +179,84 @@ static size_t select_sites(const struct file *f, enum signal signal, const struc
 	return n;
 }
 
-static int link_program(const struct file *f, const char *path, pid_t tgid, enum signal signal, const struct choice *of,
-			int prog, enum uprobe_multi_when when, bool has_session, struct links *l)
+/* Breakpoints that are worth going where their process runs (base/cpu_visit.h). */
+#define MANY_SITES 8
+/*
+ * Where one takes longer, many processes of the host map the file, each of which the kernel looks at for each breakpoint: then a visit
+ * would take more than a moment. With the interrupts one takes 20 to 45 us in a virtual machine, on a visit 3 to 5.
+ */
+#define MOST_SITE_NS 150000
+#define MOST_VISITED_NS 15000
+#define SITE_FADES 0.9
+
+/* Where to write breakpoints of a process, and to take them away: -1: anywhere. */
+static int where_to_write(const struct attacher *a, size_t n_sites, pid_t tgid)
 {
-	struct uprobe_multi_site sites[MAX_PROBE_SITES];
-	size_t n = select_sites(f, signal, of, l->id, when, has_session, sites);
+	bool quick = a->slow_site > 0 && a->slow_site < 1;
+
+	return quick && tgid && n_sites >= MANY_SITES && a->programs.proc ? proc__running_on(a->programs.proc, tgid) : -1;
+}
+
+static void note_site(struct attacher *a, size_t n_sites, bool visited, uint64_t took_ns)
+{
+	double slow = (double)took_ns / n_sites / (visited ? MOST_VISITED_NS : MOST_SITE_NS);
+
+	if (n_sites < MANY_SITES) /* the system call is most of it */
+		return;
+	a->slow_site = slow > a->slow_site * SITE_FADES ? slow : a->slow_site * SITE_FADES;
+}
+
+/* A moment for the process, before more breakpoints are written. */
+static void let_it_run(void)
+{
+	const struct timespec moment = { .tv_nsec = BETWEEN_NS };
+
+	nanosleep(&moment, NULL);
+}
+
+static int link_at_once(struct attacher *a, const char *path, pid_t tgid, int prog, enum uprobe_multi_when when,
+			const struct uprobe_multi_site *sites, size_t n)
+{
+	uint64_t began = clock_thread_cpu_ns();
+	struct cpu_visit visit;
 	int fd;
 
-	if (!n)
-		return 0;
-	fd = prog < 0 ? -EINVAL : uprobe_multi__attach(prog, path, tgid, when, sites, n);
-	if (fd < 0)
-		return fd;
-	l->of[signal].fd[l->of[signal].n++] = fd;
+	cpu_visit__begin(&visit, where_to_write(a, n, tgid));
+	fd = uprobe_multi__attach(prog, path, tgid, when, sites, n);
+	cpu_visit__end(&visit);
+	if (fd >= 0)
+		note_site(a, n, visit.is_away, clock_thread_cpu_ns() - began);
+	return fd;
+}
+
+/* All at once where there is no process to be spared, or it is visited already (link_window). */
+static int link_program(struct attacher *a, const struct file *f, const char *path, pid_t tgid, enum signal signal,
+			const struct choice *of, int prog, enum uprobe_multi_when when, bool has_session, struct links *l)
+{
+	struct uprobe_multi_site sites[MAX_PROBE_SITES];
+	size_t n = select_sites(f, signal, of, l->id, when, has_session, sites), done = 0, more;
+	bool whole = !tgid || of->often || signal != SIGNAL_EXACT;
+	struct signal_links *to = &l->of[signal];
+	int fd;
+
+	if (n && prog < 0)
+		return -EINVAL;
+	for (; done < n; done += more) {
+		more = a->slow_site > 0 ? SITES_AT_ONCE : FIRST_SITES;
+		more = whole || more > n - done ? n - done : more;
+		if (done)
+			let_it_run();
+		fd = whole ? uprobe_multi__attach(prog, path, tgid, when, sites, n) :
+			     link_at_once(a, path, tgid, prog, when, sites + done, more);
+		if (fd < 0)
+			return fd;
+		to->fd[to->n++] = fd;
+	}
 	return 0;
 }
 
 /* Return probes first: an entry seen without its return would leave a pending allocation. */
-static int link_chosen(const struct attacher *a, const struct file *f, const char *path, pid_t tgid, enum signal signal,
+static int link_chosen(struct attacher *a, const struct file *f, const char *path, pid_t tgid, enum signal signal,
 		       const struct choice *of, struct links *l)
 {
 	const struct attach_programs *p = &a->programs;
@@ -191,13 +264,13 @@ static int link_chosen(const struct attacher *a, const struct file *f, const cha
 	int err;
 
 	if (has_session)
-		err = link_program(f, path, tgid, signal, of, p->session[signal], UPROBE_MULTI_SESSION, true, l);
+		err = link_program(a, f, path, tgid, signal, of, p->session[signal], UPROBE_MULTI_SESSION, true, l);
 	else
-		err = link_program(f, path, tgid, signal, of, p->at_return[signal], UPROBE_MULTI_AT_RETURN, false, l);
-	return err ? err : link_program(f, path, tgid, signal, of, p->at_site[signal], UPROBE_MULTI_AT_SITE, has_session, l);
+		err = link_program(a, f, path, tgid, signal, of, p->at_return[signal], UPROBE_MULTI_AT_RETURN, false, l);
+	return err ? err : link_program(a, f, path, tgid, signal, of, p->at_site[signal], UPROBE_MULTI_AT_SITE, has_session, l);
 }
 
-static int link_signal(const struct attacher *a, const struct file *f, const char *path, pid_t tgid, enum signal signal,
+static int link_signal(struct attacher *a, const struct file *f, const char *path, pid_t tgid, enum signal signal,
 		       struct links *l)
 {
 	return link_chosen(a, f, path, tgid, signal, &(struct choice){}, l);
@@ -226,33 +299,6 @@ static int link_sites(struct attacher *a, const struct file *f, const char *path
 	return 0;
 }
 
-/* Breakpoints that are worth going where their process runs (base/cpu_visit.h). */
-#define MANY_SITES 8
-/*
- * Where one takes longer, many processes of the host map the file, each of which the kernel looks at for each breakpoint: then a visit
- * would take more than a moment. With the interrupts one takes 20 to 45 us in a virtual machine, on a visit 3 to 5.
- */
-#define MOST_SITE_NS 150000
-#define MOST_VISITED_NS 15000
-#define SITE_FADES 0.9
-
-/* Where to write breakpoints of a window, and to take them away: -1: anywhere. */
-static int where_to_write(const struct attacher *a, const struct file *f, pid_t tgid)
-{
-	bool quick = a->slow_site > 0 && a->slow_site < 1;
-
-	return quick && f->n_sites >= MANY_SITES && a->programs.proc ? proc__running_on(a->programs.proc, tgid) : -1;
-}
-
-static void note_site(struct attacher *a, const struct file *f, bool visited, uint64_t took_ns)
-{
-	double slow = (double)took_ns / f->n_sites / (visited ? MOST_VISITED_NS : MOST_SITE_NS);
-
-	if (f->n_sites < MANY_SITES) /* the system call is most of it */
-		return;
-	a->slow_site = slow > a->slow_site * SITE_FADES ? slow : a->slow_site * SITE_FADES;
-}
-
 /*
  * While the kernel writes breakpoints, those that are there already are hit. So the ones that are often hit come last; and they go
  * first (signal_links__close).
@@ -265,11 +311,11 @@ static int link_window(struct attacher *a, const struct file *f, const char *pat
 	struct cpu_visit visit;
 	int which, err = 0;
 
-	cpu_visit__begin(&visit, where_to_write(a, f, tgid));
+	cpu_visit__begin(&visit, where_to_write(a, f->n_sites, tgid));
 	for (which = 0; which < 2 && !err; which++)
 		err = link_chosen(a, f, path, tgid, SIGNAL_EXACT, &(struct choice){ often, which }, &l);
 	cpu_visit__end(&visit);
-	note_site(a, f, visit.is_away, clock_thread_cpu_ns() - began);
+	note_site(a, f->n_sites, visit.is_away, clock_thread_cpu_ns() - began);
 	if (err) {
 		links__close(&l, a->closer);
 		return err;
@@ -587,7 +633,7 @@ int attachment__pause(struct attachment *at, const char *path, enum signal signa
 	if (!pause)
 		err = link_signal(at->attacher, at->file, path, at->own.id ? at->tgid : 0, signal, l);
 	if (pause || err)
-		signal_links__close(&l->of[signal], at->attacher->closer, -1);
+		signal_links__close(&l->of[signal], at->attacher->closer, -1, 0);
 	if (!err)
 		l->paused ^= 1u << signal;
 	return err;
@@ -598,7 +644,8 @@ void attachment__free(struct attachment *at)
 	if (!at)
 		return;
 	take_row(at);
-	links__close_on(&at->own, at->attacher->closer, at->is_window ? where_to_write(at->attacher, at->file, at->tgid) : -1);
+	links__close_on(&at->own, at->attacher->closer, where_to_write(at->attacher, at->file->n_sites, at->tgid),
+			at->is_window ? 0 : BETWEEN_NS);
 	DL_DELETE(at->file->attachments, at);
 	at->file->n_attachments--;
 	drop_unused(at->attacher, at->file);
