@@ -227,16 +227,22 @@ static void test_old_blocks_are_few(void **state)
 	assert_int_equal(cells.n, 1);
 }
 
-/* Of a type, too: that shape is nobody's. */
+/* A shape is another matter: they are like the others of their type, of which there is more. */
 static void test_shape_never_sampled(void **state)
 {
 	(void)state;
 	sample(3, 1, 61, 40);
-	draw(3, 1, 60, 500);
-	draw(3, 1, 61, 500);
+	sample(3, 1, 62, 40);
+	sample(3, 2, 0, 10);
+	draw(3, 1, 60, 400);
+	draw(3, 1, 61, 300);
+	draw(3, 1, 62, 200);
+	draw(3, 2, 0, 100);
 	make();
-	assert_int_equal(cells.n, 2);
-	close_to(share_of(0, 0), 0.5);
+	assert_int_equal(cells.n, 3);
+	close_to(share_of(0, 0), 0.54);
+	close_to(share_of(40, 0), 0.36);
+	close_to(share_of(80, 0), 0.1);
 }
 
 /* Where a handful was sampled, nobody can say of which kinds there are none. */

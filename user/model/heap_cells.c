@@ -130,12 +130,15 @@ static double expected(const struct tallies *t, const struct counts *part, const
 	return whole->all.drawn[0] ? part->drawn[0] * members / whole->all.drawn[0] : 0;
 }
 
-/* Whether what was drawn and sampled of a part is enough to tell it from the rest of the whole. */
+/*
+ * Whether what was drawn and sampled of a part is enough to tell it from the rest of the whole. Of a shape a block must have been sampled:
+ * what a line makes gets longer as numbers in it grow, so shapes that no window met are mostly those of lines that they did.
+ */
 static bool is_known(const struct tallies *t, const struct tally *part)
 {
 	double members = expected(t, &part->all, part->parent);
 
-	return members >= EXPECTED_MEMBERS ||
+	return (members >= EXPECTED_MEMBERS && (part->key.depth == 1 || part->all.members)) ||
 	       (members >= LEAST_EXPECTED && part->all.members >= LEAST_MEMBERS && part->all.drawn[0] >= LEAST_DRAWN);
 }
 
@@ -164,7 +167,7 @@ static void leave_together(struct tally *at)
 
 /*
  * Where many parts have one sampled block, as many others have none by chance (the missing mass of Good and Turing): those are like the
- * rest. What is bare beyond that was made by nobody that was seen; or, where few blocks were sampled, it tells nothing.
+ * rest. Types beyond that were made by nobody that was seen; or, where few blocks were sampled, they tell nothing, as shapes do (is_known).
  */
 static double by_chance(const struct tally *whole)
 {
@@ -173,7 +176,7 @@ static double by_chance(const struct tally *whole)
 
 static bool tells_nothing(const struct tallies *t, const struct tally *whole)
 {
-	return expected(t, &whole->bare, whole) < EXPECTED_MEMBERS + by_chance(whole);
+	return whole->parent || expected(t, &whole->bare, whole) < EXPECTED_MEMBERS + by_chance(whole);
 }
 
 static void settle_bare(const struct tallies *t, struct tally *whole)
@@ -195,8 +198,8 @@ static bool may_be_apart(const struct tally *at)
 
 static void tell_all_apart(struct tallies *t)
 {
-	/* Each may have two cells more, of its rest and of what is bare. */
-	size_t left = (HEAP_MOST_CELLS - 2 * HEAP_CLASSES) / 2;
+	/* Of each class there may be two cells more, of its rest and of what is bare. */
+	size_t left = HEAP_MOST_CELLS - 2 * HEAP_CLASSES;
 	struct tally *at;
 
 	for (at = t->first; at; at = at->next) {

@@ -9,8 +9,8 @@
  *
  * A kind is the type of the object, and its shape, where that never changes (the length of a str). The finer the cells, the fewer
  * sampled blocks in each tell whose its blocks are. So what has too few of them for that is put together: shapes with the rest of their
- * type, types with the rest of their class. What should have many sampled blocks by how much is drawn of it, and has none, is a cell of
- * its own: nobody was seen to make such things.
+ * type, types with the rest of their class. Types that should have many sampled blocks by how much is drawn of them, and have none, are a
+ * cell of their own: nobody was seen to make such things.
  */
 #ifndef MODEL_HEAP_CELLS_H
 #define MODEL_HEAP_CELLS_H
