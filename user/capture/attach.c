@@ -229,13 +229,13 @@ static int link_at_once(struct attacher *a, const char *path, pid_t tgid, int pr
 	return fd;
 }
 
-/* All at once where there is no process to be spared, or it is visited already (link_window). */
+/* All at once where there is no process to be spared, or it is visited already (link_window: but for the first window). */
 static int link_program(struct attacher *a, const struct file *f, const char *path, pid_t tgid, enum signal signal,
 			const struct choice *of, int prog, enum uprobe_multi_when when, bool has_session, struct links *l)
 {
 	struct uprobe_multi_site sites[MAX_PROBE_SITES];
 	size_t n = select_sites(f, signal, of, l->id, when, has_session, sites), done = 0, more;
-	bool whole = !tgid || of->often || signal != SIGNAL_EXACT;
+	bool whole = !tgid || signal != SIGNAL_EXACT || (of->often && a->slow_site > 0);
 	struct signal_links *to = &l->of[signal];
 	int fd;
 
