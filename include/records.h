@@ -47,7 +47,7 @@ enum stack_status {
 	STACK_GIVEN_BACK = 10,
 	STACK_NOT_FOLLOWED = 11, /* blocks whose end would not be seen: they lived when that began */
 	STACK_PASSED_OVER = 12, /* of a process that ended before one of its page faults was looked at */
-	STACK_NOT_SAMPLED = 13, /* heap: live blocks of a size class that no window has seen allocated */
+	STACK_NOT_SAMPLED = 13, /* heap: live blocks of a size class, or kind, that no window has seen allocated */
 	STACK_ROUNDED_UP = 14, /* heap: what blocks are larger than was asked for */
 	STACK_INHERITED = 15, /* resident: what a forked process alone has left of its parent's memory */
 	STACK_STATUS_MAX,

@@ -45,7 +45,7 @@ struct tally {
 };
 
 struct tallies {
-	struct tally class[HEAP_CLASSES]; /* each begins its list of those that are alone */
+	struct tally class[HEAP_CLASSES]; /* each begins the list of its parts that are told apart */
 	struct tally *table, *first, **last;
 	struct tally **of; /* the members' shapes */
 };
@@ -118,8 +118,9 @@ static int count(struct tallies *t, const struct heap_draw *draws, size_t n_draw
 }
 
 /*
- * How many sampled blocks should be of a part of a whole by what was drawn of it. Blocks that stand for much more than others (of a heap
- * that was large before tracing began, a hundred are sampled) are few: no more count than if all stood for as much.
+ * How many sampled blocks should be of a part of a whole by what was drawn of it. Where some stand for much more than others (of a heap
+ * that was large before tracing began, a hundred are sampled), no more count than if all stood for as much: by Kish's effective size,
+ * old kinds of which there is no block by chance were taken for new ones.
  */
 static double expected(const struct tallies *t, const struct counts *part, const struct tally *whole)
 {
@@ -251,7 +252,6 @@ static uint16_t add_cell(const struct tallies *t, struct heap_cells *c, const st
 	struct heap_cell *cell = &c->cell[c->n];
 
 	cell->class = at->key.class;
-	cell->drawn = part ? part->drawn[0] : at->all.drawn[0];
 	cell->drawn_of_class = t->class[at->key.class].all.drawn[0];
 	for (int r = 0; r <= HEAP_REPLICATES; r++)
 		cell->share[r] = share_of(t, at, r) * (part ? share_in(t, part, at, r) : 1);

@@ -35,7 +35,7 @@ struct heap_draw {
 
 struct heap_cell {
 	uint8_t class;
-	uint32_t drawn, drawn_of_class;
+	uint32_t drawn_of_class; /* blocks */
 	/* Of what was drawn of its class; in each replicate ([0]: of all) the group's draws left out. They add up to 1, or are all 0. */
 	double share[1 + HEAP_REPLICATES];
 };
