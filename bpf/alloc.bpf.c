@@ -113,7 +113,7 @@ static __always_inline bool takes(const struct target *t, __u64 bytes)
 
 static __always_inline __u32 kind_of(const struct target *t)
 {
-	return is_exact(t) ? KIND_EXACT : KIND_HEAP_POOL | COUNT_WINDOW;
+	return is_exact(t) ? KIND_EXACT : KIND_HEAP_POOL;
 }
 
 /* ---- blocks ---- */

@@ -246,8 +246,6 @@ struct count_key {
  * moved elsewhere (mremap), user space tells by what the resident set lost.
  */
 #define COUNT_REFAULT 0x100u
-/* Added to KIND_HEAP_POOL: seen in a window of the heap signal. */
-#define COUNT_WINDOW 0x200u
 struct count_value {
 	__u64 alloc_cnt;
 	__u64 alloc_bytes;

@@ -113,7 +113,8 @@ void accounts__count(struct accounts *a, const struct count_key *key, const stru
 
 	if (tr && key->kind & COUNT_REFAULT)
 		keep_refault(a, key, delta);
-	else if (tr && !(key->kind & COUNT_WINDOW) && key->kind < KIND_MAX)
+	/* What is counted as heap's was seen in its windows, and is told as an estimate (capture/heap.c). */
+	else if (tr && key->kind != KIND_HEAP_POOL && key->kind < KIND_MAX)
 		add_to(a, tr, key->stack_id, key->kind, &sums);
 	if (tr && key->kind == KIND_EXACT)
 		tr->exact_cnt += sums.alloc_cnt + sums.free_cnt;

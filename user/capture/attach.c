@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/param.h>
 #include <time.h>
 #include <utlist.h>
 
@@ -104,7 +105,7 @@ static void signal_links__close(struct signal_links *l, struct closer *closer, i
 	uint64_t at_ns = clock_now_ns();
 
 	for (; l->n; at_ns += apart_ns)
-		closer__close_on(closer, l->fd[--l->n], cpu, apart_ns ? at_ns : 0);
+		closer__close_on(closer, l->fd[--l->n], cpu, at_ns);
 }
 
 static void links__close_on(struct links *l, struct closer *closer, int cpu, uint64_t apart_ns)
@@ -234,16 +235,15 @@ static int link_program(struct attacher *a, const struct file *f, const char *pa
 			const struct choice *of, int prog, enum uprobe_multi_when when, bool has_session, struct links *l)
 {
 	struct uprobe_multi_site sites[MAX_PROBE_SITES];
-	size_t n = select_sites(f, signal, of, l->id, when, has_session, sites), done = 0, more;
+	size_t n = select_sites(f, signal, of, l->id, when, has_session, sites), done, more;
 	bool whole = !tgid || signal != SIGNAL_EXACT || (of->often && a->slow_site > 0);
 	struct signal_links *to = &l->of[signal];
 	int fd;
 
 	if (n && prog < 0)
 		return -EINVAL;
-	for (; done < n; done += more) {
-		more = a->slow_site > 0 ? SITES_AT_ONCE : FIRST_SITES;
-		more = whole || more > n - done ? n - done : more;
+	for (done = 0; done < n; done += more) {
+		more = whole ? n : MIN(n - done, a->slow_site > 0 ? SITES_AT_ONCE : FIRST_SITES);
 		if (done)
 			let_it_run();
 		fd = whole ? uprobe_multi__attach(prog, path, tgid, when, sites, n) :

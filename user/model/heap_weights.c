@@ -228,7 +228,7 @@ static void by_windows(const struct sums *s, const struct heap_cell_scale *scale
 }
 
 /*
- * What lives of a cell: *ret as windows have it, made better by what was drawn. Each counts by how sure it is. Windows do not know how
+ * What lives of a cell of a class of which some was drawn: *ret as windows have it, made better by that. Each counts by how sure it is. Windows do not know how
  * wrong they are where they saw nothing: then what was drawn counts, and where it shows, they are taken for as wrong as that.
  */
 static void combine(const struct heap_cell *cell, double live, struct heap_blocks *ret)
@@ -241,7 +241,7 @@ static void combine(const struct heap_cell *cell, double live, struct heap_block
 		drawn.at[r] = cell->share[r] * live;
 	off = drawn.at[0] - ret->at[0];
 	/* No better than one of all those drawn; what is drawn completely is known. */
-	one = cell->drawn_of_class ? live / cell->drawn_of_class : 0;
+	one = live / cell->drawn_of_class;
 	of_drawn = cell->drawn_of_class < live ? fmax(variance_of(&drawn), one * one) : 0;
 	of_windows = fmax(ALIKE * ALIKE * variance_of(ret), off * off / (BY_CHANCE * BY_CHANCE) - of_drawn);
 	part = ret->at[0] > 0 ? of_windows / (of_windows + of_drawn + LEAST_VARIANCE) : 1;

@@ -322,7 +322,14 @@ static void draw_first(struct draw *d, uint64_t *random)
 	d->last = d->live;
 }
 
-/* Returns how many there will be. wanted: of each class. */
+static void count_live(const struct pymalloc_pools *pools, struct draw draws[PYMALLOC_CLASSES])
+{
+	memset(draws, 0, PYMALLOC_CLASSES * sizeof(*draws));
+	for (size_t i = 0; i < pools->cnt; i++)
+		draws[pools->pool[i].szidx].live += pools->pool[i].live;
+}
+
+/* wanted: of each class. Returns how many there will be. */
 static size_t begin_draws(const uint64_t wanted[PYMALLOC_CLASSES], uint64_t *random, struct draw draws[PYMALLOC_CLASSES])
 {
 	size_t total = 0;
@@ -333,13 +340,6 @@ static size_t begin_draws(const uint64_t wanted[PYMALLOC_CLASSES], uint64_t *ran
 		draw_first(&draws[i], random);
 	}
 	return total;
-}
-
-static void count_live(const struct pymalloc_pools *pools, struct draw draws[PYMALLOC_CLASSES])
-{
-	memset(draws, 0, PYMALLOC_CLASSES * sizeof(*draws));
-	for (size_t i = 0; i < pools->cnt; i++)
-		draws[pools->pool[i].szidx].live += pools->pool[i].live;
 }
 
 /* Address of the live block number `rank`, or 0. */
@@ -361,10 +361,12 @@ struct drawn {
 /* Its print is taken of what was just read, where that will do. */
 static int draw_block(struct looker *k, struct pymalloc_block b, uint64_t base, bool read, struct drawn *seen, struct drawn *unseen)
 {
-	struct drawn *to = read && k->no_leaves ? seen : unseen;
+	bool at_once = read && k->no_leaves;
+	struct drawn *to = at_once ? seen : unseen;
+	struct pymalloc_block *block = &to->block[to->cnt++];
 
-	to->block[to->cnt] = b;
-	return to == seen ? see(k, &to->block[to->cnt++], k->pool + (b.addr - base)) : (to->cnt++, 0);
+	*block = b;
+	return at_once ? see(k, block, k->pool + (b.addr - base)) : 0;
 }
 
 /* Draws from one pool; appends to what was seen already, or is yet to be looked at. */
@@ -422,11 +424,13 @@ static int draw_all(struct pymalloc *a, const struct pymalloc_pools *pools, stru
 	return err ? err : look_at(a, unseen->block, unseen->cnt, leaves);
 }
 
-static int sample(struct pymalloc *a, const struct pymalloc_pools *pools, struct draw draws[PYMALLOC_CLASSES], size_t total,
-		  bool leaves, uint64_t *random, struct pymalloc_block **ret, size_t *cnt)
+/* wanted: of each class, whose live blocks draws have. */
+static int sample(struct pymalloc *a, const struct pymalloc_pools *pools, const uint64_t wanted[PYMALLOC_CLASSES],
+		  struct draw draws[PYMALLOC_CLASSES], bool leaves, uint64_t random, struct pymalloc_block **ret, size_t *cnt)
 {
+	size_t total = begin_draws(wanted, &random, draws);
 	struct drawn seen = { .block = calloc(2 * total + 1, sizeof(*seen.block)) }, unseen = { .block = seen.block + total };
-	int err = seen.block ? draw_all(a, pools, draws, leaves, random, &seen, &unseen) : -ENOMEM;
+	int err = seen.block ? draw_all(a, pools, draws, leaves, &random, &seen, &unseen) : -ENOMEM;
 
 	if (err) {
 		free(seen.block);
@@ -443,13 +447,11 @@ int pymalloc__sample(struct pymalloc *a, const struct pymalloc_pools *pools, uns
 {
 	struct draw draws[PYMALLOC_CLASSES];
 	uint64_t wanted[PYMALLOC_CLASSES];
-	size_t total;
 
 	count_live(pools, draws);
 	for (int i = 0; i < PYMALLOC_CLASSES; i++)
 		wanted[i] = per_class;
-	total = begin_draws(wanted, &seed, draws);
-	return sample(a, pools, draws, total, true, &seed, ret, cnt);
+	return sample(a, pools, wanted, draws, true, seed, ret, cnt);
 }
 
 int pymalloc__sample_kinds(struct pymalloc *a, const struct pymalloc_pools *pools, unsigned int most, uint64_t seed,
@@ -458,13 +460,11 @@ int pymalloc__sample_kinds(struct pymalloc *a, const struct pymalloc_pools *pool
 	struct draw draws[PYMALLOC_CLASSES];
 	uint64_t wanted[PYMALLOC_CLASSES];
 	double all = 0;
-	size_t total;
 
 	count_live(pools, draws);
 	for (int i = 0; i < PYMALLOC_CLASSES; i++)
 		all += (double)draws[i].live * pymalloc__block_bytes(i);
 	for (int i = 0; i < PYMALLOC_CLASSES; i++)
 		wanted[i] = all > 0 ? LEAST_OF_CLASS + most * (draws[i].live * pymalloc__block_bytes(i) / all) : 0;
-	total = begin_draws(wanted, &seed, draws);
-	return sample(a, pools, draws, total, false, &seed, ret, cnt);
+	return sample(a, pools, wanted, draws, false, seed, ret, cnt);
 }
