@@ -73,6 +73,16 @@ def the_first_function_and_process_are_right():
 
 
 @test
+def the_heap_names_the_line_too():
+    """A service that is idle for most of the time earns few windows under a budget of 1 %: the first are paid in advance."""
+    file, truth, _, _ = recorded()
+    rows = tool.lines(file, "--signal", "heap")
+    leak = tool.at(rows, truth["file"], truth["line"])
+    near(leak["bytes"], truth["bytes"], SAMPLED, "bytes of the leak")
+    ok(leak["allocated_bytes"] <= 1.25 * truth["bytes"], "what was allocated is told two times:", tool.show_rows(rows))
+
+
+@test
 def the_container_has_its_name_limit_and_usage():
     file, _, usage, _ = recorded()
     containers = tool.report(file, "container")["containers"]

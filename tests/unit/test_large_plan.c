@@ -101,7 +101,7 @@ static void watch(struct outcome *o, uint64_t seed, bool counted)
 	large_plan__begin(&p, SHARE, o->cost_s, COST_RATE);
 	for (;;) {
 		begins = fmax(p.ends_s, now);
-		due = large_plan__next(&p, now, now, even(&random));
+		due = large_plan__next(&p, now, now, now, even(&random));
 		opened = due + 0.010 * even(&random);
 		halved = opened + p.length_s + 0.005 * even(&random);
 		now = halved + p.length_s;
@@ -194,12 +194,44 @@ static void test_length_follows_the_cost(void **state)
 	assert_true(dear.length_s == LARGE_MOST_LENGTH_S);
 }
 
+/* A service that is busy for 35 ms of each second, and has 2 ms in advance: it is seen in the first seconds, too. */
+static void test_an_idle_service_has_windows_at_once(void **state)
+{
+	const double busy = 0.035, advance_s = 0.002, rate = 0.08;
+	uint64_t random = no_seed;
+	double now = 0, cost_s = 0, due, early = 0, all;
+	struct large_plan p;
+
+	(void)state;
+	large_plan__begin(&p, 0.01, -advance_s, rate);
+	while (now < 300 * busy) {
+		due = large_plan__next(&p, now, now, now / busy, even(&random));
+		assert_true(p.period_s >= 0.99 * 0.2 * busy);
+		now = due + 2 * p.length_s;
+		cost_s += 0.0003 + 2 * p.length_s * rate;
+		large_plan__paid(&p, 2 * p.length_s * rate, 2 * p.length_s);
+		early += now < 8 * busy;
+		assert_true(cost_s <= advance_s + 0.01 * now + 2 * p.window_cost_s);
+	}
+	/* Of what is earned, and was there in advance, most is used. */
+	assert_true(early >= 2 && cost_s >= 0.8 * (advance_s + 0.01 * now));
+	/* What was saved for an hour is not spent in a minute. */
+	large_plan__begin(&p, 0.01, 0, 0.2);
+	for (now = 3600 * busy, cost_s = all = 0; now < 3600 * busy + 60; all++) {
+		now = large_plan__next(&p, now, now, 3600, even(&random)) + 2 * p.length_s;
+		cost_s += 0.0003 + 2 * p.length_s * 0.2;
+		large_plan__paid(&p, 2 * p.length_s * 0.2, 2 * p.length_s);
+	}
+	assert_true(all > 60 && cost_s <= 0.011 * 60);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_lines_where_the_heap_is_counted),
 		cmocka_unit_test(test_lines_of_blocks_elsewhere),
 		cmocka_unit_test(test_length_follows_the_cost),
+		cmocka_unit_test(test_an_idle_service_has_windows_at_once),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -58,9 +58,10 @@ struct followed {
 	bool listed; /* among those with something to do; others wait for room */
 	struct large_pace pace;
 	struct large_cost cost;
-	uint64_t begin_cpu_ns;
+	uint64_t begin_cpu_ns, since_cpu_ns;
+	double advance_ns;
 	struct large_watch past; /* counts of probes that are gone */
-	uint64_t begin_ns, since_ns, followed_ns; /* since_ns: of the probes that are there */
+	uint64_t begin_ns, since_ns, followed_ns; /* since_ns, since_cpu_ns: of the probes that are there, or were last */
 	UT_hash_handle hh;
 	struct followed *prev, *next; /* of those that are listed */
 };
@@ -171,6 +172,7 @@ static int start(struct large_blocks *l, struct followed *f, enum large_watch_on
 		return err;
 	f->shared->n_followed++;
 	f->since_ns = now;
+	f->since_cpu_ns = f->tr->cpu_ns;
 	return 0;
 }
 
@@ -287,7 +289,8 @@ void large_blocks__follow(struct large_blocks *l, struct traced *tr)
 	f->tr = tr;
 	f->begin_ns = clock_now_ns();
 	f->begin_cpu_ns = tr->cpu_ns;
-	large_pace__begin(&f->pace, f->begin_ns, l->budget, LARGE_PACE_BURST_NS * traced__advance(tr));
+	f->advance_ns = LARGE_PACE_BURST_NS * traced__advance(tr);
+	large_pace__begin(&f->pace, f->begin_ns, l->budget, (1 - LARGE_PACE_KEPT) * f->advance_ns);
 	HASH_ADD(hh, l->all, proc_id, sizeof(f->proc_id), f);
 	if (!tr->forked) {
 		look(l, f);
@@ -471,23 +474,33 @@ static bool can_be_sampled(const struct large_blocks *l, const struct followed *
 	return l->budget && !f->unsampled && !f->ended;
 }
 
-/* A block that is not followed any more leaves its line, unless its process has ended: it is told as an estimate from now on. */
+static void lose_sight(struct large_blocks *l, const struct followed *f, uint64_t bytes)
+{
+	const struct count_value there = { .alloc_cnt = 1, .alloc_bytes = bytes };
+
+	count(l, f, STACK_NOT_FOLLOWED, &there);
+}
+
+/*
+ * What a window saw leaves its line, and is told as an estimate; what was followed before stays, and the first estimate says what
+ * became of it (begin_sampling). Where nothing is estimated, it leaves its line for those that are not followed any more.
+ */
 static bool settle_block(const struct large_key *key, const struct large_block *b, void *arg)
 {
 	struct sweep *s = arg;
 	struct followed *f = s->of[key->watch % MAX_LARGE_WATCHES];
 	const struct count_value gone = { .free_cnt = 1, .free_bytes = b->bytes };
+	bool kept;
 
 	if (!f)
 		return false;
 	if (f->ended)
 		return true;
-	count(s->l, f, b->stack_id, &gone);
-	if (!can_be_sampled(s->l, f) || keep_swept(s->l, f, key->addr, b)) {
-		const struct count_value there = { .alloc_cnt = 1, .alloc_bytes = b->bytes };
-
-		count(s->l, f, STACK_NOT_FOLLOWED, &there);
-	}
+	kept = can_be_sampled(s->l, f) && !keep_swept(s->l, f, key->addr, b);
+	if (!kept || f->sampling)
+		count(s->l, f, b->stack_id, &gone);
+	if (!kept)
+		lose_sight(s->l, f, b->bytes);
 	return true;
 }
 
@@ -499,15 +512,16 @@ static bool is_due(const struct followed *f, uint64_t now)
 /* From now on it has windows; where its heap does not tell what lives, it is followed now and then, as the budget allows. */
 static void begin_sampling(struct large_blocks *l, struct followed *f)
 {
-	uint64_t cpu_ns = f->tr->cpu_ns - f->begin_cpu_ns;
 	const struct large_sampling_opts opts = {
 		.deps = l->deps,
 		.names = l->names,
 		.tr = f->tr,
 		.file = &f->file,
 		.share = l->budget,
-		.cpu_ns = cpu_ns,
-		.cost_rate = (double)(f->cost.ns - f->pace.begin_cost_ns) / (f->stopped_ns - f->pace.begin_ns + 1),
+		.begin_ns = f->begin_ns,
+		.begin_cpu_ns = f->begin_cpu_ns,
+		.since_cpu_ns = f->since_cpu_ns,
+		.advance_ns = f->advance_ns,
 	};
 	int err = large_sampling__new(&opts, f->swept, f->n_swept, &f->sampling);
 
@@ -515,9 +529,11 @@ static void begin_sampling(struct large_blocks *l, struct followed *f)
 		return;
 	f->unsampled = true;
 	for (size_t i = 0; i < f->n_swept; i++) {
-		const struct count_value there = { .alloc_cnt = 1, .alloc_bytes = f->swept[i].bytes };
+		const struct stack_name *line = &f->swept[i].stack;
+		const struct profile_sums gone = { .free_cnt = 1, .free_bytes = f->swept[i].bytes };
 
-		count(l, f, STACK_NOT_FOLLOWED, &there);
+		profile__add(l->deps->profile, line->process, line->tid, line->node, KIND_HEAP_LARGE, &gone);
+		lose_sight(l, f, f->swept[i].bytes);
 	}
 }
 

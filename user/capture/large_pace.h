@@ -13,8 +13,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* What may be spent beyond what was earned: a program's start. */
+/* What may be spent beyond what was earned: a program's start; and how much of that is kept for its first windows. */
 #define LARGE_PACE_BURST_NS 5000000ull
+#define LARGE_PACE_KEPT 0.4
 #define LARGE_PACE_WHILE_NS 100000000ull
 
 struct large_pace {

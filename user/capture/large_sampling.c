@@ -74,12 +74,13 @@ static void wait_for_window(struct large_sampling *s, double due_s, double left_
 
 static void plan(struct large_sampling *s)
 {
-	double u, due_s, all_s = (double)(s->cpu_ns - s->begin_cpu_ns + s->opts.cpu_ns) / SECOND_NS;
+	double all_s = (double)(s->cpu_ns - s->opts.begin_cpu_ns) / SECOND_NS;
+	double wall_s = (double)(clock_now_ns() - s->opts.begin_ns) / SECOND_NS, u, due_s;
 
 	drand48_r(&s->random, &u);
 	s->begins_s = fmax(s->plan.ends_s, own_s(s));
 	s->planned_cost_ns = s->opts.tr->large_ns;
-	due_s = large_plan__next(&s->plan, own_s(s), all_s, u);
+	due_s = large_plan__next(&s->plan, own_s(s), all_s, wall_s, u);
 	s->length_s = s->plan.length_s;
 	wait_for_window(s, due_s, s->length_s);
 }
@@ -116,7 +117,8 @@ static int begin(struct large_sampling *s, const struct large_seen *followed, si
 	s->begin_cpu_ns = s->seen_cpu_ns = s->cpu_ns;
 	s->seen_ns = clock_now_ns();
 	s->begin_cost_ns = cost_ns(s);
-	large_plan__begin(&s->plan, s->opts.share, (double)tr->large_ns / SECOND_NS, s->opts.cost_rate);
+	large_plan__begin(&s->plan, s->opts.share, ((double)tr->large_ns - s->opts.advance_ns) / SECOND_NS,
+			  (double)tr->large_ns / (s->cpu_ns - s->opts.since_cpu_ns + 1));
 	plan(s);
 	watch_moves(s);
 	return 0;
@@ -139,6 +141,8 @@ int large_sampling__new(const struct large_sampling_opts *opts, const struct lar
 		large_sampling__free(s);
 		return err;
 	}
+	for (size_t i = 0; i < n; i++)
+		told__adopt(&s->told, &followed[i].stack, followed[i].bytes);
 	*ret = s;
 	return 0;
 }

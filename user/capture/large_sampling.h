@@ -19,11 +19,12 @@ struct large_sampling_opts {
 	const struct traced *tr; /* its cpu_ns, large_ns, windows_ns are kept up to date */
 	const struct malloc_file *file; /* whose malloc it calls; outlives it */
 	double share; /* of its CPU time */
-	uint64_t cpu_ns; /* that it has used since it is followed */
-	double cost_rate; /* what following has cost lately, of its CPU time */
+	uint64_t begin_ns, begin_cpu_ns; /* since when it is followed; its CPU time then */
+	uint64_t since_cpu_ns; /* and when it cost something first */
+	uint64_t advance_ns; /* what following, and the first windows, may cost before that is earned */
 };
 
-/* followed: what was followed until now. -ENODATA, -EILSEQ: cannot be done with this heap; -ESRCH, -EPERM, -ENOMEM. */
+/* followed: what was followed until now, as the profile knows. -ENODATA, -EILSEQ: cannot be done with this heap; -ESRCH, -EPERM, -ENOMEM. */
 int large_sampling__new(const struct large_sampling_opts *opts, const struct large_seen *followed, size_t n,
 			struct large_sampling **ret);
 void large_sampling__free(struct large_sampling *s);

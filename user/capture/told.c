@@ -33,6 +33,16 @@ static struct told *told_of(struct told_table *t, const struct stack_name *stack
 	return one;
 }
 
+void told__adopt(struct told_table *t, const struct stack_name *stack, uint64_t bytes)
+{
+	struct told *one = told_of(t, stack);
+
+	if (!one)
+		return;
+	one->blocks++;
+	one->bytes += bytes;
+}
+
 void told__tell_sure(struct told_table *t, const struct stack_name *stack, double blocks, double bytes)
 {
 	uint64_t now_blocks = blocks > 0 ? blocks + 0.5 : 0, now_bytes = bytes > 0 ? bytes + 0.5 : 0;
