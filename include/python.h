@@ -71,6 +71,8 @@ struct py_walk {
 	__u32 gc_generation0; /* pointer to struct gc_generation[3], of PY_GENERATION_BYTES each */
 	__u32 gc_garbage; /* PyObject *: the list gc.garbage, or null */
 	__u32 finalizing; /* in _PyRuntime: not null once the interpreter is being finalised */
+	/* Not 0: gc.callbacks run before the collector's function (Modules/gcmodule.c, up to 3.12), else inside (Python/gc.c, 3.13). */
+	__u32 gc_callbacks_first;
 };
 /* struct gc_generation {PyGC_Head head; int threshold; int count;}, 3.8-3.15 (asserted by tools/layout_probe.c) */
 #define PY_GENERATION_BYTES 24

@@ -178,7 +178,7 @@ enum gc_evidence {
 struct rec_gc {
 	struct rec_hdr hdr; /* time of the return */
 	__u64 stack_id; /* where it was triggered */
-	__u64 pause_ns;
+	__u64 pause_ns; /* as gc.callbacks see it: with what our own program took, where they begin before it (up to 3.12, and with USDT) */
 	__s64 collected; /* objects; -1 where the hook does not tell */
 	__u32 proc_id;
 	__u32 tid;
