@@ -362,12 +362,35 @@ static __noinline void tell_last_look(void)
 	__sync_fetch_and_add(&s->cost[COST_FAULT].ns, stopwatch_ns(&w));
 }
 
-static __always_inline int pass_over(__u64 *skipped, __u32 tgid, __u64 page, __u32 write)
+/*
+ * Whether to take the time of a fault, should it be passed over: what that takes depends on what the program has left of the nearest
+ * caches. Of the multiples of the golden ratio one in 128 falls here, and whatever rhythm a program has, it does not keep step.
+ */
+static __always_inline bool is_timed(const struct fault_slot *slot)
+{
+	return (__u32)slot->skipped * 0x9e3779b9u < 1u << 25;
+}
+
+/* One that was interrupted tells nothing of us. No stopwatch: on_fault has no stack left for one more (6.1). */
+#define MOST_PASSED_NS 10000
+
+static __noinline void note_passed(__u64 begin_ns)
+{
+	__u64 ns = bpf_ktime_get_ns() - begin_ns;
+	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
+	struct target_state *s = bpf_map_lookup_elem(&states, &tgid);
+
+	if (!s || ns > MOST_PASSED_NS)
+		return;
+	__sync_fetch_and_add(&s->passed_ns, ns);
+	__sync_fetch_and_add(&s->passed_cnt, 1);
+}
+
+static __always_inline void pass_over(__u64 *skipped, __u32 tgid, __u64 page, __u32 write)
 {
 	__sync_fetch_and_add(skipped, 1 + ((__u64)write << 32));
 	if (may_be_followed(tgid, page))
 		notice_fault(page);
-	return 0;
 }
 
 static __noinline int on_fault(__u64 addr, __u32 write)
@@ -375,10 +398,9 @@ static __noinline int on_fault(__u64 addr, __u32 write)
 	__u64 pid_tgid = bpf_get_current_pid_tgid();
 	__u32 tgid = pid_tgid >> 32;
 	struct fault_slot *slot = fault_slot_of(tgid);
-	__u32 fault_shift = slot->fault_shift, newborn = slot->newborn, looker = slot->looker,
-	      choice = NO_CHOICE;
+	__u32 fault_shift = slot->fault_shift, newborn = slot->newborn, looker, choice = NO_CHOICE;
 	struct target_state *s = NULL;
-	__u64 page = addr / 4096;
+	__u64 page = addr / 4096, timed_ns = 0;
 	struct stopwatch w;
 	struct target *t;
 
@@ -391,12 +413,19 @@ static __noinline int on_fault(__u64 addr, __u32 write)
 			return 0;
 		fault_shift = s->fault_shift;
 		newborn = s->newborn;
-		looker = s->looker;
+	} else if (fault_shift && is_timed(slot)) {
+		timed_ns = bpf_ktime_get_ns();
 	}
 	if (fault_shift && !choose(tgid, page, fault_shift, newborn, &choice)) {
-		if (looker && !((looker ^ (__u32)pid_tgid) & 0xffff))
-			tell_last_look();
-		return pass_over(s ? &s->skipped : &slot->skipped, tgid, page, write);
+		looker = s ? s->looker : slot->looker;
+		if (looker && !((looker ^ (__u32)pid_tgid) & 0xffff)) {
+			tell_last_look(); /* which takes its own time */
+			timed_ns = 0;
+		}
+		pass_over(s ? &s->skipped : &slot->skipped, tgid, page, write);
+		if (timed_ns)
+			note_passed(timed_ns);
+		return 0;
 	}
 	w = stopwatch_start();
 	if (!s)

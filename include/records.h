@@ -480,8 +480,10 @@ struct target_state {
 	__u16 look_shift, look_stratum; /* by which the last fault that was looked at was chosen */
 	/* When cost[COST_GC].cnt comes to this, user space is woken, once, to take the probes on the collector away. 0: it is not. */
 	__u64 gc_wake_cnt;
+	/* What our program took for a page fault that was passed over: of one in some 128 of those that its slot counted (struct fault_slot). */
+	__u64 passed_ns, passed_cnt;
 };
-_Static_assert(sizeof(struct target_state) == COST_PART_MAX * sizeof(struct cost) + 128, "target_state");
+_Static_assert(sizeof(struct target_state) == COST_PART_MAX * sizeof(struct cost) + 144, "target_state");
 #define WEIGHT_ONE 256 /* of weights that are whole numbers */
 
 /*

@@ -195,7 +195,7 @@ void budget__settle(struct budget *b, struct traced *tr)
 	tr->shares_advance = false;
 	if (n)
 		advance__settle(&n->advance, tr->advance_ns, tr->use.cpu_ns - tr->began_cpu_ns,
-				governor__cost_ns(&tr->governor, &tr->use));
+				governor__cost_ns(&tr->use));
 }
 
 /* ---- what it does ---- */
@@ -220,6 +220,7 @@ static void use_until_now(struct budget *b, struct traced *tr, const struct cost
 		tr->use.fault_ns = cost[COST_FAULT].ns;
 		tr->use.fault_cnt = cost[COST_FAULT].cnt;
 		tr->use.skipped_cnt += (uint32_t)(skipped - tr->use.skipped_cnt);
+		tr->use.hook_ns += tr->governor.hook_ns * (tr->use.fault_cnt - before.fault_cnt + tr->use.skipped_cnt - before.skipped_cnt);
 		tr->use.gc_ns = cost_of(tr, COST_GC, cost);
 		tr->gc.hit_cnt = cost[COST_GC].cnt;
 		tr->moves_ns = cost_of(tr, COST_MOVE, cost);
@@ -227,7 +228,7 @@ static void use_until_now(struct budget *b, struct traced *tr, const struct cost
 		tr->use.heap_ns = cost_of(tr, COST_HEAP, cost) + tr->windows_ns + tr->large_ns;
 	}
 	gained.cpu_ns = tr->use.cpu_ns - before.cpu_ns;
-	gained.cost_ns = governor__cost_ns(&tr->governor, &tr->use) - governor__cost_ns(&tr->governor, &before);
+	gained.cost_ns = governor__cost_ns(&tr->use) - governor__cost_ns(&before);
 	gained.faults_seen = tr->use.fault_cnt - before.fault_cnt;
 	gained.faults = faults > tr->faults ? faults - tr->faults : 0;
 	tr->faults = faults;
@@ -245,10 +246,27 @@ static void add_use(struct governor_use *to, const struct governor_use *use, con
 	to->fault_ns += use->fault_ns - since->fault_ns;
 	to->fault_cnt += use->fault_cnt - since->fault_cnt;
 	to->skipped_cnt += use->skipped_cnt - since->skipped_cnt;
+	to->hook_ns += use->hook_ns - since->hook_ns;
 	to->gc_ns += use->gc_ns - since->gc_ns;
 	to->gc_on_ns += use->gc_on_ns - since->gc_on_ns;
 	to->gc_all_ns += use->gc_all_ns - since->gc_all_ns;
 	to->other_ns += use->other_ns - since->other_ns;
+}
+
+/* So many passed over that were timed tell what the hook costs a process. */
+#define TELLING_PASSED 32
+
+/* What the hook costs this process: the kernel side times it now and then, and more so where it is cold. */
+static void learn_hook(struct budget *b, struct traced *tr, const struct target_state *state)
+{
+	uint64_t cnt = state->passed_cnt - tr->passed_cnt;
+
+	if (state->passed_cnt >= tr->passed_cnt && cnt < TELLING_PASSED)
+		return;
+	if (state->passed_cnt >= tr->passed_cnt)
+		tr->governor.hook_ns = session__hook_way_ns(b->deps->session) + (double)(state->passed_ns - tr->passed_ns) / cnt;
+	tr->passed_ns = state->passed_ns;
+	tr->passed_cnt = state->passed_cnt;
 }
 
 static void leave_nursery(struct budget *b, struct traced *tr)
@@ -350,6 +368,7 @@ static bool look_at(struct budget *b, struct traced *tr)
 	if (session__read_state(b->deps->session, tr->tgid, &state))
 		return false;
 	learn_how_rare(b, tr, &state, stat.faults);
+	learn_hook(b, tr, &state);
 	gc_turns__tell(tr);
 	use_until_now(b, tr, state.cost, state.skipped, stat.faults, cpu_ns);
 	tr->kernel_shift = state.fault_shift;
@@ -393,7 +412,7 @@ static void govern(struct budget *b, struct traced *tr)
 static uint64_t left_when_grown_up(const struct budget *b, const struct traced *tr)
 {
 	double left_ns = (tr->shares_advance ? tr->advance_ns : 0) + b->share * (double)(tr->use.cpu_ns - tr->began_cpu_ns) -
-			 (double)governor__cost_ns(&tr->governor, &tr->use);
+			 (double)governor__cost_ns(&tr->use);
 
 	return left_ns < 0 ? 0 : least(left_ns, GROWN_UP_SAVED_NS);
 }
@@ -405,7 +424,7 @@ static void step_process(struct budget *b, struct traced *tr)
 		return;
 	}
 	leave_nursery(b, tr);
-	governor__begin(&tr->governor, b->share, hook_ns(b), left_when_grown_up(b, tr), &tr->use);
+	governor__begin(&tr->governor, b->share, tr->governor.hook_ns, left_when_grown_up(b, tr), &tr->use);
 	tr->governor.shift = tr->kernel_shift;
 	tr->governor.gc_share = tr->gc.turns.share;
 }

@@ -55,15 +55,9 @@ static double min(double a, double b)
 	return a < b ? a : b;
 }
 
-static double hook_cost(const struct governor *g, uint64_t fault_cnt, uint64_t skipped_cnt)
+uint64_t governor__cost_ns(const struct governor_use *use)
 {
-	return g->hook_ns * ((double)fault_cnt + (double)skipped_cnt);
-}
-
-uint64_t governor__cost_ns(const struct governor *g, const struct governor_use *use)
-{
-	return use->fault_ns + use->gc_ns + use->other_ns + use->heap_ns +
-	       hook_cost(g, use->fault_cnt, use->skipped_cnt);
+	return use->fault_ns + use->hook_ns + use->gc_ns + use->other_ns + use->heap_ns;
 }
 
 void governor__set_limit(struct governor *g, double more_ns)
@@ -155,7 +149,7 @@ static struct interval look_back(const struct governor *g, const struct governor
 		.other_ns = use->other_ns - g->last.other_ns,
 	};
 
-	v.spent_ns = governor__cost_ns(g, use) - governor__cost_ns(g, &g->last);
+	v.spent_ns = governor__cost_ns(use) - governor__cost_ns(&g->last);
 	saved_ns = min(g->saved_ns + v.income_ns - v.spent_ns, GOVERNOR_SAVED_NS);
 	v.steady_ns = saved_ns < 0 ? v.income_ns * WHILE_OWING : v.income_ns;
 	v.allowed_ns = v.steady_ns + max(saved_ns, 0) / 2;

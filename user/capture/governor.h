@@ -40,6 +40,7 @@ struct governor_use {
 	uint64_t cpu_ns; /* of the process */
 	uint64_t fault_ns, fault_cnt; /* page faults looked at */
 	uint64_t skipped_cnt; /* page faults that the hook saw and passed over */
+	uint64_t hook_ns; /* what the hook cost all page faults that it saw, beside what it takes to look at one */
 	uint64_t gc_ns; /* collections that were watched: cost with the traps */
 	uint64_t gc_on_ns, gc_all_ns; /* time that the probes on the collector were there, of how much */
 	uint64_t other_ns; /* what other probes cost, which nothing here can change */
@@ -48,7 +49,7 @@ struct governor_use {
 
 struct governor {
 	double budget; /* 0.01: 1 %; 0: no limit */
-	double hook_ns; /* what the hook costs a fault that it passes over */
+	double hook_ns; /* what the hook costs a fault that it passes over; may be set anew at any time */
 	/* Answers; of a governor that has not stepped yet: what to begin with. */
 	uint32_t shift;
 	uint64_t limit_ns; /* of fault_ns: there the kernel side begins to thin out by itself, */
@@ -89,6 +90,6 @@ static inline uint64_t governor__heap_ns(const struct governor *g)
 }
 
 /* All that tracing cost the process. */
-uint64_t governor__cost_ns(const struct governor *g, const struct governor_use *use);
+uint64_t governor__cost_ns(const struct governor_use *use);
 
 #endif

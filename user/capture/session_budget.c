@@ -139,6 +139,11 @@ uint64_t session__hook_ns(const struct session *s)
 	return s->hook_ns;
 }
 
+uint64_t session__hook_way_ns(const struct session *s)
+{
+	return s->way_ns;
+}
+
 const struct probe_costs *session__probe_costs(const struct session *s)
 {
 	return &s->probe_costs;

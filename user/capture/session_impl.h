@@ -40,7 +40,7 @@ struct session {
 	size_t n_host_links;
 	struct bpf_link **fault_links; /* perf events: one a CPU; else one or two; none while paused */
 	size_t n_fault_links;
-	uint64_t hook_ns;
+	uint64_t hook_ns, way_ns; /* session__hook_ns, session__hook_way_ns */
 	struct probe_costs probe_costs;
 	uint32_t *dead_families; /* session__forget_codes: none of their processes lived in the last pass */
 	uint32_t n_dead_families;

@@ -66,6 +66,7 @@ struct traced {
 	bool shares_advance; /* what it was advanced, and has cost, is yet to be settled with the others of its container */
 	struct governor governor;
 	struct governor_use use;
+	uint64_t passed_ns, passed_cnt; /* struct target_state's, when the governor was told what the hook costs */
 	struct govern_args budget; /* as the kernel side was told last */
 	uint32_t kernel_shift; /* fault_shift as the kernel side has it */
 	uint32_t trap_ns[COST_PART_MAX]; /* what it takes to get to our program */
