@@ -8,8 +8,8 @@ import sys
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 
-from lib import host, measure  # noqa: E402
-from lib.tap import main, note, ok, test  # noqa: E402
+from lib import host, measure, tool  # noqa: E402
+from lib.tap import has, main, note, ok, test  # noqa: E402
 from lib.target import Process  # noqa: E402
 
 PROGRAMS = ("dicts", "strings", "slots", "buffers", "cache", "parser", "in_turn", "bursts")
@@ -74,6 +74,28 @@ def dicts_by_windows():
 @test
 def a_cache_by_windows():
     check_estimated("cache", 2500, 10000)
+
+
+@test
+def what_is_free_in_pools():
+    """By size class, as pymalloc itself says."""
+    host.need_bpf()
+    interpreter = host.interpreter("debian", None)
+    with measure.recording(starter(interpreter.path), "heap_programs.py", "heap") as (target, recorder):
+        target.ask("holes 1 0")
+        told = target.ask("pymalloc")["classes"]
+        recorder.stop().succeeded()
+        report = tool.report(recorder.file, "line", "--signal", "heap")["pymalloc"]
+        text = tool.run("report", recorder.file).succeeded().out
+    seen = {str(one["block_bytes"]): one for one in report["classes"]}
+    live, free = told["144"]
+    ok(free > 5 * live > 50000, f"{live} blocks live, {free} are free: no holes")
+    for size, (live, free) in told.items():
+        for name, blocks in (("live_bytes", live), ("free_bytes", free)):
+            ok(abs(seen[size][name] - blocks * int(size)) <= 0.01 * blocks * int(size) + 65536, f"{name} of {size}: {seen[size]}, {blocks}")
+    ok(sum(one["free_bytes"] for one in seen.values()) == report["free_bytes"], report)
+    ok(report["live_bytes"] + report["free_bytes"] + report["empty_bytes"] + report["unused_bytes"] <= report["arena_bytes"], report)
+    has(text, " of it in blocks of 144 bytes)")
 
 
 @test

@@ -140,11 +140,16 @@ def phases(step, kept):
         kept.append(bytes(61))
 
 
-PROGRAMS = {one.__name__: one for one in (dicts, strings, slots, buffers, cache, parser, in_turn, bursts, phases)}
+def holes(step, kept):
+    """Of 300,000 blocks a tenth live on, all over the pools."""
+    kept.extend([bytes(100) for _ in range(300000)][::10])
 
 
-def pymalloc_bytes():
-    """What sys._debugmallocstats prints, which is on descriptor 2."""
+PROGRAMS = {one.__name__: one for one in (dicts, strings, slots, buffers, cache, parser, in_turn, bursts, phases, holes)}
+
+
+def pymalloc_stats():
+    """What sys._debugmallocstats prints, which is on descriptor 2: bytes that live, and {size: [blocks that live, that are free]}."""
     with tempfile.TemporaryFile("w+") as text:
         kept = os.dup(2)
         os.dup2(text.fileno(), 2)
@@ -152,7 +157,10 @@ def pymalloc_bytes():
         os.dup2(kept, 2)
         os.close(kept)
         text.seek(0)
-        return int(re.search(r"# bytes in allocated blocks += +([0-9,]+)", text.read())[1].replace(",", ""))
+        told = text.read()
+        classes = re.findall(r"^ *\d+ +(\d+) +\d+ +(\d+) +(\d+)$", told, re.MULTILINE)
+        return {"bytes": int(re.search(r"# bytes in allocated blocks += +([0-9,]+)", told)[1].replace(",", "")),
+                "classes": {size: [int(live), int(free)] for size, live, free in classes}}
 
 
 def run(program, steps, rounds):
@@ -166,7 +174,7 @@ def run(program, steps, rounds):
 def main():
     for name, *numbers in truth.orders():
         if name == "pymalloc":
-            truth.tell({"bytes": pymalloc_bytes()})
+            truth.tell(pymalloc_stats())
             continue
         run(name, *map(int, numbers))
         truth.tell({"program": name, "file": __file__})

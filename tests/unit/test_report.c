@@ -669,6 +669,54 @@ static void test_several_signals(void **state)
 	profile__free(p);
 }
 
+static void set_pool_fact(struct profile *p, uint32_t process, const char *name, uint64_t part, uint64_t whole)
+{
+	const struct profile_fact f = {.process = process, .name = name, .text = "read", .part = part, .whole = whole};
+
+	assert_int_equal(profile__set_fact(p, &f), 0);
+}
+
+/* What pools hold of two processes, together; and of classes that no pool can have, nothing. */
+static void test_pools(void **state)
+{
+	struct report_opts opts = {.by = REPORT_BY_LINE};
+	struct json_object *root, *pools, *classes, *one;
+	struct profile *p = sample_profile();
+	char *text;
+
+	(void)state;
+	for (uint32_t process = 0; process < 2; process++) {
+		set_pool_fact(p, process, FACT_POOLS_LIVE, 30 * MIB, 64 * MIB);
+		set_pool_fact(p, process, FACT_POOLS_FREE, 20 * MIB, 64 * MIB);
+		set_pool_fact(p, process, FACT_POOLS_EMPTY, 8 * MIB, 64 * MIB);
+		set_pool_fact(p, process, FACT_POOLS_UNUSED, 5 * MIB, 64 * MIB);
+		set_pool_fact(p, process, FACT_POOLS_CLASS "64", 10 * MIB, 28 * MIB);
+		set_pool_fact(p, process, FACT_POOLS_CLASS "512", 20 * MIB, 22 * MIB);
+		set_pool_fact(p, process, FACT_POOLS_CLASS "528", 1, 1000 * MIB);
+		set_pool_fact(p, process, FACT_POOLS_CLASS "-16", 1, 1000 * MIB);
+		set_pool_fact(p, process, FACT_POOLS_CLASS "7", 1, 1000 * MIB);
+	}
+	text = report(p, &opts);
+	assert_non_null(strstr(text, "\npymalloc of 2 processes: 128.0 MiB of arenas: 60.0 MiB live, 40.0 MiB free beside live blocks "
+				     "(36.0 MiB of it in blocks of 64 bytes), 16.0 MiB in empty pools, 10.0 MiB not used yet\n"));
+	free(text);
+	opts.json = true;
+	text = report(p, &opts);
+	root = json_tokener_parse(text);
+	assert_true(json_object_object_get_ex(root, "pymalloc", &pools));
+	assert_int_equal(number(pools, "processes"), 2);
+	assert_int_equal(number(pools, "unused_bytes"), 10 * MIB);
+	assert_true(json_object_object_get_ex(pools, "classes", &classes));
+	assert_int_equal(json_object_array_length(classes), 2);
+	one = json_object_array_get_idx(classes, 1);
+	assert_int_equal(number(one, "block_bytes"), 512);
+	assert_int_equal(number(one, "live_bytes"), 40 * MIB);
+	assert_int_equal(number(one, "free_bytes"), 4 * MIB);
+	json_object_put(root);
+	free(text);
+	profile__free(p);
+}
+
 static void test_empty(void **state)
 {
 	struct report_opts opts = {.by = REPORT_BY_LINE};
@@ -769,6 +817,7 @@ int main(void)
 		cmocka_unit_test(test_width),
 		cmocka_unit_test(test_cost),
 		cmocka_unit_test(test_several_signals),
+		cmocka_unit_test(test_pools),
 		cmocka_unit_test(test_empty),
 		cmocka_unit_test(test_write_errors),
 		cmocka_unit_test(test_cut),

@@ -19,6 +19,7 @@
 #include "base/log.h"
 #include "capture/heap_samples.h"
 #include "capture/large_pace.h"
+#include "capture/pool_facts.h"
 #include "capture/pool_turns.h"
 #include "capture/told.h"
 #include "capture/window_sites.h"
@@ -61,6 +62,8 @@
 /* Blocks that are asked what they are at a reading; at the last one of all processes together. */
 #define DRAWS 4096
 #define LAST_DRAWS 16384
+/* How often the profile is told what pools hold: 36 facts. */
+#define POOLS_TOLD_NS (10 * SECOND_NS)
 /* The heaps of so many processes are read when they are taken in; of more, once they do something. */
 #define READ_AT_ONCE 8
 #define FIRST_CPU_NS (20 * MS_NS)
@@ -88,7 +91,7 @@ struct heap_process {
 	bool settles; /* the last window */
 	double opened_s, limit_s; /* own time; its length */
 	uint64_t opened_cpu_ns;
-	uint64_t read_due_ns, read_cpu_ns;
+	uint64_t read_due_ns, read_cpu_ns, pools_due_ns;
 	struct told_table told;
 	UT_hash_handle hh;
 	struct heap_process *prev, *next, *prev_watched, *next_watched;
@@ -527,6 +530,16 @@ static void tell_all(struct heap *h, struct heap_process *p, const struct heap_h
 	told__end(&p->told);
 }
 
+static void tell_pools(struct heap *h, struct heap_process *p, const struct heap_holdings *all, bool last)
+{
+	uint64_t now = clock_now_ns();
+
+	if (now < p->pools_due_ns && !last)
+		return;
+	p->pools_due_ns = now + POOLS_TOLD_NS;
+	pool_facts__tell(h->deps->profile, p->tr->process, all->totals);
+}
+
 /* The last reading is what is told: it may take longer, but all processes' together not too long. */
 static size_t most_draws(const struct heap *h, bool last)
 {
@@ -548,10 +561,12 @@ static void read_heap(struct heap *h, struct heap_process *p, bool last)
 	now_s = err ? 0 : own_s(p, cpu_ns);
 	err = err ? err : heap_samples__read(p->samples, now_s, pool_watch__all(&p->pools.watch, pools.all, now_s), pools.pace,
 					       most_draws(h, last), &all);
-	if (err)
+	if (err) {
 		h->totals.failed++;
-	else
+	} else {
 		tell_all(h, p, all);
+		tell_pools(h, p, all, last);
+	}
 	took = clock_thread_cpu_ns() - before;
 	h->totals.reading_ns += took;
 	p->read_cpu_ns = p->tr->cpu_ns;

@@ -52,6 +52,7 @@ struct heap_samples {
 	struct drand48_data random;
 	uint64_t seed; /* of the draws */
 	struct heap_holdings holdings;
+	struct pymalloc_totals totals; /* at the last reading */
 };
 
 static int add_sample(struct heap_samples *s, const struct sample *sample)
@@ -527,13 +528,12 @@ int heap_samples__read(struct heap_samples *s, double own_s, double pools, const
 {
 	uint64_t live[HEAP_CLASSES];
 	struct heap_weight_list list;
-	struct pymalloc_totals totals;
 	int c, err;
 
 	err = heap_samples__settle(s);
 	err = err ? err : look_at_all(s, s->at, s->n);
 	err = err ? err : follow_tuples(s, s->at, s->n);
-	err = err ? err : scan(s, most_draws, &totals);
+	err = err ? err : scan(s, most_draws, &s->totals);
 	if (err)
 		return err;
 	drop_dead(s);
@@ -541,13 +541,14 @@ int heap_samples__read(struct heap_samples *s, double own_s, double pools, const
 	if (s->n > MAX_SAMPLES)
 		s->n = heap_weights__thin(&list, chance, s);
 	for (c = 0; c < HEAP_CLASSES; c++)
-		live[c] = totals.class[c].live;
-	s->windows.pool_bytes = totals.pool_bytes;
+		live[c] = s->totals.class[c].live;
+	s->windows.pool_bytes = s->totals.pool_bytes;
 	memcpy(s->windows.pace, pace, sizeof(s->windows.pace));
 	heap_windows__read(&s->windows, own_s, live);
 	s->seen = false;
 	set_doubts(s);
 	err = estimate(s, pools);
+	s->holdings.totals = &s->totals;
 	*ret = &s->holdings;
 	return err;
 }

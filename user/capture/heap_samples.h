@@ -57,6 +57,7 @@ struct heap_holdings {
 	struct heap_sum unknown; /* new, of size classes, and kinds, that no window has seen born; bytes of whole blocks */
 	double rounded_bytes; /* what the holders' blocks are larger than was asked for */
 	uint64_t block_bytes; /* all live blocks: about the sum of the above */
+	const struct pymalloc_totals *totals; /* as they were read; NULL: of large blocks */
 };
 /*
  * Looks at the heap and the sample. own_s: the process's own time (model/heap_windows.h) since heap_samples__new; pools: taken

@@ -123,7 +123,8 @@ struct profile_collector {
 
 /*
  * What is known of a process beside its numbers. Names: "allocator"; "coverage.SIGNAL": part of whole is what the signal sees of
- * what there is, text says from what that is known.
+ * what there is, text says from what that is known. "pymalloc.*": bytes in its arenas, as they were read last: part of them, whole:
+ * of all arenas; "pymalloc.class.N": of blocks of N bytes, part: those that live, whole: with those free beside them.
  */
 struct profile_fact {
 	uint32_t process;
@@ -132,6 +133,11 @@ struct profile_fact {
 };
 #define FACT_ALLOCATOR "allocator"
 #define FACT_COVERAGE "coverage."
+#define FACT_POOLS_LIVE "pymalloc.live"
+#define FACT_POOLS_FREE "pymalloc.free" /* blocks, in pools where others live */
+#define FACT_POOLS_EMPTY "pymalloc.empty" /* pools without a live block */
+#define FACT_POOLS_UNUSED "pymalloc.unused" /* pools that were never used */
+#define FACT_POOLS_CLASS "pymalloc.class."
 
 /*
  * Bounds on growth; 0 in a field: its default. What exceeds them is merged into the parent node (the calling function) and

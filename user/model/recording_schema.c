@@ -8,7 +8,7 @@
  * (file:line);..." sample       what was added at each flush by process, thread, node and kind
  *   memory       usage and limit of each container over time (a row where it changed)
  *   collections  runs of the garbage collector, and where they were triggered
- *   facts        what is known of processes beside numbers: their allocator, what signals see of them
+ *   facts        what is known of processes beside samples: their allocator, what signals see of them, what their pools hold
  *   collectors   what each collector said of itself last: enabled, thresholds, counts, frozen objects
  *
  * View `leaf` tells for each node that bytes were counted at which frame they are of: the Python leaf,
@@ -99,7 +99,7 @@ const char *const recording_tables[] = {"meta",	 "counter", "kind", "text",  "co
 	"CREATE TABLE fact(process INTEGER, name INTEGER, text INTEGER NOT NULL,"                  \
 	" part INTEGER NOT NULL, whole INTEGER NOT NULL, PRIMARY KEY(process, name)) WITHOUT ROWID;" \
 	"CREATE VIEW facts AS SELECT process.tgid, name.text AS name, content.text AS text,"       \
-	" CASE WHEN whole > 0 THEN round(100.0 * part / whole, 2) END AS percent"                  \
+	" part, whole, CASE WHEN whole > 0 THEN round(100.0 * part / whole, 2) END AS percent"     \
 	" FROM fact JOIN process ON process.id = fact.process JOIN text AS name ON name.id = fact.name" \
 	" JOIN text AS content ON content.id = fact.text;"
 

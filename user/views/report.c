@@ -545,6 +545,7 @@ static int put_text(const struct report *r, struct table *t, FILE *out)
 	report_gc__put_runs(r, out);
 	put_cost(r, out);
 	report_gc__put_settings(r, out);
+	report_pools__put(r, out);
 	put_facts(r, out);
 	put_losses(r, out);
 	return err;
@@ -568,6 +569,7 @@ static int prepare(struct report *r)
 	err = facts__gc_calls(&r->selection, &r->gc.calls, &r->gc.n_calls);
 	err = err ? err : facts__collectors(&r->selection, &r->collectors, &r->n_collectors);
 	err = err ? err : fact_groups__new(&r->selection, &r->facts, &r->n_facts);
+	r->pools = facts__pools(r->facts, err ? 0 : r->n_facts);
 	if (err)
 		return err;
 	return facts__notes(&r->selection, &r->notes, &r->n_notes);

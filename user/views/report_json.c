@@ -32,6 +32,8 @@
  *   "allocators": [{"allocator", "processes"}],
  *   "coverage": [{"signal", "share", "part", "whole", "known", "processes"}], how much a signal sees (share: part of whole, null:
  * not known), and from what that is known: "derived: ..." or "measured: ..."
+ *   "pymalloc": {"processes", "arena_bytes", "live_bytes", "free_bytes" (blocks beside live ones), "empty_bytes" (pools without a
+ * live block), "unused_bytes", "classes": [{"block_bytes", "live_bytes", "free_bytes"}]}, null where no process was read
  *   "counters": {"name": n}, "losses": {"dropped.name": n}, "merged": n,
  *   "notes": [{"note", "processes"}],
  *   "meta": {"key": "value"}
@@ -443,6 +445,40 @@ static void put_facts(const struct report *r, struct json_object *root, int *err
 	}
 }
 
+static void put_pool_classes(const struct facts_pools *p, struct json_object *to, int *err)
+{
+	struct json_object *list = put_new(to, "classes", json_object_new_array(), err);
+
+	for (size_t c = 0; c < FACTS_POOL_CLASSES && !*err; c++) {
+		struct json_object *item = p->class[c].live || p->class[c].free ? append(list, err) : NULL;
+
+		if (!item)
+			continue;
+		put_number(item, "block_bytes", 16 * (c + 1), err);
+		put_number(item, "live_bytes", p->class[c].live, err);
+		put_number(item, "free_bytes", p->class[c].free, err);
+	}
+}
+
+static void put_pools(const struct report *r, struct json_object *root, int *err)
+{
+	const struct facts_pools *p = &r->pools;
+	struct json_object *to;
+
+	if (!p->processes) {
+		put(root, "pymalloc", NULL, err);
+		return;
+	}
+	to = put_new(root, "pymalloc", json_object_new_object(), err);
+	put_number(to, "processes", p->processes, err);
+	put_number(to, "arena_bytes", p->arenas, err);
+	put_number(to, "live_bytes", p->live, err);
+	put_number(to, "free_bytes", p->free, err);
+	put_number(to, "empty_bytes", p->empty, err);
+	put_number(to, "unused_bytes", p->unused, err);
+	put_pool_classes(p, to, err);
+}
+
 static void put_counters(const struct report *r, struct json_object *root, int *err)
 {
 	struct json_object *all = put_new(root, "counters", json_object_new_object(), err);
@@ -497,6 +533,8 @@ int report_json__print(const struct report *r, FILE *out)
 		put_collectors(r, root, &err);
 	if (!err)
 		put_facts(r, root, &err);
+	if (!err)
+		put_pools(r, root, &err);
 	if (!err)
 		put_counters(r, root, &err);
 	if (!err)
