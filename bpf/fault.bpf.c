@@ -372,7 +372,7 @@ static __always_inline bool is_timed(const struct fault_slot *slot)
 }
 
 /* One that was interrupted tells nothing of us. No stopwatch: on_fault has no stack left for one more (6.1). */
-#define MOST_PASSED_NS 10000
+#define MOST_PASSED_NS 4000
 
 static __noinline void note_passed(__u64 begin_ns)
 {

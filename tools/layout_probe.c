@@ -133,6 +133,7 @@ static void print_walk_of_gc(void)
 	AT(walk.gc_generation0, GC_OWNER, gc.generation0);
 	AT(walk.gc_garbage, GC_OWNER, gc.garbage);
 	AT(walk.finalizing, _PyRuntimeState, FINALIZING);
+	NUMBER(walk.gc_callbacks_first, PY_VERSION_HEX < 0x030d0000);
 	/* include/python.h */
 	_Static_assert(sizeof(struct gc_generation) == 24, "gc_generation");
 	_Static_assert(offsetof(struct gc_generation, threshold) == 16, "gc_generation");

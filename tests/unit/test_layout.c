@@ -103,6 +103,7 @@ static void table(void **state)
 		assert_int_equal(l->gc.stats == PY_NO_FIELD, minor == 15);
 		assert_int_equal(l->walk.gc_stats == PY_WALK_NONE, minor == 15);
 		assert_int_equal(l->walk.tstate_interp == PY_WALK_NONE, minor == 8);
+		assert_int_equal(l->walk.gc_callbacks_first, minor <= 12);
 	}
 }
 

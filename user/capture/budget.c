@@ -259,12 +259,14 @@ static void add_use(struct governor_use *to, const struct governor_use *use, con
 /* What the hook costs this process: the kernel side times it now and then, and more so where it is cold. */
 static void learn_hook(struct budget *b, struct traced *tr, const struct target_state *state)
 {
-	uint64_t cnt = state->passed_cnt - tr->passed_cnt;
+	uint64_t cnt = state->passed_cnt - tr->passed_cnt, way_ns = session__hook_way_ns(b->deps->session);
+	bool anew = state->passed_cnt < tr->passed_cnt || state->passed_ns < tr->passed_ns;
 
-	if (state->passed_cnt >= tr->passed_cnt && cnt < TELLING_PASSED)
+	if (!way_ns || (!anew && cnt < TELLING_PASSED))
 		return;
-	if (state->passed_cnt >= tr->passed_cnt)
-		tr->governor.hook_ns = session__hook_way_ns(b->deps->session) + (double)(state->passed_ns - tr->passed_ns) / cnt;
+	/* By half: one that was interrupted weighs much among so few, and the hook is for all as seldom on as for the dearest. */
+	if (!anew)
+		tr->governor.hook_ns = (tr->governor.hook_ns + way_ns + (double)(state->passed_ns - tr->passed_ns) / cnt) / 2;
 	tr->passed_ns = state->passed_ns;
 	tr->passed_cnt = state->passed_cnt;
 }

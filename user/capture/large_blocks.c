@@ -58,6 +58,9 @@ struct followed {
 	bool listed; /* among those with something to do; others wait for room */
 	struct large_pace pace;
 	struct large_cost cost;
+	struct {
+		uint64_t ns, cost_ns;
+	} step, last_step; /* when its costs were looked at, and the time before */
 	uint64_t begin_cpu_ns, since_cpu_ns;
 	double advance_ns;
 	struct large_watch past; /* counts of probes that are gone */
@@ -172,7 +175,10 @@ static int start(struct large_blocks *l, struct followed *f, enum large_watch_on
 		return err;
 	f->shared->n_followed++;
 	f->since_ns = now;
-	f->since_cpu_ns = f->tr->cpu_ns;
+	if (!f->sampling && proc__cpu_ns(l->deps->proc, f->tr->tgid, &f->since_cpu_ns))
+		f->since_cpu_ns = f->tr->cpu_ns;
+	f->step.ns = now;
+	f->step.cost_ns = f->cost.ns;
 	return 0;
 }
 
@@ -236,6 +242,13 @@ void large_blocks__free(struct large_blocks *l)
 	free(l);
 }
 
+/* It has no windows: all that it has in advance is for following it. */
+static void keep_nothing(struct followed *f)
+{
+	if (f->advance_ns > 0)
+		f->pace.burst_ns = f->advance_ns;
+}
+
 static int find_file(struct large_blocks *l, struct followed *f)
 {
 	int err = malloc_finder__find(l->finder, f->tr->tgid, f->tr->interp, &f->file);
@@ -249,6 +262,8 @@ static int find_file(struct large_blocks *l, struct followed *f)
 	}
 	f->hit = large_cost__hit_of_file(session__probe_costs(l->deps->session), &f->file);
 	f->unsampled |= f->file.musl;
+	if (f->unsampled)
+		keep_nothing(f);
 	f->returns = session__links(l->deps->session) != PROBE_LINKS_SESSION;
 	return 0;
 }
@@ -339,6 +354,9 @@ void large_blocks__forget(struct large_blocks *l, const struct traced *tr)
 static bool pace(struct followed *f, uint64_t now)
 {
 	charge(f);
+	f->last_step = f->step;
+	f->step.ns = now;
+	f->step.cost_ns = f->cost.ns;
 	return large_pace__step(&f->pace, now, f->cost.ns, f->tr->cpu_ns - f->begin_cpu_ns,
 				(double)random() / RAND_MAX);
 }
@@ -509,6 +527,17 @@ static bool is_due(const struct followed *f, uint64_t now)
 	return f->stopped && now - f->stopped_ns >= GRACE_NS;
 }
 
+/* What following has cost lately, of its CPU time: since it began, or in the last moments, in which it may have turned hot. */
+static double cost_rate(const struct large_blocks *l, const struct followed *f)
+{
+	uint64_t cpu_ns = f->tr->cpu_ns, wall_ns = f->stopped_ns - f->last_step.ns;
+	double all, lately = (double)(f->cost.ns - f->last_step.cost_ns) / (wall_ns + 1);
+
+	proc__cpu_ns(l->deps->proc, f->tr->tgid, &cpu_ns);
+	all = cpu_ns > f->since_cpu_ns ? (double)f->cost.ns / (cpu_ns - f->since_cpu_ns) : 0;
+	return all > lately ? all : lately;
+}
+
 /* From now on it has windows; where its heap does not tell what lives, it is followed now and then, as the budget allows. */
 static void begin_sampling(struct large_blocks *l, struct followed *f)
 {
@@ -520,14 +549,15 @@ static void begin_sampling(struct large_blocks *l, struct followed *f)
 		.share = l->budget,
 		.begin_ns = f->begin_ns,
 		.begin_cpu_ns = f->begin_cpu_ns,
-		.since_cpu_ns = f->since_cpu_ns,
+		.cost_rate = cost_rate(l, f),
 		.advance_ns = f->advance_ns,
 	};
 	int err = large_sampling__new(&opts, f->swept, f->n_swept, &f->sampling);
 
-	if (!err)
+	if (!err || err == -ESRCH) /* it has ended: its lines stay as they are */
 		return;
 	f->unsampled = true;
+	keep_nothing(f);
 	for (size_t i = 0; i < f->n_swept; i++) {
 		const struct stack_name *line = &f->swept[i].stack;
 		const struct profile_sums gone = { .free_cnt = 1, .free_bytes = f->swept[i].bytes };

@@ -118,7 +118,7 @@ static int begin(struct large_sampling *s, const struct large_seen *followed, si
 	s->seen_ns = clock_now_ns();
 	s->begin_cost_ns = cost_ns(s);
 	large_plan__begin(&s->plan, s->opts.share, ((double)tr->large_ns - s->opts.advance_ns) / SECOND_NS,
-			  (double)tr->large_ns / (s->cpu_ns - s->opts.since_cpu_ns + 1));
+			  s->opts.cost_rate);
 	plan(s);
 	watch_moves(s);
 	return 0;
@@ -141,8 +141,12 @@ int large_sampling__new(const struct large_sampling_opts *opts, const struct lar
 		large_sampling__free(s);
 		return err;
 	}
-	for (size_t i = 0; i < n; i++)
-		told__adopt(&s->told, &followed[i].stack, followed[i].bytes);
+	for (size_t i = 0; i < n && !err; i++)
+		err = told__adopt(&s->told, &followed[i].stack, followed[i].bytes);
+	if (err) {
+		large_sampling__free(s);
+		return err;
+	}
 	*ret = s;
 	return 0;
 }
@@ -246,8 +250,8 @@ void large_sampling__add(struct large_sampling *s, const struct large_seen *bloc
 	int err;
 
 	look_at_clock(s);
-	/* A window that took longer than its period stands for all of that time; a part of a window, for its part. */
-	look.stands_s = fmax(s->plan.period_s, s->halved_s - s->begins_s) * (s->left_s - rest_s) / s->length_s;
+	/* A window that took longer than its period stands for all of that time, until the next begins; a part of a window, for its part. */
+	look.stands_s = fmax(s->plan.period_s, (rest_s > 0 ? s->halved_s : own_s(s)) - s->begins_s) * (s->left_s - rest_s) / s->length_s;
 	err = large_samples__add_window(s->samples, &look, blocks, n);
 	if (err)
 		log_debug("large blocks: a window of process %d is lost: %s", (int)s->opts.tr->tgid, strerror(-err));

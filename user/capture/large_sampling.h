@@ -20,7 +20,7 @@ struct large_sampling_opts {
 	const struct malloc_file *file; /* whose malloc it calls; outlives it */
 	double share; /* of its CPU time */
 	uint64_t begin_ns, begin_cpu_ns; /* since when it is followed; its CPU time then */
-	uint64_t since_cpu_ns; /* and when it cost something first */
+	double cost_rate; /* what following has cost lately, of its CPU time */
 	uint64_t advance_ns; /* what following, and the first windows, may cost before that is earned */
 };
 

@@ -140,7 +140,7 @@ uint32_t session__hook_turn(const struct session *s);
 double session__watch_factor(unsigned int watch);
 /* What the hook costs a fault that it passes over, ns; measured when it was attached. 0: there is no hook. */
 uint64_t session__hook_ns(const struct session *s);
-/* Of that, what it takes to get to our program and back. */
+/* Of that, what it takes to get to our program and back. 0: not known. */
 uint64_t session__hook_way_ns(const struct session *s);
 /* What traps cost on this machine. Belongs to the session. */
 const struct probe_costs *session__probe_costs(const struct session *s);

@@ -153,7 +153,7 @@ static int time_hook(struct session *s, volatile char *memory, int64_t *ret)
 	return 0;
 }
 
-/* What a fault costs beside what our program says that it takes. */
+/* What a fault costs beside what our program says that it takes; 0: it said nothing. */
 static uint64_t way_of(const struct session *s)
 {
 	struct target_state state;
@@ -162,7 +162,7 @@ static uint64_t way_of(const struct session *s)
 	if (session__read_state(s, getpid(), &state) || !state.passed_cnt)
 		return 0;
 	own_ns = state.passed_ns / state.passed_cnt;
-	return s->hook_ns > own_ns ? s->hook_ns - own_ns : 0;
+	return s->hook_ns > own_ns + DISPATCH_NS ? s->hook_ns - own_ns : DISPATCH_NS;
 }
 
 static int measure(struct session *s, volatile char *memory)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 #include "capture/told.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
 struct told {
@@ -33,14 +34,15 @@ static struct told *told_of(struct told_table *t, const struct stack_name *stack
 	return one;
 }
 
-void told__adopt(struct told_table *t, const struct stack_name *stack, uint64_t bytes)
+int told__adopt(struct told_table *t, const struct stack_name *stack, uint64_t bytes)
 {
 	struct told *one = told_of(t, stack);
 
 	if (!one)
-		return;
+		return -ENOMEM;
 	one->blocks++;
 	one->bytes += bytes;
+	return 0;
 }
 
 void told__tell_sure(struct told_table *t, const struct stack_name *stack, double blocks, double bytes)

@@ -24,8 +24,8 @@ struct told_table {
 	struct told *all;
 };
 
-/* The profile knows of this block already. */
-void told__adopt(struct told_table *t, const struct stack_name *stack, uint64_t bytes);
+/* The profile knows of this block already. 0 or -ENOMEM. */
+int told__adopt(struct told_table *t, const struct stack_name *stack, uint64_t bytes);
 /* Another estimate begins. */
 void told__begin(struct told_table *t);
 /* So much is this stack's now; sure: as is known, without an error. */

@@ -186,7 +186,6 @@ static void lead_to_collector(struct py_layout *l)
 	l->walk.gc_enabled = in_interp(l, l->gc.enabled);
 	l->walk.gc_generation0 = in_interp(l, l->gc.generation0);
 	l->walk.gc_garbage = in_interp(l, l->gc.garbage);
-	l->walk.gc_callbacks_first = l->version < PY_VERSION(3, 13);
 }
 
 static int layout_told(const struct mem_reader *m, uint64_t runtime, const struct row *row,
