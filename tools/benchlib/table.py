@@ -20,18 +20,21 @@ def dropped(counts):
     return ", ".join(f"{name.partition('.')[2]} {value:,}" for name, value in counts.items()) or "0"
 
 
-def show(title, head, rows, notes=()):
-    """Prints a table: first column left, others right."""
+def lines_of(head, rows):
+    """A table's lines: first column left, others right."""
     rows = [[str(cell) for cell in row] for row in rows]
     widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
 
     def line(cells):
         return "| " + " | ".join(cell.ljust(width) if not i else cell.rjust(width)
                                  for i, (cell, width) in enumerate(zip(cells, widths))) + " |"
-    print(f"\n### {title}\n\n{line(head)}")
-    print("|" + "|".join("-" * (width + 2) if not i else "-" * (width + 1) + ":" for i, width in enumerate(widths)) + "|")
-    for row in rows:
-        print(line(row))
+    rule = "|" + "|".join("-" * (width + 2) if not i else "-" * (width + 1) + ":" for i, width in enumerate(widths)) + "|"
+    return [line(head), rule, *map(line, rows)]
+
+
+def show(title, head, rows, notes=()):
+    print(f"\n### {title}\n")
+    print("\n".join(lines_of(head, rows)))
     for note in notes:
         print(f"\n{note}")
     print(flush=True)
