@@ -263,8 +263,8 @@ def collections(start, orders):
 
 
 def pause_errors_ns(result):
-    """Of each collection. The target's own clock runs around the collector (up to 3.12) or inside it: never the same, and
-    on a busy machine often apart, when the target loses its CPU between the two, and our own traps are in its time."""
+    """Of each collection. The target's own clock runs around the collector (up to 3.12) or inside it: never quite the same, and
+    on a busy machine apart, when the target loses its CPU between the two."""
     return [seen["pause_ns"] - told["pause_ns"] for seen, told in zip(result["seen"], result["truth"])]
 
 
