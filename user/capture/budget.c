@@ -24,14 +24,6 @@
 #define RARER_MAX 2
 /* In a crowd the hook has longer turns, for each takes us some time; so long at most. */
 #define MOST_STRETCH 4
-/*
- * Before the first second is over, who is hot already is thinned out: a loop that touches memory pays 15 % until then.
- * So long after the first process came; a step for each.
- */
-static const uint64_t early_ns[] = { 100000000, 250000000, 500000000 };
-#define EARLY_STEPS (sizeof(early_ns) / sizeof(early_ns[0]))
-/* Of so many it would take us too long. */
-#define MOST_EARLY 64
 /* A process that was in the nursery begins with so much of what may be saved up. */
 #define GROWN_UP_SAVED_NS (GOVERNOR_SAVED_NS / 4)
 /* Of the budget of those in a nursery, what their page faults may have. */
@@ -58,8 +50,6 @@ struct budget {
 	struct nursery *nurseries; /* by container; one more for those without */
 	uint32_t n_nurseries;
 	uint32_t steps;
-	uint64_t begin_ns; /* when the first process came; 0: none yet */
-	uint32_t early_steps;
 	struct hook_turns turns; /* of the hook on page faults */
 	struct gc_turns gc;
 	double hook_was_on; /* in the last step */
@@ -133,7 +123,6 @@ void budget__begin(struct budget *b, struct traced *tr, bool newborn)
 	governor__begin(&tr->governor, b->share, hook_ns(b), GOVERNOR_SAVED_NS, &tr->use);
 	tr->newborn = newborn && n;
 	tr->began_ns = clock_now_ns();
-	b->begin_ns = b->begin_ns ? b->begin_ns : tr->began_ns;
 	tr->began_cpu_ns = tr->cpu_ns;
 	tr->waits = tr->shares_advance = tr->newborn && b->share;
 	tr->advance_ns = tr->waits ? 0 : ADVANCE_NS;
@@ -480,46 +469,6 @@ static double stretch(const struct budget *b)
 	return least(traced_table__crowd(b->table), MOST_STRETCH);
 }
 
-/* Where all are known for what they are: those of a nursery are to have their second. */
-static bool may_step_early(const struct budget *b)
-{
-	const struct traced *tr;
-	uint32_t i, n = 0;
-
-	for (i = 0; i < b->n_nurseries; i++) {
-		if (b->nurseries[i].cnt)
-			return false;
-	}
-	for (tr = b->table->alive; tr; tr = tr->hh_tgid.next) {
-		if (tr->newborn || ++n > MOST_EARLY)
-			return false;
-	}
-	return b->share > 0;
-}
-
-static void step_early(struct budget *b)
-{
-	struct traced *tr;
-
-	b->early_steps++;
-	if (!may_step_early(b))
-		return;
-	b->hook_was_on = hook_turns__was_on(&b->turns, clock_now_ns());
-	for (tr = b->table->alive; tr; tr = tr->hh_tgid.next)
-		tr->busy = look_at(b, tr);
-	hook_turns__set_share(&b->turns, choose_hook_share(b));
-	for (tr = b->table->alive; tr; tr = tr->hh_tgid.next) {
-		if (tr->busy)
-			step_process(b, tr);
-		govern(b, tr);
-	}
-}
-
-static uint64_t next_early_ns(const struct budget *b)
-{
-	return b->begin_ns && !b->steps && b->early_steps < EARLY_STEPS ? b->begin_ns + early_ns[b->early_steps] : UINT64_MAX;
-}
-
 void budget__step(struct budget *b)
 {
 	struct traced *tr;
@@ -559,13 +508,9 @@ bool budget__end(struct budget *b)
 
 bool budget__upkeep(struct budget *b)
 {
-	double chance;
-	bool on;
+	bool on = hook_turns__update(&b->turns, clock_now_ns());
+	double chance = hook_turns__chance(&b->turns);
 
-	if (clock_now_ns() >= next_early_ns(b))
-		step_early(b);
-	on = hook_turns__update(&b->turns, clock_now_ns());
-	chance = hook_turns__chance(&b->turns);
 	gc_turns__upkeep(&b->gc);
 	if (b->ended || (on == b->on && (!on || chance == b->chance)))
 		return false;
@@ -580,10 +525,9 @@ bool budget__upkeep(struct budget *b)
 
 uint64_t budget__next_ns(const struct budget *b)
 {
-	uint64_t hook_ns = hook_turns__next_ns(&b->turns), gc_ns = gc_turns__next_ns(&b->gc), early = next_early_ns(b);
-	uint64_t next_ns = hook_ns < gc_ns ? hook_ns : gc_ns;
+	uint64_t hook_ns = hook_turns__next_ns(&b->turns), gc_ns = gc_turns__next_ns(&b->gc);
 
-	return early < next_ns ? early : next_ns;
+	return hook_ns < gc_ns ? hook_ns : gc_ns;
 }
 
 bool budget__collected(struct budget *b, struct traced *tr, uint64_t begin_ns, uint64_t end_ns)
