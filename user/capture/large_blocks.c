@@ -163,6 +163,12 @@ static bool has_room(const struct followed *f)
 	return f->shared->n_followed < MAX_FOLLOWED_OF_FILE;
 }
 
+static void note_step(struct followed *f, uint64_t now)
+{
+	f->step.ns = now;
+	f->step.cost_ns = f->cost.ns;
+}
+
 /* 0, or why it is not followed; -EAGAIN: there is no room now. */
 static int start(struct large_blocks *l, struct followed *f, enum large_watch_on on, uint64_t now)
 {
@@ -177,8 +183,7 @@ static int start(struct large_blocks *l, struct followed *f, enum large_watch_on
 	f->since_ns = now;
 	if (!f->sampling && proc__cpu_ns(l->deps->proc, f->tr->tgid, &f->since_cpu_ns))
 		f->since_cpu_ns = f->tr->cpu_ns;
-	f->step.ns = now;
-	f->step.cost_ns = f->cost.ns;
+	note_step(f, now);
 	return 0;
 }
 
@@ -355,8 +360,7 @@ static bool pace(struct followed *f, uint64_t now)
 {
 	charge(f);
 	f->last_step = f->step;
-	f->step.ns = now;
-	f->step.cost_ns = f->cost.ns;
+	note_step(f, now);
 	return large_pace__step(&f->pace, now, f->cost.ns, f->tr->cpu_ns - f->begin_cpu_ns,
 				(double)random() / RAND_MAX);
 }

@@ -137,10 +137,6 @@ int large_sampling__new(const struct large_sampling_opts *opts, const struct lar
 	s->told = (struct told_table){ .profile = opts->deps->profile, .kind = KIND_HEAP_LARGE };
 	srand48_r(clock_now_ns() ^ getpid(), &s->random);
 	err = begin(s, followed, n);
-	if (err) {
-		large_sampling__free(s);
-		return err;
-	}
 	for (size_t i = 0; i < n && !err; i++)
 		err = told__adopt(&s->told, &followed[i].stack, followed[i].bytes);
 	if (err) {

@@ -19,7 +19,7 @@ void pool_facts__tell(struct profile *p, uint32_t process, const struct pymalloc
 
 	for (unsigned int c = 0; c < PYMALLOC_CLASSES; c++) {
 		const struct pymalloc_class *class = &t->class[c];
-		uint64_t block_bytes = 16 * (c + 1);
+		uint64_t block_bytes = pymalloc__block_bytes(c);
 
 		live += class->live * block_bytes;
 		free += class->free * block_bytes;
