@@ -70,23 +70,19 @@ static __always_inline const struct py_walk *gc_walk(const struct target *t)
 	return bpf_map_lookup_elem(&interpreters, &slot);
 }
 
-/* What the collector's offsets in struct py_walk count from: this thread's interpreter, or the runtime. 0: not known. */
 static __noinline __u64 gc_home(struct target *t)
 {
 	const struct py_walk *w;
-	__u64 tstate, interp;
+	__u64 tstate;
 
 	if (!t)
 		return 0;
 	w = gc_walk(t);
 	if (!w)
 		return 0;
-	if (w->tstate_interp == PY_WALK_NONE)
-		return t->runtime;
-	if (current_tstate(w, t, &tstate) != STACK_COMPLETE ||
-	    !read_user(&interp, sizeof(interp), tstate + w->tstate_interp))
-		return 0;
-	return interp;
+	if (current_tstate(w, t, &tstate) != STACK_COMPLETE)
+		tstate = 0;
+	return collector_home(w, t, tstate);
 }
 
 /* The frame that this thread runs, or 0. */
@@ -131,6 +127,8 @@ static __noinline __u32 gc_called_from(struct target *t, __u64 sp)
 	__u64 frame = gc_frame(t);
 	__u32 evidence = frame ? GC_IN_FRAME : 0;
 
+	if (t)
+		t->collector_frame = frame;
 	/* Something that the call ran first, such as __index__ of its argument, may collect too. */
 	if (call && sp <= call->sp && call->frame == frame)
 		evidence |= call->evidence;
@@ -244,6 +242,7 @@ static __noinline int gc_enter(__u64 args, __u32 attach_id, __u64 sp)
 	if (gc_is_nested(bpf_map_lookup_elem(&gc_runs, &pid_tgid), sp))
 		return 0;
 	counter_add(CTR_EVENTS, 1);
+	t->collector_tid = 0;
 	bpf_map_update_elem(&gc_runs, &pid_tgid, &none, BPF_ANY);
 	run = bpf_map_lookup_elem(&gc_runs, &pid_tgid);
 	if (!run)
@@ -253,6 +252,7 @@ static __noinline int gc_enter(__u64 args, __u32 attach_id, __u64 sp)
 	run->evidence = args >> 32 & ~GC_IS_USDT;
 	gc_look(t, run, sp);
 	run->stack_id = stack_of_current(t);
+	t->collector_tid = (__u32)pid_tgid; /* from now on what runs in this thread is the collector, or was called by it */
 	cost_of_current(COST_GC, &w);
 	run->start_ns = gc_clock_runs(t, args >> 32) ? w.begin_ns : bpf_ktime_get_ns();
 	return 0;
@@ -311,6 +311,7 @@ static __noinline int gc_leave(__s64 both, __u64 sp, bool counted)
 		cost_of_current(COST_GC, &w);
 		return 0;
 	}
+	t->collector_tid = 0;
 	if (counted && run->stats_at) {
 		generation = gc_generation_of(run, &gained);
 		if (generation >= 0) {

@@ -52,7 +52,8 @@
 struct walk_result {
 	__u64 id;
 	__u32 depth;
-	__u32 status;
+	__u16 status;
+	__u16 above_collector; /* as in struct rec_stack */
 };
 
 static __always_inline __u64 thread_pointer(void)
@@ -262,27 +263,45 @@ static __always_inline bool read_frame(const struct py_walk *w, __u64 at, bool c
 	return true;
 }
 
-/* A walk under way. out: where frames are stored; NULL: they are only hashed. */
-struct walk {
-	const struct py_walk *w;
-	struct py_frame *out;
-	__u64 frame;
+/* Where the current thread stands: what a walk found, and how to find it again. */
+struct thread_stack {
+	const struct py_walk *w; /* NULL: no Python that we know of */
+	__u64 tstate; /* 0: not found */
+	__u64 first; /* the leaf frame */
+	__u64 cgroup_id;
+	__u64 python_id; /* without native frames */
+	__u64 collector; /* the frame at which this thread's collection began; NO_COLLECTOR: none runs; 0: there was no frame */
 	struct walk_result r;
+	/* The walk under way. */
+	struct py_frame *out; /* where frames are stored; NULL: they are only hashed */
+	__u64 frame;
 	__u32 shims;
 	bool check; /* the check is a part of the id */
 };
+#define NO_COLLECTOR (~0ull)
+
+/* Without a branch, which would have the verifier go each way at each frame. */
+static __always_inline void note_collector(struct thread_stack *k, __u32 depth)
+{
+	__u64 differs = k->frame ^ k->collector;
+
+	differs = (differs | -differs) >> 63;
+	barrier_var(differs);
+	k->r.above_collector += (__u16)(differs - 1) & (depth + 1);
+}
 
 /*
  * Step i. True: the walk ends here. How many frames there were is told by i, which the verifier takes for any number: what
  * we count ourselves it would follow number by number.
  */
-static __always_inline bool walk_step(struct walk *k, __u32 i, bool store)
+static __always_inline bool walk_step(struct thread_stack *k, __u32 i, bool store)
 {
 	__u32 depth = i - k->shims;
 	struct py_frame f;
 
 	if (!k->frame || depth >= MAX_FRAMES)
 		return true;
+	note_collector(k, depth);
 	if (!read_frame(k->w, k->frame, k->check || store, &f, &k->frame)) {
 		k->r.status = STACK_UNREADABLE_FRAME;
 		return true;
@@ -308,7 +327,7 @@ static long hash_frame(__u32 i, void *arg)
 
 static long store_frame(__u32 i, void *arg)
 {
-	struct walk *k = arg;
+	struct thread_stack *k = arg;
 
 	return k->out ? walk_step(k, i, true) : 1;
 }
@@ -317,7 +336,7 @@ static long store_frame(__u32 i, void *arg)
  * Before 5.17. Functions of their own: what a step keeps on the stack must not count for the callers, who share 512 bytes
  * with all they call.
  */
-static __noinline void hash_frames(struct walk *k)
+static __noinline void hash_frames(struct thread_stack *k)
 {
 	__u32 i;
 
@@ -327,7 +346,7 @@ static __noinline void hash_frames(struct walk *k)
 	}
 }
 
-static __noinline void store_frames(struct walk *k)
+static __noinline void store_frames(struct thread_stack *k)
 {
 	__u32 i;
 
@@ -338,7 +357,7 @@ static __noinline void store_frames(struct walk *k)
 }
 
 /* The verifier goes through a loop step by step, but only once through the body of bpf_loop (5.17): loads are fast. */
-static __always_inline void walk_frames(struct walk *k, bool store)
+static __always_inline void walk_frames(struct thread_stack *k, bool store)
 {
 	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_loop))
 		bpf_loop(MAX_STEPS, store ? store_frame : hash_frame, k, 0);
@@ -348,6 +367,8 @@ static __always_inline void walk_frames(struct walk *k, bool store)
 		hash_frames(k);
 	if (k->frame && k->r.status == STACK_COMPLETE)
 		k->r.status = STACK_CUT;
+	if (!k->collector && k->r.status == STACK_COMPLETE)
+		k->r.above_collector = k->r.depth + 1;
 }
 
 /* Nobody tells when this process frees code objects. */
@@ -379,7 +400,8 @@ static __always_inline void fill_stack(struct rec_stack *rec, __u16 len, const s
 	rec->proc_id = t->proc_id;
 	rec->tid = (__u32)pid_tgid;
 	rec->status = r->status;
-	rec->native_cnt = rec->native_end = rec->pad = 0;
+	rec->native_cnt = rec->native_end = 0;
+	rec->above_collector = r->above_collector;
 	rec->depth = r->depth;
 	rec->family = t->family;
 	rec->pad2 = 0;
@@ -545,16 +567,6 @@ static __noinline bool send_codes(const struct py_walk *w, const struct target *
 	return !k.ends_ids;
 }
 
-/* Where the current thread stands: what a walk found, and how to find it again. */
-struct thread_stack {
-	const struct py_walk *w; /* NULL: no Python that we know of */
-	__u64 tstate; /* 0: not found */
-	__u64 first; /* the leaf frame */
-	__u64 cgroup_id;
-	__u64 python_id; /* without native frames */
-	struct walk_result r;
-};
-
 /* Native frames tell nothing of a program that is none of ours, or not yet. */
 static __always_inline bool wants_native(__u32 status)
 {
@@ -586,6 +598,24 @@ static __noinline void store_native(struct target *t, struct rec_stack *rec, str
 	rec->stack_id = s->r.id = add_native(s->python_id, &k.r);
 }
 
+/* Of the Python frames, from the first one on. */
+static __always_inline void begin_walk(const struct target *t, struct thread_stack *s)
+{
+	s->r.id = stack_seed(t, (__u32)bpf_get_current_pid_tgid(), s->cgroup_id);
+	s->r.depth = 0;
+	s->r.status = STACK_COMPLETE;
+	s->r.above_collector = 0;
+	s->frame = s->first;
+	s->shims = 0;
+	s->check = checks(t);
+}
+
+/* The last part of a stack's id is how it ends, and where the collector stands in it. */
+static __always_inline __u64 last_step(const struct walk_result *r)
+{
+	return PY_HASH_STEP(r->id, r->status | (__u32)r->above_collector << 16);
+}
+
 /*
  * A record of the stack with its frames, walked again. False: the ring was full, or the Python stack changed meanwhile. Not told by
  * a null pointer: the verifier of 6.1 does not know of one that a function returns that it is not null.
@@ -593,25 +623,24 @@ static __noinline void store_native(struct target *t, struct rec_stack *rec, str
 static __noinline bool begin_record(struct target *t, struct thread_stack *s, struct rec_stack **ret)
 {
 	const __u32 len = sizeof(struct rec_stack) + MAX_FRAMES * sizeof(struct py_frame);
-	struct walk k = { .check = checks(t) };
 	struct rec_stack *rec;
 
 	if (!t || !s || !ret)
 		return false;
-	k.w = s->w;
-	k.frame = s->first;
 	rec = bpf_ringbuf_reserve(&ring, len, 0);
 	if (!rec)
 		return false;
-	k.out = rec->frames;
-	k.r.id = stack_seed(t, (__u32)bpf_get_current_pid_tgid(), s->cgroup_id);
-	walk_frames(&k, true);
-	k.r.id = PY_HASH_STEP(k.r.id, k.r.status);
-	if (k.r.id != s->python_id) {
+	begin_walk(t, s);
+	s->out = rec->frames;
+	walk_frames(s, true);
+	s->out = NULL;
+	s->r.id = last_step(&s->r);
+	if (s->r.id != s->python_id) {
+		s->r.id = s->python_id;
 		bpf_ringbuf_discard(rec, BPF_RB_NO_WAKEUP);
 		return false;
 	}
-	fill_stack(rec, len, t, s->cgroup_id, &k.r);
+	fill_stack(rec, len, t, s->cgroup_id, &s->r);
 	*ret = rec;
 	return true;
 }
@@ -648,34 +677,62 @@ static __always_inline void begin_stack(const struct target *t, struct thread_st
 
 	s->cgroup_id = current_cgroup_id();
 	s->tstate = s->first = 0;
-	s->r.id = stack_seed(t, (__u32)bpf_get_current_pid_tgid(), s->cgroup_id);
-	s->r.depth = 0;
+	s->collector = NO_COLLECTOR;
+	s->out = NULL;
+	begin_walk(t, s);
 	s->r.status = STACK_NOT_PYTHON;
 	s->w = interp != INTERP_NONE ? bpf_map_lookup_elem(&interpreters, &interp) : NULL;
 }
 
-/* The last part of a stack's id is how it ends. */
 static __always_inline void end_stack(struct thread_stack *s)
 {
-	s->r.id = PY_HASH_STEP(s->r.id, s->r.status);
+	s->r.id = last_step(&s->r);
 	if (s->r.id < STACK_STATUS_MAX)
 		s->r.id = STACK_STATUS_MAX;
 	s->python_id = s->r.id;
 }
 
+/* What the collector's offsets in struct py_walk count from: this thread's interpreter, or the runtime. 0: not known. */
+static __always_inline __u64 collector_home(const struct py_walk *w, const struct target *t, __u64 tstate)
+{
+	__u64 interp;
+
+	if (w->tstate_interp == PY_WALK_NONE)
+		return t->runtime;
+	return tstate && read_user(&interp, sizeof(interp), tstate + w->tstate_interp) ? interp : 0;
+}
+
+/*
+ * Where this thread's collection began, if one runs. The hooks at the collector's entry and return note it (bpf/gc.bpf.c); that it
+ * still runs the runtime itself must say, for they may have been taken off before it returned.
+ */
+static __noinline void find_collector(struct target *t, struct thread_stack *s)
+{
+	__u64 home;
+	__s32 collecting;
+
+	if (!t || !s || !s->w || t->collector_tid != (__u32)bpf_get_current_pid_tgid())
+		return;
+	home = collector_home(s->w, t, s->tstate);
+	if (home && s->w->gc_collecting != PY_WALK_NONE &&
+	    read_user(&collecting, sizeof(collecting), home + s->w->gc_collecting) && collecting)
+		s->collector = t->collector_frame;
+	else
+		t->collector_tid = 0;
+}
+
 static __always_inline void walk_stack(struct target *t, struct thread_stack *s)
 {
-	struct walk k = { .check = checks(t) };
-
 	begin_stack(t, s);
 	if (s->w) {
 		s->r.status = first_frame(s->w, t, &s->tstate, &s->first);
-		k.w = s->w;
-		k.frame = s->first;
-		k.r = s->r;
+		s->frame = s->first;
+		if (t->collector_tid)
+			find_collector(t, s);
 		if (s->r.status == STACK_COMPLETE)
-			walk_frames(&k, false);
-		s->r = k.r;
+			walk_frames(s, false);
+		else if (s->r.status == STACK_NO_FRAME && !s->collector)
+			s->r.above_collector = 1;
 	}
 	end_stack(s);
 }

@@ -68,6 +68,7 @@ struct py_walk {
 	__u32 gc_stats;
 	/* From there, too; PY_WALK_NONE where not known. */
 	__u32 gc_enabled; /* int */
+	__u32 gc_collecting; /* int: a collection runs */
 	__u32 gc_generation0; /* pointer to struct gc_generation[3], of PY_GENERATION_BYTES each */
 	__u32 gc_garbage; /* PyObject *: the list gc.garbage, or null */
 	__u32 finalizing; /* in _PyRuntime: not null once the interpreter is being finalised */

@@ -98,7 +98,8 @@ struct rec_stack {
 	__u8 status; /* enum stack_status */
 	__u8 native_cnt; /* of native */
 	__u8 native_end; /* enum native_end */
-	__u8 pad;
+	/* 0: no collection runs in this thread. Else frames[0] to [above_collector - 2] were called by it, finalisers for example. */
+	__u8 above_collector;
 	__u32 depth; /* number of frames that follow, leaf first */
 	__u32 family; /* whose code objects (struct target) */
 	__u32 pad2;
@@ -422,11 +423,13 @@ struct target {
 	__u32 alloc_seq; /* allocations seen; kernel side */
 	__u32 recent_row; /* in the map recent_blocks, from 1 on; 0: none */
 	__u32 native_asked; /* addresses asked about (native.h); kernel side */
-	__u32 pad;
+	/* The thread in which the collector runs, and the frame at which it began, 0: there was none; kernel side. */
+	__u32 collector_tid; /* 0: none is known */
+	__u64 collector_frame;
 	/* The interpreter's code, where native frames end; 0 bytes: not known. */
 	__u64 text_begin, text_bytes;
 };
-_Static_assert(sizeof(struct target) == 88, "target");
+_Static_assert(sizeof(struct target) == 96, "target");
 #define INTERP_NONE 0xffffffffu
 /*
  * proc_ids that the kernel side hands out at fork have this bit set; user space's do not, and are never reused. One handed

@@ -130,6 +130,7 @@ static void print_walk_of_gc(void)
 #define FINALIZING finalizing
 #endif
 	AT(walk.gc_enabled, GC_OWNER, gc.enabled);
+	AT(walk.gc_collecting, GC_OWNER, gc.collecting);
 	AT(walk.gc_generation0, GC_OWNER, gc.generation0);
 	AT(walk.gc_garbage, GC_OWNER, gc.garbage);
 	AT(walk.finalizing, _PyRuntimeState, FINALIZING);

@@ -6,7 +6,8 @@
 Order `go SAMPLES SEED`: paths one after the other, in the main thread and in others; `crowd SAMPLES SEED`: in eight
 threads at once. Answers {"frames": [text], "stacks": [[pages, frame...]], "passed": [[frame...]], "kinds": N,
 "without": [what]}; each frame as the recording's SQL view `stacks` prints it, "function (file:line)", and each stack from
-the line that touches the page to the root, by numbers of frames. passed: stacks whose leaf went on with the path from
+the line that touches the page to the root, by numbers of frames; what the collector calls stands on "[collector]", and that on the
+frame at which gc.callbacks say that it began. passed: stacks whose leaf went on with the path from
 that line, where the interpreter may touch a page for a frame.
 Runs on 3.8 and later.
 """
@@ -28,6 +29,16 @@ LONGEST_PATH = 6
 CROWD = 8
 CROWD_PAGES = 4  # a page may be charged to the fault of another thread at the same moment
 PAGE = bytes(mmap.PAGESIZE)
+
+
+collecting = {}  # thread: the frame at which its collection began
+
+
+def on_collection(phase, _):
+    if phase == "start":
+        collecting[threading.get_ident()] = sys._getframe().f_back
+    else:
+        collecting.pop(threading.get_ident(), None)
 
 
 class Samples:
@@ -52,8 +63,10 @@ class Samples:
         return functools.partial(self.memory.write, self.payload)
 
     def stack_of(self, frame):
-        numbers = []
+        numbers, began = [], collecting.get(threading.get_ident())
         while frame:
+            if frame is began:
+                numbers.append(self.frames["[collector]"])
             code = frame.f_code
             name = code.co_qualname if frame_kinds.QUALIFIED else code.co_name
             numbers.append(self.frames[f"{name} ({code.co_filename}:{frame.f_lineno})"])
@@ -108,6 +121,7 @@ def main():
     sys.setrecursionlimit(5000)
     gc.disable()
     gc.set_threshold(1)
+    gc.callbacks.append(on_collection)
     print("ready", flush=True)
     kept = []  # given back at once, a page might be counted with what is given back
     for order in sys.stdin:

@@ -158,7 +158,15 @@ static int64_t reason_node(struct stack_names *n, const char *fmt, unsigned int 
 	return frame < 0 ? frame : profile__add_node(n->profile, 0, frame);
 }
 
-/* Node of a stack's Python leaf. */
+static int64_t collector_node(struct stack_names *n, struct traced *tr, int64_t node)
+{
+	static const struct profile_frame f = { .kind = FRAME_COLLECTOR, .function = "[collector]", .file = "" };
+	int64_t frame = profile__add_frame(n->profile, &f);
+
+	return frame < 0 ? frame : profile__add_node_within(n->profile, node, frame, &tr->nodes_left);
+}
+
+/* Node of a stack's Python leaf, or of the collector, where nothing that it calls is the leaf. */
 static int64_t resolve_python(struct stack_names *n, const struct rec_stack *rec, struct traced *tr)
 {
 	struct mem_reader m = mem_reader__of_process(tr->tgid);
@@ -166,11 +174,13 @@ static int64_t resolve_python(struct stack_names *n, const struct rec_stack *rec
 	uint32_t i;
 
 	if (!rec->depth || !tr->interp)
-		return reason_node(n, "[no python stack: %s]", rec->status);
-	if (rec->status != STACK_COMPLETE)
+		node = reason_node(n, "[no python stack: %s]", rec->status);
+	else if (rec->status != STACK_COMPLETE)
 		node = reason_node(n, "[stack is cut: %s]", rec->status);
-	for (i = rec->depth; i-- > 0 && node >= 0;) {
-		if (!rec->frames[i].code)
+	for (i = tr->interp ? rec->depth : 0; i-- > 0 && node >= 0;) {
+		if (i + 2 == rec->above_collector)
+			node = collector_node(n, tr, node);
+		if (!rec->frames[i].code || node < 0)
 			continue;
 		frame = code_cache__frame(n->codes, &m, &tr->interp->layout, rec->family, &rec->frames[i],
 					  n->profile);
@@ -180,7 +190,7 @@ static int64_t resolve_python(struct stack_names *n, const struct rec_stack *rec
 			return frame;
 		node = profile__add_node_within(n->profile, node, frame, &tr->nodes_left);
 	}
-	return node;
+	return node >= 0 && rec->above_collector == 1 ? collector_node(n, tr, node) : node;
 }
 
 /* Node of a stack's leaf. */

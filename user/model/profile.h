@@ -57,13 +57,19 @@ struct profile_process {
 	uint64_t earlier; /* processes that had this item before it (profile__reuse_process); their sums are in its own */
 };
 
-enum frame_kind { FRAME_PYTHON = 0, FRAME_NATIVE = 1, FRAME_REASON = 2 /* "[no python stack: ...]" and the like */ };
+enum frame_kind {
+	FRAME_PYTHON = 0,
+	FRAME_NATIVE = 1,
+	FRAME_REASON = 2, /* "[no python stack: ...]" and the like */
+	FRAME_COLLECTOR = 3, /* the cyclic collector runs: what is above it is called by it, and what is below is where it began */
+	FRAME_KIND_MAX,
+};
 
 struct profile_frame {
 	uint32_t kind; /* enum frame_kind */
 	int line; /* 0: none */
 	const char *function;
-	const char *file; /* "" for FRAME_REASON */
+	const char *file; /* "" for FRAME_REASON and FRAME_COLLECTOR */
 };
 
 /* Trie node. Node 0 is the root and has no frame. */

@@ -271,7 +271,7 @@ static const char *text_at(const struct load *l, struct row *row)
 static int on_place(struct load *l, struct row *row)
 {
 	uint32_t id = row__u32(row);
-	struct profile_frame f = {.kind = row__index(row, FRAME_REASON + 1)};
+	struct profile_frame f = {.kind = row__index(row, FRAME_KIND_MAX)};
 
 	f.line = row__i32(row);
 	f.function = text_at(l, row);

@@ -53,7 +53,7 @@ const char *const recording_tables[] = {"meta",	 "counter", "kind", "text",  "co
 	" earlier INTEGER NOT NULL, cpu_ns INTEGER NOT NULL, cost_ns INTEGER NOT NULL, faults INTEGER NOT NULL,"             \
 	" faults_seen INTEGER NOT NULL);"
 
-/* kind of frame: 0 Python, 1 native, 2 a reason instead of a frame (enum frame_kind). */
+/* kind of frame: 0 Python, 1 native, 2 a reason instead of a frame, 3 the collector (enum frame_kind). */
 #define STACK_TABLES                                                                               \
 	"CREATE TABLE text(id INTEGER PRIMARY KEY, text TEXT NOT NULL);"                           \
 	"CREATE TABLE place(id INTEGER PRIMARY KEY, kind INTEGER NOT NULL, line INTEGER NOT NULL," \
@@ -117,7 +117,7 @@ const char *const recording_tables[] = {"meta",	 "counter", "kind", "text",  "co
 	"SELECT DISTINCT node, node FROM cell UNION ALL SELECT up.node, node.parent FROM up"       \
 	" JOIN node ON node.id = up.at JOIN place ON place.id = node.frame"                        \
 	" WHERE place.kind = 1 AND node.parent > 0)"                                               \
-	" SELECT up.node, CASE place.kind WHEN 0 THEN place.id ELSE own.frame END AS frame"        \
+	" SELECT up.node, CASE WHEN place.kind IN (0, 3) THEN place.id ELSE own.frame END AS frame"  \
 	" FROM (SELECT node, min(at) AS at FROM up GROUP BY node) AS up"                           \
 	" JOIN node ON node.id = up.at JOIN place ON place.id = node.frame"                        \
 	" JOIN node AS own ON own.id = up.node;"                                                   \

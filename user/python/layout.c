@@ -184,6 +184,7 @@ static void lead_to_collector(struct py_layout *l)
 {
 	l->walk.gc_stats = in_interp(l, l->gc.stats);
 	l->walk.gc_enabled = in_interp(l, l->gc.enabled);
+	l->walk.gc_collecting = in_interp(l, l->gc.collecting);
 	l->walk.gc_generation0 = in_interp(l, l->gc.generation0);
 	l->walk.gc_garbage = in_interp(l, l->gc.garbage);
 }

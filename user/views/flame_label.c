@@ -115,5 +115,7 @@ uint32_t flame_label__colour(const struct flame_tree *t, uint32_t i)
 			   62 + (int)(function / 16 % 9));
 	if (f->kind == FRAME_NATIVE)
 		return hsl(175 + (int)(file % 50), 50, 62 + (int)(function / 16 % 9));
+	if (f->kind == FRAME_COLLECTOR)
+		return hsl(280, 42, 70);
 	return hsl(0, 0, 74);
 }

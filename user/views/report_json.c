@@ -165,7 +165,7 @@ static void put_container(const struct report *r, struct json_object *to, const 
 
 static void put_frame(const struct report *r, struct json_object *row, uint32_t frame, bool with_line, int *err)
 {
-	static const char *const kinds[] = {"python", "native", "reason"};
+	static const char *const kinds[FRAME_KIND_MAX] = {"python", "native", "reason", "collector"};
 	const struct profile_frame *f;
 	struct json_object *to;
 
@@ -177,7 +177,7 @@ static void put_frame(const struct report *r, struct json_object *row, uint32_t 
 	to = put_new(row, "frame", json_object_new_object(), err);
 	if (!to)
 		return;
-	put_string(to, "kind", kinds[f->kind <= FRAME_REASON ? f->kind : FRAME_REASON], err);
+	put_string(to, "kind", kinds[f->kind < FRAME_KIND_MAX ? f->kind : FRAME_REASON], err);
 	put_string(to, "function", f->function, err);
 	put_string(to, "file", f->file, err);
 	if (with_line)

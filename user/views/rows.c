@@ -44,12 +44,15 @@ static bool is_c_library(const struct profile_frame *f)
 	return f->kind == FRAME_NATIVE && (strncmp(name, "libc.so", 7) == 0 || strncmp(name, "ld-musl-", 8) == 0);
 }
 
-/* The Python frame above, where there is one; else the native frame itself. */
+/*
+ * The Python frame above, where there is one; else the native frame itself. The collector is nobody's: at which line it begins is
+ * chance.
+ */
 static bool belongs_above(const struct profile_frame *f, const struct profile_frame *above)
 {
-	if (f->kind == FRAME_PYTHON)
+	if (f->kind == FRAME_PYTHON || f->kind == FRAME_COLLECTOR)
 		return false;
-	return above->kind == FRAME_PYTHON || (above->kind == FRAME_NATIVE && is_c_library(f));
+	return above->kind == FRAME_PYTHON || above->kind == FRAME_COLLECTOR || (above->kind == FRAME_NATIVE && is_c_library(f));
 }
 
 static void make_self(struct maker *m)
@@ -441,7 +444,7 @@ static int take_totals(struct maker *m, size_t from, size_t to)
 		m->node_total[node] = 0;
 		if (!m->frame_total[frame])
 			continue;
-		if (profile__frame(p, frame)->kind == FRAME_PYTHON) {
+		if (profile__frame(p, frame)->kind == FRAME_PYTHON || profile__frame(p, frame)->kind == FRAME_COLLECTOR) {
 			struct row *row = add_row(m);
 
 			if (!row)
