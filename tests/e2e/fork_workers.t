@@ -12,6 +12,8 @@ from lib import host, measure, tool  # noqa: E402
 from lib.tap import is_, main, near, ok, test  # noqa: E402
 from lib.target import Process  # noqa: E402
 
+MIB = 1 << 20
+
 
 def record(orders, python=host.PYTHON):
     """(truth, rows by process, rows by line); what is ordered before `record` happens untraced."""
@@ -75,6 +77,30 @@ def a_daemon_whose_parents_have_ended():
             tool.wait_until(seen, f"collections of process {child} are in the recording")
             target.close()
             recorder.wait().succeeded()
+
+
+@test
+def what_the_collector_writes():
+    """A worker's first full collection writes to the header of each object that it shares with its parent, and so makes all of
+    them its own. Before, it has next to nothing: tracing does not take what is shared apart."""
+    host.need_bpf()
+    with tempfile.TemporaryDirectory() as folder, Process("shared_heap.py") as target:
+        file = os.path.join(folder, "heap.pms")
+        target.ready()
+        with tool.record("--pid", target.pid, "--budget", "none", file=file) as recorder:
+            child = target.ask("fork")["pid"]
+
+            def seen():
+                target.ask("collect 0")
+                return (child,) in measure.rows(file, "SELECT tgid FROM gc JOIN process ON process.id = gc.process")
+            tool.wait_until(seen, f"collections of process {child} are in the recording")
+            truth = target.ask("collect 2")
+            recorder.stop().succeeded()
+        rows = tool.lines(file)
+    ok(truth["before"] < 4 * MIB, f"the worker has {truth['before']} bytes of its own before it collects")
+    ok(truth["after"] > 16 * MIB, f"the worker has {truth['after']} bytes of its own then")
+    told = sum(row["bytes"] for row in rows if row["frame"] and row["frame"]["kind"] == "collector")
+    near(told, truth["after"] - truth["before"], 3, tool.show_rows(rows) + "\nthe collector's bytes")
 
 
 main()

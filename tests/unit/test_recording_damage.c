@@ -274,7 +274,7 @@ static void test_made_up(void **state)
 		{"UPDATE node SET parent = 'x' WHERE id = 3", -EBADMSG},
 		{"DELETE FROM node WHERE id = 3", -EBADMSG},
 		{"INSERT INTO node SELECT max(id) + 1, 0, 0 FROM node", -EBADMSG},
-		{"UPDATE place SET kind = 3 WHERE id = 0", -EBADMSG},
+		{"UPDATE place SET kind = 4 WHERE id = 0", -EBADMSG},
 		{"UPDATE place SET line = 1 << 31 WHERE id = 0", -EBADMSG},
 		{"UPDATE place SET function = 'main' WHERE id = 0", -EBADMSG},
 		{"UPDATE place SET function = 1000000 WHERE id = 0", -EBADMSG},
