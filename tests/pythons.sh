@@ -81,6 +81,7 @@ for python in "$here"/../build/image-python/3.*/usr/local/bin/python3.*[0-9]; do
 	case $python in
 	*-O3/*) kind=image-O3 ;;
 	*-alpine/*) kind=alpine ;;
+	*-nogil/*) continue ;; # nothing is probed there
 	*) kind=image ;;
 	esac
 	printf '%s %s\t%s\n' "${python##*python}" $kind "$python"

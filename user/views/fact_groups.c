@@ -74,3 +74,20 @@ const char *fact_group__signal(const struct fact_group *g)
 {
 	return strncmp(g->name, FACT_COVERAGE, strlen(FACT_COVERAGE)) ? NULL : g->name + strlen(FACT_COVERAGE);
 }
+
+struct coverage_sum fact_groups__coverage(const struct fact_group *groups, size_t cnt, const char *signal)
+{
+	struct coverage_sum sum = {0};
+
+	for (size_t i = 0; i < cnt; i++) {
+		const char *of = fact_group__signal(&groups[i]);
+
+		if (!of || strcmp(of, signal))
+			continue;
+		sum.part += groups[i].part;
+		sum.whole += groups[i].whole;
+		if (!groups[i].whole)
+			sum.unknown += groups[i].processes;
+	}
+	return sum;
+}

@@ -17,4 +17,11 @@ int fact_groups__new(const struct selection *s, struct fact_group **ret, size_t 
 /* "exact" of "coverage.exact"; NULL: the fact is no coverage. */
 const char *fact_group__signal(const struct fact_group *g);
 
+/* How much a signal sees, in all processes together. */
+struct coverage_sum {
+	uint64_t part, whole; /* whole 0: not known of any */
+	uint32_t unknown; /* processes of which it is not known */
+};
+struct coverage_sum fact_groups__coverage(const struct fact_group *groups, size_t cnt, const char *signal);
+
 #endif

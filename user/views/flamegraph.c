@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "views/fact_groups.h"
 #include "views/facts.h"
 #include "views/flame_label.h"
 #include "views/human.h"
@@ -39,6 +40,8 @@ struct picture {
 	uint64_t total;
 	uint64_t left_out;
 	uint32_t rows;
+	struct fact_group *facts;
+	size_t n_facts;
 };
 
 static bool is_drawn(const struct picture *v, uint32_t node)
@@ -168,6 +171,21 @@ static void put_title(const struct picture *v, FILE *out)
 	}
 }
 
+/* Of what is drawn, how much its signal sees. */
+static void put_coverage(const struct picture *v, FILE *out)
+{
+	struct coverage_sum sum;
+	char signal[64], share[32];
+
+	select__signal(v->s.kinds, signal, sizeof(signal));
+	sum = fact_groups__coverage(v->facts, v->n_facts, signal);
+	if (sum.whole)
+		fprintf(out, ", coverage %s", human__share(sum.part, sum.whole, share, sizeof(share)));
+	if (sum.unknown)
+		fprintf(out, ",%s not known in %" PRIu32 " process%s", sum.whole ? "" : " coverage", sum.unknown,
+			sum.unknown == 1 ? "" : "es");
+}
+
 static void put_head(const struct picture *v, uint32_t height, FILE *out)
 {
 	uint64_t duration_ns = facts__duration_ns(v->p);
@@ -188,6 +206,7 @@ static void put_head(const struct picture *v, uint32_t height, FILE *out)
 		human__bytes(v->total, buf, sizeof(buf)));
 	if (duration_ns)
 		fprintf(out, ", recorded %s", human__duration(duration_ns, buf, sizeof(buf)));
+	put_coverage(v, out);
 	if (v->left_out)
 		fprintf(out, "; too narrow to draw, their bytes are in their callers: %s",
 			human__count(v->left_out, buf, sizeof(buf)));
@@ -232,7 +251,9 @@ int flamegraph__svg(const struct profile *p, const struct flamegraph_opts *opts,
 	err = select__new(p, opts->kinds, opts->view, opts->container, &v.s);
 	if (err)
 		return err;
-	err = flame_tree__new(&v.s, PARTS, &v.tree);
+	err = fact_groups__new(&v.s, &v.facts, &v.n_facts);
+	if (!err)
+		err = flame_tree__new(&v.s, PARTS, &v.tree);
 	if (err)
 		goto out;
 	measure(&v);
@@ -242,6 +263,7 @@ int flamegraph__svg(const struct profile *p, const struct flamegraph_opts *opts,
 	err = err ? err : written;
 out:
 	flame_tree__free(&v.tree);
+	free(v.facts);
 	select__free(&v.s);
 	return err;
 }
