@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /* The aggregate: interning, sums, peaks, draining, limits, bad indexes. */
 #include <errno.h>
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "model/deviations.h"
 #include "model/profile.h"
 
 #define N(array) (sizeof(array) / sizeof((array)[0]))
@@ -574,6 +576,18 @@ static void test_many(void **state)
 	profile__free(p);
 }
 
+/* What is counted has no error; of what nothing in the sample stands for, none can be told. */
+static void test_errors(void **state)
+{
+	int64_t none[PROFILE_REPLICATES] = {0}, some[PROFILE_REPLICATES] = {-10, 10, -10, 10}, one[PROFILE_REPLICATES] = {10};
+
+	(void)state;
+	assert_true(deviations__error(1000, none) == 0);
+	assert_true(isinf(deviations__error(0, none)));
+	assert_true(deviations__error(1000, some) > 0 && deviations__error(1000, some) < 1000);
+	assert_true(isinf(deviations__error(1000, one)));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -593,6 +607,7 @@ int main(void)
 		cmocka_unit_test(test_gc_limit),
 		cmocka_unit_test(test_gc_second),
 		cmocka_unit_test(test_counters_and_meta),
+		cmocka_unit_test(test_errors),
 		cmocka_unit_test(test_many),
 	};
 

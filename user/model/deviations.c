@@ -2,6 +2,8 @@
 #include "model/deviations.h"
 
 #include <errno.h>
+#include <math.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -40,10 +42,13 @@ const int64_t *deviations__get(const struct deviations *d, uint32_t cell)
 double deviations__error(uint64_t bytes, const int64_t deviations[PROFILE_REPLICATES])
 {
 	double d[PROFILE_REPLICATES];
+	bool sampled = bytes;
 
-	for (int i = 0; i < PROFILE_REPLICATES; i++)
+	for (int i = 0; i < PROFILE_REPLICATES; i++) {
 		d[i] = deviations[i];
-	return heap_error(bytes, d);
+		sampled |= deviations[i] != 0;
+	}
+	return sampled ? heap_error(bytes, d) : INFINITY;
 }
 
 void deviations__free(struct deviations *d)

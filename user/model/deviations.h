@@ -22,7 +22,10 @@ struct deviations {
 int deviations__set(struct deviations *d, uint32_t cell, const int64_t bytes[PROFILE_REPLICATES]);
 /* NULL: none. */
 const int64_t *deviations__get(const struct deviations *d, uint32_t cell);
-/* Half of the 95 % interval of a sum of estimates, from it and the sums of their deviations; not finite: cannot be told. */
+/*
+ * Half of the 95 % interval of a sum of estimates, from it and the sums of their deviations; not finite: cannot be told, as where
+ * the sum is none because nothing of the sample is of it (any more).
+ */
 double deviations__error(uint64_t bytes, const int64_t deviations[PROFILE_REPLICATES]);
 void deviations__free(struct deviations *d);
 

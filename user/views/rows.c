@@ -187,7 +187,7 @@ static void add_deviations(struct row *row, const int64_t *deviations)
 
 double row__error(const struct row *row)
 {
-	return row->estimated && row->bytes ? deviations__error(row->bytes, row->deviations) / row->bytes : 0;
+	return row->estimated ? deviations__error(row->bytes, row->deviations) / row->bytes : 0;
 }
 
 /* Whether they live nobody knows, and their line has counted their allocation: they only are a row of nobody. */
