@@ -334,7 +334,7 @@ static __noinline bool direct_stack(struct target *t, struct thread_stack *s)
 {
 	struct direct_walk k = {};
 
-	if (!t || !s || !direct_map || checks(t) || t->collector_tid)
+	if (!t || !s || !direct_map || checks(t) || t->collecting_at)
 		return false;
 	begin_stack(t, s);
 	if (!s->w)

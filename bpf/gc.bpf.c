@@ -15,38 +15,12 @@
  *
  * What triggered a collection: its reason, where it is an argument; gc.collect() and PyGC_Collect(), whose entry and return are
  * noted by thread; and the counts that make a collection due. bpf/ only sends what it found (enum gc_evidence).
+ *
+ * Stacks that are walked meanwhile have a mark where the collector stands (collector.bpf.h).
  */
 #include "stack.bpf.h"
 
 #include <bpf/usdt.bpf.h>
-
-#define GENERATIONS 3
-
-/* struct gc_generation_stats, Include/internal/pycore_gc.h */
-struct gc_stats {
-	__s64 collections;
-	__s64 collected;
-	__s64 uncollectable;
-};
-
-struct gc_run {
-	__u64 stack_id;
-	__u64 start_ns;
-	__s32 generation;
-	__u32 evidence;
-	__u64 sp;
-	__u64 stats_at; /* 0: not known */
-	__u64 garbage_at; /* address of the pointer to gc.garbage; 0: not known */
-	__s64 garbage_cnt;
-	struct gc_stats stats[GENERATIONS];
-};
-
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, MAX_PENDING);
-	__type(key, __u64); /* tgid << 32 | tid */
-	__type(value, struct gc_run);
-} gc_runs SEC(".maps");
 
 /* Threads in gc.collect() or PyGC_Collect(). */
 struct gc_call {
@@ -120,15 +94,12 @@ static __noinline __u32 gc_due(const struct py_walk *w, __u64 home, __s32 genera
 }
 _Static_assert(PY_GENERATION_COUNT == PY_GENERATION_THRESHOLD + 4 && PY_GENERATION_THRESHOLD % 8 == 0, "gc_generation");
 
-static __noinline __u32 gc_called_from(struct target *t, __u64 sp)
+static __noinline __u32 gc_called_from(__u64 frame, __u64 sp)
 {
 	__u64 pid_tgid = bpf_get_current_pid_tgid();
 	struct gc_call *call = bpf_map_lookup_elem(&gc_calls, &pid_tgid);
-	__u64 frame = gc_frame(t);
 	__u32 evidence = frame ? GC_IN_FRAME : 0;
 
-	if (t)
-		t->collector_frame = frame;
 	/* Something that the call ran first, such as __index__ of its argument, may collect too. */
 	if (call && sp <= call->sp && call->frame == frame)
 		evidence |= call->evidence;
@@ -172,10 +143,13 @@ static __noinline void gc_look(struct target *t, struct gc_run *run, __u64 sp)
 
 	if (!t || !run)
 		return;
-	run->evidence |= gc_called_from(t, sp) | gc_evidence_of(t, home, run->generation);
+	run->frame = gc_frame(t);
+	run->evidence |= gc_called_from(run->frame, sp) | gc_evidence_of(t, home, run->generation);
 	w = gc_walk(t);
 	if (!w || !home)
 		return;
+	if (w->gc_collecting != PY_WALK_NONE)
+		run->collecting_at = home + w->gc_collecting;
 	if (w->gc_garbage != PY_WALK_NONE)
 		run->garbage_at = home + w->gc_garbage;
 	run->garbage_cnt = gc_garbage_cnt(run->garbage_at);
@@ -185,31 +159,14 @@ static __noinline void gc_look(struct target *t, struct gc_run *run, __u64 sp)
 		run->stats_at = 0;
 }
 
-/* The generation whose count changed since the run began: then *gained is what it brought. -1: none. */
-static __noinline int gc_generation_of(const struct gc_run *run, struct gc_stats *gained)
-{
-	struct gc_stats now[GENERATIONS];
-	int i;
-
-	if (!run || !gained || !read_user(now, sizeof(now), run->stats_at))
-		return -1;
-	for (i = 0; i < GENERATIONS; i++) {
-		gained->collections = now[i].collections - run->stats[i].collections;
-		if (gained->collections) {
-			gained->collected = now[i].collected - run->stats[i].collected;
-			gained->uncollectable = now[i].uncollectable - run->stats[i].uncollectable;
-			return i;
-		}
-	}
-	return -1;
-}
-
 /* A call inside a collection of the same thread. One whose return was missed is no collection that still runs. */
 static __always_inline bool gc_is_nested(const struct gc_run *outer, __u64 sp)
 {
 	struct gc_stats gained;
 
-	return outer && sp < outer->sp && outer->stats_at && gc_generation_of(outer, &gained) < 0;
+	if (!outer || sp >= outer->sp)
+		return false;
+	return outer->stats_at ? gc_generation_of(outer, &gained) < 0 : reads_as_set(outer->collecting_at);
 }
 
 /* generation: -1: not known; above it, bits of enum gc_evidence that the arguments tell. */
@@ -242,7 +199,6 @@ static __noinline int gc_enter(__u64 args, __u32 attach_id, __u64 sp)
 	if (gc_is_nested(bpf_map_lookup_elem(&gc_runs, &pid_tgid), sp))
 		return 0;
 	counter_add(CTR_EVENTS, 1);
-	t->collector_tid = 0;
 	bpf_map_update_elem(&gc_runs, &pid_tgid, &none, BPF_ANY);
 	run = bpf_map_lookup_elem(&gc_runs, &pid_tgid);
 	if (!run)
@@ -252,8 +208,9 @@ static __noinline int gc_enter(__u64 args, __u32 attach_id, __u64 sp)
 	run->evidence = args >> 32 & ~GC_IS_USDT;
 	gc_look(t, run, sp);
 	run->stack_id = stack_of_current(t);
-	t->collector_tid = (__u32)pid_tgid; /* from now on what runs in this thread is the collector, or was called by it */
+	t->collecting_at = run->collecting_at;
 	cost_of_current(COST_GC, &w);
+	/* From now on what runs in this thread is the collector, or was called by it. */
 	run->start_ns = gc_clock_runs(t, args >> 32) ? w.begin_ns : bpf_ktime_get_ns();
 	return 0;
 }
@@ -311,7 +268,6 @@ static __noinline int gc_leave(__s64 both, __u64 sp, bool counted)
 		cost_of_current(COST_GC, &w);
 		return 0;
 	}
-	t->collector_tid = 0;
 	if (counted && run->stats_at) {
 		generation = gc_generation_of(run, &gained);
 		if (generation >= 0) {

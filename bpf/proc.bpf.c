@@ -143,7 +143,8 @@ int BPF_PROG(proc_fork, struct task_struct *parent, struct task_struct *child)
 	t->shares_family = 1;
 	copy = *t;
 	copy.proc_id = forked_proc_id(tgid);
-	copy.alloc_seq = copy.recent_row = copy.native_asked = copy.collector_tid = 0;
+	copy.alloc_seq = copy.recent_row = copy.native_asked = 0;
+	copy.collecting_at = 0; /* in another thread */
 	if (bpf_map_update_elem(&targets, &tgid, &copy, BPF_ANY)) {
 		counter_add(CTR_TARGETS_FULL, 1);
 		copy.proc_id = 0;

@@ -25,6 +25,7 @@
 #ifndef BPF_STACK_H
 #define BPF_STACK_H
 
+#include "collector.bpf.h"
 #include "native.bpf.h"
 
 /* Whether native frames belong to a stack, too: who includes this file may say so. */
@@ -270,7 +271,7 @@ struct thread_stack {
 	__u64 first; /* the leaf frame */
 	__u64 cgroup_id;
 	__u64 python_id; /* without native frames */
-	__u64 collector; /* the frame at which this thread's collection began; NO_COLLECTOR: none runs; 0: there was no frame */
+	__u64 collector; /* collector_frame */
 	struct walk_result r;
 	/* The walk under way. */
 	struct py_frame *out; /* where frames are stored; NULL: they are only hashed */
@@ -278,7 +279,6 @@ struct thread_stack {
 	__u32 shims;
 	bool check; /* the check is a part of the id */
 };
-#define NO_COLLECTOR (~0ull)
 
 /* Without a branch, which would have the verifier go each way at each frame. */
 static __always_inline void note_collector(struct thread_stack *k, __u32 depth)
@@ -624,19 +624,21 @@ static __noinline bool begin_record(struct target *t, struct thread_stack *s, st
 {
 	const __u32 len = sizeof(struct rec_stack) + MAX_FRAMES * sizeof(struct py_frame);
 	struct rec_stack *rec;
+	__u64 id;
 
 	if (!t || !s || !ret)
 		return false;
 	rec = bpf_ringbuf_reserve(&ring, len, 0);
 	if (!rec)
 		return false;
+	id = s->r.id;
 	begin_walk(t, s);
 	s->out = rec->frames;
 	walk_frames(s, true);
 	s->out = NULL;
 	s->r.id = last_step(&s->r);
 	if (s->r.id != s->python_id) {
-		s->r.id = s->python_id;
+		s->r.id = id;
 		bpf_ringbuf_discard(rec, BPF_RB_NO_WAKEUP);
 		return false;
 	}
@@ -692,43 +694,14 @@ static __always_inline void end_stack(struct thread_stack *s)
 	s->python_id = s->r.id;
 }
 
-/* What the collector's offsets in struct py_walk count from: this thread's interpreter, or the runtime. 0: not known. */
-static __always_inline __u64 collector_home(const struct py_walk *w, const struct target *t, __u64 tstate)
-{
-	__u64 interp;
-
-	if (w->tstate_interp == PY_WALK_NONE)
-		return t->runtime;
-	return tstate && read_user(&interp, sizeof(interp), tstate + w->tstate_interp) ? interp : 0;
-}
-
-/*
- * Where this thread's collection began, if one runs. The hooks at the collector's entry and return note it (bpf/gc.bpf.c); that it
- * still runs the runtime itself must say, for they may have been taken off before it returned.
- */
-static __noinline void find_collector(struct target *t, struct thread_stack *s)
-{
-	__u64 home;
-	__s32 collecting;
-
-	if (!t || !s || !s->w || t->collector_tid != (__u32)bpf_get_current_pid_tgid())
-		return;
-	home = collector_home(s->w, t, s->tstate);
-	if (home && s->w->gc_collecting != PY_WALK_NONE &&
-	    read_user(&collecting, sizeof(collecting), home + s->w->gc_collecting) && collecting)
-		s->collector = t->collector_frame;
-	else
-		t->collector_tid = 0;
-}
-
 static __always_inline void walk_stack(struct target *t, struct thread_stack *s)
 {
 	begin_stack(t, s);
 	if (s->w) {
 		s->r.status = first_frame(s->w, t, &s->tstate, &s->first);
 		s->frame = s->first;
-		if (t->collector_tid)
-			find_collector(t, s);
+		if (t->collecting_at)
+			s->collector = collector_frame(t);
 		if (s->r.status == STACK_COMPLETE)
 			walk_frames(s, false);
 		else if (s->r.status == STACK_NO_FRAME && !s->collector)

@@ -423,9 +423,9 @@ struct target {
 	__u32 alloc_seq; /* allocations seen; kernel side */
 	__u32 recent_row; /* in the map recent_blocks, from 1 on; 0: none */
 	__u32 native_asked; /* addresses asked about (native.h); kernel side */
-	/* The thread in which the collector runs, and the frame at which it began, 0: there was none; kernel side. */
-	__u32 collector_tid; /* 0: none is known */
-	__u64 collector_frame;
+	__u32 pad;
+	/* Address of the runtime's flag that a collection runs, where one began whose end is not known; kernel side. */
+	__u64 collecting_at;
 	/* The interpreter's code, where native frames end; 0 bytes: not known. */
 	__u64 text_begin, text_bytes;
 };

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
@@ -123,8 +124,10 @@ static void shared_pages_stay_shared(void **state)
 
 	(void)state;
 	memset(at, 1, PAGES * PAGE);
+	assert_int_equal(pages_of_its_own(getpid(), at, PAGES), PAGES);
 	pid = fork();
 	if (!pid) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		pause();
 		_exit(0);
 	}
@@ -162,8 +165,9 @@ static void new_program(void **state)
 	assert_int_equal(mem__read(&m, (uintptr_t)at, &byte, 1), 0);
 	assert_int_equal(byte, 42);
 	assert_int_equal(write(fd[1], "x", 1), 1);
-	while (mem__read(&m, (uintptr_t)at, &byte, 1) == 0) /* until it has */
+	for (int i = 0; i < 10000 && mem__read(&m, (uintptr_t)at, &byte, 1) == 0; i++) /* until it has */
 		usleep(1000);
+	assert_int_equal(mem__read(&m, (uintptr_t)at, &byte, 1), -EFAULT);
 	m = mem_reader__of_process(pid);
 	assert_int_equal(mem__read(&m, (uintptr_t)at, &byte, 1), -EFAULT);
 	close(fd[1]);

@@ -423,8 +423,10 @@ static void judge(struct tally *tally, const struct told *told, double unknown)
 		if (line == LINES - 1)
 			continue;
 		tally->all++;
-		tally->covered += fabs(error) <= deviations__error(told->of[line].bytes + told->of[line].correction,
-								  told->of[line].deviations);
+		/* A line of which nothing was seen states no error. */
+		tally->covered += told->of[line].bytes + told->of[line].correction &&
+				  fabs(error) <= deviations__error(told->of[line].bytes + told->of[line].correction,
+								   told->of[line].deviations);
 	}
 	tally->not_shared += fabs(unknown - shared) > LINES;
 }

@@ -249,10 +249,8 @@ int session__pause_gc(struct session *s, struct session_links *l, pid_t tgid, co
 
 	if (session_links__gc_paused(l) == pause)
 		return 0;
-	if (!pause) {
-		forget_under_way(s->bpf->maps.gc_runs, whose);
-		forget_under_way(s->bpf->maps.gc_calls, whose);
-	}
+	forget_under_way(s->bpf->maps.gc_runs, whose);
+	forget_under_way(s->bpf->maps.gc_calls, whose);
 	if (l->attachment)
 		return attachment__pause(l->attachment, path, SIGNAL_GC, pause);
 	if (!pause)

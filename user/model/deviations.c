@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <math.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -42,13 +41,10 @@ const int64_t *deviations__get(const struct deviations *d, uint32_t cell)
 double deviations__error(uint64_t bytes, const int64_t deviations[PROFILE_REPLICATES])
 {
 	double d[PROFILE_REPLICATES];
-	bool sampled = bytes;
 
-	for (int i = 0; i < PROFILE_REPLICATES; i++) {
+	for (int i = 0; i < PROFILE_REPLICATES; i++)
 		d[i] = deviations[i];
-		sampled |= deviations[i] != 0;
-	}
-	return sampled ? heap_error(bytes, d) : INFINITY;
+	return bytes ? heap_error(bytes, d) : INFINITY;
 }
 
 void deviations__free(struct deviations *d)

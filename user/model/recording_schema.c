@@ -2,8 +2,8 @@
 /*
  * The schema of a recording. Tables are laid out to stay small, views to be asked:
  *
- *   lines        bytes by container, file, line (the leaf of the stack: of its Python frames, where
- *                it has any) and kind
+ *   lines        bytes by container, file, line (the leaf of the stack: of its Python frames and the
+ *                collector, where it has any) and kind
  *   stacks       bytes by container, process and kind for each stack, root first, as "function
  * (file:line);..." sample       what was added at each flush by process, thread, node and kind
  *   memory       usage and limit of each container over time (a row where it changed)
@@ -11,8 +11,8 @@
  *   facts        what is known of processes beside samples: their allocator, what signals see of them, what their pools hold
  *   collectors   what each collector said of itself last: enabled, thresholds, counts, frozen objects
  *
- * View `leaf` tells for each node that bytes were counted at which frame they are of: the Python leaf,
- * where native frames stand beneath it.
+ * View `leaf` tells for each node that bytes were counted at which frame they are of: the Python leaf, or
+ * the collector, where native frames stand beneath it.
  *
  * A text (function, file) is in table `text` once; view `frame` puts a place in the code together
  * again. A row of `gc` is one collection, or, of a second with very many, the sum of `cnt` of them.

@@ -39,17 +39,31 @@ static int open_memory(pid_t tgid)
 	return fd;
 }
 
-static int read_process(const struct mem_reader *m, uint64_t addr, void *buf, size_t len)
+/* Bytes read; 0: this memory is gone; < 0: -ESRCH, ... */
+static ssize_t read_some(pid_t tgid, uint64_t addr, void *buf, size_t len)
 {
-	int fd = open_memory(m->tgid);
+	int fd = open_memory(tgid);
 	ssize_t n;
 
 	if (fd < 0)
 		return fd;
-	n = len ? pread(fd, buf, len, (off_t)addr) : 0;
+	n = pread(fd, buf, len, (off_t)addr);
+	return n < 0 ? -EFAULT : n;
+}
+
+static int read_process(const struct mem_reader *m, uint64_t addr, void *buf, size_t len)
+{
+	ssize_t n = len ? read_some(m->tgid, addr, buf, len) : 0;
+
+	if (len && !n) { /* it has ended, or begun anew by exec(2) */
+		close_memory();
+		n = read_some(m->tgid, addr, buf, len);
+	}
+	if (n < 0)
+		return (int)n;
 	if ((size_t)n == len)
 		return 0;
-	return n ? -EFAULT : -ESRCH; /* no memory at all: it has ended, or begun anew by exec(2) */
+	return n ? -EFAULT : -ESRCH;
 }
 
 int mem__read_many(const struct mem_reader *m, struct mem_piece *pieces, size_t n)

@@ -20,7 +20,10 @@ struct mem_piece {
 };
 
 struct mem_reader {
-	/* Copies len bytes at addr to buf, all or nothing. 0, or -EFAULT (not mapped), -ESRCH (process gone), -EPERM. */
+	/*
+	 * Copies len bytes at addr to buf, all or nothing. 0, or -EFAULT (not mapped), -ESRCH (process gone), -EPERM; what open(2) has:
+	 * -EMFILE, -ENOMEM, ...
+	 */
 	int (*read)(const struct mem_reader *m, uint64_t addr, void *buf, size_t len);
 	union {
 		pid_t tgid;
@@ -34,7 +37,8 @@ struct mem_reader {
  * takes 0.7: it pins what it reads (pin_user_pages_remote in mm/process_vm_access.c), and to pin a shared page is to copy it, since
  * 5.19 (gup_must_unshare in mm/internal.h): a prefork server's workers would have all their memory for themselves.
  *
- * Of the last reader that was made in a thread a file is open; using another one opens it anew.
+ * What the process may not read itself (PROT_NONE) is read as well. Of the last reader that was made in a thread a file is open;
+ * using another one opens it anew.
  */
 struct mem_reader mem_reader__of_process(pid_t tgid);
 

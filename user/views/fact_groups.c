@@ -77,17 +77,17 @@ const char *fact_group__signal(const struct fact_group *g)
 
 struct coverage_sum fact_groups__coverage(const struct fact_group *groups, size_t cnt, const char *signal)
 {
-	struct coverage_sum sum = {0};
+	struct coverage_sum all = {0};
 
 	for (size_t i = 0; i < cnt; i++) {
 		const char *of = fact_group__signal(&groups[i]);
 
 		if (!of || strcmp(of, signal))
 			continue;
-		sum.part += groups[i].part;
-		sum.whole += groups[i].whole;
+		all.part = sum(all.part, groups[i].part);
+		all.whole = sum(all.whole, groups[i].whole);
 		if (!groups[i].whole)
-			sum.unknown += groups[i].processes;
+			all.unknown += groups[i].processes;
 	}
-	return sum;
+	return all;
 }

@@ -10,7 +10,7 @@ char *flame_label__full(const struct flame_tree *t,
 			uint32_t node); /* "remember (/srv/cache.py:42)" */
 char *flame_label__short(const struct flame_tree *t, uint32_t node); /* "remember cache.py:42" */
 
-/* 0xRRGGBB: Python warm, native blue, each file its own hue, the same in every graph; no stack
+/* 0xRRGGBB: Python warm, native blue, the collector violet, each file its own hue, the same in every graph; no stack
  * grey. */
 uint32_t flame_label__colour(const struct flame_tree *t, uint32_t node);
 

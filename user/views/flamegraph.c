@@ -171,19 +171,23 @@ static void put_title(const struct picture *v, FILE *out)
 	}
 }
 
-/* Of what is drawn, how much its signal sees. */
+/* How much the signals see that are drawn. */
 static void put_coverage(const struct picture *v, FILE *out)
 {
-	struct coverage_sum sum;
-	char signal[64], share[32];
+	char signals[64], share[32], *save, *one;
 
-	select__signal(v->s.kinds, signal, sizeof(signal));
-	sum = fact_groups__coverage(v->facts, v->n_facts, signal);
-	if (sum.whole)
-		fprintf(out, ", coverage %s", human__share(sum.part, sum.whole, share, sizeof(share)));
-	if (sum.unknown)
-		fprintf(out, ",%s not known in %" PRIu32 " process%s", sum.whole ? "" : " coverage", sum.unknown,
-			sum.unknown == 1 ? "" : "es");
+	select__signal(v->s.kinds, signals, sizeof(signals));
+	for (one = strtok_r(signals, ",", &save); one; one = strtok_r(NULL, ",", &save)) {
+		struct coverage_sum sum = fact_groups__coverage(v->facts, v->n_facts, one);
+
+		if (sum.whole || sum.unknown)
+			fprintf(out, ", coverage of %s", one);
+		if (sum.whole)
+			fprintf(out, " %s", human__share(sum.part, sum.whole, share, sizeof(share)));
+		if (sum.unknown)
+			fprintf(out, "%s not known in %" PRIu32 " process%s", sum.whole ? "," : "", sum.unknown,
+				sum.unknown == 1 ? "" : "es");
+	}
 }
 
 static void put_head(const struct picture *v, uint32_t height, FILE *out)

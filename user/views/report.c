@@ -201,11 +201,9 @@ static void add_error(struct table *t, const struct row *row)
 	double error = row__error(row);
 	char buf[32] = "-";
 
-	if (!row->bytes)
-		strcpy(buf, "-");
-	else if (!(error <= 1))
+	if (row->bytes && !(error <= 1))
 		strcpy(buf, ">100 %");
-	else if (row->estimated)
+	else if (row->bytes && row->estimated)
 		snprintf(buf, sizeof(buf), "%.1f %%", 100 * error);
 	table__cell(t, buf);
 }

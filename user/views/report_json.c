@@ -17,7 +17,7 @@
  * "cgroup_id", by function and line: "total_bytes"; by process and thread: "tgid", "command",
  * "python", "interpreter", "rss_bytes", "note", "earlier" (processes whose sums are in it, too), "cost": {"cpu_ns", "cost_ns", "faults",
  * "faults_seen"}; by thread: "tid"; "frame": {"kind":
- * "python|native|reason", "function", "file", "line"}}], by function and line the row itself (by
+ * "python|native|reason|collector", "function", "file", "line"}}], by function and line the row itself (by
  * function without "line"), else its line with the most bytes "rows_left_out": n, "gc":
  * [{"generation", "collections", "pause_ns", "longest_ns", "collected", "uncollectable", "collected_unknown" (collections
  * that did not tell), "uncollectable_unknown", "not_watched" (of "collections": not watched, so that of those "pause_ns" is
