@@ -67,6 +67,57 @@ static uint64_t number(struct json_object *o, const char *key)
 	return json_object_get_uint64(value);
 }
 
+static struct json_object *find_function(struct json_object *root, const char *function)
+{
+	struct json_object *rows, *frame, *name;
+
+	assert_true(json_object_object_get_ex(root, "rows", &rows));
+	for (size_t i = 0; i < json_object_array_length(rows); i++) {
+		struct json_object *row = json_object_array_get_idx(rows, i);
+
+		if (json_object_object_get_ex(row, "frame", &frame) && frame &&
+		    json_object_object_get_ex(frame, "function", &name) && !strcmp(json_object_get_string(name), function))
+			return row;
+	}
+	return NULL;
+}
+
+/* What it touches is the collector's, with the native code that it runs in; what a finaliser does is the finaliser's. */
+static void test_collector(void **state)
+{
+	struct report_opts opts = {.by = REPORT_BY_LINE, .kinds = 7, .json = true};
+	struct profile *p = sample_profile();
+	uint32_t line = python(p, 0, "innocent", "/srv/app/line.py", 3);
+	uint32_t collector = node(p, line, FRAME_COLLECTOR, "[collector]", "", 0);
+	struct json_object *root, *frame, *kind;
+	char *text;
+
+	(void)state;
+	add(p, 0, 1201, collector, KIND_RESIDENT_ANON, 8 * MIB, 0);
+	add(p, 0, 1201, node(p, collector, FRAME_NATIVE, "visit", "/usr/lib/extension.so", 0), KIND_RESIDENT_ANON, 2 * MIB, 0);
+	add(p, 0, 1201, python(p, collector, "Kept.__del__", "/srv/app/kept.py", 9), KIND_RESIDENT_ANON, 3 * MIB, 0);
+	text = report(p, &opts);
+	root = json_tokener_parse(text);
+	assert_non_null(root);
+	assert_int_equal(number(find_function(root, "[collector]"), "bytes"), 10 * MIB);
+	assert_true(json_object_object_get_ex(find_function(root, "[collector]"), "frame", &frame));
+	assert_true(json_object_object_get_ex(frame, "kind", &kind));
+	assert_string_equal(json_object_get_string(kind), "collector");
+	assert_int_equal(number(find_function(root, "Kept.__del__"), "bytes"), 3 * MIB);
+	assert_int_equal(number(find_function(root, "innocent"), "bytes"), 0);
+	json_object_put(root);
+	free(text);
+	opts.json = false;
+	text = report(p, &opts);
+	assert_non_null(strstr(text, "\nthe collector made 10.0 MiB resident: "));
+	free(text);
+	opts.kinds = 1 << KIND_EXACT;
+	text = report(p, &opts);
+	assert_null(strstr(text, "the collector made"));
+	free(text);
+	profile__free(p);
+}
+
 static struct json_object *find_row(struct json_object *root, const char *file, int line)
 {
 	struct json_object *rows, *frame, *name;
@@ -224,9 +275,9 @@ static void test_gc_not_watched(void **state)
 	assert_non_null(strstr(text, "\ncollector, generation 1: 1 collection, about 50.0 µs, 5 objects collected\n"));
 	assert_non_null(strstr(text, "\ncollector, generation 2: about 3 collections, about 70.0 µs in total, objects collected not known\n"));
 	assert_non_null(strstr(text, "\ncollector, run automatically: 20 collections, 1.0 ms in total, longest 90.0 µs, 60 objects collected\n"));
-	assert_non_null(strstr(text, "\ncollector, not watched, to keep the budget, but counted: 181 collections, about 9.1 ms in total, "
+	assert_non_null(strstr(text, "\ncollector, not watched, to keep the budget or before probes were there, but counted: 181 collections, about 9.1 ms in total, "
 				     "545 objects collected\n"));
-	assert_non_null(strstr(text, "\ncollector, not watched, to keep the budget: about 3 collections, about 70.0 µs in total"));
+	assert_non_null(strstr(text, "\ncollector, not watched, to keep the budget or before probes were there: about 3 collections, about 70.0 µs in total"));
 	free(text);
 	opts.json = true;
 	text = report(p, &opts);
@@ -800,6 +851,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_golden),
 		cmocka_unit_test(test_sums),
+		cmocka_unit_test(test_collector),
 		cmocka_unit_test(test_gc_calls),
 		cmocka_unit_test(test_gc_alone),
 		cmocka_unit_test(test_gc_not_watched),

@@ -352,6 +352,26 @@ static void put_nobody(const struct report *r, FILE *out)
 			human__bytes(r->nobody.not_followed_bytes, buf, sizeof(buf)));
 }
 
+/* It makes little resident but copies: it writes to the header of each object. Less is not worth a word. */
+#define COLLECTOR_TELLING_BYTES (1 << 20)
+
+static void put_collector(const struct report *r, FILE *out)
+{
+	uint64_t bytes = 0;
+	char buf[32];
+
+	for (size_t i = 0; i < r->rows.n; i++) {
+		const struct row *row = &r->rows.at[i];
+
+		if (row->frame != PROFILE_NONE && profile__frame(r->p, row->frame)->kind == FRAME_COLLECTOR)
+			bytes += row->bytes;
+	}
+	if (by_code(r) && r->selection.kinds >> KIND_RESIDENT_ANON & 1 && bytes >= COLLECTOR_TELLING_BYTES)
+		fprintf(out, "the collector made %s resident: in a forked worker, by copying what it shared "
+			     "(gc.freeze() before the fork keeps it shared)\n",
+			human__bytes(bytes, buf, sizeof(buf)));
+}
+
 static void put_left_out(const struct report *r, size_t top, size_t n, FILE *out)
 {
 	uint64_t bytes = 0, unmatched = r->rows.unmatched_bytes;
@@ -369,6 +389,7 @@ static void put_left_out(const struct report *r, size_t top, size_t n, FILE *out
 			"%s freed or given back, not known by which rows: not taken away above\n",
 			human__bytes(unmatched, buf, sizeof(buf)));
 	put_nobody(r, out);
+	put_collector(r, out);
 }
 
 static void put_dearest(const struct report *r, FILE *out)

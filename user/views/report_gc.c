@@ -103,8 +103,8 @@ static void put_triggers(const struct report *r, FILE *out)
 		{GC_TRIGGER_NATIVE, "run by C code (PyGC_Collect)"},
 		{GC_TRIGGER_SHUTDOWN, "run at the interpreter's end"},
 		{GC_TRIGGER_UNKNOWN, "trigger not known"},
-		{GC_TRIGGER_NOT_WATCHED, "not watched, to keep the budget, but counted"},
-		{GC_TRIGGER_NOT_COUNTED, "not watched, to keep the budget"},
+		{GC_TRIGGER_NOT_WATCHED, "not watched, to keep the budget or before probes were there, but counted"},
+		{GC_TRIGGER_NOT_COUNTED, "not watched, to keep the budget or before probes were there"},
 	};
 
 	for (size_t i = 0; i < sizeof(triggers) / sizeof(triggers[0]); i++) {
