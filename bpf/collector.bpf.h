@@ -39,16 +39,6 @@ struct {
 	__type(value, struct gc_run);
 } gc_runs SEC(".maps") __weak;
 
-/* What the collector's offsets in struct py_walk count from: this thread's interpreter, or the runtime. 0: not known. */
-static __always_inline __u64 collector_home(const struct py_walk *w, const struct target *t, __u64 tstate)
-{
-	__u64 interp;
-
-	if (w->tstate_interp == PY_WALK_NONE)
-		return t->runtime;
-	return tstate && read_user(&interp, sizeof(interp), tstate + w->tstate_interp) ? interp : 0;
-}
-
 /* The generation whose count changed since the run began: then *gained is what it brought. -1: none. */
 static __noinline int gc_generation_of(const struct gc_run *run, struct gc_stats *gained)
 {

@@ -44,19 +44,23 @@ static __always_inline const struct py_walk *gc_walk(const struct target *t)
 	return bpf_map_lookup_elem(&interpreters, &slot);
 }
 
+/* What the collector's offsets in struct py_walk count from: this thread's interpreter, or the runtime. 0: not known. */
 static __noinline __u64 gc_home(struct target *t)
 {
 	const struct py_walk *w;
-	__u64 tstate;
+	__u64 tstate, interp;
 
 	if (!t)
 		return 0;
 	w = gc_walk(t);
 	if (!w)
 		return 0;
-	if (current_tstate(w, t, &tstate) != STACK_COMPLETE)
-		tstate = 0;
-	return collector_home(w, t, tstate);
+	if (w->tstate_interp == PY_WALK_NONE)
+		return t->runtime;
+	if (current_tstate(w, t, &tstate) != STACK_COMPLETE ||
+	    !read_user(&interp, sizeof(interp), tstate + w->tstate_interp))
+		return 0;
+	return interp;
 }
 
 /* The frame that this thread runs, or 0. */

@@ -60,6 +60,14 @@ def workers_of_a_shared_library_interpreter():
     check(*record(([], ["fork", "go 200 65536"]), host.interpreter("pyenv", "3.13").path))
 
 
+def wait_for_collections(target, file, child, order):
+    """Until one of the child's is in the recording; each order has it collect."""
+    def seen():
+        target.ask(order)
+        return (child,) in measure.rows(file, "SELECT tgid FROM gc JOIN process ON process.id = gc.process")
+    tool.wait_until(seen, f"collections of process {child} are in the recording")
+
+
 @test
 def a_daemon_whose_parents_have_ended():
     """Probes are attached to the child although its parent, whose interpreter it has, is gone by then."""
@@ -70,11 +78,7 @@ def a_daemon_whose_parents_have_ended():
         target.ready()
         with tool.record("--pid", target.pid, "--signals", "gc", file=file) as recorder:
             child = target.ask("leave 4")["pid"]
-
-            def seen():
-                target.ask("collect 2")
-                return (child,) in measure.rows(file, "SELECT tgid FROM gc JOIN process ON process.id = gc.process")
-            tool.wait_until(seen, f"collections of process {child} are in the recording")
+            wait_for_collections(target, file, child, "collect 2")
             target.close()
             recorder.wait().succeeded()
 
@@ -89,11 +93,7 @@ def what_the_collector_writes():
         target.ready()
         with tool.record("--pid", target.pid, "--budget", "none", file=file) as recorder:
             child = target.ask("fork")["pid"]
-
-            def seen():
-                target.ask("collect 0")
-                return (child,) in measure.rows(file, "SELECT tgid FROM gc JOIN process ON process.id = gc.process")
-            tool.wait_until(seen, f"collections of process {child} are in the recording")
+            wait_for_collections(target, file, child, "collect 0")
             truth = target.ask("collect 2")
             recorder.stop().succeeded()
         rows = tool.lines(file)
