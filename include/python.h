@@ -53,7 +53,7 @@ struct py_walk {
 	__u32 code_filename;
 	__u32 frame_shape; /* enum py_frame_shape */
 	/*
-	 * 3.15: where the variable _Py_tss_tstate is: from the thread pointer, or, where tls_module is not 0, in that module's
+	 * 3.15: where the variable _Py_tss_gilstate is: from the thread pointer, or, where tls_module is not 0, in that module's
 	 * block of the thread's dynamic thread vector. Both 0: tss_key tells the thread state.
 	 */
 	__s32 tstate_tls;

@@ -3,15 +3,16 @@
 
     stack_truth.py [FOLDER...]   packages that may be used if they are there (greenlet)
 
-Order `go SAMPLES SEED`: paths one after the other, in the main thread and in others; `crowd SAMPLES SEED`: in eight
-threads at once. Answers {"frames": [text], "stacks": [[pages, frame...]], "passed": [[frame...]], "kinds": N,
-"without": [what]}; each frame as the recording's SQL view `stacks` prints it, "function (file:line)", and each stack from
-the line that touches the page to the root, by numbers of frames; what the collector calls stands on "[collector]", and that on the
-frame at which gc.callbacks say that it began. passed: stacks whose leaf went on with the path from
-that line, where the interpreter may touch a page for a frame.
+Order `go SAMPLES SEED`: paths one after the other, in the main thread and in others, every other page by a thread that has
+released the GIL; `crowd SAMPLES SEED`: in eight threads at once. Answers {"frames": [text], "stacks": [[pages, frame...]],
+"passed": [[frame...]], "kinds": N, "without": [what]}; each frame as the recording's SQL view `stacks` prints it,
+"function (file:line)", and each stack from the line that touches the page to the root, by numbers of frames; what the collector
+calls stands on "[collector]", and that on the frame at which gc.callbacks say that it began. passed: stacks whose leaf went on
+with the path from that line, where the interpreter may touch a page for a frame.
 Runs on 3.8 and later.
 """
 import collections
+import ctypes
 import functools
 import gc
 import itertools
@@ -29,6 +30,8 @@ LONGEST_PATH = 6
 CROWD = 8
 CROWD_PAGES = 4  # a page may be charged to the fault of another thread at the same moment
 PAGE = bytes(mmap.PAGESIZE)
+fill_without_gil = ctypes.CDLL(None).memset
+fill_without_gil.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t]
 
 
 collecting = {}  # thread: the frame at which its collection began
@@ -41,16 +44,24 @@ def on_collection(phase, _):
         collecting.pop(threading.get_ident(), None)
 
 
+def fresh_pages(size):
+    memory = mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    if hasattr(mmap, "MADV_NOHUGEPAGE"):
+        memory.madvise(mmap.MADV_NOHUGEPAGE)
+    return memory
+
+
 class Samples:
     """Fresh private pages, each written once, by C code that a Python line calls."""
 
-    def __init__(self, limit, pages):
-        self.limit, self.pages = limit, pages
+    def __init__(self, limit, crowd):
+        self.limit, self.crowd = limit, crowd
+        self.pages = pages = CROWD_PAGES if crowd else 1
         self.payload = PAGE * pages
-        size = (limit + 8192) * pages * mmap.PAGESIZE
-        self.memory = mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-        if hasattr(mmap, "MADV_NOHUGEPAGE"):
-            self.memory.madvise(mmap.MADV_NOHUGEPAGE)
+        self.memory = fresh_pages((limit + 8192) * pages * mmap.PAGESIZE)
+        self.other = fresh_pages(len(self.memory))
+        address = ctypes.addressof(ctypes.c_char.from_buffer(self.other))
+        self.addresses = iter(range(address, address + len(self.other), len(self.payload)))
         self.frames = collections.defaultdict(itertools.count().__next__)  # text: number
         self.stacks = []  # appended to by all threads
         self.passed = set()
@@ -60,6 +71,8 @@ class Samples:
             self.passed.add(self.stack_of(frame))
             return functools.partial(rest[0], rest[1:])
         self.stacks.append(self.stack_of(frame))
+        if not self.crowd and len(self.stacks) % 2:
+            return functools.partial(fill_without_gil, next(self.addresses), 1, len(self.payload))
         return functools.partial(self.memory.write, self.payload)
 
     def stack_of(self, frame):
@@ -126,8 +139,8 @@ def main():
     kept = []  # given back at once, a page might be counted with what is given back
     for order in sys.stdin:
         how, limit, seed = order.split()
-        samples = Samples(int(limit), CROWD_PAGES if how == "crowd" else 1)
-        kept.append(samples.memory)
+        samples = Samples(int(limit), how == "crowd")
+        kept += samples.memory, samples.other
         frame_kinds.notes["enter"] = samples.enter
         {"go": go, "crowd": crowd}[how](samples, random.Random(int(seed)))
         gc.collect()  # what waits for it has its part in the truth

@@ -189,7 +189,7 @@ static void check_thread_state(const struct elf_file *f, const struct machine_co
 	struct thread_variable v = {0};
 	int err = decode__thread_variable(f, c, &v);
 
-	assert_int_equal(err, version < PY_VERSION(3, 13) ? -ENOENT : 0);
+	assert_int_equal(err, version < PY_VERSION(3, 15) ? -ENOENT : 0);
 	assert_int_equal(v.access, err ? THREAD_UNKNOWN : is_shared(name) ? THREAD_MODULE : THREAD_FIXED);
 	if (v.access == THREAD_FIXED)
 		assert_in_range(-v.offset, 8, 4096);

@@ -25,7 +25,7 @@
 #define SOURCE                                                                                     \
 	"__thread long before[3] __attribute__((visibility(\"hidden\"))) = {1};"                        \
 	"__thread void *state __attribute__((visibility(\"hidden\")));"                                \
-	"void *PyThreadState_GetUnchecked(void) { return state; }"                                 \
+	"void *PyGILState_GetThisThreadState(void) { return state; }"                                 \
 	"void set(void *to) { state = to; before[1] = 2; }"
 
 static void compile(const char *compiler, const char *language, const char *flags, const char *text, char path[64])
@@ -152,12 +152,12 @@ static void test_executable(void **state)
 static void test_other_code(void **state)
 {
 	static const char *const bodies[] = {
-		"void *other; void *PyThreadState_GetUnchecked(void) { return other; }",
-		"void *PyThreadState_GetUnchecked(void) { return 0; }",
-		"__thread int state; void *PyThreadState_GetUnchecked(void) { return &state; }",
-		"__thread int state; int PyThreadState_GetUnchecked(void) { return state; }",
-		"__thread void **state; void *PyThreadState_GetUnchecked(void) { state++; return *state; }",
-		"void *f(void); void *PyThreadState_GetUnchecked(void) { return *(void **)f(); }",
+		"void *other; void *PyGILState_GetThisThreadState(void) { return other; }",
+		"void *PyGILState_GetThisThreadState(void) { return 0; }",
+		"__thread int state; void *PyGILState_GetThisThreadState(void) { return &state; }",
+		"__thread int state; int PyGILState_GetThisThreadState(void) { return state; }",
+		"__thread void **state; void *PyGILState_GetThisThreadState(void) { state++; return *state; }",
+		"void *f(void); void *PyGILState_GetThisThreadState(void) { return *(void **)f(); }",
 		"void f(void) {}",
 	};
 	struct thread_variable v = {0}, before = v;

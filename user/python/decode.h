@@ -139,7 +139,7 @@ struct thread_variable {
 	uint64_t word;
 };
 
-/* The variable that holds the current thread's state. -ENOENT: not understood, or before 3.13. */
+/* The variable that holds the current thread's state, with the GIL or without. -ENOENT: not understood, or before 3.15. */
 int decode__thread_variable(const struct elf_file *f, const struct machine_code *c, struct thread_variable *ret);
 
 /*

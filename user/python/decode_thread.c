@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * CPython Python/pystate.c, 3.13 and later: PyThreadState_GetUnchecked returns the thread-local variable _Py_tss_tstate.
+ * CPython Python/pystate.c, 3.15: PyGILState_GetThisThreadState returns the thread-local variable _Py_tss_gilstate, which the
+ * thread keeps while it has released the GIL (_Py_tss_tstate, of PyThreadState_GetUnchecked, is NULL then).
  * How it gets there (U. Drepper, ELF Handling For Thread-Local Storage; System V ABI, AMD64):
  *
  *	an executable		mov %fs:-0x20, %rax
@@ -151,7 +152,7 @@ int decode__thread_variable(const struct elf_file *f, const struct machine_code 
 	uint64_t addr;
 	int err;
 
-	err = elf_file__symbol(f, "PyThreadState_GetUnchecked", &s);
+	err = elf_file__symbol(f, "PyGILState_GetThisThreadState", &s);
 	addr = s.addr;
 	for (int i = 0, end = 0; !err && i < MAX_INSNS; i++, addr += insn.i.length) {
 		err = machine_code__decode(c, addr, &insn);
