@@ -12,7 +12,8 @@
  * the returns. Where one link takes both (6.13), `exact_session` is the sites whose returns may be needed; it asks for a
  * return only where it is. Before, one `exact_*` each is for a public function (PyObject_Malloc(size), ...).
  *
- * Sites of kind PROBE_GUARD see what is allocated in bodies that were inlined (guard.bpf.h).
+ * Sites of kind PROBE_GUARD see what is allocated in bodies that were inlined (guard.bpf.h). The raw domain has sites of its own
+ * (raw.bpf.h), where what a call of another domain takes from it is passed over.
  *
  * The heap signal uses the same programs while one of its windows is open for the process (heap.bpf.h): only small blocks
  * count then, and each address stands for the newest of its blocks. The others are followed from malloc (large.bpf.c).
@@ -22,6 +23,7 @@
 #include "guard.bpf.h"
 #include "heap.bpf.h"
 #include "pools.bpf.h"
+#include "raw.bpf.h"
 #include "window_time.bpf.h"
 
 /*
@@ -59,6 +61,7 @@ struct resize {
 	__u64 bytes;
 	__u64 old; /* 0: there was none, or it is freed already */
 	__u64 old_known; /* it was followed */
+	__u64 sp; /* the stack pointer at the site */
 };
 
 struct {
@@ -178,13 +181,19 @@ GLOBAL int allocate(struct target *t, const struct site_spec *spec, struct pendi
 	return waits.wait == WAIT_RETURN;
 }
 
+/* One stack pointer is that of a site, the other of what it called. */
+static __always_inline bool is_beneath(__u64 sp, __u64 of_site)
+{
+	return of_site + INLINED_FRAME_SLACK - sp <= MAX_INLINED_FRAME_BYTES;
+}
+
 /* A body that ended otherwise leaves its allocation waiting: what comes from another frame, or later, is not its end. */
 static __always_inline bool is_end(const struct target *t, const struct pending *p, __u64 sp)
 {
-	return p->seq == t->alloc_seq && p->sp + INLINED_FRAME_SLACK - sp <= MAX_INLINED_FRAME_BYTES;
+	return p->seq == t->alloc_seq && is_beneath(sp, p->sp);
 }
 
-/* An allocation ends that waits for this. */
+/* An allocation ends that waits for this. True: there was one. */
 GLOBAL int allocated(__u64 addr, __u32 wait, __u64 sp)
 {
 	__u64 pid_tgid = bpf_get_current_pid_tgid(), old;
@@ -193,13 +202,13 @@ GLOBAL int allocated(__u64 addr, __u32 wait, __u64 sp)
 	struct target *t;
 
 	if (!p || p->wait != wait)
-		return 0;
+		return false;
 	t = allocating_target(0);
 	if (!t || (wait != WAIT_RETURN && !is_end(t, p, sp)))
-		return 0;
+		return false;
 	if (wait == WAIT_POOL && !addr) {
 		p->wait = WAIT_RAW;
-		return 0;
+		return true;
 	}
 	block.stack_id = p->stack_id;
 	block.bytes = p->bytes;
@@ -207,12 +216,12 @@ GLOBAL int allocated(__u64 addr, __u32 wait, __u64 sp)
 	bpf_map_delete_elem(&pending, &pid_tgid);
 	if (!addr) {
 		counter_add(CTR_ALLOC_FAILED, 1);
-		return 0;
+		return true;
 	}
 	if (old && !forget_block(t, old) && is_exact(t))
 		counter_add(CTR_FREE_UNKNOWN, 1);
 	remember_block(t, addr, &block);
-	return 0;
+	return true;
 }
 
 GLOBAL int release(struct target *t, __u64 addr)
@@ -238,9 +247,9 @@ GLOBAL int release(struct target *t, __u64 addr)
 }
 
 /* A call of realloc begins: true, for it waits for its return. */
-GLOBAL int resize(struct target *t, __u64 stack_id, __u64 old, __u64 bytes)
+GLOBAL int resize(struct target *t, __u64 stack_id, __u64 old, __u64 bytes, __u64 sp)
 {
-	struct resize r = { .stack_id = stack_id, .bytes = bytes, .old = old };
+	struct resize r = { .stack_id = stack_id, .bytes = bytes, .old = old, .sp = sp };
 	struct block_value known = {};
 	__u64 pid_tgid = bpf_get_current_pid_tgid();
 
@@ -309,11 +318,61 @@ GLOBAL int resize_inlined(struct target *t, const struct site_spec *spec, struct
 	return 0;
 }
 
-/* The arguments of an inlined call; false: this is the other side of the jump, or they cannot be read. */
-static __always_inline bool guard_args(struct pt_regs *ctx, const struct site_spec *spec, __u64 *first, __u64 *second)
+/* The arguments, where the spec says; false: they cannot be read, or this is the other side of a guard's jump. */
+static __always_inline bool spec_args(struct pt_regs *ctx, const struct site_spec *spec, bool is_guard, __u64 *first,
+				      __u64 *second)
 {
-	return FLAGS(ctx) & ZERO_FLAG && site_arg_value(ctx, &spec->arg[0], first) &&
-	       site_arg_value(ctx, &spec->arg[1], second);
+	if (is_guard && !(FLAGS(ctx) & ZERO_FLAG))
+		return false;
+	return site_arg_value(ctx, &spec->arg[0], first) && site_arg_value(ctx, &spec->arg[1], second);
+}
+
+/* ---- the raw domain ---- */
+
+/* This thread is in a call of another domain, which takes a large block from the raw one. */
+GLOBAL int takes_for_others(struct target *t, __u64 sp)
+{
+	__u64 pid_tgid = bpf_get_current_pid_tgid();
+	struct pending *p = bpf_map_lookup_elem(&pending, &pid_tgid);
+	struct resize *r = bpf_map_lookup_elem(&resizing, &pid_tgid);
+
+	return (t && p && is_end(t, p, sp)) || (r && is_beneath(sp, r->sp));
+}
+
+/* A call of the raw allocator ends that waits for this. */
+GLOBAL int raw_called(__u64 addr, __u32 wait, __u64 sp)
+{
+	__u64 pid_tgid = bpf_get_current_pid_tgid();
+	struct raw_call *waits = bpf_map_lookup_elem(&raw_calls, &pid_tgid), call;
+	struct target *t = allocating_target(0);
+
+	if (!t || !waits || waits->wait != wait || (wait != WAIT_RETURN && !is_beneath(sp, waits->sp)))
+		return 0;
+	call = *waits;
+	bpf_map_delete_elem(&raw_calls, &pid_tgid);
+	raw_end(t, &call, addr);
+	return 0;
+}
+
+/* A call of the raw allocator begins, as `called` below. */
+static __always_inline bool raw_call_begins(struct target *t, const struct site_spec *spec, __u32 function, __u64 first,
+					    __u64 second, __u64 sp)
+{
+	struct raw_call call = { .sp = sp };
+
+	if (!is_exact(t))
+		return false;
+	if (function == PROBE_FREE)
+		return raw_free(t, first);
+	if (takes_for_others(t, sp))
+		return false;
+	add_event(t);
+	call.bytes = function == PROBE_CALLOC ? first * second : function == PROBE_REALLOC ? second : first;
+	call.old = function == PROBE_REALLOC ? first : 0;
+	call.wait = spec->returns ? WAIT_RETURN : WAIT_RAW;
+	call.stack_id = stack_of_current(t);
+	raw_begin(t, &call);
+	return spec->returns;
 }
 
 /* ---- sites ---- */
@@ -367,15 +426,23 @@ static __always_inline bool called(struct target *t, const struct site_spec *spe
 	if (function != PROBE_REALLOC)
 		return allocate(t, spec, &p);
 	if (!spec || spec->returns)
-		return resize(t, p.stack_id, first, second);
+		return resize(t, p.stack_id, first, second, sp);
 	p.old = first;
 	return resize_inlined(t, spec, &p);
+}
+
+/* The raw allocator returns to who called it: for a block that waits for it, of whichever domain. */
+static __always_inline int raw_returns(__u64 addr, __u64 sp)
+{
+	if (!allocated(addr, WAIT_RAW, sp))
+		raw_called(addr, WAIT_RAW, sp);
+	return 0;
 }
 
 /* All sites in one. True: the return is asked for. */
 static __always_inline bool at_site(struct pt_regs *ctx, union site_cookie c)
 {
-	__u64 p1 = PT_REGS_PARM1(ctx), p2 = PT_REGS_PARM2(ctx), p3 = PT_REGS_PARM3(ctx);
+	__u64 p1 = PT_REGS_PARM1(ctx), p2 = PT_REGS_PARM2(ctx), p3 = PT_REGS_PARM3(ctx), sp = PT_REGS_SP(ctx);
 	const struct site_spec *spec;
 	__u32 n = (__u32)c.arg_value;
 	__u64 first, second;
@@ -385,8 +452,9 @@ static __always_inline bool at_site(struct pt_regs *ctx, union site_cookie c)
 	barrier_var(p1);
 	barrier_var(p2);
 	barrier_var(p3);
+	barrier_var(sp);
 	if (c.kind == PROBE_RAW_RETURN)
-		return allocated(PT_REGS_RC(ctx), WAIT_RAW, PT_REGS_SP(ctx));
+		return raw_returns(PT_REGS_RC(ctx), sp);
 	if (c.kind == PROBE_POOL_OPENER || c.kind == PROBE_RAW_TAIL)
 		return true;
 	t = allocating_target(c.attach_id);
@@ -395,9 +463,21 @@ static __always_inline bool at_site(struct pt_regs *ctx, union site_cookie c)
 		return false;
 	first = c.takes_context ? p2 : p1;
 	second = c.takes_context ? p3 : p2;
-	if (c.kind == PROBE_GUARD && !guard_args(ctx, spec, &first, &second))
+	if ((c.kind == PROBE_GUARD || spec->is_raw) && !spec_args(ctx, spec, c.kind == PROBE_GUARD, &first, &second))
 		return false;
-	return called(t, spec, spec->function, first, second, PT_REGS_SP(ctx));
+	return spec->is_raw ? raw_call_begins(t, spec, spec->function, first, second, sp) :
+			      called(t, spec, spec->function, first, second, sp);
+}
+
+/* The function's own return. */
+static __always_inline int function_returns(union site_cookie c, __u64 addr)
+{
+	__u32 n = (__u32)c.arg_value;
+	const struct site_spec *spec = bpf_map_lookup_elem(&site_specs, &n);
+
+	if (spec && spec->is_raw)
+		return raw_called(addr, WAIT_RETURN, 0);
+	return c.kind == PROBE_REALLOC ? resized(addr) : allocated(addr, WAIT_RETURN, 0);
 }
 
 static __always_inline int at_return(struct pt_regs *ctx, union site_cookie c)
@@ -412,11 +492,9 @@ static __always_inline int at_return(struct pt_regs *ctx, union site_cookie c)
 		return allocated(addr, WAIT_POOL, sp);
 	case PROBE_RAW_TAIL:
 		/* The function that the guard is in has left its frame already. */
-		return allocated(addr, WAIT_RAW, sp - MAX_INLINED_FRAME_BYTES + INLINED_FRAME_SLACK);
-	case PROBE_REALLOC:
-		return resized(addr);
+		return raw_returns(addr, sp - MAX_INLINED_FRAME_BYTES + INLINED_FRAME_SLACK);
 	default:
-		return allocated(addr, WAIT_RETURN, 0);
+		return function_returns(c, addr);
 	}
 }
 

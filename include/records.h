@@ -272,7 +272,7 @@ struct quick_count {
 struct block_key {
 	__u64 addr;
 	__u32 proc_id;
-	__u32 pad;
+	__u32 is_raw; /* of the raw domain by itself (bpf/raw.bpf.h) */
 };
 struct block_value {
 	__u64 stack_id;

@@ -32,12 +32,12 @@ enum site_pools {
 };
 
 struct site_spec {
-	struct site_arg arg[2]; /* PROBE_GUARD: size; count, size; block, size; block */
+	struct site_arg arg[2]; /* PROBE_GUARD, and of the raw domain: size; count, size; block, size; block */
 	__u8 function; /* PROBE_MALLOC to PROBE_FREE */
 	__u8 pools; /* enum site_pools */
 	/* The function's return tells the address. 0: allocate_from_new_pool and the raw allocator, which have probes, do. */
 	__u8 returns;
-	__u8 pad;
+	__u8 is_raw; /* of the raw domain: what calls it for itself, with the GIL or without (bpf/raw.bpf.h) */
 	__u32 main_interp; /* in _PyRuntime: pointer to the main interpreter's state */
 	__s64 pools_at;
 };

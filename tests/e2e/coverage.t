@@ -45,15 +45,25 @@ def as_it_is():
 
 @test
 def without_pymalloc():
-    """PYTHONMALLOC=malloc: the exact signal sees nothing, and says so."""
+    """PYTHONMALLOC=malloc: the exact signal sees all of it, for it sees the raw domain."""
     host.need_bpf()
     report, summary, doctor = recorded({"PYTHONMALLOC": "malloc"}, ["make 1000"])
     is_(report["allocators"], [{"allocator": "the C library's malloc", "processes": 1}], "allocator")
-    is_(shares(report)["exact"], 0.0, "coverage of exact")
-    is_(report["signal"], "resident", "what there is to show")
+    is_(shares(report)["exact"], 1.0, "coverage of exact")
+    ok(report["signal"] == "exact" and report["count"] >= 1000, f"{report['count']} blocks of {report['signal']}")
     for text in (summary, doctor):
         ok(re.search(r"^allocator( of 1 process:)? +the C library's malloc$", text, re.M), text)
-        ok(re.search(r"exact.* 0 %, derived: sees only what calls pymalloc's functions: .* C library's malloc", text), text)
+        ok(re.search(r"exact.* 100 %, derived: sees what Python takes and gives back: .* C library's malloc", text), text)
+
+
+@test
+def without_pymalloc_by_the_heap():
+    """The heap signal sees no small blocks of it, and says so."""
+    host.need_bpf()
+    report, summary, doctor = recorded({"PYTHONMALLOC": "malloc"}, ["make 1000"], "heap")
+    is_(shares(report)["heap"], 0.0, "coverage of heap")
+    for text in (summary, doctor):
+        ok(re.search(r"heap.* 0 %, derived: sees only what calls pymalloc's functions: .* C library's malloc", text), text)
 
 
 @test

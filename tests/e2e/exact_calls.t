@@ -1,6 +1,9 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
-"""The exact signal follows each block through malloc, calloc, realloc and free, of pools and beyond, on every interpreter."""
+"""The exact signal follows each block through malloc, calloc, realloc and free, of pools and beyond, on every interpreter.
+
+And those of the raw domain, which are taken and freed with the GIL or without.
+"""
 import contextlib
 import os
 import sys
@@ -10,7 +13,8 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 
 from lib import host, measure, tool  # noqa: E402
 from lib.pythons import pythons, test_each  # noqa: E402
-from lib.tap import is_, main, skip, test  # noqa: E402
+from lib.tap import is_, main, ok, skip, test  # noqa: E402
+from lib.target import Process  # noqa: E402
 
 COUNT = 700  # of 208 bytes, nine pools of 16 KiB
 
@@ -23,9 +27,9 @@ def links(kind):
     del os.environ["PYMEMSCOPE_LINKS"]
 
 
-def lives(start, orders):
+def lives(start, orders, domain="object"):
     """(truth, the rows that live): as [label, count, bytes], by line."""
-    with measure.recording(start, "calls.py", "exact") as (target, recorder):
+    with measure.recording(start, "calls.py", "exact", args=[domain]) as (target, recorder):
         for order in orders:
             truth = target.ask(order)
         recorder.stop().succeeded()
@@ -43,7 +47,38 @@ def check(python):
     is_(found, told, "after all were freed")
 
 
+def check_raw(python):
+    host.need_bpf()
+    told, found = lives(python.start, [f"go {COUNT}"], "raw")
+    is_(found, told, "raw blocks that live, by line")
+    told, found = lives(python.start, [f"go {COUNT}", "threads 2000"], "raw_without_gil")
+    is_(found, told, "without the GIL")
+    told, found = lives(python.start, [f"go {COUNT}", "threads 2000", "drop"], "raw_without_gil")
+    is_(found, told, "after all were freed")
+    (locks, compressors), (found_locks, found_compressors) = lives(python.start, ["inner 100"], "raw")
+    is_(found_locks, locks, "what locks take")
+    ok(compressors[2] < found_compressors[2] < 1.2 * compressors[2], "what compressors take", str(found_compressors))
+    told, found = lives(python.start, ["inner 100", "drop"], "raw")
+    is_(found, told, "after they were dropped")
+
+
 test_each(check, "calls")
+test_each(check_raw, "raw calls")
+
+
+@test
+def without_pymalloc():
+    """PYTHONMALLOC=malloc: all domains begin with the raw one's functions."""
+    host.need_bpf()
+    for kind, release in ("debian", None), ("pyenv", "3.8"), ("pyenv", "3.13"):
+        one = host.interpreter(kind, release)
+
+        def start(script, *args, python=one.path):
+            return Process(script, *args, python=python, environment={"PYTHONMALLOC": "malloc"})
+        told, found = lives(start, [f"go {COUNT}"])
+        is_(found, told, f"{kind} {one.release}: blocks that live, by line")
+        told, found = lives(start, [f"go {COUNT}", "drop"])
+        is_(found, told, f"{kind} {one.release}: after all were freed")
 
 
 @test

@@ -1,22 +1,33 @@
 # SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
-"""Calls of the object allocator itself, each kind on a line of its own: for the exact signal.
+"""Calls of an allocator itself, each kind on a line of its own: for the exact signal.
 
-    go COUNT   every function below runs, COUNT blocks each; what is left lives
-    drop       all of it is freed
+    calls.py [object|raw|raw_without_gil]   which one: PyObject_Malloc, or PyMem_RawMalloc and its like
+
+    go COUNT        every function below runs, COUNT blocks each; what is left lives
+    threads COUNT   four threads at once, COUNT blocks each
+    inner COUNT     COUNT locks and COUNT compressors, for which the interpreter asks the raw domain itself
+    drop            all of it is freed
 
 The truth of each line: blocks and bytes that live. What ctypes needs for a call it gives back on the same line. Blocks are
 resized on other lines than those that made them, and then live there. Some sizes are of pools, some beyond (512 bytes);
 COUNT should be larger than a pool, so that pools are opened.
 """
+import _thread
 import array
 import ctypes
+import sys
+import threading
+import tracemalloc
 import truth
+import zlib
 
 LINES = truth.labels(__file__)
 TRUTH = {}
 KEPT = {}
-API = ctypes.pythonapi
-MALLOC, CALLOC, REALLOC, FREE = API.PyObject_Malloc, API.PyObject_Calloc, API.PyObject_Realloc, API.PyObject_Free
+DOMAIN = sys.argv[1] if len(sys.argv) > 1 else "object"
+API = ctypes.CDLL(None) if DOMAIN == "raw_without_gil" else ctypes.pythonapi
+MALLOC, CALLOC, REALLOC, FREE = (getattr(API, ("PyObject_" if DOMAIN == "object" else "PyMem_Raw") + name)
+                                 for name in ("Malloc", "Calloc", "Realloc", "Free"))
 MALLOC.argtypes, MALLOC.restype = [ctypes.c_size_t], ctypes.c_void_p
 CALLOC.argtypes, CALLOC.restype = [ctypes.c_size_t, ctypes.c_size_t], ctypes.c_void_p
 REALLOC.argtypes, REALLOC.restype = [ctypes.c_void_p, ctypes.c_size_t], ctypes.c_void_p
@@ -148,6 +159,50 @@ def dropped_at_once(count):
     at("dropped_at_once", 0, 0)
 
 
+def in_thread(kept, begin):
+    begin.wait()
+    for i in range(len(kept)):
+        FREE(MALLOC(600))
+        kept[i] = MALLOC(700)  # line: in_threads
+
+
+def threads(count):
+    begin = threading.Barrier(4)
+    all_of_them = [threading.Thread(target=in_thread, args=(blocks(f"thread {i}", count), begin)) for i in range(4)]
+    for one in all_of_them:
+        one.start()
+    for one in all_of_them:
+        one.join()
+    at("in_threads", 4 * count, 700)
+
+
+def cost_of_lock():
+    """[blocks, bytes]: the interpreter's own words, before it is recorded. Some versions ask the raw domain for a semaphore."""
+    tracemalloc.start()
+    locks = [None] * 100
+    for i in range(100):
+        locks[i] = _thread.allocate_lock()  # line: probe_locks
+    found = [one for one in tracemalloc.take_snapshot().statistics("lineno")
+             if (one.traceback[0].filename, one.traceback[0].lineno) == (__file__, LINES["probe_locks"])]
+    tracemalloc.stop()
+    return found[0].count // 100, found[0].size // 100
+
+
+LOCK_BLOCKS, LOCK_BYTES = cost_of_lock()
+
+
+def inner(count):
+    locks = KEPT["locks"] = [None] * count
+    for i in range(count):
+        locks[i] = _thread.allocate_lock()  # line: locks
+    at("locks", count, LOCK_BYTES)
+    TRUTH["locks"]["count"] *= LOCK_BLOCKS
+    compressors = KEPT["compressors"] = [None] * count
+    for i in range(count):
+        compressors[i] = zlib.compressobj()  # line: compressors
+    at("compressors", count, 4 * 65536)  # deflateInit: at least its window, two tables and a buffer
+
+
 def go(count):
     for function in (made, made_large, made_empty, zeroed, zeroed_large, resized_from_nothing, failed, freed,
                      dropped_at_once):
@@ -162,7 +217,7 @@ def go(count):
 
 def drop():
     for kept in KEPT.values():
-        for address in kept:
+        for address in kept if isinstance(kept, array.array) else ():
             FREE(address)
     KEPT.clear()
     for line in TRUTH.values():
@@ -173,6 +228,10 @@ def main():
     for order in truth.orders():
         if order[0] == "go":
             go(int(order[1]))
+        elif order[0] == "threads":
+            threads(int(order[1]))
+        elif order[0] == "inner":
+            inner(int(order[1]))
         elif order[0] == "drop":
             drop()
         truth.tell({"file": __file__, "lines": list(TRUTH.values())})

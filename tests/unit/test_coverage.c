@@ -77,7 +77,8 @@ static const struct {
 } allocators[] = {
 	{ SIGNAL_EXACT, { .base = ALLOCATOR_PYMALLOC }, 100, "nowhere" },
 	{ SIGNAL_EXACT, { .base = ALLOCATOR_PYMALLOC, .layer = { LAYER_TRACEMALLOC }, .layers = 1 }, 100, "nowhere" },
-	{ SIGNAL_EXACT, { .base = ALLOCATOR_MALLOC }, 0, "the allocator is the C library's malloc" },
+	{ SIGNAL_EXACT, { .base = ALLOCATOR_MALLOC }, 100, "takes and gives back: the allocator is the C library's malloc" },
+	{ SIGNAL_HEAP, { .base = ALLOCATOR_MALLOC }, 0, "only what calls pymalloc's functions: the allocator is the C library's malloc" },
 	{ SIGNAL_EXACT, { .base = ALLOCATOR_MIMALLOC, .layer = { LAYER_DEBUG }, .layers = 1 }, 0, "is debug hooks over mimalloc" },
 	{ SIGNAL_EXACT, { .layer = { LAYER_FOREIGN }, .place = "/x.so", .layers = 1 }, UNKNOWN, "is /x.so over code that is not" },
 	{ SIGNAL_GC, { .base = ALLOCATOR_MALLOC }, 100, "collector's function" },
@@ -103,6 +104,20 @@ static void test_allocators(void **state)
 	}
 }
 
+/* The public functions alone are not those that malloc's blocks come from. */
+static void test_malloc_by_public_functions(void **state)
+{
+	const struct probe_site site = { .signal = SIGNAL_EXACT, .kind = PROBE_MALLOC };
+	const struct allocator_chain allocator = { .base = ALLOCATOR_MALLOC };
+	const struct probe_sites_info info = { .inlined = false };
+	struct coverage c;
+
+	(void)state;
+	coverage__derive(SIGNAL_EXACT, &site, 1, &info, &c);
+	coverage__with_allocator(SIGNAL_EXACT, &allocator, &c);
+	assert_int_equal(percent_of(&c), 0);
+}
+
 /* The longest text ends within its buffer. */
 static void test_long(void **state)
 {
@@ -124,6 +139,7 @@ int main(void)
 		cmocka_unit_test(test_rows),
 		cmocka_unit_test(test_usdt),
 		cmocka_unit_test(test_allocators),
+		cmocka_unit_test(test_malloc_by_public_functions),
 		cmocka_unit_test(test_long),
 	};
 

@@ -122,6 +122,34 @@ static void check_place(const struct machine_code *c, uint64_t function, unsigne
 	assert_true(p.text[0]);
 }
 
+/* What reads them there reads what the function was given. */
+static void check_place_with_moved(const struct machine_code *c, uint64_t function, unsigned int args, bool with_return)
+{
+	static const int reg[] = {7, 6, 2};
+	struct machine_state state;
+	struct decode_place p;
+	struct insn insn;
+	uint64_t at = function;
+
+	machine_state__begin(&state);
+	assert_int_equal(decode__place_with_moved(c, function, args, with_return, &p), 0);
+	for (; at < p.addr; at += insn.i.length) {
+		assert_int_equal(machine_code__decode(c, at, &insn), 0);
+		assert_int_equal(insn.i.meta.branch_type, ZYDIS_BRANCH_TYPE_NONE);
+		assert_false(with_return && insn__writes(&insn, 4));
+		machine_state__step(&state, &insn);
+	}
+	assert_int_equal(at, p.addr);
+	assert_true(p.emulated);
+	for (int i = 0; i < DECODE_PLACE_ARGS; i++) {
+		if (!(args & 1u << i))
+			continue;
+		assert_int_equal(state.reg[p.arg[i]].kind, MV_SUM);
+		assert_int_equal(state.reg[p.arg[i]].base, reg[i]);
+		assert_true(state.reg[p.arg[i]].disp == 0);
+	}
+}
+
 static void check_pools(const struct elf_file *f, const struct machine_code *c, uint16_t version,
 			const struct decode_pools *p)
 {
@@ -274,6 +302,7 @@ static void test_interpreter(void **state)
 			check_place(c, t[stripped][DOMAIN_OBJ].function[i], 6, i != ALLOC_FREE);
 			check_place(c, t[stripped][DOMAIN_OBJ].function[i], 2, false);
 			check_place(c, t[stripped][DOMAIN_RAW].function[i], 0, true);
+			check_place_with_moved(c, t[stripped][DOMAIN_RAW].function[i], i == ALLOC_MALLOC || i == ALLOC_FREE ? 2 : 6, i != ALLOC_FREE);
 		}
 		machine_code__free(c);
 		elf_file__free(f);

@@ -133,10 +133,10 @@ static void check_usdt(const struct interp *in, const struct probe_site *s, size
 	close(fd);
 }
 
-/* The functions behind the tables, and in builds that inline them, every place. */
 /*
- * A malloc is cheap on every build. Its return is seen where the kernel asks for it only when told to and a cheap place
- * is to be had for that; else only where the address comes from nowhere else (pyenv's: calls through the linkage table).
+ * The functions behind the tables: the objects', then the raw domain's. A malloc is cheap on every build. Its return is seen
+ * where the kernel asks for it only when told to and a cheap place is to be had for that; else only where the address comes
+ * from nowhere else (pyenv's: calls through the linkage table).
  */
 static void check_returns(const char *name, const struct probe_site *s, enum probe_links links)
 {
@@ -144,10 +144,13 @@ static void check_returns(const char *name, const struct probe_site *s, enum pro
 
 	assert_true(malloc_site->emulated && free_site->emulated);
 	assert_true(realloc_site->returns && !free_site->returns);
-	for (int i = 0; i < 4; i++) {
-		assert_int_equal(s[i].kind, PROBE_MALLOC + i);
+	for (int i = 0; i < 8; i++) {
+		assert_int_equal(s[i].kind, PROBE_MALLOC + i % 4);
 		assert_int_equal(s[i].spec.function, s[i].kind);
 		assert_int_equal(s[i].spec.returns, s[i].returns);
+		assert_int_equal(s[i].spec.is_raw, i >= 4);
+		if (i >= 4)
+			assert_int_equal(s[i].returns, s[i].kind != PROBE_FREE);
 	}
 	if (strstr(name, "pyenv"))
 		assert_true(malloc_site->returns);
@@ -155,10 +158,11 @@ static void check_returns(const char *name, const struct probe_site *s, enum pro
 		assert_false(malloc_site->returns);
 }
 
+/* And in builds that inline them, every place. */
 static void check_everything(const char *name, const struct probe_site *s, size_t n,
 			     const struct probe_sites_info *info)
 {
-	size_t kinds[16] = {0};
+	size_t kinds[16] = {0}, raw_guards = 0;
 
 	assert_true(info->inlined);
 	assert_int_equal(info->unclear, 2);
@@ -171,21 +175,23 @@ static void check_everything(const char *name, const struct probe_site *s, size_
 			assert_int_not_equal(s[i].spec.pools, SITE_POOLS_UNKNOWN);
 		if (s[i].kind == PROBE_GUARD)
 			assert_true(s[i].emulated && !s[i].returns);
+		raw_guards += s[i].kind == PROBE_GUARD && s[i].spec.is_raw;
 	}
 	for (int kind = PROBE_MALLOC; kind <= PROBE_FREE; kind++)
-		assert_int_equal(kinds[kind], 1);
+		assert_int_equal(kinds[kind], 2);
 	assert_int_equal(kinds[PROBE_GUARD], info->guards);
 	if (strstr(name, "pyenv")) {
-		assert_int_equal(n, 4);
+		assert_int_equal(n, 8);
 		return;
 	}
 	/* With GCC's -O2 nothing is inlined. A cheap place behind which the stack has moved may need the inner ends. */
 	if (strstr(name, "image") && !strstr(name, "-O3")) {
 		assert_int_equal(kinds[PROBE_GUARD], 0);
-		assert_int_equal(kinds[PROBE_POOL_OPENER], n > 4);
+		assert_int_equal(kinds[PROBE_POOL_OPENER], n > 8);
 		return;
 	}
-	assert_true(kinds[PROBE_GUARD] > 200);
+	assert_true(kinds[PROBE_GUARD] - raw_guards > 200);
+	assert_true(raw_guards > 200);
 	assert_int_equal(kinds[PROBE_POOL_OPENER], 1);
 	assert_true(kinds[PROBE_RAW_RETURN] > 50);
 	assert_true(kinds[PROBE_RAW_TAIL] > 0);

@@ -94,6 +94,8 @@ static int code_free_site(const struct elf_file *f, pid_t tgid, const struct int
 /* What a window of the heap signal need not see: frees, and blocks that are no pool's. */
 static bool is_for_window(const struct probe_site *site)
 {
+	if (site->spec.is_raw)
+		return false;
 	if (site->kind == PROBE_GUARD)
 		return site->spec.function != PROBE_FREE;
 	return site->kind != PROBE_FREE && site->kind != PROBE_RAW_RETURN && site->kind != PROBE_RAW_TAIL;

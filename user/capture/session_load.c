@@ -154,6 +154,8 @@ static void size_maps(struct session *s)
 		bpf_map__set_max_entries(s->bpf->maps.heap_pools, 1);
 		bpf_map__set_max_entries(s->bpf->maps.heap_windows, 1);
 	}
+	if (!exact)
+		bpf_map__set_max_entries(s->bpf->maps.raw_calls, 1);
 	if (!exact && !heap) {
 		bpf_map__set_max_entries(s->bpf->maps.live, 1);
 		bpf_map__set_max_entries(s->bpf->maps.recent_blocks, 1);

@@ -105,6 +105,11 @@ void coverage__with_allocator(enum signal signal, const struct allocator_chain *
 	if ((signal != SIGNAL_EXACT && signal != SIGNAL_HEAP) || allocator->base == ALLOCATOR_PYMALLOC)
 		return;
 	allocator_chain__text(allocator, name);
+	/* The functions of the raw domain, which have probes. */
+	if (signal == SIGNAL_EXACT && allocator->base == ALLOCATOR_MALLOC && coverage__is_complete(c)) {
+		snprintf(c->text, sizeof(c->text), "sees what Python takes and gives back: the allocator is %.250s", name);
+		return;
+	}
 	/* Where it leads is not known: it may end in pymalloc. */
 	set_share(c, 0, allocator->base == ALLOCATOR_UNKNOWN ? 0 : 1);
 	snprintf(c->text, sizeof(c->text), "sees only what calls pymalloc's functions: the allocator is %.250s", name);

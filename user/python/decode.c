@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "python/layout.h"
+#include "system/machine_state.h"
 
 /* Relocations of an interpreter are below 1 MiB. */
 #define MAX_RELOCATION_BYTES (16ull << 20)
@@ -191,14 +192,44 @@ struct place_search {
 	bool with_return;
 	int insns;
 	bool moved_stack;
+	struct machine_state *state; /* NULL: arguments have to stay in their registers */
 	struct decode_place *ret;
 };
+
+static const uint8_t argument_reg[DECODE_PLACE_ARGS] = {7, 6, 2}; /* rdi, rsi, rdx */
 
 static void make_place(const struct insn *insn, bool whole_stack, struct decode_place *ret)
 {
 	*ret = (struct decode_place){
 		.addr = insn->addr, .emulated = insn__emulated(insn), .whole_stack = whole_stack};
+	memcpy(ret->arg, argument_reg, sizeof(ret->arg));
 	insn__text(insn, ret->text, sizeof(ret->text));
+}
+
+static bool find_argument(const struct machine_state *state, int which, uint8_t *ret)
+{
+	for (uint8_t reg = 0; reg < 16; reg++) {
+		const struct machine_value *v = &state->reg[reg];
+
+		if (v->kind == MV_SUM && v->base == argument_reg[which] && v->index == MV_NO_REG && !v->disp && v->bytes == 8) {
+			*ret = reg;
+			return true;
+		}
+	}
+	return false;
+}
+
+static void make_emulated_place(const struct insn *insn, struct place_search *p)
+{
+	uint8_t arg[DECODE_PLACE_ARGS];
+
+	memcpy(arg, argument_reg, sizeof(arg));
+	for (int i = 0; p->state && i < DECODE_PLACE_ARGS; i++) {
+		if (p->args & 1u << i && !find_argument(p->state, i, &arg[i]))
+			return;
+	}
+	make_place(insn, !p->moved_stack, p->ret);
+	memcpy(p->ret->arg, arg, sizeof(arg));
 }
 
 static int try_place(const struct insn *insn, void *arg)
@@ -208,13 +239,15 @@ static int try_place(const struct insn *insn, void *arg)
 	if (!p->insns)
 		make_place(insn, true, p->ret);
 	if (insn__emulated(insn)) {
-		make_place(insn, !p->moved_stack, p->ret);
+		make_emulated_place(insn, p);
 		return 1;
 	}
 	if (insn->i.meta.branch_type != ZYDIS_BRANCH_TYPE_NONE ||
-	    insn->i.meta.category == ZYDIS_CATEGORY_RET || spoils_argument(insn, p->args) ||
+	    insn->i.meta.category == ZYDIS_CATEGORY_RET || (!p->state && spoils_argument(insn, p->args)) ||
 	    ++p->insns == MAX_PROLOGUE_INSNS)
 		return 1;
+	if (p->state)
+		machine_state__step(p->state, insn);
 	p->moved_stack |= insn__writes(insn, 4);
 	return p->with_return && p->moved_stack;
 }
@@ -228,10 +261,9 @@ static int find_loop(const struct insn *insn, void *arg)
 	return to > p->start && to <= p->ret->addr;
 }
 
-int decode__place(const struct machine_code *c, uint64_t function, unsigned int args,
-		  bool with_return, struct decode_place *ret)
+static int find_place(const struct machine_code *c, struct place_search p, struct decode_place *ret)
 {
-	struct place_search p = {.start = function, .args = args, .with_return = with_return};
+	const uint64_t function = p.start;
 	struct decode_place place;
 	struct elf_symbol s;
 	struct insn first;
@@ -239,7 +271,7 @@ int decode__place(const struct machine_code *c, uint64_t function, unsigned int 
 
 	if (machine_code__function(c, function, &s) || s.addr != function)
 		return -ENOENT;
-	if (with_return && machine_code__is_part(c, function))
+	if (p.with_return && machine_code__is_part(c, function))
 		return -EPERM;
 	err = machine_code__check(c, &s);
 	if (err)
@@ -257,4 +289,21 @@ int decode__place(const struct machine_code *c, uint64_t function, unsigned int 
 	}
 	*ret = place;
 	return 0;
+}
+
+int decode__place(const struct machine_code *c, uint64_t function, unsigned int args,
+		  bool with_return, struct decode_place *ret)
+{
+	return find_place(c, (struct place_search){.start = function, .args = args, .with_return = with_return}, ret);
+}
+
+int decode__place_with_moved(const struct machine_code *c, uint64_t function, unsigned int args, bool with_return,
+			     struct decode_place *ret)
+{
+	struct place_search p = {.start = function, .args = args, .with_return = with_return};
+	struct machine_state state;
+
+	machine_state__begin(&state);
+	p.state = &state;
+	return find_place(c, p, ret);
 }

@@ -66,12 +66,15 @@ bool decode__each_way(const struct machine_code *c, struct code_way start,
  */
 uint64_t decode__body(const struct machine_code *c, const uint64_t functions[ALLOC_FUNCTIONS], enum alloc_function which);
 
+#define DECODE_PLACE_ARGS 3
+
 /* Where to put a probe on a function. */
 struct decode_place {
 	uint64_t addr;
 	bool emulated;	  /* the kernel emulates the instruction: cheap */
 	bool whole_stack; /* the stack pointer is as at entry, so a return probe may stand here too
 			   */
+	uint8_t arg[DECODE_PLACE_ARGS]; /* the general register that holds the first, second, third argument asked for */
 	char text[48];	  /* the instruction */
 };
 
@@ -83,6 +86,10 @@ struct decode_place {
  */
 int decode__place(const struct machine_code *c, uint64_t function, unsigned int args,
 		  bool with_return, struct decode_place *ret);
+
+/* The same, where an argument may have been copied to another register by then. */
+int decode__place_with_moved(const struct machine_code *c, uint64_t function, unsigned int args, bool with_return,
+			     struct decode_place *ret);
 
 /* Where the pools with free blocks are listed: struct pool_header *usedpools[2 * class], 16 bytes a
  * class. */

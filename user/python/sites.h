@@ -32,8 +32,8 @@ struct probe_site {
 	char insn[48]; /* the instruction there, for people; "" where no decoder looked */
 };
 
-/* Debian's builds have 500 to 700 for the exact signal; the kernel is given at most UPROBE_MULTI_MAX_SITES. */
-#define MAX_PROBE_SITES 1024
+/* Debian's builds have 600 to 1,100 for the exact signal; the kernel is given at most UPROBE_MULTI_MAX_SITES. */
+#define MAX_PROBE_SITES 2048
 
 /* What it takes a traced thread to get to our program at the sites of a signal, on average; a return is a hit of its own. */
 uint32_t probe_sites__trap_ns(const struct probe_site *sites, size_t n, enum signal signal, const struct probe_costs *costs);

@@ -45,14 +45,19 @@ void sites_impl__add_public_allocator(const struct elf_file *f, struct site_list
 
 static const struct {
 	enum probe_kind kind;
-	const char *symbol;
+	const char *symbol, *raw_symbol;
 	unsigned int args;
 } behind[ALLOC_FUNCTIONS] = {
-	{PROBE_MALLOC, "_PyObject_Malloc", 2},
-	{PROBE_CALLOC, "_PyObject_Calloc", 6},
-	{PROBE_REALLOC, "_PyObject_Realloc", 6},
-	{PROBE_FREE, "_PyObject_Free", 2},
+	{PROBE_MALLOC, "_PyObject_Malloc", "_PyMem_RawMalloc", 2},
+	{PROBE_CALLOC, "_PyObject_Calloc", "_PyMem_RawCalloc", 6},
+	{PROBE_REALLOC, "_PyObject_Realloc", "_PyMem_RawRealloc", 6},
+	{PROBE_FREE, "_PyObject_Free", "_PyMem_RawFree", 2},
 };
+
+static const char *symbol_behind(const struct site_spec *s, enum alloc_function which)
+{
+	return s->is_raw ? behind[which].raw_symbol : behind[which].symbol;
+}
 
 /* What the kernel side calls a general register: its word in struct pt_regs
  * (arch/x86/include/asm/ptrace.h). */
@@ -130,23 +135,31 @@ static bool is_known(const struct guard *g)
 	return g->arg[0].kind != MV_UNKNOWN && (!two || g->arg[1].kind != MV_UNKNOWN);
 }
 
-static bool add_guards(const struct elf_file *f, const struct site_spec *spec, const struct guard *g, int n,
-		       struct site_list *l, struct probe_sites_info *info)
+/* One of the allocator's domains. */
+struct domain {
+	const struct alloc_table *table;
+	struct guard *guards; /* where its functions were inlined; from guards__find */
+	int n_guards;
+	struct site_spec spec; /* what its sites have in common */
+};
+
+static bool add_guards(const struct elf_file *f, const struct domain *d, struct site_list *l, struct probe_sites_info *info)
 {
-	for (int i = 0; i < n; i++) {
+	for (int i = 0; i < d->n_guards; i++) {
+		const struct guard *g = &d->guards[i];
 		struct probe_site site = {.signal = SIGNAL_EXACT,
 					  .kind = PROBE_GUARD,
-					  .spec = *spec,
-					  .symbol = behind[g[i].function].symbol};
+					  .spec = d->spec,
+					  .symbol = symbol_behind(&d->spec, g->function)};
 
-		if (g[i].kind == GUARD_UNCLEAR || !is_known(&g[i]))
+		if (g->kind == GUARD_UNCLEAR || !is_known(g))
 			info->unclear++;
-		if (g[i].kind != GUARD_INLINED || !is_known(&g[i]))
+		if (g->kind != GUARD_INLINED || !is_known(g))
 			continue;
-		site.spec.function = behind[g[i].function].kind;
-		add_args(&site.spec, &g[i]);
-		describe(l, g[i].addr, &site);
-		if (!site_list__add(f, site, g[i].addr, l))
+		site.spec.function = behind[g->function].kind;
+		add_args(&site.spec, g);
+		describe(l, g->addr, &site);
+		if (!site_list__add(f, site, g->addr, l))
 			return false;
 		info->guards++;
 	}
@@ -154,16 +167,18 @@ static bool add_guards(const struct elf_file *f, const struct site_spec *spec, c
 }
 
 /* Some allocation was inlined in the function. */
-static bool has_guard(const struct elf_symbol *function, const struct guard *g, int n)
+static bool has_guard(const struct elf_symbol *function, const struct domain *d)
 {
-	for (int i = 0; i < n; i++) {
-		if (g[i].kind == GUARD_INLINED && g[i].function != ALLOC_FREE && g[i].addr - function->addr < function->size)
+	for (int i = 0; i < d->n_guards; i++) {
+		const struct guard *g = &d->guards[i];
+
+		if (g->kind == GUARD_INLINED && g->function != ALLOC_FREE && g->addr - function->addr < function->size)
 			return true;
 	}
 	return false;
 }
 
-static bool add_raw_uses(const struct elf_file *f, const struct raw_uses *u, const struct guard *g, int n_guards,
+static bool add_raw_uses(const struct elf_file *f, const struct raw_uses *u, const struct domain *raw, const struct domain *obj,
 			 struct site_list *l)
 {
 	struct probe_site site = {.signal = SIGNAL_EXACT, .kind = PROBE_RAW_RETURN, .symbol = "PyMem_RawMalloc"};
@@ -177,7 +192,9 @@ static bool add_raw_uses(const struct elf_file *f, const struct raw_uses *u, con
 				   .symbol = "PyMem_RawRealloc"};
 	for (size_t i = 0; i < u->tail_cnt; i++) {
 		/* A part that was jumped into takes no return probe. */
-		if (has_guard(&u->tails[i], g, n_guards) && !machine_code__is_part(l->code, u->tails[i].addr) &&
+		if (!has_guard(&u->tails[i], obj) && !has_guard(&u->tails[i], raw))
+			continue;
+		if (!machine_code__is_part(l->code, u->tails[i].addr) &&
 		    !site_list__add_function(f, site, u->tails[i].addr, 0, l))
 			return false;
 	}
@@ -204,8 +221,8 @@ static struct raw_uses *find_raw_uses(const struct elf_file *f, const struct mac
 
 /* Where an allocation ends that had to go further, where no return probe tells: the pool's opener, and
  * uses of the raw allocator. */
-static bool add_ends(const struct elf_file *f, const struct raw_uses *uses, uint64_t opener, const struct guard *guards,
-		     int n_guards, struct site_list *l)
+static bool add_ends(const struct elf_file *f, const struct raw_uses *uses, uint64_t opener, const struct domain *raw,
+		     const struct domain *obj, struct site_list *l)
 {
 	struct probe_site site = {.signal = SIGNAL_EXACT,
 				  .kind = PROBE_POOL_OPENER,
@@ -214,7 +231,7 @@ static bool add_ends(const struct elf_file *f, const struct raw_uses *uses, uint
 
 	if (opener && !site_list__add_function(f, site, opener, 0, l))
 		return false;
-	return add_raw_uses(f, uses, guards, n_guards, l);
+	return add_raw_uses(f, uses, raw, obj, l);
 }
 
 /* The function's own code calls the raw allocator where a probe sees the return, and leaves by no jump to it. */
@@ -233,32 +250,64 @@ static bool ends_in_probes(const struct machine_code *c, uint64_t function, cons
 	return calls;
 }
 
+static struct probe_site site_behind(const struct domain *d, enum alloc_function which)
+{
+	struct probe_site site = {.signal = SIGNAL_EXACT,
+				  .kind = behind[which].kind,
+				  .takes_context = true,
+				  .returns = which != ALLOC_FREE,
+				  .spec = d->spec,
+				  .symbol = symbol_behind(&d->spec, which)};
+
+	site.spec.function = site.kind;
+	return site;
+}
+
 /*
  * The functions behind the tables. A realloc's return is always needed: which way it went is not known before. A
  * malloc's or calloc's is needed only where its block is not known at entry, and not even then where probes inside
  * tell: so where the kernel asks for returns anyhow, or a site before which the stack moved is the cheaper one, those
  * are used.
  */
-static bool add_functions(const struct elf_file *f, const struct site_spec *spec, const struct alloc_table *t,
-			  const struct raw_uses *uses, uint64_t opener, enum probe_links links, struct site_list *l)
+static bool add_functions(const struct elf_file *f, const struct domain *d, const struct raw_uses *uses, uint64_t opener,
+			  enum probe_links links, struct site_list *l)
 {
 	for (int i = 0; i < ALLOC_FUNCTIONS; i++) {
-		struct probe_site site = {.signal = SIGNAL_EXACT,
-					  .kind = behind[i].kind,
-					  .takes_context = true,
-					  .returns = i != ALLOC_FREE,
-					  .spec = *spec,
-					  .symbol = behind[i].symbol};
-		uint64_t body = decode__body(l->code, t->function, i);
+		struct probe_site site = site_behind(d, i);
+		uint64_t body = decode__body(l->code, d->table->function, i);
 		struct decode_place place;
 
 		if ((i == ALLOC_MALLOC || i == ALLOC_CALLOC) && ends_in_probes(l->code, body, uses, opener) &&
 		    (links != PROBE_LINKS_SESSION ||
 		     decode__place(l->code, body, behind[i].args, true, &place) || !place.emulated))
 			site.returns = false;
-		site.spec.function = site.kind;
 		site.spec.returns = site.returns;
 		if (!site_list__add_function(f, site, body, behind[i].args, l))
+			return false;
+	}
+	return true;
+}
+
+/*
+ * Those of the raw domain are little more than a call of malloc: their return tells the address. They move their arguments to
+ * where malloc has them, and then jump there, which is emulated.
+ */
+static bool add_raw_functions(const struct elf_file *f, const struct domain *raw, struct site_list *l)
+{
+	for (int i = 0; i < ALLOC_FUNCTIONS; i++) {
+		uint64_t function = raw->table->function[i];
+		struct probe_site site = site_behind(raw, i);
+		struct decode_place place;
+
+		if (decode__place_with_moved(l->code, function, behind[i].args, site.returns, &place))
+			return false;
+		site.spec.returns = site.returns;
+		for (int arg = 0; arg < 2; arg++)
+			site.spec.arg[arg] = (struct site_arg){.base = pt_regs_word(place.arg[1 + arg]), .index = SITE_NO_REG};
+		site.emulated = place.emulated;
+		site.into = place.addr - function;
+		memcpy(site.insn, place.text, sizeof(site.insn));
+		if (!site_list__add(f, site, place.addr, l))
 			return false;
 	}
 	return true;
@@ -288,43 +337,48 @@ static const char *find_allocator(const struct elf_file *f, const struct machine
 	return NULL;
 }
 
+/* NULL, or why not. domain->guards is for the caller to free. Adds to *undecoded. */
+static const char *find_guards(const struct machine_code *c, struct domain *domain, unsigned int *undecoded)
+{
+	unsigned int more = 0;
+
+	domain->n_guards = guards__find(c, domain->table->function, &domain->guards, &more);
+	*undecoded += more;
+	return domain->n_guards < 0 ? "its code is too large" : NULL;
+}
+
 bool sites_impl__add_all_that_allocates(const struct elf_file *f, uint16_t version, enum probe_links links,
 					 struct site_list *l, struct probe_sites_info *info)
 {
 	struct alloc_table t[ALLOC_DOMAINS];
+	struct domain obj = {.table = &t[DOMAIN_OBJ]}, raw = {.table = &t[DOMAIN_RAW]};
 	struct raw_uses *uses = NULL;
-	struct decode_pools pools;
-	struct guard *guards = NULL;
-	const size_t before = l->n;
 	unsigned int undecoded = 0;
-	struct site_spec spec;
+	struct decode_pools pools;
+	const size_t before = l->n;
 	bool ok = false;
-	int n;
 
 	info->why = find_allocator(f, l->code, version, t, &pools);
-	if (info->why)
-		return false;
-	n = guards__find(l->code, t[DOMAIN_OBJ].function, &guards, &undecoded);
-	if (n < 0) {
-		info->why = "its code is too large";
-		return false;
-	}
-	uses = find_raw_uses(f, l->code, &t[DOMAIN_RAW]);
+	info->why = info->why ? info->why : find_guards(l->code, &raw, &undecoded);
+	info->why = info->why ? info->why : find_guards(l->code, &obj, &undecoded);
+	uses = info->why ? NULL : find_raw_uses(f, l->code, raw.table);
 	if (!uses)
 		goto out;
 	*info = (struct probe_sites_info){.inlined = true, .unclear = undecoded};
-	spec = spec_of_pools(f, version, &pools);
-	ok = add_functions(f, &spec, &t[DOMAIN_OBJ], uses, pools.opener, links, l) &&
-	     add_guards(f, &spec, guards, n, l, info);
+	obj.spec = raw.spec = spec_of_pools(f, version, &pools);
+	raw.spec.is_raw = true;
+	ok = add_functions(f, &obj, uses, pools.opener, links, l) && add_raw_functions(f, &raw, l) &&
+	     add_guards(f, &obj, l, info) && add_guards(f, &raw, l, info);
 	if (ok && needs_ends(l))
-		ok = add_ends(f, uses, pools.opener, guards, n, l);
+		ok = add_ends(f, uses, pools.opener, &raw, &obj, l);
+	if (!ok)
+		*info = (struct probe_sites_info){.why = "too many places for one attachment"};
 out:
 	free(uses);
-	free(guards);
-	if (!ok) {
+	free(obj.guards);
+	free(raw.guards);
+	if (!ok)
 		l->n = before;
-		*info = (struct probe_sites_info){.why = "too many places for one attachment"};
-	}
 	return ok;
 }
 

@@ -27,7 +27,7 @@ struct uprobe_multi_site {
 	uint64_t semaphore; /* offset in the file of a USDT's count of listeners, or 0 */
 	uint64_t cookie;
 };
-#define UPROBE_MULTI_MAX_SITES 1024
+#define UPROBE_MULTI_MAX_SITES 2048
 
 /*
  * The link's descriptor, or -errno. tgid: only that process, whose other threads are met too; 0: every process, also those
