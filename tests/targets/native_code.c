@@ -72,6 +72,13 @@ NOINLINE void outer_malloc(size_t bytes, size_t times)
 	sink++;
 }
 
+/* A destructor, of PyCapsule_New: as outer_touch. */
+NOINLINE void outer_destroy(void *object)
+{
+	outer_touch(100 * PAGE, object ? 100 : 0);
+	sink++;
+}
+
 /* memset of the C library, whose code has no frame pointer. */
 NOINLINE void outer_memset(size_t bytes, size_t times)
 {
