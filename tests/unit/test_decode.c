@@ -223,19 +223,27 @@ static void check_thread_state(const struct elf_file *f, const struct machine_co
 		assert_in_range(-v.offset, 8, 4096);
 }
 
+static int find_guards(const struct machine_code *c, const struct alloc_table t[ALLOC_DOMAINS], struct guard **ret,
+		       unsigned int *undecoded)
+{
+	const struct alloc_table *const domains[] = {&t[DOMAIN_OBJ], &t[DOMAIN_RAW]};
+
+	return guards__find(c, domains, 2, ret, undecoded);
+}
+
 /* Each guard of these builds is understood, but the two comparisons of
  * _PyMem_GetCurrentAllocatorName. */
 static void check_guards(const struct machine_code *c, const char *name, const struct guard *g,
 			 int n)
 {
-	size_t inlined[ALLOC_FUNCTIONS] = {0}, unclear = 0;
+	size_t inlined[2][ALLOC_FUNCTIONS] = {0}, *of_objects = inlined[0], *raw = inlined[1], unclear = 0;
 	struct insn jump;
 
 	for (int i = 0; i < n; i++) {
 		bool two = g[i].function == ALLOC_CALLOC || g[i].function == ALLOC_REALLOC;
 
 		unclear += g[i].kind == GUARD_UNCLEAR;
-		inlined[g[i].function] += g[i].kind == GUARD_INLINED;
+		inlined[g[i].domain][g[i].function] += g[i].kind == GUARD_INLINED;
 		if (g[i].kind != GUARD_INLINED)
 			continue;
 		assert_int_not_equal(g[i].arg[0].kind, MV_UNKNOWN);
@@ -247,19 +255,27 @@ static void check_guards(const struct machine_code *c, const char *name, const s
 	assert_int_equal(unclear, 2);
 	if (!strcmp(name, "3.11 host")) {
 		/* objdump finds 191 comparisons with _PyObject_Malloc, 52 with _PyObject_Free. */
-		assert_int_equal(inlined[ALLOC_MALLOC], 189);
-		assert_int_equal(inlined[ALLOC_CALLOC], 6);
-		assert_int_equal(inlined[ALLOC_REALLOC], 15);
-		assert_int_equal(inlined[ALLOC_FREE], 52);
+		assert_int_equal(of_objects[ALLOC_MALLOC], 189);
+		assert_int_equal(of_objects[ALLOC_CALLOC], 6);
+		assert_int_equal(of_objects[ALLOC_REALLOC], 15);
+		assert_int_equal(of_objects[ALLOC_FREE], 52);
+		/* As many with _PyMem_RawMalloc and its like. */
+		assert_int_equal(raw[ALLOC_MALLOC], 175);
+		assert_int_equal(raw[ALLOC_CALLOC], 8);
+		assert_int_equal(raw[ALLOC_REALLOC], 13);
+		assert_int_equal(raw[ALLOC_FREE], 58);
 	} else if (strstr(name, "pyenv")) {
 		assert_int_equal(n, 2);
 	} else if (is_shared(name) && !strstr(name, "-O3")) {
 		/* Callers of realloc test for null and call the rest of it. */
-		assert_int_equal(inlined[ALLOC_MALLOC] + inlined[ALLOC_CALLOC] + inlined[ALLOC_REALLOC] + inlined[ALLOC_FREE], 0);
+		for (int i = 0; i < ALLOC_FUNCTIONS; i++)
+			assert_true(!of_objects[i] && !raw[i]);
 		assert_in_range(n, 2, strstr(name, "image") ? 9 : 40);
 	} else {
-		assert_in_range(inlined[ALLOC_MALLOC], 180, 400);
-		assert_in_range(inlined[ALLOC_FREE], 50, 150);
+		assert_in_range(of_objects[ALLOC_MALLOC], 180, 400);
+		assert_in_range(of_objects[ALLOC_FREE], 50, 150);
+		assert_in_range(raw[ALLOC_MALLOC], 150, 400);
+		assert_in_range(raw[ALLOC_FREE], 50, 150);
 	}
 }
 
@@ -293,7 +309,7 @@ static void test_interpreter(void **state)
 		check_pools(f, c, version, &pools[stripped]);
 		check_collector(f, c, version, collector[stripped]);
 		check_thread_state(f, c, p->name, version);
-		n = guards__find(c, t[stripped][DOMAIN_OBJ].function, &guards, &undecoded);
+		n = find_guards(c, t[stripped], &guards, &undecoded);
 		assert_true(n >= 0);
 		assert_int_equal(undecoded, 0);
 		check_guards(c, p->name, guards, n);
@@ -399,8 +415,7 @@ static bool decode_all(const char *path, uint16_t version)
 		if (found) {
 			decode__collector(f, c, &collector, &undecoded, &reason);
 			decode__pools(c, version, t[DOMAIN_OBJ].function[ALLOC_MALLOC], &pools);
-			assert_true(guards__find(c, t[DOMAIN_OBJ].function, &guards, &undecoded) >=
-				    0);
+			assert_true(find_guards(c, t, &guards, &undecoded) >= 0);
 			free(guards);
 		}
 		machine_code__free(c);

@@ -180,16 +180,20 @@ static const struct {
 
 static void test_guards(void **state)
 {
+	struct alloc_table table = {};
+
 	(void)state;
 	for (size_t i = 0; i < sizeof(guards) / sizeof(guards[0]); i++) {
 		const char *title = guards[i].title;
+		const struct alloc_table *const domain = &table;
 		unsigned int undecoded;
 		struct guard *g;
 		struct code c;
 		int n;
 
 		assemble(&c, guards[i].text);
-		n = guards__find(c.code, c.functions, &g, &undecoded);
+		memcpy(table.function, c.functions, sizeof(table.function));
+		n = guards__find(c.code, &domain, 1, &g, &undecoded);
 		assert_true(n >= 0);
 		assert_int_equal(undecoded, 0);
 		check_kind(&c, title, "guard", g, n, GUARD_INLINED);

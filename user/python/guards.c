@@ -18,11 +18,12 @@
 /* How far a comparison may be from its jump, and a jump from the call. */
 #define MAX_TO_JUMP 6
 #define MAX_TO_CALL 40
+#define MAX_FUNCTIONS (ALLOC_DOMAINS * ALLOC_FUNCTIONS)
 
 struct search {
 	const struct machine_code *c;
-	const uint64_t *functions;
-	uint64_t body[ALLOC_FUNCTIONS];
+	size_t function_cnt;
+	uint64_t function[MAX_FUNCTIONS], body[MAX_FUNCTIONS]; /* domain after domain */
 	struct guard *guards;
 	size_t cnt;
 	unsigned int undecoded;
@@ -30,9 +31,9 @@ struct search {
 
 static int function_of(const struct search *s, uint64_t addr)
 {
-	for (int i = 0; i < ALLOC_FUNCTIONS; i++) {
-		if (addr && s->functions[i] == addr)
-			return i;
+	for (size_t i = 0; i < s->function_cnt; i++) {
+		if (addr && s->function[i] == addr)
+			return (int)i;
 	}
 	return -1;
 }
@@ -61,7 +62,7 @@ static int find_jump(const struct machine_code *c, const struct insn *cmp, struc
 
 struct side {
 	const struct search *s;
-	enum alloc_function which;
+	size_t which;
 };
 
 static bool is_call_of(const struct code_way *end, void *arg)
@@ -69,12 +70,15 @@ static bool is_call_of(const struct code_way *end, void *arg)
 	const struct side *side = arg;
 	const struct search *s = side->s;
 
-	return end->to && (end->to == s->functions[side->which] || end->to == s->body[side->which] ||
-			   (side->which == ALLOC_REALLOC && end->to == s->functions[ALLOC_MALLOC]));
+	size_t of_domain = side->which - side->which % ALLOC_FUNCTIONS;
+	bool is_realloc = side->which % ALLOC_FUNCTIONS == ALLOC_REALLOC;
+
+	return end->to && (end->to == s->function[side->which] || end->to == s->body[side->which] ||
+			   (is_realloc && end->to == s->function[of_domain + ALLOC_MALLOC]));
 }
 
 /* The side where the pointers are equal calls the function, or goes on in it. */
-static bool calls_function(const struct search *s, uint64_t addr, enum alloc_function which)
+static bool calls_function(const struct search *s, uint64_t addr, size_t which)
 {
 	struct side side = {.s = s, .which = which};
 
@@ -117,7 +121,7 @@ static const char *examine(struct search *s, const struct insn *cmp,
 	if (!machine_value__same(&pointer, &called))
 		return "the call where the pointer differs is through another pointer";
 	g->addr = jump.addr;
-	g->kind = calls_function(s, equal, g->function) ? GUARD_CALLS : GUARD_INLINED;
+	g->kind = calls_function(s, equal, ALLOC_FUNCTIONS * g->domain + g->function) ? GUARD_CALLS : GUARD_INLINED;
 	for (int i = 0; i < 2; i++)
 		g->arg[i] = state.reg[argument[i]];
 	return NULL;
@@ -138,7 +142,8 @@ static int look(const struct insn *insn, const struct known_addresses *known, vo
 		if (s->cnt == MAX_GUARDS)
 			return -E2BIG;
 		*g = (struct guard){
-			.addr = insn->addr, .kind = GUARD_UNCLEAR, .function = function};
+			.addr = insn->addr, .kind = GUARD_UNCLEAR, .domain = function / ALLOC_FUNCTIONS,
+			.function = function % ALLOC_FUNCTIONS};
 		/* side is one beyond the operand that names the function */
 		g->why = examine(s, insn, &insn->op[side == 1], g);
 		s->cnt++;
@@ -180,18 +185,24 @@ static void keep_each_once(struct search *s)
 	s->cnt = n;
 }
 
-int guards__find(const struct machine_code *c, const uint64_t functions[ALLOC_FUNCTIONS],
+int guards__find(const struct machine_code *c, const struct alloc_table *const *domains, unsigned int domain_cnt,
 		 struct guard **ret, unsigned int *undecoded)
 {
-	struct search s = {.c = c, .functions = functions};
+	struct search s = {.c = c};
 	int err;
 
+	if (domain_cnt > ALLOC_DOMAINS)
+		return -E2BIG;
 	s.guards = calloc(MAX_GUARDS, sizeof(*s.guards));
 	if (!s.guards)
 		return -ENOMEM;
-	for (int i = 0; i < ALLOC_FUNCTIONS; i++)
-		s.body[i] = decode__body(c, functions, i);
-	err = machine_code__for_each_user(c, functions, ALLOC_FUNCTIONS, look_at_function, &s);
+	for (unsigned int domain = 0; domain < domain_cnt; domain++) {
+		for (int i = 0; i < ALLOC_FUNCTIONS; i++) {
+			s.function[s.function_cnt] = domains[domain]->function[i];
+			s.body[s.function_cnt++] = decode__body(c, domains[domain]->function, i);
+		}
+	}
+	err = machine_code__for_each_user(c, s.function, s.function_cnt, look_at_function, &s);
 	if (err) {
 		free(s.guards);
 		return err;

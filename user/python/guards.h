@@ -25,6 +25,7 @@ enum guard_kind {
 struct guard {
 	uint64_t addr; /* of the conditional jump; GUARD_UNCLEAR: of the comparison */
 	enum guard_kind kind;
+	unsigned int domain; /* whose function: of the tables that were asked for the which */
 	enum alloc_function function;
 	/*
 	 * Arguments after the context, in terms of registers and memory at addr: size; count and
@@ -35,11 +36,11 @@ struct guard {
 };
 
 /*
- * All comparisons with one of the functions, in order of addresses; *ret is for the caller to free.
+ * All comparisons with a function of one of the domains, in order of addresses; *ret is for the caller to free.
  * Functions that do not decode are left out and counted in *undecoded. Returns how many, or
  * -ENOMEM, -E2BIG.
  */
-int guards__find(const struct machine_code *c, const uint64_t functions[ALLOC_FUNCTIONS],
+int guards__find(const struct machine_code *c, const struct alloc_table *const *domains, unsigned int domain_cnt,
 		 struct guard **ret, unsigned int *undecoded);
 
 #define MAX_RAW_RETURNS 1024

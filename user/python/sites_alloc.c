@@ -135,22 +135,32 @@ static bool is_known(const struct guard *g)
 	return g->arg[0].kind != MV_UNKNOWN && (!two || g->arg[1].kind != MV_UNKNOWN);
 }
 
-/* One of the allocator's domains. */
+/* The domains that have sites. PyMem_Malloc and its like begin with the objects' functions. */
+enum {
+	OF_OBJECTS,
+	OF_RAW,
+	SITE_DOMAINS,
+};
+
 struct domain {
 	const struct alloc_table *table;
-	struct guard *guards; /* where its functions were inlined; from guards__find */
-	int n_guards;
 	struct site_spec spec; /* what its sites have in common */
 };
 
-static bool add_guards(const struct elf_file *f, const struct domain *d, struct site_list *l, struct probe_sites_info *info)
+struct inlined {
+	struct guard *guards; /* by guard.domain of each: OF_OBJECTS or OF_RAW */
+	int n;
+};
+
+static bool add_guards(const struct elf_file *f, const struct inlined *in, const struct domain domains[SITE_DOMAINS],
+		       struct site_list *l, struct probe_sites_info *info)
 {
-	for (int i = 0; i < d->n_guards; i++) {
-		const struct guard *g = &d->guards[i];
+	for (int i = 0; i < in->n; i++) {
+		const struct guard *g = &in->guards[i];
 		struct probe_site site = {.signal = SIGNAL_EXACT,
 					  .kind = PROBE_GUARD,
-					  .spec = d->spec,
-					  .symbol = symbol_behind(&d->spec, g->function)};
+					  .spec = domains[g->domain].spec,
+					  .symbol = symbol_behind(&domains[g->domain].spec, g->function)};
 
 		if (g->kind == GUARD_UNCLEAR || !is_known(g))
 			info->unclear++;
@@ -167,10 +177,10 @@ static bool add_guards(const struct elf_file *f, const struct domain *d, struct 
 }
 
 /* Some allocation was inlined in the function. */
-static bool has_guard(const struct elf_symbol *function, const struct domain *d)
+static bool has_guard(const struct elf_symbol *function, const struct inlined *in)
 {
-	for (int i = 0; i < d->n_guards; i++) {
-		const struct guard *g = &d->guards[i];
+	for (int i = 0; i < in->n; i++) {
+		const struct guard *g = &in->guards[i];
 
 		if (g->kind == GUARD_INLINED && g->function != ALLOC_FREE && g->addr - function->addr < function->size)
 			return true;
@@ -178,8 +188,7 @@ static bool has_guard(const struct elf_symbol *function, const struct domain *d)
 	return false;
 }
 
-static bool add_raw_uses(const struct elf_file *f, const struct raw_uses *u, const struct domain *raw, const struct domain *obj,
-			 struct site_list *l)
+static bool add_raw_uses(const struct elf_file *f, const struct raw_uses *u, const struct inlined *in, struct site_list *l)
 {
 	struct probe_site site = {.signal = SIGNAL_EXACT, .kind = PROBE_RAW_RETURN, .symbol = "PyMem_RawMalloc"};
 
@@ -192,9 +201,7 @@ static bool add_raw_uses(const struct elf_file *f, const struct raw_uses *u, con
 				   .symbol = "PyMem_RawRealloc"};
 	for (size_t i = 0; i < u->tail_cnt; i++) {
 		/* A part that was jumped into takes no return probe. */
-		if (!has_guard(&u->tails[i], obj) && !has_guard(&u->tails[i], raw))
-			continue;
-		if (!machine_code__is_part(l->code, u->tails[i].addr) &&
+		if (has_guard(&u->tails[i], in) && !machine_code__is_part(l->code, u->tails[i].addr) &&
 		    !site_list__add_function(f, site, u->tails[i].addr, 0, l))
 			return false;
 	}
@@ -221,8 +228,8 @@ static struct raw_uses *find_raw_uses(const struct elf_file *f, const struct mac
 
 /* Where an allocation ends that had to go further, where no return probe tells: the pool's opener, and
  * uses of the raw allocator. */
-static bool add_ends(const struct elf_file *f, const struct raw_uses *uses, uint64_t opener, const struct domain *raw,
-		     const struct domain *obj, struct site_list *l)
+static bool add_ends(const struct elf_file *f, const struct raw_uses *uses, uint64_t opener, const struct inlined *in,
+		     struct site_list *l)
 {
 	struct probe_site site = {.signal = SIGNAL_EXACT,
 				  .kind = PROBE_POOL_OPENER,
@@ -231,7 +238,7 @@ static bool add_ends(const struct elf_file *f, const struct raw_uses *uses, uint
 
 	if (opener && !site_list__add_function(f, site, opener, 0, l))
 		return false;
-	return add_raw_uses(f, uses, raw, obj, l);
+	return add_raw_uses(f, uses, in, l);
 }
 
 /* The function's own code calls the raw allocator where a probe sees the return, and leaves by no jump to it. */
@@ -337,21 +344,13 @@ static const char *find_allocator(const struct elf_file *f, const struct machine
 	return NULL;
 }
 
-/* NULL, or why not. domain->guards is for the caller to free. Adds to *undecoded. */
-static const char *find_guards(const struct machine_code *c, struct domain *domain, unsigned int *undecoded)
-{
-	unsigned int more = 0;
-
-	domain->n_guards = guards__find(c, domain->table->function, &domain->guards, &more);
-	*undecoded += more;
-	return domain->n_guards < 0 ? "its code is too large" : NULL;
-}
-
 bool sites_impl__add_all_that_allocates(const struct elf_file *f, uint16_t version, enum probe_links links,
 					 struct site_list *l, struct probe_sites_info *info)
 {
 	struct alloc_table t[ALLOC_DOMAINS];
-	struct domain obj = {.table = &t[DOMAIN_OBJ]}, raw = {.table = &t[DOMAIN_RAW]};
+	const struct alloc_table *const tables[SITE_DOMAINS] = {&t[DOMAIN_OBJ], &t[DOMAIN_RAW]};
+	struct domain domains[SITE_DOMAINS] = {{.table = tables[OF_OBJECTS]}, {.table = tables[OF_RAW]}};
+	struct inlined in = {0};
 	struct raw_uses *uses = NULL;
 	unsigned int undecoded = 0;
 	struct decode_pools pools;
@@ -359,26 +358,30 @@ bool sites_impl__add_all_that_allocates(const struct elf_file *f, uint16_t versi
 	bool ok = false;
 
 	info->why = find_allocator(f, l->code, version, t, &pools);
-	info->why = info->why ? info->why : find_guards(l->code, &raw, &undecoded);
-	info->why = info->why ? info->why : find_guards(l->code, &obj, &undecoded);
-	uses = info->why ? NULL : find_raw_uses(f, l->code, raw.table);
+	if (info->why)
+		return false;
+	in.n = guards__find(l->code, tables, SITE_DOMAINS, &in.guards, &undecoded);
+	if (in.n < 0) {
+		info->why = "its code is too large";
+		return false;
+	}
+	uses = find_raw_uses(f, l->code, &t[DOMAIN_RAW]);
 	if (!uses)
 		goto out;
 	*info = (struct probe_sites_info){.inlined = true, .unclear = undecoded};
-	obj.spec = raw.spec = spec_of_pools(f, version, &pools);
-	raw.spec.is_raw = true;
-	ok = add_functions(f, &obj, uses, pools.opener, links, l) && add_raw_functions(f, &raw, l) &&
-	     add_guards(f, &obj, l, info) && add_guards(f, &raw, l, info);
+	domains[OF_OBJECTS].spec = domains[OF_RAW].spec = spec_of_pools(f, version, &pools);
+	domains[OF_RAW].spec.is_raw = true;
+	ok = add_functions(f, &domains[OF_OBJECTS], uses, pools.opener, links, l) &&
+	     add_raw_functions(f, &domains[OF_RAW], l) && add_guards(f, &in, domains, l, info);
 	if (ok && needs_ends(l))
-		ok = add_ends(f, uses, pools.opener, &raw, &obj, l);
-	if (!ok)
-		*info = (struct probe_sites_info){.why = "too many places for one attachment"};
+		ok = add_ends(f, uses, pools.opener, &in, l);
 out:
 	free(uses);
-	free(obj.guards);
-	free(raw.guards);
-	if (!ok)
+	free(in.guards);
+	if (!ok) {
 		l->n = before;
+		*info = (struct probe_sites_info){.why = "too many places for one attachment"};
+	}
 	return ok;
 }
 
