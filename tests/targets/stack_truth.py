@@ -12,12 +12,12 @@ with the path from that line, where the interpreter may touch a page for a frame
 Runs on 3.8 and later.
 """
 import collections
-import ctypes
 import functools
 import gc
 import itertools
 import json
 import mmap
+import os
 import random
 import sys
 import threading
@@ -30,8 +30,7 @@ LONGEST_PATH = 6
 CROWD = 8
 CROWD_PAGES = 4  # a page may be charged to the fault of another thread at the same moment
 PAGE = bytes(mmap.PAGESIZE)
-fill_without_gil = ctypes.CDLL(None).memset
-fill_without_gil.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t]
+ANY_FILE = os.open(__file__, os.O_RDONLY)
 
 
 collecting = {}  # thread: the frame at which its collection began
@@ -60,8 +59,7 @@ class Samples:
         self.payload = PAGE * pages
         self.memory = fresh_pages((limit + 8192) * pages * mmap.PAGESIZE)
         self.other = fresh_pages(len(self.memory))
-        address = ctypes.addressof(ctypes.c_char.from_buffer(self.other))
-        self.addresses = iter(range(address, address + len(self.other), len(self.payload)))
+        self.places = iter(range(0, len(self.other), len(self.payload)))
         self.frames = collections.defaultdict(itertools.count().__next__)  # text: number
         self.stacks = []  # appended to by all threads
         self.passed = set()
@@ -72,7 +70,8 @@ class Samples:
             return functools.partial(rest[0], rest[1:])
         self.stacks.append(self.stack_of(frame))
         if not self.crowd and len(self.stacks) % 2:
-            return functools.partial(fill_without_gil, next(self.addresses), 1, len(self.payload))
+            at = next(self.places)
+            return functools.partial(os.preadv, ANY_FILE, [memoryview(self.other)[at:at + len(self.payload)]], 0)
         return functools.partial(self.memory.write, self.payload)
 
     def stack_of(self, frame):
