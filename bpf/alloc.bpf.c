@@ -26,36 +26,6 @@
 #include "raw.bpf.h"
 #include "window_time.bpf.h"
 
-/*
- * Between a guard and the end of its allocation the stack pointer may move down by what the inlined body pushes and what
- * it calls, and up a little by what it pops.
- */
-#define INLINED_FRAME_SLACK 128
-#define MAX_INLINED_FRAME_BYTES 1024
-
-/* Who tells the address of an allocation that waits. */
-enum pending_wait {
-	WAIT_RETURN = 0, /* the return probe of the function that was entered */
-	WAIT_POOL = 1, /* allocate_from_new_pool; the raw allocator if that fails */
-	WAIT_RAW = 2, /* the raw allocator */
-};
-
-struct pending {
-	__u64 stack_id;
-	__u64 bytes;
-	__u64 old; /* inlined realloc: the block given */
-	__u64 sp; /* the stack pointer at the site */
-	__u32 wait; /* enum pending_wait */
-	__u32 seq; /* target.alloc_seq then: nobody else allocates before the end, for this thread holds the GIL */
-};
-
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, MAX_PENDING);
-	__type(key, __u64); /* tgid << 32 | tid */
-	__type(value, struct pending);
-} pending SEC(".maps");
-
 struct resize {
 	__u64 stack_id;
 	__u64 bytes;
@@ -179,18 +149,6 @@ GLOBAL int allocate(struct target *t, const struct site_spec *spec, struct pendi
 	if (bpf_map_update_elem(&pending, &pid_tgid, &waits, BPF_ANY))
 		counter_add(CTR_PENDING_FULL, 1);
 	return waits.wait == WAIT_RETURN;
-}
-
-/* One stack pointer is that of a site, the other of what it called. */
-static __always_inline bool is_beneath(__u64 sp, __u64 of_site)
-{
-	return of_site + INLINED_FRAME_SLACK - sp <= MAX_INLINED_FRAME_BYTES;
-}
-
-/* A body that ended otherwise leaves its allocation waiting: what comes from another frame, or later, is not its end. */
-static __always_inline bool is_end(const struct target *t, const struct pending *p, __u64 sp)
-{
-	return p->seq == t->alloc_seq && is_beneath(sp, p->sp);
 }
 
 /* An allocation ends that waits for this. True: there was one. */
@@ -329,14 +287,21 @@ static __always_inline bool spec_args(struct pt_regs *ctx, const struct site_spe
 
 /* ---- the raw domain ---- */
 
-/* This thread is in a call of another domain, which takes a large block from the raw one. */
+/*
+ * This thread is in a call of another domain, which takes a block from the raw one. What waits for its return goes then, and needs no
+ * alloc_seq to be told from what was left behind: interpreters with a GIL of their own (3.12) count up the same.
+ */
 GLOBAL int takes_for_others(struct target *t, __u64 sp)
 {
 	__u64 pid_tgid = bpf_get_current_pid_tgid();
 	struct pending *p = bpf_map_lookup_elem(&pending, &pid_tgid);
 	struct resize *r = bpf_map_lookup_elem(&resizing, &pid_tgid);
 
-	return (t && p && is_end(t, p, sp)) || (r && is_beneath(sp, r->sp));
+	if (!t)
+		return false;
+	if (p && (p->wait == WAIT_RETURN ? is_beneath(sp, p->sp) : is_end(t, p, sp)))
+		return true;
+	return r && is_beneath(sp, r->sp);
 }
 
 /* A call of the raw allocator ends that waits for this. */
@@ -346,10 +311,12 @@ GLOBAL int raw_called(__u64 addr, __u32 wait, __u64 sp)
 	struct raw_call *waits = bpf_map_lookup_elem(&raw_calls, &pid_tgid), call;
 	struct target *t = allocating_target(0);
 
-	if (!t || !waits || waits->wait != wait || (wait != WAIT_RETURN && !is_beneath(sp, waits->sp)))
+	if (!t || !waits || waits->wait != wait || !is_beneath(sp, waits->sp))
 		return 0;
 	call = *waits;
 	bpf_map_delete_elem(&raw_calls, &pid_tgid);
+	if (wait == WAIT_RETURN)
+		add_event(t); /* a trap of its own */
 	raw_end(t, &call, addr);
 	return 0;
 }
@@ -358,7 +325,7 @@ GLOBAL int raw_called(__u64 addr, __u32 wait, __u64 sp)
 static __always_inline bool raw_call_begins(struct target *t, const struct site_spec *spec, __u32 function, __u64 first,
 					    __u64 second, __u64 sp)
 {
-	struct raw_call call = { .sp = sp };
+	struct pending p = { .sp = sp };
 
 	if (!is_exact(t))
 		return false;
@@ -367,11 +334,11 @@ static __always_inline bool raw_call_begins(struct target *t, const struct site_
 	if (takes_for_others(t, sp))
 		return false;
 	add_event(t);
-	call.bytes = function == PROBE_CALLOC ? first * second : function == PROBE_REALLOC ? second : first;
-	call.old = function == PROBE_REALLOC ? first : 0;
-	call.wait = spec->returns ? WAIT_RETURN : WAIT_RAW;
-	call.stack_id = stack_of_current(t);
-	raw_begin(t, &call);
+	p.bytes = function == PROBE_CALLOC ? first * second : function == PROBE_REALLOC ? second : first;
+	p.old = function == PROBE_REALLOC ? first : 0;
+	p.wait = spec->returns ? WAIT_RETURN : WAIT_RAW;
+	p.stack_id = stack_of_current(t);
+	raw_begin(t, &p);
 	return spec->returns;
 }
 
@@ -470,13 +437,13 @@ static __always_inline bool at_site(struct pt_regs *ctx, union site_cookie c)
 }
 
 /* The function's own return. */
-static __always_inline int function_returns(union site_cookie c, __u64 addr)
+static __always_inline int function_returns(union site_cookie c, __u64 addr, __u64 sp)
 {
 	__u32 n = (__u32)c.arg_value;
 	const struct site_spec *spec = bpf_map_lookup_elem(&site_specs, &n);
 
 	if (spec && spec->is_raw)
-		return raw_called(addr, WAIT_RETURN, 0);
+		return raw_called(addr, WAIT_RETURN, sp);
 	return c.kind == PROBE_REALLOC ? resized(addr) : allocated(addr, WAIT_RETURN, 0);
 }
 
@@ -494,7 +461,7 @@ static __always_inline int at_return(struct pt_regs *ctx, union site_cookie c)
 		/* The function that the guard is in has left its frame already. */
 		return raw_returns(addr, sp - MAX_INLINED_FRAME_BYTES + INLINED_FRAME_SLACK);
 	default:
-		return function_returns(c, addr);
+		return function_returns(c, addr, sp);
 	}
 }
 

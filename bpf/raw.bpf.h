@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
  * Signal exact: blocks of the raw domain by itself, those that PyMem_RawMalloc and its like are called for directly (locks,
- * thread states, what zlib, bz2 and lzma work with). What the other domains take from it, being over 512 bytes, counts there.
+ * thread states, what zlib, bz2 and lzma work with). What the other domains take from it is passed over: blocks over 512 bytes,
+ * which count there, and what pymalloc keeps its books of arenas with, which is nobody's line.
  *
  * The raw domain is called with the GIL or without (CPython Include/pymem.h). So nothing here relies on the GIL: not the
  * slots of young blocks, not the count of a process's allocations, not the direct way to the stack; and a realloc gives its
@@ -12,12 +13,13 @@
 #define BPF_RAW_H
 
 #include "blocks.bpf.h"
+#include "pending.bpf.h"
 
 /* A call between entry and return. */
 struct raw_call {
 	__u64 stack_id;
 	__u64 bytes;
-	__u64 sp; /* the stack pointer at the site */
+	__u64 sp; /* as in struct pending */
 	__u64 old; /* realloc: the block given, if it was followed */
 	struct block_value was; /* what was known of it */
 	__u32 wait; /* enum pending_wait */
@@ -56,7 +58,10 @@ static __always_inline void put_raw_block(const struct target *t, __u64 addr, co
 		counter_add(CTR_LIVE_FULL, 1);
 }
 
-/* A block of another domain passes here, too: it is freed already, and has no key of ours. */
+/*
+ * A block of another domain passes here, too: it is freed already, and has no key of ours. So a block from before tracing cannot be
+ * told, and is not in CTR_FREE_UNKNOWN.
+ */
 GLOBAL int raw_free(struct target *t, __u64 addr)
 {
 	struct block_value was = {};
@@ -69,20 +74,27 @@ GLOBAL int raw_free(struct target *t, __u64 addr)
 }
 
 /* A call begins: malloc(bytes), calloc, or realloc(old, bytes). */
-GLOBAL int raw_begin(struct target *t, const struct raw_call *begun)
+GLOBAL int raw_begin(struct target *t, const struct pending *begun)
 {
 	__u64 pid_tgid = bpf_get_current_pid_tgid();
-	struct raw_call call;
+	struct raw_call call = {};
 
 	if (!t || !begun)
 		return 0;
-	call = *begun;
+	call.stack_id = begun->stack_id;
+	call.bytes = begun->bytes;
+	call.sp = begun->sp;
+	call.old = begun->old;
+	call.wait = begun->wait;
 	if (call.old && !take_raw_block(t, call.old, &call.was)) {
 		call.old = 0;
 		counter_add(CTR_FREE_UNKNOWN, 1);
 	}
-	if (bpf_map_update_elem(&raw_calls, &pid_tgid, &call, BPF_ANY))
-		counter_add(CTR_PENDING_FULL, 1);
+	if (!bpf_map_update_elem(&raw_calls, &pid_tgid, &call, BPF_ANY))
+		return 0;
+	counter_add(CTR_PENDING_FULL, 1);
+	if (call.old)
+		count_freed_block(call.was.stack_id, t->proc_id, KIND_EXACT, call.was.bytes);
 	return 0;
 }
 

@@ -94,13 +94,14 @@ static const char *way_of(const char *insn, bool emulated)
 	return !insn[0] ? "" : emulated ? ": emulated, " : ": single-stepped, ";
 }
 
-/* A malloc's return is asked for seldom, where it can be. */
+/* A malloc's return is asked for seldom, where it can be; but of the raw domain, always. */
 static void show_site(const struct probe_site *s, const struct probing *how)
 {
 	bool usdt = s->kind == PROBE_GC_USDT || s->kind == PROBE_GC_USDT_DONE;
+	bool seldom = !s->spec.is_raw && (s->kind == PROBE_MALLOC || s->kind == PROBE_CALLOC);
 	unsigned int ns = s->emulated || usdt ? how->costs.emulated_ns : how->costs.stepped_ns;
 
-	if (s->returns && !(how->links == PROBE_LINKS_SESSION && (s->kind == PROBE_MALLOC || s->kind == PROBE_CALLOC)))
+	if (s->returns && !(how->links == PROBE_LINKS_SESSION && seldom))
 		ns += how->costs.return_ns;
 	say("", "%-5s %-18s %s+%u (file offset 0x%llx) %s%sabout %u.%02u us a hit", signal_name(s->signal),
 	    kind_names[s->kind], s->symbol, s->into, (unsigned long long)s->offset, s->insn, way_of(s->insn, s->emulated),

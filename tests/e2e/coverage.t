@@ -75,6 +75,7 @@ def switched_on_meanwhile():
     is_([one["allocator"] for one in report["allocators"]],
         ["tracemalloc over pymalloc (it changed while it was recorded)"], "allocator")
     is_(shares(report)["exact"], 1.0, "coverage of exact")
+    ok(re.search(r"^coverage of exact .*; what tracemalloc keeps of each block counts, too$", summary, re.M), summary)
     ok(re.search(r"^allocator of 1 process: tracemalloc over pymalloc", summary, re.M), summary)
 
 

@@ -66,31 +66,61 @@ test_each(check, "calls")
 test_each(check_raw, "raw calls")
 
 
+def check_malloc(kind, release):
+    one = host.interpreter(kind, release)
+
+    def start(script, *args):
+        return Process(script, *args, python=one.path, environment={"PYTHONMALLOC": "malloc"})
+    told, found = lives(start, [f"go {COUNT}"])
+    is_(found, told, f"{kind} {one.release}: blocks that live, by line")
+    told, found = lives(start, [f"go {COUNT}", "drop"])
+    is_(found, told, f"{kind} {one.release}: after all were freed")
+
+
 @test
 def without_pymalloc():
     """PYTHONMALLOC=malloc: all domains begin with the raw one's functions."""
     host.need_bpf()
-    for kind, release in ("debian", None), ("pyenv", "3.8"), ("pyenv", "3.13"):
+    check_malloc("debian", None)
+    check_malloc("pyenv", "3.8")
+    check_malloc("pyenv", "3.13")
+
+
+@test
+def hooks_over_pymalloc():
+    """Debug hooks make each block 24 bytes longer, tracemalloc asks the raw domain for a trace of each (3.9 and later)."""
+    host.need_bpf()
+    for kind, release in ("debian", None), ("pyenv", "3.8"):
         one = host.interpreter(kind, release)
 
-        def start(script, *args, python=one.path):
-            return Process(script, *args, python=python, environment={"PYTHONMALLOC": "malloc"})
-        told, found = lives(start, [f"go {COUNT}"])
-        is_(found, told, f"{kind} {one.release}: blocks that live, by line")
-        told, found = lives(start, [f"go {COUNT}", "drop"])
-        is_(found, told, f"{kind} {one.release}: after all were freed")
+        def under(variable, value, domain, python=one.path):
+            return lives(lambda script, *args: Process(script, *args, python=python, environment={variable: value}),
+                         [f"go {COUNT}"], domain)
+        for domain in "object", "raw":
+            told, found = under("PYTHONMALLOC", "debug", domain)
+            is_(found, [[label, count, size + 24 * count] for label, count, size in told], f"{one.release}, debug hooks, {domain}")
+            for (label, count, _), (_, seen, _) in zip(*under("PYTHONTRACEMALLOC", "1", domain)):
+                traces = count if kind == "debian" else 0  # of a block that stays when it is resized, it is on the first line
+                least = count + traces if label.startswith("made") else count
+                ok(least <= seen <= count + traces + 3, f"{one.release}, tracemalloc, {domain}, {label}: {seen} blocks of {count}")
 
 
 @test
 def return_probes_of_each_call_as_before_6_13():
     with links("many"):
-        check(next((one for one in pythons() if one.release == "3.8"), None) or skip("no Python 3.8"))
+        old = next((one for one in pythons() if one.release == "3.8"), None) or skip("no Python 3.8")
+        check(old)
+        check_raw(old)
+        check_malloc("pyenv", "3.8")
 
 
 @test
 def inlined_without_return_probes_as_before_6_13():
     with links("many"):
-        check(next((one for one in pythons() if one.where == "host"), None) or skip("no Debian Python"))
+        inlined = next((one for one in pythons() if one.where == "host"), None) or skip("no Debian Python")
+        check(inlined)
+        check_raw(inlined)
+        check_malloc("debian", None)
 
 
 @test

@@ -14,6 +14,7 @@ COUNT should be larger than a pool, so that pools are opened.
 """
 import _thread
 import array
+import collections
 import ctypes
 import sys
 import threading
@@ -159,32 +160,42 @@ def dropped_at_once(count):
     at("dropped_at_once", 0, 0)
 
 
-def in_thread(kept, begin):
+def in_thread(kept, others, begin):
+    """Blocks that move while other threads take and free some of the same size; and one that another thread frees."""
     begin.wait()
     for i in range(len(kept)):
-        FREE(MALLOC(600))
-        kept[i] = MALLOC(700)  # line: in_threads
+        kept[i] = MALLOC(600)
+        kept[i] = REALLOC(kept[i], 1200)
+        assert REALLOC(kept[i], TOO_MUCH) is None
+        kept[i] = REALLOC(kept[i], 700 + i % 3)  # line: in_threads
+        others.append(MALLOC(700))
+        FREE(others.popleft())
 
 
 def threads(count):
-    begin = threading.Barrier(4)
-    all_of_them = [threading.Thread(target=in_thread, args=(blocks(f"thread {i}", count), begin)) for i in range(4)]
+    begin, others = threading.Barrier(4), collections.deque(MALLOC(700) for _ in range(8))
+    all_of_them = [threading.Thread(target=in_thread, args=(blocks(f"thread {i}", count), others, begin)) for i in range(4)]
     for one in all_of_them:
         one.start()
     for one in all_of_them:
         one.join()
-    at("in_threads", 4 * count, 700)
+    for address in others:
+        FREE(address)
+    at("in_threads", 4 * count, 0)
+    TRUTH["in_threads"]["bytes"] = 4 * sum(700 + i % 3 for i in range(count))
 
 
 def cost_of_lock():
     """[blocks, bytes]: the interpreter's own words, before it is recorded. Some versions ask the raw domain for a semaphore."""
+    was_tracing = tracemalloc.is_tracing()
     tracemalloc.start()
     locks = [None] * 100
     for i in range(100):
         locks[i] = _thread.allocate_lock()  # line: probe_locks
     found = [one for one in tracemalloc.take_snapshot().statistics("lineno")
              if (one.traceback[0].filename, one.traceback[0].lineno) == (__file__, LINES["probe_locks"])]
-    tracemalloc.stop()
+    if not was_tracing:
+        tracemalloc.stop()
     return found[0].count // 100, found[0].size // 100
 
 

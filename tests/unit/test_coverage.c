@@ -76,10 +76,11 @@ static const struct {
 	const char *says;
 } allocators[] = {
 	{ SIGNAL_EXACT, { .base = ALLOCATOR_PYMALLOC }, 100, "nowhere" },
-	{ SIGNAL_EXACT, { .base = ALLOCATOR_PYMALLOC, .layer = { LAYER_TRACEMALLOC }, .layers = 1 }, 100, "nowhere" },
+	{ SIGNAL_EXACT, { .base = ALLOCATOR_PYMALLOC, .layer = { LAYER_TRACEMALLOC }, .layers = 1 }, 100, "; what tracemalloc keeps" },
 	{ SIGNAL_EXACT, { .base = ALLOCATOR_MALLOC }, 100, "takes and gives back: the allocator is the C library's malloc" },
 	{ SIGNAL_HEAP, { .base = ALLOCATOR_MALLOC }, 0, "only what calls pymalloc's functions: the allocator is the C library's malloc" },
-	{ SIGNAL_EXACT, { .base = ALLOCATOR_MIMALLOC, .layer = { LAYER_DEBUG }, .layers = 1 }, 0, "is debug hooks over mimalloc" },
+	{ SIGNAL_EXACT, { .base = ALLOCATOR_MIMALLOC, .layer = { LAYER_DEBUG }, .layers = 1 }, 0,
+	  "and the raw domain: the allocator is debug hooks over mimalloc" },
 	{ SIGNAL_EXACT, { .layer = { LAYER_FOREIGN }, .place = "/x.so", .layers = 1 }, UNKNOWN, "is /x.so over code that is not" },
 	{ SIGNAL_GC, { .base = ALLOCATOR_MALLOC }, 100, "collector's function" },
 	{ SIGNAL_RESIDENT, { .base = ALLOCATOR_MALLOC }, 100, "page faults" },

@@ -98,12 +98,31 @@ void coverage__derive(enum signal signal, const struct probe_site *sites, size_t
 	*ret = c;
 }
 
+/* It asks the raw domain for some bytes more with each block, on the block's line. */
+static void add_tracemalloc(const struct allocator_chain *allocator, struct coverage *c)
+{
+	size_t n = strlen(c->text);
+
+	for (int i = 0; i < allocator->layers; i++) {
+		if (allocator->layer[i] == LAYER_TRACEMALLOC) {
+			snprintf(c->text + n, sizeof(c->text) - n, "; what tracemalloc keeps of each block counts, too");
+			return;
+		}
+	}
+}
+
 void coverage__with_allocator(enum signal signal, const struct allocator_chain *allocator, struct coverage *c)
 {
+	const char *also = signal == SIGNAL_EXACT && coverage__is_complete(c) ? ", and the raw domain" : "";
 	char name[ALLOCATOR_TEXT_BYTES];
 
-	if ((signal != SIGNAL_EXACT && signal != SIGNAL_HEAP) || allocator->base == ALLOCATOR_PYMALLOC)
+	if (signal != SIGNAL_EXACT && signal != SIGNAL_HEAP)
 		return;
+	if (allocator->base == ALLOCATOR_PYMALLOC) {
+		if (*also)
+			add_tracemalloc(allocator, c);
+		return;
+	}
 	allocator_chain__text(allocator, name);
 	/* The functions of the raw domain, which have probes. */
 	if (signal == SIGNAL_EXACT && allocator->base == ALLOCATOR_MALLOC && coverage__is_complete(c)) {
@@ -112,7 +131,7 @@ void coverage__with_allocator(enum signal signal, const struct allocator_chain *
 	}
 	/* Where it leads is not known: it may end in pymalloc. */
 	set_share(c, 0, allocator->base == ALLOCATOR_UNKNOWN ? 0 : 1);
-	snprintf(c->text, sizeof(c->text), "sees only what calls pymalloc's functions: the allocator is %.250s", name);
+	snprintf(c->text, sizeof(c->text), "sees only what calls pymalloc's functions%s: the allocator is %.230s", also, name);
 }
 
 bool coverage__is_complete(const struct coverage *c)

@@ -25,7 +25,7 @@ enum guard_kind {
 struct guard {
 	uint64_t addr; /* of the conditional jump; GUARD_UNCLEAR: of the comparison */
 	enum guard_kind kind;
-	unsigned int domain; /* whose function: of the tables that were asked for the which */
+	unsigned int domain; /* whose function: index into the tables that were given */
 	enum alloc_function function;
 	/*
 	 * Arguments after the context, in terms of registers and memory at addr: size; count and

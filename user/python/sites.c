@@ -17,6 +17,15 @@ bool site_list__add(const struct elf_file *f, struct probe_site site, uint64_t a
 	return true;
 }
 
+bool site_list__add_place(const struct elf_file *f, struct probe_site site, uint64_t function, const struct decode_place *place,
+			  struct site_list *l)
+{
+	site.emulated = place->emulated;
+	site.into = place->addr - function;
+	memcpy(site.insn, place->text, sizeof(site.insn));
+	return site_list__add(f, site, place->addr, l);
+}
+
 bool site_list__add_function(const struct elf_file *f, struct probe_site site, uint64_t addr,
 			     unsigned int args, struct site_list *l)
 {
@@ -26,13 +35,7 @@ bool site_list__add_function(const struct elf_file *f, struct probe_site site, u
 	/* A symbol that leads into a function is no proof that an instruction begins there. */
 	if (err == -ENOENT || err == -EPERM)
 		return false;
-	if (!err) {
-		site.emulated = place.emulated;
-		site.into = place.addr - addr;
-		memcpy(site.insn, place.text, sizeof(site.insn));
-		addr = place.addr;
-	}
-	return site_list__add(f, site, addr, l);
+	return err ? site_list__add(f, site, addr, l) : site_list__add_place(f, site, addr, &place, l);
 }
 
 uint32_t probe_sites__trap_ns(const struct probe_site *sites, size_t n, enum signal signal, const struct probe_costs *costs)

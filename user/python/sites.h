@@ -49,14 +49,14 @@ enum probe_links {
  * Fills up to max sites for the signals asked for (bit per enum signal) in an interpreter of that version,
  * PY_VERSION(3, 11); returns how many. A signal may have several sites (clones of one function), or none.
  *
- * With many sites in one link the exact signal gets the functions behind _PyObject and _PyMem and all places where they were
- * inlined, which may be hundreds; without it, and where the code is not understood, the public functions, which see little
+ * With many sites in one link the exact signal gets the functions behind _PyObject, _PyMem and _PyMem_Raw and all places where they
+ * were inlined, which may be hundreds; without it, and where the code is not understood, the public functions, which see little
  * in a build with profile-guided optimisation. struct probe_sites_info tells which it was.
  */
 struct probe_sites_info {
 	bool inlined; /* everything that allocates is probed, but what is counted in unclear */
-	unsigned int guards; /* places where an allocation or a free was inlined */
-	unsigned int unclear; /* comparisons with an allocator function that are not understood */
+	unsigned int guards; /* places where an allocation or a free was inlined, of all domains */
+	unsigned int unclear; /* comparisons with an allocator function that are not understood, and places whose block is told by nobody */
 	const char *why; /* not inlined: a static string */
 	const char *why_no_pools; /* no site of the heap signal: a static string */
 };

@@ -5,6 +5,7 @@
  */
 #include "python/sites_impl.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,6 +25,8 @@ static const struct {
 };
 
 /* Register numbers of the machine's encoding, as decode.h gives them. */
+#define GPR_RDX 2
+#define GPR_RSI 6
 #define GPR_RDI 7
 
 void sites_impl__add_public_allocator(const struct elf_file *f, struct site_list *l)
@@ -188,7 +191,8 @@ static bool has_guard(const struct elf_symbol *function, const struct inlined *i
 	return false;
 }
 
-static bool add_raw_uses(const struct elf_file *f, const struct raw_uses *u, const struct inlined *in, struct site_list *l)
+static bool add_raw_uses(const struct elf_file *f, const struct raw_uses *u, const struct inlined *in, struct site_list *l,
+			 struct probe_sites_info *info)
 {
 	struct probe_site site = {.signal = SIGNAL_EXACT, .kind = PROBE_RAW_RETURN, .symbol = "PyMem_RawMalloc"};
 
@@ -199,10 +203,14 @@ static bool add_raw_uses(const struct elf_file *f, const struct raw_uses *u, con
 	}
 	site = (struct probe_site){.signal = SIGNAL_EXACT, .kind = PROBE_RAW_TAIL, .returns = true,
 				   .symbol = "PyMem_RawRealloc"};
+	info->unclear += u->tail_cnt == MAX_RAW_TAILS; /* there may be more */
 	for (size_t i = 0; i < u->tail_cnt; i++) {
+		if (!has_guard(&u->tails[i], in))
+			continue;
 		/* A part that was jumped into takes no return probe. */
-		if (has_guard(&u->tails[i], in) && !machine_code__is_part(l->code, u->tails[i].addr) &&
-		    !site_list__add_function(f, site, u->tails[i].addr, 0, l))
+		if (machine_code__is_part(l->code, u->tails[i].addr))
+			info->unclear++;
+		else if (!site_list__add_function(f, site, u->tails[i].addr, 0, l))
 			return false;
 	}
 	return true;
@@ -229,7 +237,7 @@ static struct raw_uses *find_raw_uses(const struct elf_file *f, const struct mac
 /* Where an allocation ends that had to go further, where no return probe tells: the pool's opener, and
  * uses of the raw allocator. */
 static bool add_ends(const struct elf_file *f, const struct raw_uses *uses, uint64_t opener, const struct inlined *in,
-		     struct site_list *l)
+		     struct site_list *l, struct probe_sites_info *info)
 {
 	struct probe_site site = {.signal = SIGNAL_EXACT,
 				  .kind = PROBE_POOL_OPENER,
@@ -238,7 +246,7 @@ static bool add_ends(const struct elf_file *f, const struct raw_uses *uses, uint
 
 	if (opener && !site_list__add_function(f, site, opener, 0, l))
 		return false;
-	return add_raw_uses(f, uses, in, l);
+	return add_raw_uses(f, uses, in, l, info);
 }
 
 /* The function's own code calls the raw allocator where a probe sees the return, and leaves by no jump to it. */
@@ -303,18 +311,17 @@ static bool add_raw_functions(const struct elf_file *f, const struct domain *raw
 {
 	for (int i = 0; i < ALLOC_FUNCTIONS; i++) {
 		uint64_t function = raw->table->function[i];
+		struct decode_place place = {.addr = function, .arg = {GPR_RDI, GPR_RSI, GPR_RDX}};
 		struct probe_site site = site_behind(raw, i);
-		struct decode_place place;
+		int err = decode__place_with_moved(l->code, function, behind[i].args, site.returns, &place);
 
-		if (decode__place_with_moved(l->code, function, behind[i].args, site.returns, &place))
+		/* Where its code cannot be followed, its first instruction will do. */
+		if (err == -ENOENT || err == -EPERM)
 			return false;
 		site.spec.returns = site.returns;
 		for (int arg = 0; arg < 2; arg++)
 			site.spec.arg[arg] = (struct site_arg){.base = pt_regs_word(place.arg[1 + arg]), .index = SITE_NO_REG};
-		site.emulated = place.emulated;
-		site.into = place.addr - function;
-		memcpy(site.insn, place.text, sizeof(site.insn));
-		if (!site_list__add(f, site, place.addr, l))
+		if (!site_list__add_place(f, site, function, &place, l))
 			return false;
 	}
 	return true;
@@ -374,7 +381,7 @@ bool sites_impl__add_all_that_allocates(const struct elf_file *f, uint16_t versi
 	ok = add_functions(f, &domains[OF_OBJECTS], uses, pools.opener, links, l) &&
 	     add_raw_functions(f, &domains[OF_RAW], l) && add_guards(f, &in, domains, l, info);
 	if (ok && needs_ends(l))
-		ok = add_ends(f, uses, pools.opener, &in, l);
+		ok = add_ends(f, uses, pools.opener, &in, l, info);
 out:
 	free(uses);
 	free(in.guards);

@@ -10,6 +10,7 @@
 #ifndef PYTHON_SITES_IMPL_H
 #define PYTHON_SITES_IMPL_H
 
+#include "python/decode.h"
 #include "python/sites.h"
 #include "system/machine_code.h"
 
@@ -21,6 +22,9 @@ struct site_list {
 
 /* A probe at an ELF address. False: the list is full, or the address is not in the file. */
 bool site_list__add(const struct elf_file *f, struct probe_site site, uint64_t addr, struct site_list *l);
+/* A probe at a place that was found from the function's start on. */
+bool site_list__add_place(const struct elf_file *f, struct probe_site site, uint64_t function, const struct decode_place *place,
+			  struct site_list *l);
 /* A probe on a function, where these of its arguments (bit 0: the first) can be read. */
 bool site_list__add_function(const struct elf_file *f, struct probe_site site, uint64_t addr,
 			     unsigned int args, struct site_list *l);
@@ -29,7 +33,7 @@ bool site_list__add_function(const struct elf_file *f, struct probe_site site, u
 void sites_impl__add_public_allocator(const struct elf_file *f, struct site_list *l);
 /*
  * The functions behind the tables and all places where they were inlined, or nothing: a part would
- * look like the whole. _PyMem and _PyObject begin with the same functions.
+ * look like the whole. _PyMem and _PyObject begin with the same functions, _PyMem_Raw with others.
  */
 bool sites_impl__add_all_that_allocates(const struct elf_file *f, uint16_t version, enum probe_links links,
 					 struct site_list *l, struct probe_sites_info *info);
