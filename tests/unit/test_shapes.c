@@ -204,6 +204,71 @@ static void test_guards(void **state)
 	}
 }
 
+static void test_domains(void **state)
+{
+	struct alloc_table objects = {};
+	const struct alloc_table *domains[2] = { &objects };
+	unsigned int undecoded;
+	struct guard *g;
+	struct code c;
+
+	(void)state;
+	assemble(&c, FUNCTION("f", "push %rbx\n mov _PyRuntime@GOTPCREL(%rip), %rbx\n mov 0x318(%rbx), %rax\n mov $32, %esi\n"
+				   "lea obj_malloc(%rip), %rdx\n cmp %rdx, %rax\n guard_0: jne 2f\n" INLINED("3f") "2: call *%rax\n"
+				   "3: mov %rax, %rsi\n mov 0x2e0(%rbx), %rax\n lea raw_free(%rip), %rdx\n cmp %rdx, %rax\n"
+				   "guard_1: jne 4f\n" INLINED("5f") "4: call *%rax\n 5: pop %rbx\n ret\n"));
+	memcpy(objects.function, c.functions, sizeof(objects.function));
+	domains[1] = &c.raw;
+	assert_int_equal(guards__find(c.code, domains, 2, &g, &undecoded), 2);
+	assert_int_equal(g[0].addr, address_of(&c, "guard_0"));
+	assert_int_equal(g[0].domain, 0);
+	assert_int_equal(g[0].function, ALLOC_MALLOC);
+	assert_int_equal(g[1].addr, address_of(&c, "guard_1"));
+	assert_int_equal(g[1].domain, 1);
+	assert_int_equal(g[1].function, ALLOC_FREE);
+	free(g);
+	discard(&c);
+}
+
+#define RAX 0
+#define RDX 2
+#define RSI 6
+#define RDI 7
+
+/* at: where the place is; second, third: the registers that hold these arguments there. */
+static const struct {
+	const char *title, *text;
+	uint8_t second, third;
+} moved[] = {
+	{ "moved by one, jumped on (_PyMem_RawRealloc)",
+	  FUNCTION("f", "test %rdx, %rdx\n mov $1, %eax\n mov %rsi, %rdi\n cmovne %rdx, %rax\n mov %rax, %rsi\n at: jmp other\n"),
+	  RDI, RDX },
+	{ "moved by one, and tested (_PyMem_RawCalloc)",
+	  FUNCTION("f", "mov %rsi, %rdi\n mov %rdx, %rsi\n test %rdi, %rdi\n at: je 1f\n 1: jmp other\n"), RDI, RDX },
+	{ "both moved, and their registers lost",
+	  FUNCTION("f", "mov %rsi, %rdi\n mov %rdx, %rax\n xor %esi, %esi\n xor %edx, %edx\n at: jmp other\n"), RDI, RAX },
+	{ "changed in place: the first instruction", FUNCTION("f", "at: add $16, %rsi\n mov %rsi, %rdi\n jmp other\n"), RSI, RDX },
+	{ "a half of one", FUNCTION("f", "at: mov %edx, %edx\n mov %rsi, %rdi\n jmp other\n"), RSI, RDX },
+	{ "where the stack pointer has moved no return probe can stand",
+	  FUNCTION("f", "at: sub $8, %rsp\n mov %rsi, %rdi\n call other\n add $8, %rsp\n ret\n"), RSI, RDX },
+	{ "a loop leads behind the start", FUNCTION("f", "at: mov %rsi, %rdi\n 1: test %rdx, %rdx\n je 1b\n jmp other\n"), RSI, RDX },
+};
+
+static void test_moved(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof(moved) / sizeof(moved[0]); i++) {
+		struct decode_place p;
+		struct code c;
+
+		assemble(&c, moved[i].text);
+		assert_int_equal(decode__place_with_moved(c.code, address_of(&c, "f"), 6, true, &p), 0);
+		if (p.addr != address_of(&c, "at") || p.arg[1] != moved[i].second || p.arg[2] != moved[i].third)
+			fail_msg("%s: %lx for %lx, registers %d and %d", moved[i].title, p.addr, address_of(&c, "at"), p.arg[1], p.arg[2]);
+		discard(&c);
+	}
+}
+
 static const struct {
 	const char *title, *text;
 } raw_calls[] = {
@@ -369,7 +434,8 @@ static void test_short_jump(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_guards), cmocka_unit_test(test_raw_calls), cmocka_unit_test(test_body),
+		cmocka_unit_test(test_guards), cmocka_unit_test(test_domains), cmocka_unit_test(test_moved),
+		cmocka_unit_test(test_raw_calls), cmocka_unit_test(test_body),
 		cmocka_unit_test(test_bodies), cmocka_unit_test(test_collectors),
 		cmocka_unit_test(test_short_jump),
 	};

@@ -288,8 +288,11 @@ void budget__ended(struct budget *b, struct traced *tr, const struct rec_proc *r
 		leave_nursery(b, tr);
 }
 
-/* The exact signal is not governed. What it cost is told by process, too: by how many events were whose. */
-/* The trap of each event is taken as the cheap one, that most have: which of the many places it came from is not told. */
+/*
+ * The exact signal is not governed. What it cost is told by process, too: by how many events were whose. The trap of each event is
+ * taken as the cheap one, that most have: which of the many places it came from is not told. Not in it: the traps where the raw
+ * domain serves another one (a large block's, two).
+ */
 void budget__share_out_exact(struct budget *b)
 {
 	uint64_t now_ns = session__exact_ns(b->deps->session), ns = now_ns - b->exact_ns, all = 0;
