@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+"""Recording tests/targets/calls.py, each of whose lines calls an allocator in a way of its own."""
+import contextlib
+import os
+
+from . import measure, tool
+
+COUNT = 700  # of 208 bytes, nine pools of 16 KiB
+
+
+@contextlib.contextmanager
+def links(kind):
+    """Recorders attach as they would on an older kernel."""
+    os.environ["PYMEMSCOPE_LINKS"] = kind
+    yield
+    del os.environ["PYMEMSCOPE_LINKS"]
+
+
+def lives(start, orders, domain="object"):
+    """(truth, the rows that live): as [label, count, bytes], by line."""
+    with measure.recording(start, "calls.py", "exact", args=[domain]) as (target, recorder):
+        for order in orders:
+            truth = target.ask(order)
+        recorder.stop().succeeded()
+        rows = tool.lines(recorder.file)
+    told = [[line["label"], line["count"], line["bytes"]] for line in truth["lines"]]
+    found = [tool.at(rows, truth["file"], line["line"]) for line in truth["lines"]]
+    return told, [[one[0], row["count"], row["bytes"]] for one, row in zip(told, found)]
