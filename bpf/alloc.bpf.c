@@ -276,6 +276,12 @@ GLOBAL int resize_inlined(struct target *t, const struct site_spec *spec, struct
 	return 0;
 }
 
+/* What a call asks for: malloc(first), calloc(first, second), realloc(first, second). */
+static __always_inline __u64 bytes_asked(__u32 function, __u64 first, __u64 second)
+{
+	return function == PROBE_CALLOC ? first * second : function == PROBE_REALLOC ? second : first;
+}
+
 /* The arguments, where the spec says; false: they cannot be read, or this is the other side of a guard's jump. */
 static __always_inline bool spec_args(struct pt_regs *ctx, const struct site_spec *spec, bool is_guard, __u64 *first,
 				      __u64 *second)
@@ -334,7 +340,7 @@ static __always_inline bool raw_call_begins(struct target *t, const struct site_
 	if (takes_for_others(t, sp))
 		return false;
 	add_event(t);
-	p.bytes = function == PROBE_CALLOC ? first * second : function == PROBE_REALLOC ? second : first;
+	p.bytes = bytes_asked(function, first, second);
 	p.old = function == PROBE_REALLOC ? first : 0;
 	p.wait = spec->returns ? WAIT_RETURN : WAIT_RAW;
 	p.stack_id = stack_of_current(t);
@@ -383,7 +389,7 @@ static __always_inline bool called(struct target *t, const struct site_spec *spe
 
 	if (function == PROBE_FREE)
 		return release(t, first);
-	p.bytes = function == PROBE_CALLOC ? first * second : function == PROBE_REALLOC ? second : first;
+	p.bytes = bytes_asked(function, first, second);
 	if (!takes(t, p.bytes))
 		return function == PROBE_REALLOC && outgrown(t, first);
 	add_event(t);

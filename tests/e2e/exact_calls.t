@@ -7,18 +7,15 @@ import sys
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 
-from lib import host  # noqa: E402
-from lib.calls import COUNT, links, lives  # noqa: E402
+from lib import calls, host  # noqa: E402
+from lib.calls import links  # noqa: E402
 from lib.pythons import pythons, test_each  # noqa: E402
-from lib.tap import is_, main, skip, test  # noqa: E402
+from lib.tap import main, skip, test  # noqa: E402
 
 
 def check(python):
     host.need_bpf()
-    told, found = lives(python.start, [f"go {COUNT}"])
-    is_(found, told, "blocks that live, by line")
-    told, found = lives(python.start, [f"go {COUNT}", "drop"])
-    is_(found, told, "after all were freed")
+    calls.check(python.start, python)
 
 
 test_each(check, "calls")

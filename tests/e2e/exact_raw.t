@@ -8,7 +8,7 @@ import sys
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 
-from lib import host  # noqa: E402
+from lib import calls, host  # noqa: E402
 from lib.calls import COUNT, links, lives  # noqa: E402
 from lib.pythons import pythons, test_each  # noqa: E402
 from lib.tap import is_, main, ok, skip, test  # noqa: E402
@@ -31,10 +31,7 @@ def check_malloc(kind, release):
 
     def start(script, *args):
         return Process(script, *args, python=one.path, environment={"PYTHONMALLOC": "malloc"})
-    told, found = lives(start, [f"go {COUNT}"])
-    is_(found, told, f"{kind} {one.release}: blocks that live, by line")
-    told, found = lives(start, [f"go {COUNT}", "drop"])
-    is_(found, told, f"{kind} {one.release}: after all were freed")
+    calls.check(start, f"{kind} {one.release}")
 
 
 test_each(check_raw, "raw calls")

@@ -3,7 +3,6 @@
 """Native frames beneath the Python leaf, against a library that knows who calls whom: built with frame pointers and without, and
 with a base pointer that leads astray."""
 import os
-import subprocess
 import sys
 import tempfile
 
@@ -12,7 +11,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 
 from lib import host, measure, tool  # noqa: E402
 from lib.tap import cleanup, has, is_, main, near, note, ok, once, once_more, test  # noqa: E402
-from lib.target import Process  # noqa: E402
+from lib.target import Process, native_library  # noqa: E402
 
 PAGE = 4096
 BUILDS = {"with frame pointers": ["-O1", "-fno-omit-frame-pointer"], "without": ["-O2", "-fomit-frame-pointer"]}
@@ -31,10 +30,7 @@ def folder():
 
 
 def library(build):
-    path = os.path.join(folder(), f"{build.replace(' ', '_')}.so")
-    subprocess.run(["gcc", "-shared", "-fPIC", *BUILDS[build], "-fno-optimize-sibling-calls", "-o", path,
-                    os.path.join(host.TARGETS, "native_code.c"), "-pthread"], check=True)
-    return path
+    return native_library(os.path.join(folder(), f"{build.replace(' ', '_')}.so"), *BUILDS[build])
 
 
 class Seen:

@@ -3,7 +3,7 @@
 import contextlib
 import os
 
-from . import measure, tool
+from . import measure, tap, tool
 
 COUNT = 700  # of 208 bytes, nine pools of 16 KiB
 
@@ -26,3 +26,11 @@ def lives(start, orders, domain="object"):
     told = [[line["label"], line["count"], line["bytes"]] for line in truth["lines"]]
     found = [tool.at(rows, truth["file"], line["line"]) for line in truth["lines"]]
     return told, [[one[0], row["count"], row["bytes"]] for one, row in zip(told, found)]
+
+
+def check(start, what):
+    """What lives, by line; and nothing of it once all was freed."""
+    told, found = lives(start, [f"go {COUNT}"])
+    tap.is_(found, told, f"{what}: blocks that live, by line")
+    told, found = lives(start, [f"go {COUNT}", "drop"])
+    tap.is_(found, told, f"{what}: after all were freed")

@@ -97,3 +97,10 @@ class Process(Target):
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+
+
+def native_library(path, *flags):
+    """tests/targets/native_code.c as a shared library at that path."""
+    subprocess.run(["gcc", "-shared", "-fPIC", *flags, "-fno-optimize-sibling-calls", "-o", path,
+                    os.path.join(host.TARGETS, "native_code.c"), "-pthread"], check=True)
+    return path

@@ -175,12 +175,12 @@ int decode__allocators(const struct elf_file *f, const struct machine_code *c, u
 }
 
 /* rdi, rsi, rdx, rcx, r8, r9: System V ABI, AMD64, 3.2.3 */
+static const uint8_t argument_reg[] = {7, 6, 2, 1, 8, 9};
+
 static bool spoils_argument(const struct insn *insn, unsigned int args)
 {
-	static const int registers[] = {7, 6, 2, 1, 8, 9};
-
-	for (unsigned int i = 0; i < 6; i++) {
-		if (args & 1u << i && insn__writes(insn, registers[i]))
+	for (size_t i = 0; i < sizeof(argument_reg); i++) {
+		if (args & 1u << i && insn__writes(insn, argument_reg[i]))
 			return true;
 	}
 	return false;
@@ -195,8 +195,6 @@ struct place_search {
 	struct machine_state *state; /* NULL: arguments have to stay in their registers */
 	struct decode_place *ret;
 };
-
-static const uint8_t argument_reg[DECODE_PLACE_ARGS] = {7, 6, 2}; /* rdi, rsi, rdx */
 
 static void make_place(const struct insn *insn, bool whole_stack, struct decode_place *ret)
 {
