@@ -17,6 +17,7 @@
 #include <linux/types.h>
 #endif
 #include "bounds.h"
+#include "mapping.h"
 #include "native.h"
 #include "python.h"
 
@@ -28,6 +29,12 @@ enum sample_kind {
 	KIND_EXACT = 3, /* blocks asked of the object and mem allocators; bytes as requested */
 	KIND_HEAP_POOL = 4, /* pymalloc pools taken into use; bytes of the pool */
 	KIND_HEAP_LARGE = 5, /* blocks over 512 bytes from the raw domain; bytes as requested */
+	/* Memory that was asked of the kernel (model/address_space.h); bytes, a call each. */
+	KIND_MAPPED_ARENA = 6, /* arenas of pymalloc */
+	KIND_MAPPED_ANON = 7, /* other private memory that may be written */
+	KIND_MAPPED_SHARED = 8, /* shared memory, and files that are mapped shared */
+	KIND_MAPPED_BRK = 9, /* the C library's heap */
+	KIND_ADVISED = 10, /* pages given back in place, by madvise */
 	KIND_MAX,
 };
 
@@ -50,6 +57,7 @@ enum stack_status {
 	STACK_NOT_SAMPLED = 13, /* heap: live blocks of a size class, or kind, that no window has seen allocated */
 	STACK_ROUNDED_UP = 14, /* heap: what blocks are larger than was asked for */
 	STACK_INHERITED = 15, /* resident: what a forked process alone has left of its parent's memory */
+	STACK_MAPPED_UNSEEN = 16, /* mapped: asked for where, or when, no probe was */
 	STACK_STATUS_MAX,
 };
 
@@ -64,6 +72,7 @@ enum record_kind {
 	REC_CODE_MORE = 8,
 	REC_HEAP = 9,
 	REC_NATIVE = 10,
+	REC_MAPPING = 11,
 	REC_KIND_MAX,
 };
 
@@ -197,7 +206,8 @@ enum cost_part {
 	COST_LIFE = 3, /* fork, exec, exit */
 	COST_HEAP = 4,
 	COST_MOVE = 5, /* memory being moved */
-	COST_PART_MAX = 6,
+	COST_MAP = 6, /* memory asked of the kernel, and given back */
+	COST_PART_MAX = 7,
 };
 /* ns: time in the program itself, to which the trap that leads to a uprobe comes; cnt: how often it ran. */
 struct cost {
@@ -213,6 +223,17 @@ struct rec_heap {
 	__u64 lately; /* where one is asked for: as in struct heap_pools, without the pool that it is asked for with */
 };
 _Static_assert(sizeof(struct rec_heap) == 32, "rec_heap");
+
+/* A call that changed what the process has mapped, after the kernel granted it. */
+struct rec_mapping {
+	struct rec_hdr hdr;
+	__u64 stack_id; /* who called; 0: it is not to be known, for it only gives back */
+	__u64 addr, bytes, third, flags, result; /* as in enum map_call */
+	__u64 caller; /* where the function returns to; 0: not known */
+	__u32 proc_id;
+	__u32 call; /* enum map_call */
+};
+_Static_assert(sizeof(struct rec_mapping) == 80, "rec_mapping");
 
 /* Process life cycle. REC_FORK: hdr.tgid is the child, already traced as proc_id when its parent was. */
 struct rec_proc {
@@ -585,6 +606,7 @@ enum counter {
 	CTR_POOL_UNREADABLE, /* allocation dropped: its pool was not in memory, and no return probe tells the block */
 	CTR_LARGE_FULL, /* block over 512 bytes counted but not followed: `large_blocks` was full */
 	CTR_NATIVE_RULES_FULL, /* native frames not followed: `native_rules` was full */
+	CTR_RING_FULL_MAPPING,
 	CTR_CODES_FULL, /* code object sent, but not remembered, so that its freeing will not be noticed: `codes` was full */
 	CTR_STACK_STATUS, /* first of STACK_STATUS_MAX counters, one per enum stack_status */
 	CTR_MAX = CTR_STACK_STATUS + STACK_STATUS_MAX,

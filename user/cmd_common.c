@@ -70,10 +70,13 @@ static const struct {
 	{ "heap", SIGNAL_HEAP, 1u << KIND_HEAP_POOL | 1u << KIND_HEAP_LARGE },
 	{ "exact", SIGNAL_EXACT, 1u << KIND_EXACT },
 	{ "gc", SIGNAL_GC, 0 },
+	/* A part of heap; only to be looked at by itself. */
+	{ "mapped", SIGNAL_MAX, 1u << KIND_MAPPED_ARENA | 1u << KIND_MAPPED_ANON | 1u << KIND_MAPPED_SHARED | 1u << KIND_MAPPED_BRK },
 };
 #define N_SIGNALS (sizeof(signal_names) / sizeof(signal_names[0]))
 
-bool cmd_parse_signals(const char *text, uint32_t *ret)
+/* Bit per entry of signal_names. */
+static bool parse_names(const char *text, uint32_t *ret)
 {
 	uint32_t mask = 0;
 	size_t i, len;
@@ -86,7 +89,7 @@ bool cmd_parse_signals(const char *text, uint32_t *ret)
 		}
 		if (i == N_SIGNALS)
 			return false;
-		mask |= 1u << signal_names[i].signal;
+		mask |= 1u << i;
 		text += len;
 		if (!*text)
 			break;
@@ -95,15 +98,33 @@ bool cmd_parse_signals(const char *text, uint32_t *ret)
 	return true;
 }
 
-bool cmd_parse_kinds(const char *text, uint32_t *ret)
+bool cmd_parse_signals(const char *text, uint32_t *ret)
 {
-	uint32_t signals, kinds = 0;
+	uint32_t names, signals = 0;
 	size_t i;
 
-	if (!cmd_parse_signals(text, &signals))
+	if (!parse_names(text, &names))
 		return false;
 	for (i = 0; i < N_SIGNALS; i++) {
-		if (!(signals & 1u << signal_names[i].signal))
+		if (!(names & 1u << i))
+			continue;
+		if (signal_names[i].signal == SIGNAL_MAX)
+			return false;
+		signals |= 1u << signal_names[i].signal;
+	}
+	*ret = signals;
+	return true;
+}
+
+bool cmd_parse_kinds(const char *text, uint32_t *ret)
+{
+	uint32_t names, kinds = 0;
+	size_t i;
+
+	if (!parse_names(text, &names))
+		return false;
+	for (i = 0; i < N_SIGNALS; i++) {
+		if (!(names & 1u << i))
 			continue;
 		if (!signal_names[i].kinds)
 			return false;

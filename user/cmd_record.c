@@ -294,6 +294,7 @@ static void save_counters(struct record *r)
 	profile__set_counter(r->deps.profile, "dropped.programs_ended_at_once", lost.missed);
 	profile__set_counter(r->deps.profile, "dropped.forked_processes_not_attached", lost.unattached);
 	profile__set_counter(r->deps.profile, "dropped.counts_of_unknown_processes", lost.unknown);
+	profile__set_counter(r->deps.profile, "dropped.mappings_not_followed", lost.mappings);
 	profile__set_counter(r->deps.profile, "merged.processes", lost.shared_items);
 	profile__set_counter(r->deps.profile, "merged.names_forgotten", lost.forgotten);
 	profile__set_counter(r->deps.profile, "dropped.bad_records", session__bad_records(r->session));

@@ -288,7 +288,7 @@ static void test_made_up(void **state)
 		 " FROM place WHERE id = 0",
 		 -EBADMSG},
 		{"DELETE FROM place WHERE id = 0", -EBADMSG},
-		{"UPDATE cell SET kind = 6 WHERE id = 0", -EBADMSG},
+		{"UPDATE cell SET kind = 99 WHERE id = 0", -EBADMSG},
 		{"UPDATE cell SET process = 3 WHERE id = 0", -EBADMSG},
 		{"UPDATE cell SET node = 100000 WHERE id = 0", -EBADMSG},
 		{"UPDATE cell SET tid = -1 WHERE id = 0", -EBADMSG},

@@ -768,6 +768,48 @@ static void test_pools(void **state)
 	profile__free(p);
 }
 
+/* What was asked of the kernel: in sums, without what was there before; and by line. */
+static void test_mapped(void **state)
+{
+	static const struct {
+		const char *function, *file;
+		uint32_t kind;
+		struct profile_sums sums;
+	} rows[] = {
+		{"serve", "/app.py", KIND_MAPPED_ARENA, {.alloc_cnt = 3, .alloc_bytes = 3 * MIB, .free_cnt = 1, .free_bytes = MIB}},
+		{"serve", "/app.py", KIND_MAPPED_BRK, {.alloc_cnt = 1, .alloc_bytes = MIB / 2}},
+		{"load", "/load.py", KIND_MAPPED_ANON, {.alloc_cnt = 1, .alloc_bytes = 7 * MIB}},
+		{"load", "/load.py", KIND_ADVISED, {.alloc_cnt = 2, .alloc_bytes = 4 * MIB}},
+		{"[there before tracing began]", "", KIND_MAPPED_ANON, {.alloc_cnt = 9, .alloc_bytes = 30 * MIB}},
+	};
+	const struct report_opts opts = {.by = REPORT_BY_LINE,
+					 .kinds = 1u << KIND_MAPPED_ARENA | 1u << KIND_MAPPED_ANON | 1u << KIND_MAPPED_BRK};
+	struct profile_process process = {
+		.container = PROFILE_NONE, .command = "", .python = "", .interpreter = "", .note = ""};
+	struct profile *p;
+	char *text;
+
+	(void)state;
+	assert_int_equal(profile__new(NULL, &p), 0);
+	assert_int_equal(profile__add_process(p, &process), 0);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct profile_frame f = {.kind = rows[i].file[0] ? FRAME_PYTHON : FRAME_REASON, .line = rows[i].file[0] ? 5 : 0,
+					  .function = rows[i].function, .file = rows[i].file};
+		int64_t node = profile__add_node(p, 0, (uint32_t)profile__add_frame(p, &f));
+
+		assert_int_equal(profile__add(p, 0, 1, (uint32_t)node, rows[i].kind, &rows[i].sums), 0);
+	}
+	text = report(p, &opts);
+	assert_non_null(strstr(text, "signal mapped, view live (asked of the kernel and not yet given back): 9.5 MiB in 4 calls"));
+	assert_non_null(strstr(text, "\n30.0 MiB were there before tracing began\n"));
+	assert_non_null(strstr(text, "\nasked of the kernel: pymalloc's arenas 3.0 MiB in 3 calls (1.0 MiB given back); "
+				     "the C library's heap 512.0 KiB in 1 call; other memory 7.0 MiB in 1 call; "
+				     "4.0 MiB given back in place by 2 calls of madvise\n"));
+	assert_null(strstr(text, "advised"));
+	free(text);
+	profile__free(p);
+}
+
 static void test_empty(void **state)
 {
 	struct report_opts opts = {.by = REPORT_BY_LINE};
@@ -870,6 +912,7 @@ int main(void)
 		cmocka_unit_test(test_cost),
 		cmocka_unit_test(test_several_signals),
 		cmocka_unit_test(test_pools),
+		cmocka_unit_test(test_mapped),
 		cmocka_unit_test(test_empty),
 		cmocka_unit_test(test_write_errors),
 		cmocka_unit_test(test_cut),

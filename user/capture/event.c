@@ -28,6 +28,11 @@ static int check_native(const struct rec_native *n, size_t len)
 	return len == sizeof(*n) && n->got <= NATIVE_STACK_BYTES ? 0 : -EBADMSG;
 }
 
+static int check_mapping(const struct rec_mapping *m, size_t len)
+{
+	return len == sizeof(*m) && m->call < MAP_CALLS ? 0 : -EBADMSG;
+}
+
 int record__check(const void *data, size_t len)
 {
 	const struct rec_hdr *hdr = data;
@@ -48,6 +53,8 @@ int record__check(const void *data, size_t len)
 		return hdr->len == sizeof(struct rec_gc) ? 0 : -EBADMSG;
 	case REC_HEAP:
 		return hdr->len == sizeof(struct rec_heap) ? 0 : -EBADMSG;
+	case REC_MAPPING:
+		return check_mapping(data, hdr->len);
 	case REC_EXEC:
 	case REC_FORK:
 	case REC_EXIT:
@@ -79,6 +86,7 @@ const char *counter__name(unsigned int counter)
 		[CTR_POOL_UNREADABLE] = "dropped.allocations_pool_unreadable",
 		[CTR_LARGE_FULL] = "dropped.large_blocks_not_followed",
 		[CTR_NATIVE_RULES_FULL] = "native.rules_full",
+		[CTR_RING_FULL_MAPPING] = "dropped.mappings_ring_full",
 		[CTR_CODES_FULL] = "code_objects_full",
 		[CTR_STACK_STATUS + STACK_COMPLETE] = "stack.complete",
 		[CTR_STACK_STATUS + STACK_CUT] = "stack.cut",
@@ -96,6 +104,7 @@ const char *counter__name(unsigned int counter)
 		[CTR_STACK_STATUS + STACK_NOT_SAMPLED] = "stack.not_sampled",
 		[CTR_STACK_STATUS + STACK_ROUNDED_UP] = "stack.rounded_up",
 		[CTR_STACK_STATUS + STACK_INHERITED] = "stack.inherited",
+		[CTR_STACK_STATUS + STACK_MAPPED_UNSEEN] = "stack.mapped_unseen",
 	};
 	_Static_assert(sizeof(names) / sizeof(names[0]) == CTR_MAX, "every counter has a name");
 
@@ -121,6 +130,7 @@ const char *stack_status__text(unsigned int status)
 		[STACK_NOT_SAMPLED] = "no window saw its kind",
 		[STACK_ROUNDED_UP] = "rounded up to size classes",
 		[STACK_INHERITED] = "inherited, its parent has it no more",
+		[STACK_MAPPED_UNSEEN] = "mapped where no probe saw it",
 	};
 	_Static_assert(sizeof(texts) / sizeof(texts[0]) == STACK_STATUS_MAX, "every reason has a text");
 

@@ -99,7 +99,11 @@ static bool mover_of(void *arg, uint64_t bytes, struct stack_name *ret)
 /* Where it cannot be watched, who has a block made larger between windows is not known. */
 static void watch_moves(struct large_sampling *s)
 {
-	if (session__watch_moves(s->opts.deps->session, s->opts.tr->tgid, s->opts.file, &s->moves))
+	const struct traced *tr = s->opts.tr;
+	struct map_file file;
+
+	if (map_finder__find(s->opts.map_files, tr->tgid, tr->interp->host_path, &file) ||
+	    session__watch_moves(s->opts.deps->session, tr->tgid, &file, &s->moves))
 		s->moves = -1;
 	else
 		large_samples__ask(s->samples, mover_of, s);

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "base/log.h"
-#include "python/malloc_sites.h"
+#include "system/map_sites.h"
 
 /* A forked worker that has used so much CPU time is not one that lives for a moment. */
 #define WORKER_CPU_NS 300000000ull
@@ -16,11 +16,11 @@
 struct move_watch {
 	const struct tracker_deps *deps;
 	double budget;
-	struct malloc_finder *finder;
+	struct map_finder *finder;
 	unsigned int n;
 };
 
-int move_watch__new(const struct tracker_deps *deps, struct malloc_finder *finder, double budget, struct move_watch **ret)
+int move_watch__new(const struct tracker_deps *deps, struct map_finder *finder, double budget, struct move_watch **ret)
 {
 	struct move_watch *w = calloc(1, sizeof(*w));
 
@@ -41,12 +41,12 @@ void move_watch__free(struct move_watch *w)
 void move_watch__begin(struct move_watch *w, struct traced *tr)
 {
 	const struct probe_costs *costs = session__probe_costs(w->deps->session);
-	struct malloc_file file;
+	struct map_file file;
 	int err;
 
 	if (tr->moves || tr->moves_tried || !tr->interp || w->n == MAX_MOVE_WATCHES)
 		return;
-	err = malloc_finder__find(w->finder, tr->tgid, tr->interp, &file);
+	err = map_finder__find(w->finder, tr->tgid, tr->interp->host_path, &file);
 	if (err == -ENOENT) /* it is not mapped yet: the next refresh tries again */
 		return;
 	tr->moves_tried = true;
@@ -56,7 +56,7 @@ void move_watch__begin(struct move_watch *w, struct traced *tr)
 		return;
 	}
 	tr->moves = true;
-	tr->trap_ns[COST_MOVE] = file.moved_emulated ? costs->emulated_ns : costs->stepped_ns;
+	tr->trap_ns[COST_MOVE] = file.site[MAP_CALL_MREMAP].emulated ? costs->emulated_ns : costs->stepped_ns;
 	w->n++;
 }
 

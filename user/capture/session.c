@@ -37,6 +37,9 @@ static int on_record(void *arg, void *data, size_t len)
 	case REC_NATIVE:
 		s->handlers.native(data, s->handlers.arg);
 		break;
+	case REC_MAPPING:
+		s->handlers.mapping(data, s->handlers.arg);
+		break;
 	case REC_GC:
 		s->handlers.gc(data, s->handlers.arg);
 		break;

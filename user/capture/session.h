@@ -18,6 +18,7 @@
 #include "python.h"
 #include "python/malloc_sites.h"
 #include "python/sites.h"
+#include "system/map_sites.h"
 #include "system/probe_cost.h"
 #include "records.h"
 
@@ -42,6 +43,7 @@ struct session_handlers {
 	void (*code_more)(const struct rec_code_more *rec, void *arg);
 	void (*gc)(const struct rec_gc *rec, void *arg);
 	void (*heap)(const struct rec_heap *rec, void *arg);
+	void (*mapping)(const struct rec_mapping *rec, void *arg);
 	void (*native)(const struct rec_native *rec, void *arg);
 	void (*proc)(const struct rec_proc *rec, void *arg);
 	void (*count)(const struct count_key *key, const struct count_value *delta, void *arg);
@@ -207,14 +209,16 @@ void session_large__stop(struct session_large *l);
 void session_large__free(struct session_large *l);
 /*
  * From now on it is known by whom a mapping of the process is made larger, which realloc has done for large blocks. *ret is the caller's,
- * for session__unwatch_moves. -ENOTSUP: not before 6.6; -ENOENT: the file has no such place (malloc_file.moved).
+ * for session__unwatch_moves. -ENOTSUP: not before 6.6; -ENOENT: the file has no such place.
  */
-int session__watch_moves(struct session *s, pid_t tgid, const struct malloc_file *file, int *ret);
+int session__watch_moves(struct session *s, pid_t tgid, const struct map_file *file, int *ret);
 void session__unwatch_moves(struct session *s, int moves);
 /* The stack that made one so large last; 0: none did. */
 uint64_t session__mover_of(const struct session *s, pid_t tgid, uint64_t bytes);
+/* From now on each call that changes what the process has mapped is told (session_handlers.mapping). As session__watch_moves. */
+int session__watch_maps(struct session *s, pid_t tgid, const struct map_file *file, int *ret);
 /* From now on pages that are followed go along when the process moves memory. As session__watch_moves. */
-int session__follow_moves(struct session *s, pid_t tgid, const struct malloc_file *file, int *ret);
+int session__follow_moves(struct session *s, pid_t tgid, const struct map_file *file, int *ret);
 /* What large_key.watch says of its blocks. */
 uint32_t session_large__number(const struct session_large *l);
 /* How often its probes hit, and for how many of them a block was followed to the return. 0 or -errno. */

@@ -9,6 +9,7 @@
  * session_large.c: probes on a process's malloc.
  * session_budget.c: what tracing costs. session_hook_cost.c: what the hook on page faults does.
  * session_gone.c: what of processes that have ended is forgotten.
+ * session_mapping.c: probes on what a process maps.
  * session_heap.c: pools and windows of the heap signal. session_native.c: rules of native code.
  */
 #ifndef CAPTURE_SESSION_IMPL_H

@@ -105,6 +105,7 @@ static void choose_large(const struct session *s)
 	choose_multi(b->progs.large_entry, large, links != PROBE_LINKS_SINGLE);
 	choose_multi(b->progs.large_return, large && !session, links == PROBE_LINKS_MANY);
 	choose_multi(b->progs.large_moved, large && links != PROBE_LINKS_SINGLE, true);
+	choose_multi(b->progs.mapping_changed, large && links != PROBE_LINKS_SINGLE, true);
 }
 
 static void choose_programs(struct session *s)

@@ -49,6 +49,9 @@ struct traced {
 	int moves_link; /* session__follow_moves */
 	bool moves_tried;
 	uint64_t moves_ns, moves_seen_ns, moves_seen_cpu_ns; /* what that cost; and at the last look at it, when it had used so much CPU time */
+	struct map_process *maps; /* what it has mapped (map_watch.h); NULL: not watched */
+	bool maps_tried;
+	uint64_t maps_ns; /* what that cost */
 	struct heap_process *heap; /* the heap signal's; NULL: not watched */
 	struct pagemap *pagemap; /* during a sweep */
 	struct resident_account resident;

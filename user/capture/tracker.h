@@ -58,6 +58,7 @@ struct tracker_losses {
 	uint64_t missed; /* programs of the scope that ended before they could be looked at: nothing of theirs was recorded */
 	uint64_t unattached; /* forked processes that came in a storm, and were not attached to */
 	uint64_t unknown; /* counts of processes that are not known (any more) */
+	uint64_t mappings; /* calls that map memory, or give it back, which were seen but could not be kept */
 	uint64_t shared_items; /* processes told together with an earlier one (process_items.h) */
 	uint64_t forgotten; /* names of stacks and code objects, to be sent again */
 };

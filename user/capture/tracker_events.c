@@ -46,6 +46,8 @@ static void on_entry(struct tracker *t, struct traced *tr)
 		tracker_impl__look_again(t, tr);
 	else if (t->large)
 		large_blocks__look_again(t->large, tr);
+	if (t->maps)
+		map_watch__begin(t->maps, tr);
 	held_command__at_entry(&t->held, tr);
 }
 
@@ -158,6 +160,15 @@ static void on_native(const struct rec_native *rec, void *arg)
 	native_frames__answer(t->native, traced_table__find(&t->table, rec->proc_id), rec);
 }
 
+static void on_mapping(const struct rec_mapping *rec, void *arg)
+{
+	struct tracker *t = arg;
+	struct traced *tr = traced_table__find(&t->table, rec->proc_id);
+
+	if (tr && t->maps)
+		map_watch__event(t->maps, tr, rec);
+}
+
 static void on_counted(void *arg)
 {
 	struct tracker *t = arg;
@@ -192,7 +203,7 @@ static void on_gc(const struct rec_gc *rec, void *arg)
 struct session_handlers tracker__handlers(struct tracker *t)
 {
 	return (struct session_handlers){
-		.stack = on_stack, .code = on_code, .code_more = on_code_more, .gc = on_gc, .heap = on_heap, .native = on_native, .proc = on_proc,
+		.stack = on_stack, .code = on_code, .code_more = on_code_more, .gc = on_gc, .heap = on_heap, .mapping = on_mapping, .native = on_native, .proc = on_proc,
 		.count = on_count, .counted = on_counted, .arg = t
 	};
 }

@@ -25,6 +25,8 @@ void tracker_impl__end(struct tracker *t, struct traced *tr, bool exec)
 		large_blocks__forget(t->large, tr);
 	if (t->moves)
 		move_watch__end(t->moves, tr);
+	if (t->maps)
+		map_watch__end(t->maps, tr);
 	budget__settle(t->budget, tr);
 	traced_table__end(&t->table, tr, exec);
 }

@@ -75,8 +75,7 @@ struct definer {
 	char key[128];
 	struct malloc_site site[MAX_MALLOC_SITES];
 	size_t n;
-	uint64_t moved; /* as in struct malloc_file */
-	bool moved_emulated, musl;
+	bool musl; /* as in struct malloc_file */
 	UT_hash_handle hh;
 };
 
@@ -146,50 +145,6 @@ static void add_site(const struct elf_file *f, const struct machine_code *code, 
 	d->site[d->n++] = site;
 }
 
-/* ---- behind the system call of mremap ---- */
-
-enum { RAX = 0, RDX = 2, RSI = 6, RDI = 7 }; /* as insn__gpr numbers them */
-
-struct behind {
-	bool called;
-	uint64_t addr;
-	bool emulated;
-};
-
-static bool writes_what_was_said(const struct insn *insn)
-{
-	return insn__writes(insn, RAX) || insn__writes(insn, RDI) || insn__writes(insn, RSI) || insn__writes(insn, RDX);
-}
-
-/* The first instruction, or the first that the kernel emulates if all is there until then: usually the branch to what sets errno. */
-static int look_behind(const struct insn *insn, void *arg)
-{
-	struct behind *b = arg;
-
-	if (!b->called) {
-		b->called = insn->i.mnemonic == ZYDIS_MNEMONIC_SYSCALL;
-		return 0;
-	}
-	if (!b->addr || insn__emulated(insn)) {
-		b->addr = insn->addr;
-		b->emulated = insn__emulated(insn);
-	}
-	return b->emulated || writes_what_was_said(insn);
-}
-
-static void find_moved(const struct elf_file *f, const struct machine_code *code, struct definer *d)
-{
-	struct elf_symbol symbol, function;
-	struct behind b = {};
-
-	if (!code || elf_file__exported(f, "mremap", &symbol) || machine_code__function(code, symbol.addr, &function) ||
-	    function.addr != symbol.addr || machine_code__check(code, &function))
-		return;
-	if (machine_code__walk(code, &function, look_behind, &b) < 0 || !b.addr || elf_file__file_offset(f, b.addr, &d->moved))
-		return;
-	d->moved_emulated = b.emulated;
-}
-
 static void find_sites(const struct elf_file *f, struct definer *d)
 {
 	struct machine_code *code = NULL;
@@ -202,7 +157,6 @@ static void find_sites(const struct elf_file *f, struct definer *d)
 		if (!elf_file__exported(f, functions[i].symbol, &s) || !elf_file__symbol(f, functions[i].symbol, &s))
 			add_site(f, code, i, s.addr, d);
 	}
-	find_moved(f, code, d);
 	machine_code__free(code);
 }
 
@@ -234,8 +188,6 @@ static int look_up_sites(struct malloc_finder *finder, const struct elf_file *f,
 	file->site = d->site;
 	file->n = d->n;
 	file->musl = d->musl;
-	file->moved = d->moved;
-	file->moved_emulated = d->moved_emulated;
 	return d->n ? 0 : -ENOENT;
 }
 

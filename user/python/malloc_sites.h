@@ -29,12 +29,6 @@ struct malloc_file {
 	char path[256]; /* as the process names it, cut where it is longer */
 	const struct malloc_site *site; /* the finder's */
 	size_t n;
-	/*
-	 * Offset, behind the system call of mremap, with which realloc has moved what is mapped by itself: its arguments and what it
-	 * returned are in their registers there. One probe there is a fifth of what an entry and a return cost. 0: none was found.
-	 */
-	uint64_t moved;
-	bool moved_emulated; /* the kernel emulates the instruction there */
 	bool musl; /* it is musl's C library: system/malloc_heap.h cannot read its heap (mallocng; before 1.2.1 another) */
 };
 

@@ -167,6 +167,7 @@ static int parse_map(char *line, struct proc_map *ret)
 		return -EBADMSG;
 	m.writable = s[1] == 'w';
 	m.executable = s[2] == 'x';
+	m.shared = s[3] == 's';
 	s += 5;
 	if (!parse_hex(&s, ' ', &m.offset) || !parse_hex(&s, ':', &major) ||
 	    !parse_hex(&s, ' ', &minor) || !isdigit((unsigned char)*s))

@@ -22,7 +22,7 @@ struct proc_map {
 	uint64_t start, end; /* addresses in the process */
 	uint64_t offset; /* in the file */
 	uint64_t inode;
-	bool executable, writable;
+	bool executable, writable, shared;
 	bool deleted; /* no longer at path, for it was deleted or replaced */
 	const char *path; /* "" for anonymous memory, or its name: "[heap]"; valid during the call */
 };

@@ -136,6 +136,8 @@ static const struct {
 	{"dropped.allocations_pending_full", "allocations were too many to be under way at once"},
 	{"dropped.allocations_pool_unreadable", "allocations came from memory that was swapped out: they are not counted"},
 	{"dropped.forked_processes", "forked processes were too many to follow"},
+	{"dropped.mappings_ring_full", "calls that map memory, or give it back, were not told: the ring buffer was full"},
+	{"dropped.mappings_not_followed", "mappings were too many to follow"},
 	{"dropped.pages_not_followed", "pages were too many to follow until they are given back"},
 	{"dropped.programs_ended_at_once", "programs ended before they could be attached to"},
 	{"dropped.forked_processes_not_attached",

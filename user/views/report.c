@@ -85,15 +85,19 @@ static const char *meaning(const struct report *r, bool several)
 {
 	bool resident = r->selection.kinds & (1u << KIND_RESIDENT_ANON | 1u << KIND_RESIDENT_FILE |
 					      1u << KIND_RESIDENT_SHMEM);
+	bool mapped = r->selection.kinds & 1u << KIND_MAPPED_ANON;
 
 	if (several && r->selection.view != VIEW_PEAK)
 		return "summed over signals that see the same memory";
 	switch (r->selection.view) {
 	case VIEW_LIVE:
 		return resident ? "made resident and not yet given back"
+		       : mapped ? "asked of the kernel and not yet given back"
 				: "allocated and not yet freed";
 	case VIEW_ALLOC:
-		return resident ? "made resident, given back or not" : "allocated, freed or not";
+		return resident ? "made resident, given back or not"
+		       : mapped ? "asked of the kernel, given back or not"
+				: "allocated, freed or not";
 	case VIEW_PEAK:
 		return "the most that was live at once, row by row";
 	}
@@ -110,7 +114,7 @@ static void put_heading(const struct report *r, FILE *out)
 	human__bytes(r->rows.bytes, bytes, sizeof(bytes));
 	human__count(r->rows.cnt, cnt, sizeof(cnt));
 	fprintf(out, "signal %s, view %s (%s): %s in %s %s%s", signal, view, meaning(r, strchr(signal, ',')), bytes, cnt,
-		strcmp(signal, "resident") == 0 ? "fault" : "block", r->rows.cnt == 1 ? "" : "s");
+		strcmp(signal, "resident") == 0 ? "fault" : strcmp(signal, "mapped") == 0 ? "call" : "block", r->rows.cnt == 1 ? "" : "s");
 	if (duration_ns)
 		fprintf(out, ", recorded %s",
 			human__duration(duration_ns, duration, sizeof(duration)));
@@ -567,6 +571,7 @@ static int put_text(const struct report *r, struct table *t, FILE *out)
 	put_cost(r, out);
 	report_gc__put_settings(r, out);
 	report_pools__put(r, out);
+	report_mapped__put(r, out);
 	put_facts(r, out);
 	put_losses(r, out);
 	return err;
@@ -586,6 +591,7 @@ static int prepare(struct report *r)
 	r->has_estimates = has_estimates(&r->rows);
 	r->nobody = facts__nobody(&r->selection);
 	r->cost = facts__cost(&r->selection);
+	r->mapped = facts__mapped(&r->selection);
 	facts__gc(&r->selection, r->gc.generations, r->gc.triggers);
 	err = facts__gc_calls(&r->selection, &r->gc.calls, &r->gc.n_calls);
 	err = err ? err : facts__collectors(&r->selection, &r->collectors, &r->n_collectors);

@@ -7,6 +7,7 @@
 #include "views/fact_groups.h"
 #include "views/facts.h"
 #include "views/gc_facts.h"
+#include "views/mapped_facts.h"
 #include "views/pool_facts.h"
 #include "views/rows.h"
 
@@ -32,12 +33,14 @@ struct report {
 	struct fact_group *facts;
 	size_t n_facts;
 	struct facts_pools pools;
+	struct facts_mapped mapped;
 };
 
 /* As text, a fact a line. */
 void report_gc__put_runs(const struct report *r, FILE *out);
 void report_gc__put_settings(const struct report *r, FILE *out);
 void report_pools__put(const struct report *r, FILE *out);
+void report_mapped__put(const struct report *r, FILE *out);
 /* 0 or -ENOMEM. */
 int report_json__print(const struct report *r, FILE *out);
 

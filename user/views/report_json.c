@@ -7,7 +7,7 @@
  * {
  *   "format": "pymemscope-report", "version": 1,
  *   "by": "container|process|thread|function|line", "view": "live|alloc|peak",
- *   "signal": "exact|heap|resident", "kinds": ["exact", ...],
+ *   "signal": "exact|heap|mapped|resident", "kinds": ["exact", ...],
  *   "duration_ns": n,
  *   "bytes": n, "count": n, "allocated_bytes": n, "unmatched_free_bytes": n,   sums over all rows;
  * the last: freed where less was allocated (before tracing, elsewhere), so taken away from no row
@@ -34,6 +34,8 @@
  * not known), and from what that is known: "derived: ..." or "measured: ..."
  *   "pymalloc": {"processes", "arena_bytes", "live_bytes", "free_bytes" (blocks beside live ones), "empty_bytes" (pools without a
  * live block), "unused_bytes", "classes": [{"block_bytes", "live_bytes", "free_bytes"}]}, null where no process was read
+ *   "mapped": {"arenas": {"calls", "taken_bytes", "given_back_bytes"}, "heap" (brk), "anonymous", "shared": likewise, "advised":
+ * {"calls", "bytes"}}, memory asked of the kernel since that is watched
  *   "counters": {"name": n}, "losses": {"dropped.name": n}, "merged": n,
  *   "notes": [{"note", "processes"}],
  *   "meta": {"key": "value"}
@@ -479,6 +481,28 @@ static void put_pools(const struct report *r, struct json_object *root, int *err
 	put_pool_classes(p, to, err);
 }
 
+static void put_mapped_kind(const struct facts_mapped_kind *k, const char *name, struct json_object *to, int *err)
+{
+	struct json_object *item = put_new(to, name, json_object_new_object(), err);
+
+	put_number(item, "calls", k->calls, err);
+	put_number(item, "taken_bytes", k->taken_bytes, err);
+	put_number(item, "given_back_bytes", k->given_back_bytes, err);
+}
+
+static void put_mapped(const struct report *r, struct json_object *root, int *err)
+{
+	struct json_object *to = put_new(root, "mapped", json_object_new_object(), err), *advised;
+
+	put_mapped_kind(&r->mapped.arenas, "arenas", to, err);
+	put_mapped_kind(&r->mapped.brk, "heap", to, err);
+	put_mapped_kind(&r->mapped.anon, "anonymous", to, err);
+	put_mapped_kind(&r->mapped.shared, "shared", to, err);
+	advised = put_new(to, "advised", json_object_new_object(), err);
+	put_number(advised, "calls", r->mapped.advised_calls, err);
+	put_number(advised, "bytes", r->mapped.advised_bytes, err);
+}
+
 static void put_counters(const struct report *r, struct json_object *root, int *err)
 {
 	struct json_object *all = put_new(root, "counters", json_object_new_object(), err);
@@ -535,6 +559,8 @@ int report_json__print(const struct report *r, FILE *out)
 		put_facts(r, root, &err);
 	if (!err)
 		put_pools(r, root, &err);
+	if (!err)
+		put_mapped(r, root, &err);
 	if (!err)
 		put_counters(r, root, &err);
 	if (!err)

@@ -12,6 +12,7 @@
 	(1u << KIND_RESIDENT_ANON | 1u << KIND_RESIDENT_FILE | 1u << KIND_RESIDENT_SHMEM)
 #define EXACT_KINDS (1u << KIND_EXACT)
 #define HEAP_KINDS (1u << KIND_HEAP_POOL | 1u << KIND_HEAP_LARGE)
+#define MAPPED_KINDS (1u << KIND_MAPPED_ARENA | 1u << KIND_MAPPED_ANON | 1u << KIND_MAPPED_SHARED | 1u << KIND_MAPPED_BRK)
 /* What docker and runc print of an id; fewer digits could be a name. */
 #define SHORT_ID 12
 
@@ -24,6 +25,7 @@ uint32_t select__recorded(const struct profile *p)
 	all |= seen & EXACT_KINDS ? EXACT_KINDS : 0;
 	all |= seen & RESIDENT_KINDS ? RESIDENT_KINDS : 0;
 	all |= seen & HEAP_KINDS ? HEAP_KINDS : 0;
+	all |= seen & MAPPED_KINDS ? MAPPED_KINDS : 0;
 	return all;
 }
 
@@ -134,7 +136,7 @@ const char *select__signal(uint32_t kinds, char *buf, size_t len)
 	static const struct {
 		uint32_t kinds;
 		const char *name;
-	} signals[] = {{EXACT_KINDS, "exact"}, {HEAP_KINDS, "heap"}, {RESIDENT_KINDS, "resident"}};
+	} signals[] = {{EXACT_KINDS, "exact"}, {HEAP_KINDS, "heap"}, {MAPPED_KINDS, "mapped"}, {RESIDENT_KINDS, "resident"}};
 	size_t used = 0;
 
 	buf[0] = '\0';
@@ -153,6 +155,9 @@ const char *select__kind_name(uint32_t kind)
 		[KIND_RESIDENT_ANON] = "resident_anon",	  [KIND_RESIDENT_FILE] = "resident_file",
 		[KIND_RESIDENT_SHMEM] = "resident_shmem", [KIND_EXACT] = "exact",
 		[KIND_HEAP_POOL] = "heap_pool",		  [KIND_HEAP_LARGE] = "heap_large",
+		[KIND_MAPPED_ARENA] = "mapped_arena",	  [KIND_MAPPED_ANON] = "mapped_anon",
+		[KIND_MAPPED_SHARED] = "mapped_shared",	  [KIND_MAPPED_BRK] = "mapped_brk",
+		[KIND_ADVISED] = "advised",
 	};
 
 	return kind < KIND_MAX ? kinds[kind] : "";

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/* What the processes of a selection have asked of their kernel, in sums (model/address_space.h). */
+#ifndef VIEWS_MAPPED_FACTS_H
+#define VIEWS_MAPPED_FACTS_H
+
+#include "views/select.h"
+
+/* Since it was watched: what was there before is in none of them; nor is it, when it is given back. */
+struct facts_mapped_kind {
+	uint64_t calls, taken_bytes;
+	uint64_t given_back_bytes; /* of these, also by the process's end */
+};
+
+struct facts_mapped {
+	struct facts_mapped_kind arenas, anon, shared, brk;
+	uint64_t advised_calls, advised_bytes; /* given back in place */
+};
+struct facts_mapped facts__mapped(const struct selection *s);
+/* Nothing was watched, or asked for. */
+bool facts_mapped__is_empty(const struct facts_mapped *m);
+
+#endif
