@@ -34,7 +34,8 @@ enum sample_kind {
 	KIND_MAPPED_ANON = 7, /* other private memory that may be written */
 	KIND_MAPPED_SHARED = 8, /* shared memory, and files that are mapped shared */
 	KIND_MAPPED_BRK = 9, /* the C library's heap */
-	KIND_ADVISED = 10, /* pages given back in place, by madvise */
+	KIND_ADVISED = 10, /* madvise that gives pages back in place: how long the range is */
+	KIND_HEAP_PINNED = 11, /* free blocks of pools, by whose live blocks keep them (capture/pool_pins.h) */
 	KIND_MAX,
 };
 
@@ -57,7 +58,7 @@ enum stack_status {
 	STACK_NOT_SAMPLED = 13, /* heap: live blocks of a size class, or kind, that no window has seen allocated */
 	STACK_ROUNDED_UP = 14, /* heap: what blocks are larger than was asked for */
 	STACK_INHERITED = 15, /* resident: what a forked process alone has left of its parent's memory */
-	STACK_MAPPED_UNSEEN = 16, /* mapped: asked for where, or when, no probe was */
+	STACK_MAPPED_UNSEEN = 16, /* mapped: asked for where, or when, no probe was, or by too many to be told apart */
 	STACK_STATUS_MAX,
 };
 

@@ -70,7 +70,8 @@ static const struct {
 	{ "heap", SIGNAL_HEAP, 1u << KIND_HEAP_POOL | 1u << KIND_HEAP_LARGE },
 	{ "exact", SIGNAL_EXACT, 1u << KIND_EXACT },
 	{ "gc", SIGNAL_GC, 0 },
-	/* A part of heap; only to be looked at by itself. */
+	/* Parts of heap; only to be looked at by themselves. */
+	{ "pinned", SIGNAL_MAX, 1u << KIND_HEAP_PINNED },
 	{ "mapped", SIGNAL_MAX, 1u << KIND_MAPPED_ARENA | 1u << KIND_MAPPED_ANON | 1u << KIND_MAPPED_SHARED | 1u << KIND_MAPPED_BRK },
 };
 #define N_SIGNALS (sizeof(signal_names) / sizeof(signal_names[0]))

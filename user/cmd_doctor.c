@@ -124,7 +124,7 @@ static void show_inner_sites(const struct probe_site *sites, size_t n, enum prob
 }
 
 static void show_coverage(const struct probe_site *sites, size_t n, const struct probe_sites_info *info,
-			  const struct allocator_chain *allocator)
+			  const struct allocator_chain chains[ALLOC_DOMAINS])
 {
 	static const struct {
 		enum signal signal;
@@ -138,14 +138,16 @@ static void show_coverage(const struct probe_site *sites, size_t n, const struct
 		struct coverage c;
 
 		coverage__derive(signals[i].signal, sites, n, info, &c);
-		coverage__with_allocator(signals[i].signal, allocator, &c);
+		coverage__with_allocator(signals[i].signal, &chains[DOMAIN_OBJ], &c);
+		coverage__with_raw(signals[i].signal, &chains[DOMAIN_RAW], &c);
 		human__share(c.part, c.whole, share, sizeof(share));
 		say(i ? "" : "coverage", "%-8s %s, derived: %s", signals[i].name, share, c.text);
 	}
 }
 
 /* Where nothing is known of them, they are taken for what the file begins with. */
-static void show_allocators(pid_t tgid, const struct interp *in, const struct elf_file *f, struct allocator_chain *ret)
+static void show_allocators(pid_t tgid, const struct interp *in, const struct elf_file *f,
+			    struct allocator_chain ret[ALLOC_DOMAINS])
 {
 	struct mem_reader m = mem_reader__of_process(tgid);
 	struct code_places *places = NULL;
@@ -154,11 +156,15 @@ static void show_allocators(pid_t tgid, const struct interp *in, const struct el
 	struct allocator_file file;
 	struct proc *proc = NULL;
 
-	*ret = (struct allocator_chain){ .base = ALLOCATOR_PYMALLOC };
+	ret[DOMAIN_MEM] = ret[DOMAIN_OBJ] = (struct allocator_chain){ .base = ALLOCATOR_PYMALLOC };
+	ret[DOMAIN_RAW] = (struct allocator_chain){ .base = ALLOCATOR_MALLOC };
 	if (!allocator_file__examine(f, in->version, &file) && !allocator_words__read(&m, &file, in->load_bias, &words) &&
 	    !proc__open(NULL, &proc) && !code_places__of_process(proc, tgid, in->path, &places)) {
-		allocator_chain__follow(&m, &words, DOMAIN_OBJ, &file, in->load_bias, places, ret);
-		say("allocator", "%s", allocator_chain__text(ret, text));
+		for (int d = 0; d < ALLOC_DOMAINS; d++)
+			allocator_chain__follow(&m, &words, d, &file, in->load_bias, places, &ret[d]);
+		say("allocator", "%s", allocator_chain__text(&ret[DOMAIN_OBJ], text));
+		if (ret[DOMAIN_RAW].place[0] && strcmp(ret[DOMAIN_RAW].place, ret[DOMAIN_OBJ].place))
+			say("", "domain raw: %s", allocator_chain__text(&ret[DOMAIN_RAW], text));
 	} else {
 		say("allocator", "cannot be read");
 	}
@@ -201,7 +207,7 @@ static void show_heap_sites(const struct probe_site *sites, size_t n, const stru
 static void show_sites(pid_t tgid, const struct interp *in, const struct probing *how)
 {
 	struct probe_site *sites = calloc(MAX_PROBE_SITES, sizeof(*sites));
-	struct allocator_chain allocator;
+	struct allocator_chain chains[ALLOC_DOMAINS];
 	struct probe_sites_info info;
 	struct elf_file *f;
 	size_t n;
@@ -212,14 +218,14 @@ static void show_sites(pid_t tgid, const struct interp *in, const struct probing
 	}
 	n = probe_sites__find(f, in->version, 1u << SIGNAL_EXACT | 1u << SIGNAL_GC | 1u << SIGNAL_HEAP, how->links, sites,
 			      MAX_PROBE_SITES, &info);
-	show_allocators(tgid, in, f, &allocator);
+	show_allocators(tgid, in, f, chains);
 	say("probe sites", "of %s", in->path);
 	show_sites_of(SIGNAL_EXACT, sites, n, how);
 	show_inner_sites(sites, n, PROBE_GUARD, how);
 	show_inner_sites(sites, n, PROBE_RAW_RETURN, how);
 	show_sites_of(SIGNAL_GC, sites, n, how);
-	show_heap_sites(sites, n, &info, how, &allocator);
-	show_coverage(sites, n, &info, &allocator);
+	show_heap_sites(sites, n, &info, how, &chains[DOMAIN_OBJ]);
+	show_coverage(sites, n, &info, chains);
 	elf_file__free(f);
 	free(sites);
 }

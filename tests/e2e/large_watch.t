@@ -155,7 +155,9 @@ def forked_workers():
         of_one = recorder.links_of_type("uprobe_multi")
         workers = target.ask("fork")["workers"]
         if of_one:  # else probes are perf events
-            tool.wait_until(lambda: recorder.links_of_type("uprobe_multi") == of_one * (1 + len(workers)), "workers attached")
+            # What they map is watched once they have worked for a while.
+            all_links = of_one + (of_one - 1) * len(workers)
+            tool.wait_until(lambda: recorder.links_of_type("uprobe_multi") == all_links, "workers attached")
         truth = target.ask("go 200 5000")
         recorder.stop().succeeded()
         seen = measure.LargeBlocks(recorder.file)

@@ -15,6 +15,7 @@
 #define BASE 0x10000000ull
 #define OWNERS 8
 #define UNSEEN 7
+#define REST 6
 #define PRIVATE (MAP_PRIVATE | MAP_ANONYMOUS)
 #define RW (PROT_READ | PROT_WRITE)
 
@@ -40,10 +41,11 @@ struct fixture {
 
 static int begin(void **state)
 {
+	static const struct map_owner rest = { .node = REST };
 	struct fixture *f = calloc(1, sizeof(*f));
 
 	*state = f;
-	return !f || address_space__new(tell, &f->told, &f->a);
+	return !f || address_space__new(&rest, tell, &f->told, &f->a);
 }
 
 static int end(void **state)
@@ -105,12 +107,14 @@ static void kinds_of_mappings(void **state)
 	map_at(f, 3, 20, 6, PROT_READ, MAP_PRIVATE); /* a file to read */
 	map_at(f, 4, 30, 7, PROT_READ, MAP_SHARED);
 	map_at(f, 5, 40, 8, RW, MAP_PRIVATE); /* a file to be written in private */
+	protect(f, 3, 20, 2, RW);
+	assert_int_equal(pages_of(f, 3, KIND_MAPPED_ANON), 2);
 	assert_int_equal(apply(f, 6, (struct map_event){ .call = MAP_CALL_MMAP, .bytes = 256 * PAGE, .third = RW, .flags = PRIVATE,
 							 .result = BASE + 100 * PAGE, .arena = true }), 0);
 	assert_int_equal(pages_of(f, 1, KIND_MAPPED_ANON), 10);
 	assert_int_equal(f->told.cnt[1][KIND_MAPPED_ANON], 1);
 	assert_int_equal(pages_of(f, 2, KIND_MAPPED_ANON), 0);
-	assert_int_equal(pages_of(f, 3, KIND_MAPPED_ANON) + pages_of(f, 3, KIND_MAPPED_SHARED), 0);
+	assert_int_equal(pages_of(f, 3, KIND_MAPPED_SHARED), 0);
 	assert_int_equal(pages_of(f, 4, KIND_MAPPED_SHARED), 7);
 	assert_int_equal(pages_of(f, 5, KIND_MAPPED_ANON), 8);
 	assert_int_equal(pages_of(f, 6, KIND_MAPPED_ARENA), 256);
@@ -185,7 +189,7 @@ static void what_is_moved_stays_its_owners(void **state)
 static void the_heap_grows_and_shrinks(void **state)
 {
 	struct fixture *f = *state;
-	struct map_range heap = { .begin = BASE, .end = BASE + 10 * PAGE, .writable = true, .anonymous = true, .heap = true };
+	struct map_range heap = { .begin = BASE, .end = BASE + 10 * PAGE, .writable = true, .heap = true };
 	struct map_owner unseen = { .node = UNSEEN };
 
 	brk_is(f, 1, 5); /* how large it was is not known */
@@ -220,9 +224,9 @@ static void it_is_brought_up_to_what_is_there(void **state)
 	struct fixture *f = *state;
 	struct map_owner unseen = { .node = UNSEEN };
 	struct map_range there[] = {
-		{ .begin = BASE + 2 * PAGE, .end = BASE + 6 * PAGE, .writable = true, .anonymous = true },
-		{ .begin = BASE + 8 * PAGE, .end = BASE + 12 * PAGE, .writable = true, .anonymous = true },
-		{ .begin = BASE + 12 * PAGE, .end = BASE + 14 * PAGE, .anonymous = true }, /* reserved now */
+		{ .begin = BASE + 2 * PAGE, .end = BASE + 6 * PAGE, .writable = true },
+		{ .begin = BASE + 8 * PAGE, .end = BASE + 12 * PAGE, .writable = true },
+		{ .begin = BASE + 12 * PAGE, .end = BASE + 14 * PAGE }, /* reserved now */
 		{ .begin = BASE + 14 * PAGE, .end = BASE + 20 * PAGE, .shared = true },
 		{ .begin = BASE + 20 * PAGE, .end = BASE + 30 * PAGE }, /* a library */
 		{ .begin = BASE + 30 * PAGE, .end = BASE + 32 * PAGE, .writable = true },
@@ -246,17 +250,95 @@ static void it_is_brought_up_to_what_is_there(void **state)
 			assert_int_equal(f->told.bytes[who][kind], 0);
 }
 
-static void no_more_than_it_may_keep(void **state)
+/* What is told late was looked at meanwhile: it does not go. */
+static void a_move_told_after_it_was_looked_at(void **state)
 {
 	struct fixture *f = *state;
-	int err = 0;
+	struct map_owner unseen = { .node = UNSEEN };
+	struct map_range there = { .begin = BASE + 100 * PAGE, .end = BASE + 115 * PAGE, .writable = true };
+
+	map_at(f, 1, 0, 10, RW, PRIVATE);
+	assert_int_equal(address_space__settle(f->a, &there, 1, &unseen), 0);
+	remap(f, 2, 0, 10, 15, 100);
+	assert_int_equal(pages_of(f, 1, KIND_MAPPED_ANON), 0);
+	assert_int_equal(pages_of(f, 2, KIND_MAPPED_ANON) + pages_of(f, UNSEEN, KIND_MAPPED_ANON), 15);
+}
+
+static int64_t pages_of_all(const struct fixture *f)
+{
+	int64_t all = 0;
+
+	for (uint32_t who = 0; who < OWNERS; who++)
+		all += pages_of(f, who, KIND_MAPPED_ANON);
+	return all;
+}
+
+/* Neighbours become nobody's; the sum stays right. */
+static void more_than_are_told_apart(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t n = 3 * ADDRESS_SPACE_MAX;
+
+	for (uint64_t i = 0; i < n; i++)
+		map_at(f, 1 + i % 2, i, 1, RW, PRIVATE);
+	map_at(f, 3, n, 4096, RW, PRIVATE);
+	assert_int_equal(pages_of_all(f), n + 4096);
+	assert_true(pages_of(f, REST, KIND_MAPPED_ANON) > 0);
+	assert_int_equal(pages_of(f, 3, KIND_MAPPED_ANON), 4096);
+	unmap(f, 10, n - 20);
+	assert_int_equal(pages_of_all(f), 4096 + 20);
+	unmap(f, 0, 2 * n);
+	assert_int_equal(pages_of_all(f), 0);
+}
+
+/* No neighbours: no more is taken, but all that is given back goes. */
+static void more_than_it_may_keep(void **state)
+{
+	struct fixture *f = *state;
+	struct map_owner unseen = { .node = UNSEEN };
+	struct map_range there = { .begin = BASE, .end = BASE + PAGE, .writable = true };
+	int64_t had;
 	uint64_t n;
 
-	for (n = 0; !err && n <= ADDRESS_SPACE_MAX; n++)
-		err = apply(f, 1, (struct map_event){ .call = MAP_CALL_MMAP, .bytes = PAGE, .third = RW, .flags = PRIVATE,
-						      .result = BASE + 2 * n * PAGE });
-	assert_int_equal(err, -ENOSPC);
-	assert_true(pages_of(f, 1, KIND_MAPPED_ANON) > ADDRESS_SPACE_MAX - 16);
+	for (n = 0; n <= ADDRESS_SPACE_MAX; n++)
+		if (apply(f, 1, (struct map_event){ .call = MAP_CALL_MMAP, .bytes = 2 * PAGE, .third = RW, .flags = PRIVATE,
+						    .result = BASE + 4 * n * PAGE }))
+			break;
+	had = pages_of(f, 1, KIND_MAPPED_ANON);
+	assert_true(had / 2 > ADDRESS_SPACE_MAX - 16 && n < ADDRESS_SPACE_MAX);
+	assert_int_equal(apply(f, 1, (struct map_event){ .call = MAP_CALL_MREMAP, .addr = BASE, .bytes = PAGE, .third = 2 * PAGE,
+							 .result = BASE - 16 * PAGE }), -ENOSPC);
+	for (uint64_t i = 0; i < n; i += 2)
+		unmap(f, 4 * i, 1);
+	assert_int_equal(pages_of(f, 1, KIND_MAPPED_ANON), had - (int64_t)((n + 1) / 2));
+	assert_int_equal(address_space__settle(f->a, &there, 1, &unseen), 0);
+	assert_int_equal(pages_of_all(f), 1);
+	map_at(f, 2, 50, 7, RW, PRIVATE);
+	assert_int_equal(pages_of(f, 2, KIND_MAPPED_ANON), 7);
+}
+
+/* A target can have the probe tell anything. */
+static void what_cannot_be_is_passed_over(void **state)
+{
+	static const uint64_t odd[] = { 0, 1, PAGE - 1, PAGE, BASE, BASE + 1, BASE + 8 * PAGE, 1ull << 47, (1ull << 56) - PAGE, 1ull << 56,
+					1ull << 63, ~0ull - PAGE + 1, ~0ull };
+	const size_t n = sizeof(odd) / sizeof(odd[0]);
+	struct fixture *f = *state;
+
+	map_at(f, 1, 0, 16, RW, PRIVATE);
+	for (uint64_t i = 0; i < n * n * n * n * MAP_CALLS; i++) {
+		uint64_t k = i / MAP_CALLS;
+		struct map_event e = { .call = i % MAP_CALLS, .addr = odd[k % n], .bytes = odd[k / n % n], .third = odd[k / n / n % n],
+				       .result = odd[k / n / n / n % n], .flags = PRIVATE };
+
+		if (e.call == MAP_CALL_MADVISE) /* sums of these go round, which is no one's loss */
+			continue;
+		apply(f, 2, e);
+	}
+	unmap(f, 0, (1ull << 56) / PAGE - BASE / PAGE);
+	assert_int_equal(apply(f, 0, (struct map_event){ .call = MAP_CALL_MUNMAP, .bytes = BASE }), 0);
+	assert_int_equal(pages_of_all(f), 0);
+	assert_int_equal(apply(f, 0, (struct map_event){ .call = MAP_CALLS }), -EINVAL);
 }
 
 /* ---- against a model ---- */
@@ -290,6 +372,8 @@ static void model_move(struct model *m, uint32_t who, uint64_t from, uint64_t wa
 	struct model old = *m;
 	uint64_t both = was < is ? was : is;
 
+	if (old.kind[from] == FREE && old.kind[to] != FREE)
+		return;
 	fill(m, from, was, FREE, 0);
 	if (is > both)
 		fill(m, to + both, is - both, FREE, 0);
@@ -320,9 +404,9 @@ static void random_settle(struct fixture *f, struct model *m)
 
 		pages = 1 + random_below(20);
 		pages = at + pages > MODEL_PAGES ? MODEL_PAGES - at : pages;
-		if (what < 4)
+		if (what < 3)
 			ranges[n++] = (struct map_range){ .begin = BASE + at * PAGE, .end = BASE + (at + pages) * PAGE,
-							  .shared = what == 0, .writable = what == 1, .anonymous = what < 3 && what };
+							  .shared = what == 0, .writable = what == 1 };
 		for (uint64_t i = at; i < at + pages; i++) {
 			bool known = m->kind[i] != FREE, shared = m->kind[i] == KIND_MAPPED_SHARED, reserved = m->kind[i] == RESERVED;
 
@@ -355,7 +439,7 @@ static void random_call(struct fixture *f, struct model *m)
 		break;
 	case 3:
 		map_at(f, who, from, pages, PROT_READ, MAP_PRIVATE);
-		fill(m, from, pages, FREE, 0);
+		fill(m, from, pages, RESERVED, who);
 		break;
 	case 4:
 		unmap(f, from, pages);
@@ -418,7 +502,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(the_heap_grows_and_shrinks, begin, end),
 		cmocka_unit_test_setup_teardown(advice_is_counted_and_changes_nothing, begin, end),
 		cmocka_unit_test_setup_teardown(it_is_brought_up_to_what_is_there, begin, end),
-		cmocka_unit_test_setup_teardown(no_more_than_it_may_keep, begin, end),
+		cmocka_unit_test_setup_teardown(a_move_told_after_it_was_looked_at, begin, end),
+		cmocka_unit_test_setup_teardown(more_than_are_told_apart, begin, end),
+		cmocka_unit_test_setup_teardown(more_than_it_may_keep, begin, end),
+		cmocka_unit_test_setup_teardown(what_cannot_be_is_passed_over, begin, end),
 		cmocka_unit_test_setup_teardown(random_calls, begin, end),
 	};
 

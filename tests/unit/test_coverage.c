@@ -105,6 +105,40 @@ static void test_allocators(void **state)
 	}
 }
 
+/* An embedder's allocator of the raw domain: exact has probes in what the file begins with, so it matters whether that is led to. */
+static void test_raw(void **state)
+{
+	static const struct {
+		enum signal signal;
+		struct allocator_chain raw;
+		int percent;
+		const char *says;
+	} raws[] = {
+		{ SIGNAL_EXACT, { .base = ALLOCATOR_MALLOC }, 100, "sees the functions that allocate and free" },
+		{ SIGNAL_EXACT, { .base = ALLOCATOR_MALLOC, .layer = { LAYER_FOREIGN }, .place = "/x.so", .layers = 1 }, 100, "sees" },
+		{ SIGNAL_EXACT, { .layer = { LAYER_FOREIGN }, .place = "/x.so", .layers = 1 }, UNKNOWN,
+		  "; of the raw domain only what calls those: its allocator is /x.so over code that is not" },
+		{ SIGNAL_EXACT, { .base = ALLOCATOR_MIMALLOC }, UNKNOWN, "its allocator is mimalloc" },
+		{ SIGNAL_HEAP, { .base = ALLOCATOR_MIMALLOC }, 0, "sees no small blocks" },
+		{ SIGNAL_GC, { .base = ALLOCATOR_MIMALLOC }, 100, "collector's function" },
+	};
+	const struct probe_site sites[] = {
+		{ .signal = SIGNAL_EXACT, .kind = PROBE_MALLOC },
+		{ .signal = SIGNAL_GC, .kind = PROBE_GC },
+	};
+	const struct probe_sites_info info = { .inlined = true };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(raws) / sizeof(raws[0]); i++) {
+		struct coverage c;
+
+		coverage__derive(raws[i].signal, sites, 2, &info, &c);
+		coverage__with_raw(raws[i].signal, &raws[i].raw, &c);
+		if (percent_of(&c) != raws[i].percent || !strstr(c.text, raws[i].says))
+			fail_msg("row %zu: %d %%, %s", i, percent_of(&c), c.text);
+	}
+}
+
 /* The public functions alone are not those that malloc's blocks come from. */
 static void test_malloc_by_public_functions(void **state)
 {
@@ -140,6 +174,7 @@ int main(void)
 		cmocka_unit_test(test_rows),
 		cmocka_unit_test(test_usdt),
 		cmocka_unit_test(test_allocators),
+		cmocka_unit_test(test_raw),
 		cmocka_unit_test(test_malloc_by_public_functions),
 		cmocka_unit_test(test_long),
 	};

@@ -204,19 +204,29 @@ static void test_stat(void **state)
 
 static void test_waits(void **state)
 {
-	static const char status[] = "Name:\tx\nvoluntary_ctxt_switches:\t77\nnonvoluntary_ctxt_switches:\t5\n";
-	uint64_t waited_ns = 1, slept = 1;
+	static const struct {
+		const char *status;
+		int err;
+		uint64_t slept;
+	} rows[] = {
+		{"Name:\tx\n", -EBADMSG, 1},
+		{"Name:\tx\nvoluntary_ctxt_switches:\t77\nnonvoluntary_ctxt_switches:\t5\n", -EBADMSG, 1},
+		{"Name:\tx\nState:\tR (running)\nvoluntary_ctxt_switches:\t77\nnonvoluntary_ctxt_switches:\t5\n", 0, 77},
+		{"Name:\tx\nState:\tS (sleeping)\nvoluntary_ctxt_switches:\t77\nnonvoluntary_ctxt_switches:\t5\n", 0, 76},
+		{"Name:\tx\nState:\tD (disk sleep)\nvoluntary_ctxt_switches:\t1\n", 0, 0},
+	};
 	struct tree *t = *state;
 
 	write_file(t, "5/schedstat", "100 2000 3\n", 11);
-	write_file(t, "5/status", "Name:\tx\n", 8);
-	assert_int_equal(proc__waits(t->proc, 5, &waited_ns, &slept), -EBADMSG);
-	assert_int_equal(waited_ns, 1);
-	write_file(t, "5/status", status, strlen(status));
-	assert_int_equal(proc__waits(t->proc, 5, &waited_ns, &slept), 0);
-	assert_int_equal(waited_ns, 2000);
-	assert_int_equal(slept, 77);
-	assert_int_equal(proc__waits(t->proc, 7, &waited_ns, &slept), -ESRCH);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		uint64_t waited_ns = 1, slept = 1;
+
+		write_file(t, "5/status", rows[i].status, strlen(rows[i].status));
+		assert_int_equal(proc__waits(t->proc, 5, &waited_ns, &slept), rows[i].err);
+		assert_int_equal(waited_ns, rows[i].err ? 1 : 2000);
+		assert_int_equal(slept, rows[i].slept);
+		assert_int_equal(proc__waits(t->proc, 7, &waited_ns, &slept), -ESRCH);
+	}
 }
 
 /* A thread's stat: processor is the 39th field, policy the 41st. */

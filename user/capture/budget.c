@@ -224,8 +224,9 @@ static void use_until_now(struct budget *b, struct traced *tr, const struct cost
 		tr->use.gc_ns = cost_of(tr, COST_GC, cost);
 		tr->gc.hit_cnt = cost[COST_GC].cnt;
 		tr->moves_ns = cost_of(tr, COST_MOVE, cost);
-		tr->maps_ns = cost_of(tr, COST_MAP, cost);
-		tr->use.other_ns = cost_of(tr, COST_CODE, cost) + cost_of(tr, COST_LIFE, cost) + tr->moves_ns + tr->maps_ns +
+		tr->mappings_ns = cost_of(tr, COST_MAP, cost);
+		tr->mapping_hits = cost[COST_MAP].cnt;
+		tr->use.other_ns = cost_of(tr, COST_CODE, cost) + cost_of(tr, COST_LIFE, cost) + tr->moves_ns + tr->mappings_ns +
 				   tr->gc.switching_ns;
 		tr->use.heap_ns = cost_of(tr, COST_HEAP, cost) + tr->windows_ns + tr->large_ns;
 	}

@@ -130,7 +130,7 @@ const char *stack_status__text(unsigned int status)
 		[STACK_NOT_SAMPLED] = "no window saw its kind",
 		[STACK_ROUNDED_UP] = "rounded up to size classes",
 		[STACK_INHERITED] = "inherited, its parent has it no more",
-		[STACK_MAPPED_UNSEEN] = "mapped where no probe saw it",
+		[STACK_MAPPED_UNSEEN] = "mapped, by whom is not known",
 	};
 	_Static_assert(sizeof(texts) / sizeof(texts[0]) == STACK_STATUS_MAX, "every reason has a text");
 

@@ -92,7 +92,7 @@ struct heap_process {
 	double opened_s, limit_s; /* own time; its length */
 	uint64_t opened_cpu_ns;
 	uint64_t read_due_ns, read_cpu_ns, pools_due_ns;
-	struct told_table told;
+	struct told_table told, pinned;
 	UT_hash_handle hh;
 	struct heap_process *prev, *next, *prev_watched, *next_watched;
 };
@@ -142,6 +142,7 @@ static void free_process(struct heap *h, struct heap_process *p)
 	window_sites__free(p->window_sites);
 	heap_samples__free(p->samples);
 	told__free(&p->told);
+	told__free(&p->pinned);
 	h->read_cnt -= p->samples != NULL;
 	p->tr->heap = NULL;
 	free(p);
@@ -484,6 +485,7 @@ void heap__adopt(struct heap *h, struct traced *tr, const struct heap_sites *sit
 		return;
 	p->tr = tr;
 	p->told = (struct told_table){ .profile = h->deps->profile, .kind = KIND_HEAP_POOL };
+	p->pinned = (struct told_table){ .profile = h->deps->profile, .kind = KIND_HEAP_PINNED };
 	p->sites = *sites;
 	p->adopted_cpu_ns = p->refreshed_cpu_ns = tr->cpu_ns;
 	tr->heap = p;
@@ -530,6 +532,21 @@ static void tell_all(struct heap *h, struct heap_process *p, const struct heap_h
 	told__end(&p->told);
 }
 
+/* By whose live blocks. */
+static void tell_pinned(struct heap *h, struct heap_process *p, const struct heap_holdings *all)
+{
+	struct stack_name before = stack_names__look_up(h->names, p->tr, STACK_BEFORE_ATTACH);
+	struct stack_name unsampled = stack_names__look_up(h->names, p->tr, STACK_NOT_SAMPLED);
+
+	told__begin(&p->pinned);
+	for (size_t i = 0; i < all->n; i++)
+		told__tell(&p->pinned, &all->holders[i].stack, &all->holders[i].pinned);
+	told__tell(&p->pinned, &before, &all->before_pinned);
+	told__tell(&p->pinned, &unsampled, &all->unknown_pinned);
+	told__end(&p->pinned);
+}
+
+/* What changes with each request, and is seldom asked for, is told less often. */
 static void tell_pools(struct heap *h, struct heap_process *p, const struct heap_holdings *all, bool last)
 {
 	uint64_t now = clock_now_ns();
@@ -538,6 +555,7 @@ static void tell_pools(struct heap *h, struct heap_process *p, const struct heap
 		return;
 	p->pools_due_ns = now + POOLS_TOLD_NS;
 	pool_facts__tell(h->deps->profile, p->tr->process, all->totals);
+	tell_pinned(h, p, all);
 }
 
 /* The last reading is what is told: it may take longer, but all processes' together not too long. */

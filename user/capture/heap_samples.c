@@ -3,14 +3,12 @@
  * See heap_samples.h. Bounded, however long a process is watched: when samples are many, every other one goes, by chance, and
  * what it stood for is shared by the rest of its class.
  */
-#include "capture/heap_samples.h"
+#include "capture/heap_samples_impl.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <uthash.h>
 
-#include "python/pymalloc_look.h"
 #include "site_spec.h"
 
 #define MAX_SAMPLES 12288
@@ -20,40 +18,8 @@
 /* Blocks drawn at a reading, for their kinds (model/heap_cells.h): so many for each sampled one, within bounds. */
 #define DRAWS_A_SAMPLE 4
 #define LEAST_DRAWS 512
-
-struct sample {
-	struct heap_weight weight; /* first (struct heap_weight_list) */
-	struct pymalloc_block block;
-	struct stack_name stack; /* not of old ones */
-	uint16_t bytes; /* as requested */
-};
-
-/* Blocks that windows saw a stack allocate, and those of them that lived on. */
-struct mortality {
-	struct stack_name stack; /* key */
-	uint64_t born, survived;
-	UT_hash_handle hh;
-};
-/* Stacks whose blocks are told apart so. */
+/* Stacks whose blocks are told apart by how long they live. */
 #define MAX_MORTALITIES 8192
-
-struct heap_samples {
-	struct pymalloc *heap;
-	struct mortality *mortalities;
-	struct sample *at;
-	size_t n, room;
-	struct heap_windows windows;
-	bool seen; /* a window since the last reading */
-	struct sample *born; /* in the last window, to be settled; NULL: none */
-	size_t n_born;
-	struct heap_look look; /* of that window */
-	struct heap_draw *draws; /* at the last reading */
-	size_t n_draws;
-	struct drand48_data random;
-	uint64_t seed; /* of the draws */
-	struct heap_holdings holdings;
-	struct pymalloc_totals totals; /* at the last reading */
-};
 
 static int add_sample(struct heap_samples *s, const struct sample *sample)
 {
@@ -434,89 +400,13 @@ int heap_samples__add_window(struct heap_samples *s, const struct heap_look *loo
 
 /* ---- readings ---- */
 
-static void add_blocks(struct heap_sum *sum, const struct heap_blocks *blocks, double bytes)
-{
-	sum->blocks += blocks->at[0];
-	sum->bytes += blocks->at[0] * bytes;
-	for (int r = 0; r < HEAP_REPLICATES; r++)
-		sum->deviation[r] += (blocks->at[1 + r] - blocks->at[0]) * bytes;
-}
-
-/* A holder's place in the list, by stack. */
-struct place {
-	struct stack_name stack; /* key */
-	size_t at;
-	UT_hash_handle hh;
-};
-
-static int add_up_holders(struct heap_samples *s, const struct heap_scales *scales)
-{
-	struct heap_holdings *all = &s->holdings;
-	struct place *places = calloc(s->n + 1, sizeof(*places)), *head = NULL, *found;
-	size_t i;
-
-	free(all->holders);
-	all->holders = calloc(s->n + 1, sizeof(*all->holders));
-	all->n = 0;
-	if (!places || !all->holders) {
-		free(places);
-		return -ENOMEM;
-	}
-	for (i = 0; i < s->n; i++) {
-		const struct sample *sample = &s->at[i];
-		double block_bytes = pymalloc__block_bytes(sample->block.szidx);
-		struct heap_blocks blocks;
-
-		heap_weights__apply(scales, &sample->weight, &blocks);
-		if (sample->weight.old) {
-			add_blocks(&all->before, &blocks, block_bytes);
-			continue;
-		}
-		HASH_FIND(hh, head, &sample->stack, sizeof(sample->stack), found);
-		if (!found) {
-			found = &places[all->n];
-			*found = (struct place){ .stack = sample->stack, .at = all->n };
-			HASH_ADD(hh, head, stack, sizeof(found->stack), found);
-			all->holders[all->n++].stack = sample->stack;
-		}
-		add_blocks(&all->holders[found->at].sum, &blocks, sample->bytes);
-		all->rounded_bytes += blocks.at[0] * (block_bytes - sample->bytes);
-	}
-	HASH_CLEAR(hh, head);
-	free(places);
-	return 0;
-}
-
-static struct heap_weight_list weights_of(struct heap_samples *s)
-{
-	return (struct heap_weight_list){ .first = s->at, .n = s->n, .size = sizeof(*s->at) };
-}
-
-static int estimate(struct heap_samples *s, double pools)
-{
-	struct heap_holdings *all = &s->holdings;
-	const struct heap_weight_list list = weights_of(s);
-	struct heap_scales scales;
-	int c, err;
-
-	set_kinds(s);
-	err = heap_weights__calibrate(&list, s->draws, s->n_draws, &s->windows, pools, &scales);
-	*all = (struct heap_holdings){ .holders = all->holders };
-	for (c = 0; c < HEAP_CLASSES; c++) {
-		all->block_bytes += s->windows.class[c].live * pymalloc__block_bytes(c);
-		add_blocks(&all->unknown, &scales.unknown[c], pymalloc__block_bytes(c));
-	}
-	err = err ? err : add_up_holders(s, &scales);
-	heap_scales__free(&scales);
-	return err;
-}
-
 /* Counts what lives, and draws from it. Of a process that ends meanwhile nothing is drawn: it is told without. */
 static int scan(struct heap_samples *s, size_t most_draws, struct pymalloc_totals *totals)
 {
 	struct pymalloc_pools pools = {};
 	int err = pymalloc__scan(s->heap, NULL, &pools, totals);
 
+	err = err ? err : heap_samples_impl__pin(s, &pools, totals->pool_bytes);
 	if (!err && draw_kinds(s, &pools, most_draws))
 		s->n_draws = 0;
 	pymalloc_pools__free(&pools);
@@ -537,7 +427,7 @@ int heap_samples__read(struct heap_samples *s, double own_s, double pools, const
 	if (err)
 		return err;
 	drop_dead(s);
-	list = weights_of(s);
+	list = heap_samples_impl__weights(s);
 	if (s->n > MAX_SAMPLES)
 		s->n = heap_weights__thin(&list, chance, s);
 	for (c = 0; c < HEAP_CLASSES; c++)
@@ -547,7 +437,8 @@ int heap_samples__read(struct heap_samples *s, double own_s, double pools, const
 	heap_windows__read(&s->windows, own_s, live);
 	s->seen = false;
 	set_doubts(s);
-	err = estimate(s, pools);
+	set_kinds(s);
+	err = heap_samples_impl__estimate(s, pools);
 	s->holdings.totals = &s->totals;
 	*ret = &s->holdings;
 	return err;

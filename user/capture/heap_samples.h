@@ -49,12 +49,14 @@ int heap_samples__settle(struct heap_samples *s);
 struct heap_holder {
 	struct stack_name stack;
 	struct heap_sum sum; /* bytes as requested */
+	struct heap_sum pinned; /* free blocks that these keep from going back (pool_pins.h); not of large blocks */
 };
 struct heap_holdings {
 	struct heap_holder *holders; /* by stack */
 	size_t n;
 	struct heap_sum before; /* lived when tracing began; bytes of whole blocks */
 	struct heap_sum unknown; /* new, of size classes, and kinds, that no window has seen born; bytes of whole blocks */
+	struct heap_sum before_pinned, unknown_pinned; /* by the two above */
 	double rounded_bytes; /* what the holders' blocks are larger than was asked for */
 	uint64_t block_bytes; /* all live blocks: about the sum of the above */
 	const struct pymalloc_totals *totals; /* as they were read; NULL: of large blocks */

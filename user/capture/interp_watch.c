@@ -213,7 +213,8 @@ static void put_coverage(const struct traced *tr, enum signal signal, const char
 	profile__set_fact(p, &f);
 }
 
-static void put_derived(const struct traced *tr, const struct allocator_chain *allocator, struct profile *p)
+/* chains: by domain; NULL: not looked at yet. */
+static void put_derived(const struct traced *tr, const struct allocator_chain *chains, struct profile *p)
 {
 	static const struct coverage none = {.whole = 1, .text = "sees nothing: its probes could not be attached"};
 	const struct interp_file_facts *file = tr->watch.file;
@@ -223,10 +224,12 @@ static void put_derived(const struct traced *tr, const struct allocator_chain *a
 
 		if (!(file->signals & 1u << s))
 			continue;
-		if (s != SIGNAL_RESIDENT && !tr->links)
+		if (s != SIGNAL_RESIDENT && !tr->links) {
 			c = none;
-		else if (allocator)
-			coverage__with_allocator(s, allocator, &c);
+		} else if (chains) {
+			coverage__with_allocator(s, &chains[DOMAIN_OBJ], &c);
+			coverage__with_raw(s, &chains[DOMAIN_RAW], &c);
+		}
 		put_coverage(tr, s, "derived", &c, p);
 	}
 }
@@ -309,6 +312,7 @@ static void look_at_allocators(struct traced *tr, const struct proc *proc, struc
 		return;
 	if (allocator_words__untouched(&words, file, bias)) {
 		chains[DOMAIN_OBJ].base = chains[DOMAIN_MEM].base = ALLOCATOR_PYMALLOC;
+		chains[DOMAIN_RAW].base = ALLOCATOR_MALLOC;
 	} else {
 		if (code_places__of_process(proc, tr->tgid, tr->interp->path, &places))
 			return;
@@ -319,7 +323,7 @@ static void look_at_allocators(struct traced *tr, const struct proc *proc, struc
 	w->words = words;
 	w->knows_words = true;
 	put_allocator(tr, chains, changed, p);
-	put_derived(tr, &chains[DOMAIN_OBJ], p);
+	put_derived(tr, chains, p);
 }
 
 /* ---- all of it ---- */

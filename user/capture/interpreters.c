@@ -9,7 +9,7 @@
 
 #include "capture/budget.h"
 #include "capture/large_blocks.h"
-#include "capture/map_watch.h"
+#include "capture/mapping_watch.h"
 #include "capture/move_watch.h"
 #include "python/coverage.h"
 #include "system/elf_file.h"
@@ -31,7 +31,7 @@ struct interpreters {
 	struct budget *budget;
 	struct large_blocks *large; /* NULL: not asked for */
 	struct move_watch *moves; /* NULL: not asked for */
-	struct map_watch *maps; /* likewise */
+	struct mapping_watch *mappings; /* likewise */
 	uint32_t signals;
 	struct heap *heap; /* NULL: not asked for */
 	struct interp_cache *cache;
@@ -41,7 +41,7 @@ struct interpreters {
 };
 
 int interpreters__new(uint32_t signals, const struct tracker_deps *deps, struct budget *budget, struct heap *heap,
-		      struct large_blocks *large, struct move_watch *moves, struct map_watch *maps, struct interpreters **ret)
+		      struct large_blocks *large, struct move_watch *moves, struct mapping_watch *mappings, struct interpreters **ret)
 {
 	struct interpreters *i = calloc(1, sizeof(*i));
 
@@ -54,7 +54,7 @@ int interpreters__new(uint32_t signals, const struct tracker_deps *deps, struct 
 	i->budget = budget;
 	i->large = large;
 	i->moves = moves;
-	i->maps = maps;
+	i->mappings = mappings;
 	i->heap = heap;
 	*ret = i;
 	return 0;
@@ -273,8 +273,8 @@ int interpreters__attach(struct interpreters *i, struct traced *tr)
 		large_blocks__follow(i->large, tr);
 	if (i->moves && !tr->forked)
 		move_watch__begin(i->moves, tr);
-	if (i->maps && !tr->forked)
-		map_watch__begin(i->maps, tr);
+	if (i->mappings && !tr->forked)
+		mapping_watch__begin(i->mappings, tr);
 	interp_watch__begin(tr, set ? &set->facts : NULL, i->deps->proc, i->deps->profile);
 	return 0;
 }

@@ -13,12 +13,12 @@
 struct interpreters;
 struct large_blocks;
 struct move_watch;
-struct map_watch;
+struct mapping_watch;
 struct budget;
 
-/* deps, budget, heap, large moves and maps (NULL: no such signal) outlive *ret; the session may be set later. -ENOMEM. */
+/* deps, budget, heap, large, moves and mappings (NULL: no such signal) outlive *ret; the session may be set later. -ENOMEM. */
 int interpreters__new(uint32_t signals, const struct tracker_deps *deps, struct budget *budget, struct heap *heap,
-		      struct large_blocks *large, struct move_watch *moves, struct map_watch *maps, struct interpreters **ret);
+		      struct large_blocks *large, struct move_watch *moves, struct mapping_watch *mappings, struct interpreters **ret);
 void interpreters__free(struct interpreters *i);
 
 /* As interp_cache__look. */

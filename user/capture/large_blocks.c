@@ -75,7 +75,7 @@ struct large_blocks {
 	struct stack_names *names;
 	double budget;
 	struct malloc_finder *finder;
-	struct map_finder *map_files;
+	struct mapping_finder *mapping_files;
 	struct followed *all, *listed;
 	uint32_t n_looking; /* those with look_at_ns */
 	struct malloc_user *files;
@@ -84,7 +84,7 @@ struct large_blocks {
 	struct large_blocks_sums ended; /* of processes that are gone */
 };
 
-int large_blocks__new(const struct tracker_deps *deps, struct malloc_finder *finder, struct map_finder *map_files,
+int large_blocks__new(const struct tracker_deps *deps, struct malloc_finder *finder, struct mapping_finder *mapping_files,
 		      struct accounts *accounts, struct stack_names *names, double budget, struct large_blocks **ret)
 {
 	struct large_blocks *l = calloc(1, sizeof(*l));
@@ -93,7 +93,7 @@ int large_blocks__new(const struct tracker_deps *deps, struct malloc_finder *fin
 		return -ENOMEM;
 	l->deps = deps;
 	l->finder = finder;
-	l->map_files = map_files;
+	l->mapping_files = mapping_files;
 	l->accounts = accounts;
 	l->names = names;
 	l->budget = budget;
@@ -551,7 +551,7 @@ static void begin_sampling(struct large_blocks *l, struct followed *f)
 		.deps = l->deps,
 		.names = l->names,
 		.tr = f->tr,
-		.map_files = l->map_files,
+		.mapping_files = l->mapping_files,
 		.share = l->budget,
 		.begin_ns = f->begin_ns,
 		.begin_cpu_ns = f->begin_cpu_ns,

@@ -19,13 +19,13 @@
 
 struct large_blocks;
 struct malloc_finder;
-struct map_finder;
+struct mapping_finder;
 
 /*
- * deps (whose session may be set later), finder, map_files, accounts and names outlive *ret. budget 0.01: 1 % of each process's CPU time; 0: no
+ * deps (whose session may be set later), finder, mapping_files, accounts and names outlive *ret. budget 0.01: 1 % of each process's CPU time; 0: no
  * limit.
  */
-int large_blocks__new(const struct tracker_deps *deps, struct malloc_finder *finder, struct map_finder *map_files,
+int large_blocks__new(const struct tracker_deps *deps, struct malloc_finder *finder, struct mapping_finder *mapping_files,
 		      struct accounts *accounts, struct stack_names *names, double budget, struct large_blocks **ret);
 void large_blocks__free(struct large_blocks *l);
 

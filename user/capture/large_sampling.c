@@ -100,9 +100,9 @@ static bool mover_of(void *arg, uint64_t bytes, struct stack_name *ret)
 static void watch_moves(struct large_sampling *s)
 {
 	const struct traced *tr = s->opts.tr;
-	struct map_file file;
+	struct mapping_file file;
 
-	if (map_finder__find(s->opts.map_files, tr->tgid, tr->interp->host_path, &file) ||
+	if (mapping_finder__find(s->opts.mapping_files, tr->tgid, tr->interp->host_path, &file) ||
 	    session__watch_moves(s->opts.deps->session, tr->tgid, &file, &s->moves))
 		s->moves = -1;
 	else
@@ -156,7 +156,7 @@ void large_sampling__free(struct large_sampling *s)
 	if (!s)
 		return;
 	if (s->moves >= 0)
-		session__unwatch_moves(s->opts.deps->session, s->moves);
+		session__unwatch(s->opts.deps->session, s->moves);
 	large_samples__free(s->samples);
 	told__free(&s->told);
 	free(s);

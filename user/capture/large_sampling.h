@@ -17,7 +17,7 @@ struct large_sampling_opts {
 	const struct tracker_deps *deps;
 	struct stack_names *names;
 	const struct traced *tr; /* its cpu_ns, large_ns, windows_ns are kept up to date */
-	struct map_finder *map_files; /* outlives it */
+	struct mapping_finder *mapping_files; /* outlives it */
 	double share; /* of its CPU time */
 	uint64_t begin_ns, begin_cpu_ns; /* since when it is followed; its CPU time then */
 	double cost_rate; /* what following has cost lately, of its CPU time */

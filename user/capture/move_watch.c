@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "base/log.h"
-#include "system/map_sites.h"
+#include "system/mapping_sites.h"
 
 /* A forked worker that has used so much CPU time is not one that lives for a moment. */
 #define WORKER_CPU_NS 300000000ull
@@ -16,11 +16,11 @@
 struct move_watch {
 	const struct tracker_deps *deps;
 	double budget;
-	struct map_finder *finder;
+	struct mapping_finder *finder;
 	unsigned int n;
 };
 
-int move_watch__new(const struct tracker_deps *deps, struct map_finder *finder, double budget, struct move_watch **ret)
+int move_watch__new(const struct tracker_deps *deps, struct mapping_finder *finder, double budget, struct move_watch **ret)
 {
 	struct move_watch *w = calloc(1, sizeof(*w));
 
@@ -41,12 +41,12 @@ void move_watch__free(struct move_watch *w)
 void move_watch__begin(struct move_watch *w, struct traced *tr)
 {
 	const struct probe_costs *costs = session__probe_costs(w->deps->session);
-	struct map_file file;
+	struct mapping_file file;
 	int err;
 
 	if (tr->moves || tr->moves_tried || !tr->interp || w->n == MAX_MOVE_WATCHES)
 		return;
-	err = map_finder__find(w->finder, tr->tgid, tr->interp->host_path, &file);
+	err = mapping_finder__find(w->finder, tr->tgid, tr->interp->host_path, &file);
 	if (err == -ENOENT) /* it is not mapped yet: the next refresh tries again */
 		return;
 	tr->moves_tried = true;
@@ -87,7 +87,7 @@ void move_watch__end(struct move_watch *w, struct traced *tr)
 {
 	if (!tr->moves)
 		return;
-	session__unwatch_moves(w->deps->session, tr->moves_link);
+	session__unwatch(w->deps->session, tr->moves_link);
 	tr->moves = false;
 	w->n--;
 }

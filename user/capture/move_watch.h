@@ -11,13 +11,13 @@
 #include "capture/tracker.h"
 
 struct move_watch;
-struct map_finder;
+struct mapping_finder;
 
 /* Processes watched at a time: each takes a link, which is slow to attach. */
 #define MAX_MOVE_WATCHES 64
 
 /* deps and finder outlive *ret. budget: share of CPU time, as in governor.h. -ENOMEM. */
-int move_watch__new(const struct tracker_deps *deps, struct map_finder *finder, double budget, struct move_watch **ret);
+int move_watch__new(const struct tracker_deps *deps, struct mapping_finder *finder, double budget, struct move_watch **ret);
 void move_watch__free(struct move_watch *w);
 /* Its interpreter is known. Nothing, where it is watched already, or cannot be. */
 void move_watch__begin(struct move_watch *w, struct traced *tr);

@@ -18,7 +18,7 @@
 #include "python.h"
 #include "python/malloc_sites.h"
 #include "python/sites.h"
-#include "system/map_sites.h"
+#include "system/mapping_sites.h"
 #include "system/probe_cost.h"
 #include "records.h"
 
@@ -209,16 +209,16 @@ void session_large__stop(struct session_large *l);
 void session_large__free(struct session_large *l);
 /*
  * From now on it is known by whom a mapping of the process is made larger, which realloc has done for large blocks. *ret is the caller's,
- * for session__unwatch_moves. -ENOTSUP: not before 6.6; -ENOENT: the file has no such place.
+ * for session__unwatch. -ENOTSUP: not before 6.6; -ENOENT: the file has no such place.
  */
-int session__watch_moves(struct session *s, pid_t tgid, const struct map_file *file, int *ret);
-void session__unwatch_moves(struct session *s, int moves);
+int session__watch_moves(struct session *s, pid_t tgid, const struct mapping_file *file, int *ret);
+void session__unwatch(struct session *s, int moves);
 /* The stack that made one so large last; 0: none did. */
 uint64_t session__mover_of(const struct session *s, pid_t tgid, uint64_t bytes);
 /* From now on each call that changes what the process has mapped is told (session_handlers.mapping). As session__watch_moves. */
-int session__watch_maps(struct session *s, pid_t tgid, const struct map_file *file, int *ret);
+int session__watch_mappings(struct session *s, pid_t tgid, const struct mapping_file *file, int *ret);
 /* From now on pages that are followed go along when the process moves memory. As session__watch_moves. */
-int session__follow_moves(struct session *s, pid_t tgid, const struct map_file *file, int *ret);
+int session__follow_moves(struct session *s, pid_t tgid, const struct mapping_file *file, int *ret);
 /* What large_key.watch says of its blocks. */
 uint32_t session_large__number(const struct session_large *l);
 /* How often its probes hit, and for how many of them a block was followed to the return. 0 or -errno. */

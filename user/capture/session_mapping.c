@@ -19,26 +19,26 @@ static int attach_sites(const struct bpf_program *program, pid_t tgid, const cha
 	return 0;
 }
 
-static int attach_moves(const struct bpf_program *program, pid_t tgid, const struct map_file *file, int *ret)
+static int attach_moves(const struct bpf_program *program, pid_t tgid, const struct mapping_file *file, int *ret)
 {
 	const struct uprobe_multi_site site = { .offset = file->site[MAP_CALL_MREMAP].offset };
 
 	return attach_sites(program, tgid, file->host_path, &site, site.offset != 0, ret);
 }
 
-int session__follow_moves(struct session *s, pid_t tgid, const struct map_file *file, int *ret)
+int session__follow_moves(struct session *s, pid_t tgid, const struct mapping_file *file, int *ret)
 {
 	return s->moves_followed ? attach_moves(s->bpf->progs.page_moved, tgid, file, ret) : -ENOTSUP;
 }
 
-int session__watch_moves(struct session *s, pid_t tgid, const struct map_file *file, int *ret)
+int session__watch_moves(struct session *s, pid_t tgid, const struct mapping_file *file, int *ret)
 {
 	if (session_impl__confined_links(s) == PROBE_LINKS_SINGLE)
 		return -ENOTSUP;
 	return attach_moves(s->bpf->progs.large_moved, tgid, file, ret);
 }
 
-int session__watch_maps(struct session *s, pid_t tgid, const struct map_file *file, int *ret)
+int session__watch_mappings(struct session *s, pid_t tgid, const struct mapping_file *file, int *ret)
 {
 	struct uprobe_multi_site sites[MAP_CALLS];
 	size_t n = 0;
@@ -46,7 +46,7 @@ int session__watch_maps(struct session *s, pid_t tgid, const struct map_file *fi
 	if (session_impl__confined_links(s) == PROBE_LINKS_SINGLE)
 		return -ENOTSUP;
 	for (uint32_t call = 0; call < MAP_CALLS; call++) {
-		const struct map_site *site = &file->site[call];
+		const struct mapping_site *site = &file->site[call];
 		union mapping_cookie c = { .call = call, .caller_at = site->caller_at };
 
 		if (site->offset)
@@ -55,7 +55,7 @@ int session__watch_maps(struct session *s, pid_t tgid, const struct map_file *fi
 	return attach_sites(s->bpf->progs.mapping_changed, tgid, file->host_path, sites, n, ret);
 }
 
-void session__unwatch_moves(struct session *s, int moves)
+void session__unwatch(struct session *s, int moves)
 {
 	closer__close(s->closer, moves);
 }

@@ -38,6 +38,7 @@ struct traced {
 	bool replaced; /* ended by exec */
 	uint64_t looked_ns; /* when its program was looked at: an exec after that makes it another */
 	bool settled; /* and nothing more is counted for it */
+	bool started; /* while it was recorded, by an exec */
 	bool forked; /* begins with what it inherited, which is not counted */
 	bool held; /* was stopped by us: to be let go */
 	struct interp *interp; /* NULL: not Python (yet) */
@@ -49,9 +50,10 @@ struct traced {
 	int moves_link; /* session__follow_moves */
 	bool moves_tried;
 	uint64_t moves_ns, moves_seen_ns, moves_seen_cpu_ns; /* what that cost; and at the last look at it, when it had used so much CPU time */
-	struct map_process *maps; /* what it has mapped (map_watch.h); NULL: not watched */
-	bool maps_tried;
-	uint64_t maps_ns; /* what that cost */
+	struct mapping_process *mappings; /* what it has mapped (mapping_watch.h); NULL: not watched */
+	bool mappings_tried;
+	uint8_t mapping_looks; /* for its C library */
+	uint64_t mappings_ns, mapping_hits; /* what that cost, for how many calls */
 	struct heap_process *heap; /* the heap signal's; NULL: not watched */
 	struct pagemap *pagemap; /* during a sweep */
 	struct resident_account resident;

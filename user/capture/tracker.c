@@ -212,8 +212,8 @@ void tracker__refresh(struct tracker *t, bool all)
 		large_blocks__refresh(t->large, false);
 	if (t->moves)
 		move_watch__refresh(t->moves, &t->table);
-	if (t->maps)
-		map_watch__refresh(t->maps, &t->table);
+	if (t->mappings)
+		mapping_watch__refresh(t->mappings, &t->table);
 	if (t->heap)
 		heap__refresh(t->heap, false);
 }
@@ -229,8 +229,10 @@ void tracker__reconcile(struct tracker *t)
 		large_blocks__refresh(t->large, true);
 	if (t->heap)
 		heap__refresh(t->heap, true);
-	if (t->maps)
-		map_watch__settle(t->maps, &t->table);
+	if (t->mappings) {
+		session__read_counts(t->deps.session);
+		mapping_watch__settle(t->mappings, &t->table);
+	}
 	interp_watch__refresh(&t->table, t->deps.proc, t->deps.profile, true);
 	if (!(t->signals & 1u << SIGNAL_RESIDENT))
 		return;
@@ -280,7 +282,7 @@ struct tracker_losses tracker__losses(const struct tracker *t)
 		.missed = t->missed,
 		.unattached = t->unattached,
 		.unknown = accounts__unknown(t->accounts),
-		.mappings = t->maps ? map_watch__lost(t->maps) : 0,
+		.mappings = t->mappings ? mapping_watch__lost(t->mappings) : 0,
 		.shared_items = process_items__shared(t->items),
 		.forgotten = stack_names__forgotten(t->names),
 	};
@@ -319,13 +321,13 @@ int tracker__new(const struct scope *scope, uint32_t signals, double budget, con
 	    accounts__new(&t->deps, &t->table, t->names, &t->accounts) ||
 	    page_sweep__new(&t->deps, &t->table, t->names, t->accounts, &t->sweep) ||
 	    budget__new(&t->deps, &t->table, budget, &t->budget) ||
-	    malloc_finder__new(&t->malloc_files) || map_finder__new(&t->map_files) ||
+	    malloc_finder__new(&t->malloc_files) || mapping_finder__new(&t->mapping_files) ||
 	    (signals & 1u << SIGNAL_HEAP &&
-	     large_blocks__new(&t->deps, t->malloc_files, t->map_files, t->accounts, t->names, budget * LARGE_SHARE, &t->large)) ||
+	     large_blocks__new(&t->deps, t->malloc_files, t->mapping_files, t->accounts, t->names, budget * LARGE_SHARE, &t->large)) ||
 	    (signals & 1u << SIGNAL_HEAP && heap__new(&t->deps, &t->table, t->names, budget, &t->heap)) ||
-	    (signals & 1u << SIGNAL_RESIDENT && move_watch__new(&t->deps, t->map_files, budget, &t->moves)) ||
-	    (signals & 1u << SIGNAL_HEAP && map_watch__new(&t->deps, t->map_files, t->names, budget, &t->maps)) ||
-	    interpreters__new(signals, &t->deps, t->budget, t->heap, t->large, t->moves, t->maps, &t->interpreters)) {
+	    (signals & 1u << SIGNAL_RESIDENT && move_watch__new(&t->deps, t->mapping_files, budget, &t->moves)) ||
+	    (signals & 1u << SIGNAL_HEAP && mapping_watch__new(&t->deps, t->mapping_files, t->names, budget, &t->mappings)) ||
+	    interpreters__new(signals, &t->deps, t->budget, t->heap, t->large, t->moves, t->mappings, &t->interpreters)) {
 		tracker__free(t);
 		return -ENOMEM;
 	}
@@ -344,11 +346,11 @@ void tracker__free(struct tracker *t)
 	for (tr = t->table.alive; tr && t->moves; tr = tr->hh_tgid.next)
 		move_watch__end(t->moves, tr);
 	move_watch__free(t->moves);
-	for (tr = t->table.alive; tr && t->maps; tr = tr->hh_tgid.next)
-		map_watch__end(t->maps, tr);
-	map_watch__free(t->maps);
+	for (tr = t->table.alive; tr && t->mappings; tr = tr->hh_tgid.next)
+		mapping_watch__end(t->mappings, tr);
+	mapping_watch__free(t->mappings);
 	malloc_finder__free(t->malloc_files);
-	map_finder__free(t->map_files);
+	mapping_finder__free(t->mapping_files);
 	traced_table__clear(&t->table);
 	native_frames__free(t->native);
 	budget__free(t->budget);

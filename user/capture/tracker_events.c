@@ -46,8 +46,8 @@ static void on_entry(struct tracker *t, struct traced *tr)
 		tracker_impl__look_again(t, tr);
 	else if (t->large)
 		large_blocks__look_again(t->large, tr);
-	if (t->maps)
-		map_watch__begin(t->maps, tr);
+	if (t->mappings)
+		mapping_watch__begin(t->mappings, tr);
 	held_command__at_entry(&t->held, tr);
 }
 
@@ -165,8 +165,8 @@ static void on_mapping(const struct rec_mapping *rec, void *arg)
 	struct tracker *t = arg;
 	struct traced *tr = traced_table__find(&t->table, rec->proc_id);
 
-	if (tr && t->maps)
-		map_watch__event(t->maps, tr, rec);
+	if (tr && t->mappings)
+		mapping_watch__event(t->mappings, tr, rec);
 }
 
 static void on_counted(void *arg)

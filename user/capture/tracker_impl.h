@@ -15,7 +15,7 @@
 #include "capture/held_command.h"
 #include "capture/interpreters.h"
 #include "capture/large_blocks.h"
-#include "capture/map_watch.h"
+#include "capture/mapping_watch.h"
 #include "capture/move_watch.h"
 #include "capture/native_frames.h"
 #include "capture/page_sweep.h"
@@ -36,10 +36,10 @@ struct tracker {
 	struct page_sweep *sweep;
 	struct heap *heap; /* NULL: not asked for, or the exact signal serves it */
 	struct malloc_finder *malloc_files;
-	struct map_finder *map_files;
+	struct mapping_finder *mapping_files;
 	struct large_blocks *large; /* NULL: not asked for */
 	struct move_watch *moves; /* NULL: not asked for */
-	struct map_watch *maps; /* likewise */
+	struct mapping_watch *mappings; /* likewise */
 	struct budget *budget;
 	struct held_command held;
 	uint32_t next_proc_id;

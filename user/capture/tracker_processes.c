@@ -25,8 +25,8 @@ void tracker_impl__end(struct tracker *t, struct traced *tr, bool exec)
 		large_blocks__forget(t->large, tr);
 	if (t->moves)
 		move_watch__end(t->moves, tr);
-	if (t->maps)
-		map_watch__end(t->maps, tr);
+	if (t->mappings)
+		mapping_watch__end(t->mappings, tr);
 	budget__settle(t->budget, tr);
 	traced_table__end(&t->table, tr, exec);
 }
@@ -119,6 +119,7 @@ int tracker_impl__take_in(struct tracker *t, pid_t tgid, bool started)
 		goto out;
 	}
 	tr->looked_ns = now;
+	tr->started = started;
 	if (!err) {
 		err = interpreters__adopt(t->interpreters, &t->table, tr, in);
 		if (err == -ENOENT) {

@@ -11,8 +11,14 @@
 #include <sys/mman.h>
 
 #define PAGE_BYTES 4096ull
+/* No process has memory there, nor so much (57 bits with five levels of page tables). */
+#define END_OF_SPACE (1ull << 56)
 /* Of a piece: not to be counted yet. */
 #define KIND_RESERVED KIND_MAX
+/* A call makes at most so many pieces more: mremap cuts three ranges, and takes one. */
+#define MOST_NEW 8
+/* Pieces that there may be: those that a full one is cut into by what is given back go beyond what is told apart. */
+#define MOST_PIECES (2 * ADDRESS_SPACE_MAX)
 
 struct piece {
 	uint64_t begin, end;
@@ -22,6 +28,7 @@ struct piece {
 };
 
 struct address_space {
+	struct map_owner rest;
 	address_space_fn fn;
 	void *arg;
 	struct piece *piece;
@@ -29,12 +36,13 @@ struct address_space {
 	uint64_t brk; /* end of the C library's heap; 0: not known */
 };
 
-int address_space__new(address_space_fn fn, void *arg, struct address_space **ret)
+int address_space__new(const struct map_owner *rest, address_space_fn fn, void *arg, struct address_space **ret)
 {
 	struct address_space *a = calloc(1, sizeof(*a));
 
 	if (!a)
 		return -ENOMEM;
+	a->rest = *rest;
 	a->fn = fn;
 	a->arg = arg;
 	*ret = a;
@@ -83,15 +91,13 @@ static size_t find(const struct address_space *a, uint64_t addr)
 	return low;
 }
 
-/* Room for so many more. */
-static int reserve(struct address_space *a, size_t more)
+/* Room for what a call needs. */
+static int reserve(struct address_space *a)
 {
 	size_t capacity = a->capacity ? a->capacity : 64;
 	struct piece *piece;
 
-	if (a->n + more > ADDRESS_SPACE_MAX)
-		return -ENOSPC;
-	while (capacity < a->n + more)
+	while (capacity < a->n + MOST_NEW)
 		capacity *= 2;
 	if (capacity == a->capacity)
 		return 0;
@@ -116,7 +122,10 @@ static void remove_some(struct address_space *a, size_t from, size_t to)
 	a->n -= to - from;
 }
 
-/* Of the calls that a piece comes from, as many go with a part as its share of the bytes. There is room. Returns the piece that begins there, or behind. */
+/*
+ * Of the calls that a piece comes from, as many go with a part as its share of the bytes. There is room. Returns the piece that begins
+ * there, or behind.
+ */
 static size_t cut(struct address_space *a, uint64_t addr)
 {
 	size_t i = find(a, addr);
@@ -154,10 +163,49 @@ static void join_around(struct address_space *a, size_t i)
 	}
 }
 
-/* ---- what calls do ---- */
+static void give_to(const struct address_space *a, struct piece *p, const struct map_owner *owner)
+{
+	tell_given_back(a, p);
+	p->owner = *owner;
+	tell_taken(a, p);
+}
 
-/* A call makes at most so many pieces more: mremap cuts three ranges, and takes one. */
-#define MOST_NEW 8
+static bool is_one_with(const struct piece *p, const struct piece *next, uint64_t most_bytes)
+{
+	return p->end == next->begin && p->kind == next->kind && next->end - p->begin <= most_bytes;
+}
+
+/* Makes one of neighbours that have no more than so many bytes together. */
+static void join_small(struct address_space *a, uint64_t most_bytes)
+{
+	size_t kept = 0;
+
+	for (size_t i = 1; i < a->n; i++) {
+		struct piece *p = &a->piece[kept], *next = &a->piece[i];
+
+		if (is_one_with(p, next, most_bytes)) {
+			give_to(a, p, &a->rest);
+			give_to(a, next, &a->rest);
+			p->end = next->end;
+			p->cnt += next->cnt;
+		} else {
+			a->piece[++kept] = *next;
+		}
+	}
+	a->n = a->n ? kept + 1 : 0;
+}
+
+/* Room to tell more apart. -ENOSPC: there is none. */
+static int make_room(struct address_space *a)
+{
+	if (a->n + MOST_NEW <= ADDRESS_SPACE_MAX)
+		return 0;
+	for (uint64_t most = 16 * PAGE_BYTES; a->n > ADDRESS_SPACE_MAX / 2 && most < END_OF_SPACE; most *= 4)
+		join_small(a, most);
+	return a->n + MOST_NEW <= ADDRESS_SPACE_MAX ? 0 : -ENOSPC;
+}
+
+/* ---- what calls do ---- */
 
 static void give_back(struct address_space *a, uint64_t begin, uint64_t end)
 {
@@ -165,8 +213,15 @@ static void give_back(struct address_space *a, uint64_t begin, uint64_t end)
 
 	if (begin >= end)
 		return;
+	/* Too many to be cut: what lies around it goes, too. */
+	if (a->n + MOST_NEW > MOST_PIECES) {
+		from = find(a, begin);
+		to = find(a, end);
+		goto out;
+	}
 	from = cut(a, begin);
 	to = cut(a, end);
+out:
 	for (i = from; i < to; i++)
 		tell_given_back(a, &a->piece[i]);
 	remove_some(a, from, to);
@@ -199,10 +254,6 @@ static void map(struct address_space *a, const struct map_event *e, const struct
 		p.kind = KIND_MAPPED_SHARED;
 	else if (e->third & PROT_WRITE)
 		p.kind = e->arena ? KIND_MAPPED_ARENA : KIND_MAPPED_ANON;
-	else if (!(e->flags & MAP_ANONYMOUS)) {
-		give_back(a, p.begin, p.end);
-		return;
-	}
 	take(a, &p);
 }
 
@@ -243,8 +294,12 @@ static int move(struct address_space *a, const struct map_event *e, const struct
 	uint64_t was = pages(e->bytes), is = pages(e->third), both = was < is ? was : is;
 	struct piece more = { .begin = e->result + was, .end = e->result + is, .owner = *who, .cnt = 1 };
 	bool known = kind_at(a, e->addr, &more.kind);
+	uint32_t kind;
 	int err = 0;
 
+	/* It was told late: what is there was looked at since (address_space__settle). */
+	if (!known && kind_at(a, e->result, &kind))
+		return 0;
 	give_back(a, e->addr + both, e->addr + was);
 	if (e->addr != e->result)
 		err = move_pieces(a, e->addr, e->result, both);
@@ -254,7 +309,7 @@ static int move(struct address_space *a, const struct map_event *e, const struct
 	return err;
 }
 
-/* Files and shared memory stay what they are. */
+/* What is shared stays that. */
 static void protect(struct address_space *a, const struct map_event *e, const struct map_owner *who)
 {
 	bool writable = e->third & PROT_WRITE;
@@ -295,10 +350,39 @@ static void move_brk(struct address_space *a, uint64_t brk, const struct map_own
 	a->brk = brk;
 }
 
+static bool is_place(uint64_t addr, uint64_t bytes)
+{
+	return addr < END_OF_SPACE && bytes <= END_OF_SPACE - addr && !(addr & (PAGE_BYTES - 1));
+}
+
+static bool may_be(const struct map_event *e)
+{
+	switch (e->call) {
+	case MAP_CALL_MMAP:
+		return is_place(e->result, e->bytes);
+	case MAP_CALL_BRK:
+		return e->result < END_OF_SPACE;
+	case MAP_CALL_MREMAP:
+		return is_place(e->addr, e->bytes) && is_place(e->result, e->third);
+	default:
+		return is_place(e->addr, e->bytes);
+	}
+}
+
+/* Whether nobody has more after it. */
+static bool only_gives_back(const struct address_space *a, const struct map_event *e)
+{
+	return e->call == MAP_CALL_MUNMAP || e->call == MAP_CALL_MADVISE || (e->call == MAP_CALL_MREMAP && e->third <= e->bytes) ||
+	       (e->call == MAP_CALL_MPROTECT && !(e->third & PROT_WRITE)) || (e->call == MAP_CALL_BRK && e->result <= a->brk);
+}
+
 int address_space__apply(struct address_space *a, const struct map_event *e, const struct map_owner *who)
 {
-	int err = reserve(a, MOST_NEW);
+	int err = may_be(e) ? make_room(a) : -EINVAL;
 
+	if (err == -ENOSPC && only_gives_back(a, e) && (e->call == MAP_CALL_MUNMAP || a->n + MOST_NEW <= MOST_PIECES))
+		err = 0;
+	err = err ? err : reserve(a);
 	if (err)
 		return err;
 	switch (e->call) {
@@ -327,11 +411,6 @@ int address_space__apply(struct address_space *a, const struct map_event *e, con
 
 /* ---- what is there ---- */
 
-static bool counts(const struct map_range *r)
-{
-	return r->shared || r->writable || r->anonymous;
-}
-
 static uint32_t kind_of(const struct map_range *r)
 {
 	return r->shared ? KIND_MAPPED_SHARED : !r->writable ? KIND_RESERVED : r->heap ? KIND_MAPPED_BRK : KIND_MAPPED_ANON;
@@ -342,7 +421,7 @@ static bool is_kind_of(const struct piece *p, const struct map_range *r)
 	return (p->kind == KIND_MAPPED_SHARED) == r->shared && (r->shared || (p->kind == KIND_RESERVED) == !r->writable);
 }
 
-/* What is `begin` to `end` of a range, and in no piece, is taken; what is in one that is something else now, is anew. */
+/* What of a range is in no piece is taken; what is in one that is something else now, is anew. */
 static int settle_range(struct address_space *a, const struct map_range *r, const struct map_owner *unseen)
 {
 	struct piece p = { .owner = *unseen, .kind = kind_of(r), .cnt = 1 };
@@ -351,17 +430,18 @@ static int settle_range(struct address_space *a, const struct map_range *r, cons
 	while (at < r->end) {
 		size_t i = find(a, at);
 		uint64_t next = i < a->n ? a->piece[i].begin : r->end, end = i < a->n ? a->piece[i].end : r->end;
-		bool within = next <= at;
-		int err = reserve(a, MOST_NEW);
+		bool within = next <= at, known = within && is_kind_of(&a->piece[i], r);
+		int err = known ? 0 : make_room(a);
 
+		err = err ? err : reserve(a);
 		if (err)
 			return err;
 		p.begin = at;
 		p.end = within ? end : next;
 		p.end = p.end < r->end ? p.end : r->end;
-		if (!within || !is_kind_of(&a->piece[i], r))
-			take(a, &p);
 		at = p.end;
+		if (!known)
+			take(a, &p);
 	}
 	return 0;
 }
@@ -369,7 +449,7 @@ static int settle_range(struct address_space *a, const struct map_range *r, cons
 static bool are_ordered(const struct map_range *ranges, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
-		if (ranges[i].begin >= ranges[i].end || (i && ranges[i].begin < ranges[i - 1].end))
+		if (ranges[i].begin >= ranges[i].end || ranges[i].end > END_OF_SPACE || (i && ranges[i].begin < ranges[i - 1].end))
 			return false;
 	return true;
 }
@@ -379,21 +459,17 @@ int address_space__settle(struct address_space *a, const struct map_range *range
 	uint64_t end = 0;
 	int err = are_ordered(ranges, n) ? 0 : -EINVAL;
 
-	for (size_t i = 0; i < n && !err; i++) {
-		if (!counts(&ranges[i]))
-			continue;
-		err = reserve(a, MOST_NEW);
+	for (size_t i = 0; i <= n && !err; i++) {
+		err = reserve(a);
 		if (err)
 			break;
-		give_back(a, end, ranges[i].begin);
+		give_back(a, end, i < n ? ranges[i].begin : END_OF_SPACE);
+		end = i < n ? ranges[i].end : END_OF_SPACE;
+	}
+	for (size_t i = 0; i < n && !err; i++) {
 		err = settle_range(a, &ranges[i], unseen);
-		end = ranges[i].end;
 		if (ranges[i].heap && !err)
 			a->brk = ranges[i].end;
 	}
-	if (!err)
-		err = reserve(a, MOST_NEW);
-	if (!err)
-		give_back(a, end, UINT64_MAX);
 	return err;
 }

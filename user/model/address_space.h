@@ -4,8 +4,11 @@
  * kernel counts as VmData (Linux, mm/internal.h, is_data_mapping; VM_STACK apart), by the place in the program that mapped it,
  * made it writable, or made it larger; beside that, shared mappings. Pure: told of each system call, it tells what that changes.
  *
- * Memory that is only reserved (private, anonymous, not writable: glibc's arenas of threads, guard pages) counts for nobody until it is
- * made writable. Files mapped privately, that are not to be written, count never.
+ * Private memory that may not be written (what glibc reserves for arenas of threads, guard pages, libraries) counts for nobody until it
+ * is made writable.
+ *
+ * A target can tell any numbers: calls that name addresses that no process has are passed over. Where pieces become more than are told
+ * apart, neighbours become one that is nobody's (`rest`), small ones first.
  *
  * mmap(2), mremap(2), mprotect(2), madvise(2), brk(2).
  */
@@ -42,21 +45,24 @@ struct map_event {
 /* What is there, as /proc/PID/maps tells: whole pages, in order. */
 struct map_range {
 	uint64_t begin, end;
-	bool shared, writable, anonymous;
+	bool shared, writable;
 	bool heap; /* the C library's, that brk makes larger */
 };
 
-/* Pieces of one process's memory that are told apart; further ones are of nobody. */
+/* Pieces of one process's memory that are told apart. */
 #define ADDRESS_SPACE_MAX 8192
 
-/* -ENOMEM. */
-int address_space__new(address_space_fn fn, void *arg, struct address_space **ret);
+/* rest: whose memory is that cannot be told. -ENOMEM. */
+int address_space__new(const struct map_owner *rest, address_space_fn fn, void *arg, struct address_space **ret);
 void address_space__free(struct address_space *a);
-/* 0; -ENOMEM, -ENOSPC: it was passed over. who: whose call it was. */
+/*
+ * who: whose call it was. 0; -EINVAL: no such call; -ENOMEM; -ENOSPC: there are too many pieces, which are no neighbours: what it takes is
+ * passed over; what it gives back is not.
+ */
 int address_space__apply(struct address_space *a, const struct map_event *e, const struct map_owner *who);
 /*
- * Brings it up to what is there: memory that is no more was given back; what is there and was seen by nobody is `unseen`'s. All stays
- * as it was where ranges are out of order (-EINVAL), or there are too many (as above).
+ * Brings it up to what is there: memory that is no more was given back; what is there and was seen by nobody is `unseen`'s. -EINVAL: ranges
+ * are out of order, all stays as it was; -ENOMEM, -ENOSPC as above.
  */
 int address_space__settle(struct address_space *a, const struct map_range *ranges, size_t n, const struct map_owner *unseen);
 

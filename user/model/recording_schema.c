@@ -43,7 +43,7 @@ const char *const recording_tables[] = {"meta",	 "counter", "kind", "text",  "co
 	"CREATE TABLE kind(id INTEGER PRIMARY KEY, name TEXT NOT NULL);"                           \
 	"INSERT INTO kind VALUES(0, 'resident_anon'), (1, 'resident_file'),"                       \
 	" (2, 'resident_shmem'), (3, 'exact'), (4, 'heap_pool'), (5, 'heap_large'),"               \
-	" (6, 'mapped_arena'), (7, 'mapped_anon'), (8, 'mapped_shared'), (9, 'mapped_brk'), (10, 'advised');" \
+	" (6, 'mapped_arena'), (7, 'mapped_anon'), (8, 'mapped_shared'), (9, 'mapped_brk'), (10, 'advised'), (11, 'heap_pinned');" \
 	"CREATE TABLE container(id INTEGER PRIMARY KEY, cgroup_id INTEGER NOT NULL,"               \
 	" path TEXT NOT NULL, container_id TEXT NOT NULL, name TEXT NOT NULL,"                     \
 	" runtime TEXT NOT NULL, image TEXT NOT NULL, limit_bytes INTEGER NOT NULL,"               \

@@ -134,6 +134,18 @@ void coverage__with_allocator(enum signal signal, const struct allocator_chain *
 	snprintf(c->text, sizeof(c->text), "sees only what calls pymalloc's functions%s: the allocator is %.230s", also, name);
 }
 
+void coverage__with_raw(enum signal signal, const struct allocator_chain *raw, struct coverage *c)
+{
+	char name[ALLOCATOR_TEXT_BYTES];
+	size_t n = strlen(c->text);
+
+	if (signal != SIGNAL_EXACT || raw->base == ALLOCATOR_MALLOC || !coverage__is_complete(c))
+		return;
+	set_share(c, 0, 0);
+	snprintf(c->text + n, sizeof(c->text) - n, "; of the raw domain only what calls those: its allocator is %.150s",
+		 allocator_chain__text(raw, name));
+}
+
 bool coverage__is_complete(const struct coverage *c)
 {
 	return c->whole && c->part == c->whole;

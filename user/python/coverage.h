@@ -24,6 +24,8 @@ void coverage__derive(enum signal signal, const struct probe_site *sites, size_t
 		      struct coverage *ret);
 /* What becomes of it where a process's object allocator is another than its file's. */
 void coverage__with_allocator(enum signal signal, const struct allocator_chain *allocator, struct coverage *c);
+/* Likewise of the raw domain's allocator, after that: exact has probes in what its file begins with. */
+void coverage__with_raw(enum signal signal, const struct allocator_chain *raw, struct coverage *c);
 /* Nothing is known to be missed, so that a report need not warn. */
 bool coverage__is_complete(const struct coverage *c);
 

@@ -351,7 +351,7 @@ int proc__cpu_ns(const struct proc *p, pid_t tgid, uint64_t *ret)
 int proc__waits(const struct proc *p, pid_t tgid, uint64_t *ret_waited_ns, uint64_t *ret_slept)
 {
 	uint64_t waited_ns, slept;
-	char buf[4096], *at;
+	char buf[4096], *at, *state;
 	ssize_t n;
 
 	n = read_of_process(p, tgid, "schedstat", buf, sizeof(buf));
@@ -363,8 +363,11 @@ int proc__waits(const struct proc *p, pid_t tgid, uint64_t *ret_waited_ns, uint6
 	if (n < 0)
 		return n;
 	at = strstr(buf, "\nvoluntary_ctxt_switches:");
-	if (!at || sscanf(at, "\nvoluntary_ctxt_switches: %" SCNu64, &slept) != 1)
+	state = strstr(buf, "\nState:\t");
+	if (!at || !state || sscanf(at, "\nvoluntary_ctxt_switches: %" SCNu64, &slept) != 1)
 		return -EBADMSG;
+	if (state[8] != 'R' && slept)
+		slept--;
 	*ret_waited_ns = waited_ns;
 	*ret_slept = slept;
 	return 0;

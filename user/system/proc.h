@@ -49,8 +49,9 @@ bool proc__borrows_memory(const struct proc *p, pid_t tgid);
 /* User and system time of a process, all its threads ever, ns: by its clock where the root is /proc, else in ticks. */
 int proc__cpu_ns(const struct proc *p, pid_t tgid, uint64_t *ret);
 /*
- * How long the main thread has waited for a processor, and how often it has slept (Documentation/scheduler/sched-stats.rst;
- * voluntary_ctxt_switches of proc_pid_status(5)). -EBADMSG: this kernel does not tell.
+ * How long the main thread has waited for a processor, and how often it has slept and come back (Documentation/scheduler/
+ * sched-stats.rst; State and voluntary_ctxt_switches of proc_pid_status(5), which counts a sleep when it begins). -EBADMSG: this kernel
+ * does not tell.
  */
 int proc__waits(const struct proc *p, pid_t tgid, uint64_t *ret_waited_ns, uint64_t *ret_slept);
 

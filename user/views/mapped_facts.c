@@ -24,11 +24,14 @@ struct facts_mapped facts__mapped(const struct selection *s)
 	for (uint32_t i = 0; i < profile__n_cells(s->p); i++) {
 		const struct profile_cell *cell = profile__cell(s->p, i);
 		struct facts_mapped_kind *k = kind_of(&ret, cell->kind);
+		uint32_t frame = profile__node(s->p, cell->node)->frame;
 
 		if ((!k && cell->kind != KIND_ADVISED) || !s->wanted[select__container(s, cell->process)] ||
-		    select__nobody(s->p, profile__node(s->p, cell->node)->frame) != SOMEBODY)
+		    select__nobody(s->p, frame) != SOMEBODY)
 			continue;
-		if (k) {
+		if (k && select__is_unseen(s->p, frame)) {
+			ret.unseen_bytes += profile_cell__value(cell, VIEW_LIVE);
+		} else if (k) {
 			k->calls += cell->sums.alloc_cnt;
 			k->taken_bytes += cell->sums.alloc_bytes;
 			k->given_back_bytes += cell->sums.free_bytes;
@@ -42,5 +45,5 @@ struct facts_mapped facts__mapped(const struct selection *s)
 
 bool facts_mapped__is_empty(const struct facts_mapped *m)
 {
-	return !m->arenas.taken_bytes && !m->anon.taken_bytes && !m->shared.taken_bytes && !m->brk.taken_bytes && !m->advised_calls;
+	return !m->unseen_bytes && !m->arenas.taken_bytes && !m->anon.taken_bytes && !m->shared.taken_bytes && !m->brk.taken_bytes && !m->advised_calls;
 }

@@ -5,7 +5,7 @@
 
 #include "views/select.h"
 
-/* Since it was watched: what was there before is in none of them; nor is it, when it is given back. */
+/* By calls that were seen: what was there before is in none of them; nor is it, when it is given back. */
 struct facts_mapped_kind {
 	uint64_t calls, taken_bytes;
 	uint64_t given_back_bytes; /* of these, also by the process's end */
@@ -13,7 +13,8 @@ struct facts_mapped_kind {
 
 struct facts_mapped {
 	struct facts_mapped_kind arenas, anon, shared, brk;
-	uint64_t advised_calls, advised_bytes; /* given back in place */
+	uint64_t unseen_bytes; /* that are there, by whom is not known */
+	uint64_t advised_calls, advised_bytes; /* of madvise that gives pages back in place: how long ranges are, pages there or not */
 };
 struct facts_mapped facts__mapped(const struct selection *s);
 /* Nothing was watched, or asked for. */

@@ -85,7 +85,7 @@ static const char *meaning(const struct report *r, bool several)
 {
 	bool resident = r->selection.kinds & (1u << KIND_RESIDENT_ANON | 1u << KIND_RESIDENT_FILE |
 					      1u << KIND_RESIDENT_SHMEM);
-	bool mapped = r->selection.kinds & 1u << KIND_MAPPED_ANON;
+	bool mapped = r->selection.kinds & 1u << KIND_MAPPED_ANON, pinned = r->selection.kinds & 1u << KIND_HEAP_PINNED;
 
 	if (several && r->selection.view != VIEW_PEAK)
 		return "summed over signals that see the same memory";
@@ -93,6 +93,7 @@ static const char *meaning(const struct report *r, bool several)
 	case VIEW_LIVE:
 		return resident ? "made resident and not yet given back"
 		       : mapped ? "asked of the kernel and not yet given back"
+		       : pinned ? "free, in pools that live blocks of these lines keep"
 				: "allocated and not yet freed";
 	case VIEW_ALLOC:
 		return resident ? "made resident, given back or not"

@@ -34,8 +34,8 @@
  * not known), and from what that is known: "derived: ..." or "measured: ..."
  *   "pymalloc": {"processes", "arena_bytes", "live_bytes", "free_bytes" (blocks beside live ones), "empty_bytes" (pools without a
  * live block), "unused_bytes", "classes": [{"block_bytes", "live_bytes", "free_bytes"}]}, null where no process was read
- *   "mapped": {"arenas": {"calls", "taken_bytes", "given_back_bytes"}, "heap" (brk), "anonymous", "shared": likewise, "advised":
- * {"calls", "bytes"}}, memory asked of the kernel since that is watched
+ *   "mapped": {"arenas": {"calls", "taken_bytes", "given_back_bytes"}, "heap" (brk), "anonymous", "shared": likewise, "unseen_bytes" (there, by whom is
+ * not known), "advised": {"calls", "bytes" (of address ranges)}}, memory asked of the kernel since that is watched
  *   "counters": {"name": n}, "losses": {"dropped.name": n}, "merged": n,
  *   "notes": [{"note", "processes"}],
  *   "meta": {"key": "value"}
@@ -498,6 +498,7 @@ static void put_mapped(const struct report *r, struct json_object *root, int *er
 	put_mapped_kind(&r->mapped.brk, "heap", to, err);
 	put_mapped_kind(&r->mapped.anon, "anonymous", to, err);
 	put_mapped_kind(&r->mapped.shared, "shared", to, err);
+	put_number(to, "unseen_bytes", r->mapped.unseen_bytes, err);
 	advised = put_new(to, "advised", json_object_new_object(), err);
 	put_number(advised, "calls", r->mapped.advised_calls, err);
 	put_number(advised, "bytes", r->mapped.advised_bytes, err);

@@ -31,9 +31,13 @@ void report_mapped__put(const struct report *r, FILE *out)
 	put_kind(&m->brk, "the C library's heap", &separator, out);
 	put_kind(&m->anon, "other memory", &separator, out);
 	put_kind(&m->shared, "shared memory and files", &separator, out);
+	if (m->unseen_bytes) {
+		fprintf(out, "%s%s more are there, by whom is not known", separator, human__bytes(m->unseen_bytes, bytes, sizeof(bytes)));
+		separator = "; ";
+	}
 	if (m->advised_calls)
-		fprintf(out, "%s%s given back in place by %s call%s of madvise", separator,
-			human__bytes(m->advised_bytes, bytes, sizeof(bytes)), human__count(m->advised_calls, calls, sizeof(calls)),
-			m->advised_calls == 1 ? "" : "s");
+		fprintf(out, "%s%s call%s of madvise to give back in place what is there of %s", separator,
+			human__count(m->advised_calls, calls, sizeof(calls)), m->advised_calls == 1 ? "" : "s",
+			human__bytes(m->advised_bytes, bytes, sizeof(bytes)));
 	putc('\n', out);
 }

@@ -13,6 +13,7 @@
 #define EXACT_KINDS (1u << KIND_EXACT)
 #define HEAP_KINDS (1u << KIND_HEAP_POOL | 1u << KIND_HEAP_LARGE)
 #define MAPPED_KINDS (1u << KIND_MAPPED_ARENA | 1u << KIND_MAPPED_ANON | 1u << KIND_MAPPED_SHARED | 1u << KIND_MAPPED_BRK)
+#define PINNED_KINDS (1u << KIND_HEAP_PINNED)
 /* What docker and runc print of an id; fewer digits could be a name. */
 #define SHORT_ID 12
 
@@ -26,6 +27,7 @@ uint32_t select__recorded(const struct profile *p)
 	all |= seen & RESIDENT_KINDS ? RESIDENT_KINDS : 0;
 	all |= seen & HEAP_KINDS ? HEAP_KINDS : 0;
 	all |= seen & MAPPED_KINDS ? MAPPED_KINDS : 0;
+	all |= seen & PINNED_KINDS;
 	return all;
 }
 
@@ -112,6 +114,13 @@ enum nobody select__nobody(const struct profile *p, uint32_t frame)
 	return strcmp(f->function, "[not followed any more]") == 0 ? NOBODY_NOT_FOLLOWED : SOMEBODY;
 }
 
+bool select__is_unseen(const struct profile *p, uint32_t frame)
+{
+	const struct profile_frame *f = frame == PROFILE_NONE ? NULL : profile__frame(p, frame);
+
+	return f && f->kind == FRAME_REASON && strcmp(f->function, "[mapped, by whom is not known]") == 0;
+}
+
 const char *select__container_name(const struct selection *s, uint32_t container)
 {
 	const struct profile_container *c;
@@ -136,7 +145,7 @@ const char *select__signal(uint32_t kinds, char *buf, size_t len)
 	static const struct {
 		uint32_t kinds;
 		const char *name;
-	} signals[] = {{EXACT_KINDS, "exact"}, {HEAP_KINDS, "heap"}, {MAPPED_KINDS, "mapped"}, {RESIDENT_KINDS, "resident"}};
+	} signals[] = {{EXACT_KINDS, "exact"}, {HEAP_KINDS, "heap"}, {PINNED_KINDS, "pinned"}, {MAPPED_KINDS, "mapped"}, {RESIDENT_KINDS, "resident"}};
 	size_t used = 0;
 
 	buf[0] = '\0';
@@ -157,7 +166,7 @@ const char *select__kind_name(uint32_t kind)
 		[KIND_HEAP_POOL] = "heap_pool",		  [KIND_HEAP_LARGE] = "heap_large",
 		[KIND_MAPPED_ARENA] = "mapped_arena",	  [KIND_MAPPED_ANON] = "mapped_anon",
 		[KIND_MAPPED_SHARED] = "mapped_shared",	  [KIND_MAPPED_BRK] = "mapped_brk",
-		[KIND_ADVISED] = "advised",
+		[KIND_ADVISED] = "advised",		  [KIND_HEAP_PINNED] = "heap_pinned",
 	};
 
 	return kind < KIND_MAX ? kinds[kind] : "";

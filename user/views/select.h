@@ -37,6 +37,9 @@ uint32_t select__container(const struct selection *s, uint32_t process);
 enum nobody { SOMEBODY, NOBODY_BEFORE, NOBODY_GIVEN_BACK, NOBODY_NOT_FOLLOWED };
 enum nobody select__nobody(const struct profile *p, uint32_t frame);
 
+/* Memory that was asked of the kernel, by nobody knows whom. */
+bool select__is_unseen(const struct profile *p, uint32_t frame);
+
 const char *select__container_name(const struct selection *s, uint32_t container);
 /* Blocks (or faults) that the view's bytes are made of. */
 uint64_t select__count(const struct selection *s, const struct profile_cell *cell);

@@ -3,7 +3,7 @@
  * glibc (2.31 to 2.42): each function has one system call, then a comparison, then the branch to what sets errno, which the kernel
  * emulates. musl (1.2) hands the result to a function: its probe stands right behind the system call.
  */
-#include "system/map_sites.h"
+#include "system/mapping_sites.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -34,18 +34,18 @@ static const struct {
 /* What a file says, by build id. */
 struct library {
 	char key[128];
-	struct map_site site[MAP_CALLS];
+	struct mapping_site site[MAP_CALLS];
 	UT_hash_handle hh;
 };
 
-struct map_finder {
+struct mapping_finder {
 	struct proc *proc;
 	struct library *libraries;
 };
 
-int map_finder__new(struct map_finder **ret)
+int mapping_finder__new(struct mapping_finder **ret)
 {
-	struct map_finder *f = calloc(1, sizeof(*f));
+	struct mapping_finder *f = calloc(1, sizeof(*f));
 
 	if (!f || proc__open(NULL, &f->proc)) {
 		free(f);
@@ -55,7 +55,7 @@ int map_finder__new(struct map_finder **ret)
 	return 0;
 }
 
-void map_finder__free(struct map_finder *f)
+void mapping_finder__free(struct mapping_finder *f)
 {
 	struct library *l, *next;
 
@@ -110,7 +110,7 @@ static int32_t caller_at(const struct elf_file *f, uint64_t addr)
 	return unwind_table__rule(f, addr, &rule) || rule.from != NATIVE_FROM_SP || rule.cfa < 8 ? -1 : rule.cfa - 8;
 }
 
-static void find_site(const struct elf_file *f, const struct machine_code *code, enum map_call call, struct map_site *ret)
+static void find_site(const struct elf_file *f, const struct machine_code *code, enum map_call call, struct mapping_site *ret)
 {
 	struct behind b = { .registers = functions[call].registers };
 	struct elf_symbol symbol, function;
@@ -136,7 +136,7 @@ static void find_sites(const struct elf_file *f, struct library *l)
 	machine_code__free(code);
 }
 
-static int look_up(struct map_finder *finder, const char *path, struct map_file *ret)
+static int look_up(struct mapping_finder *finder, const char *path, struct mapping_file *ret)
 {
 	struct elf_file *f;
 	struct library *l;
@@ -185,9 +185,9 @@ static int look_at_map(const struct proc_map *m, void *arg)
 	return m->executable && m->path[0] == '/' && is_c_library(m->path) && !mapped_file__path(s->tgid, m, false, s->host_path, &st);
 }
 
-int map_finder__find(struct map_finder *f, pid_t tgid, const char *program, struct map_file *ret)
+int mapping_finder__find(struct mapping_finder *f, pid_t tgid, const char *program, struct mapping_file *ret)
 {
-	struct map_file file = {};
+	struct mapping_file file = {};
 	struct search s = { .tgid = tgid, .host_path = file.host_path };
 	int err = proc__for_each_map(f->proc, tgid, look_at_map, &s);
 

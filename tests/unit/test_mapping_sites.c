@@ -5,7 +5,7 @@
 #include <errno.h>
 #include <stdbool.h>
 
-#include "system/map_sites.h"
+#include "system/mapping_sites.h"
 
 static void start(struct child *c, const struct python *p)
 {
@@ -17,7 +17,7 @@ static void start(struct child *c, const struct python *p)
 }
 
 /* No two at one place, each where the caller is known. */
-static void check_sites(const struct map_file *m, bool musl)
+static void check_sites(const struct mapping_file *m, bool musl)
 {
 	for (int call = 0; call < MAP_CALLS; call++) {
 		if (musl && call == MAP_CALL_BRK) { /* it refuses, without a system call */
@@ -35,21 +35,21 @@ static void check_sites(const struct map_file *m, bool musl)
 static void test_interpreter(void **state)
 {
 	const struct python *p = *state;
-	struct map_file m = {0}, again = {0};
-	struct map_finder *f;
+	struct mapping_file m = {0}, again = {0};
+	struct mapping_finder *f;
 	struct child c;
 
 	if (!p->command[0])
 		skip();
 	start(&c, p);
-	assert_int_equal(map_finder__new(&f), 0);
-	assert_int_equal(map_finder__find(f, c.pid, "/proc/self/exe", &m), 0);
+	assert_int_equal(mapping_finder__new(&f), 0);
+	assert_int_equal(mapping_finder__find(f, c.pid, "/proc/self/exe", &m), 0);
 	check_sites(&m, !!strstr(p->name, "alpine"));
-	assert_int_equal(map_finder__find(f, c.pid, "/proc/self/exe", &again), 0);
+	assert_int_equal(mapping_finder__find(f, c.pid, "/proc/self/exe", &again), 0);
 	assert_memory_equal(m.site, again.site, sizeof(m.site));
 	child__end(&c);
-	assert_int_not_equal(map_finder__find(f, c.pid, "/proc/self/exe", &again), 0);
-	map_finder__free(f);
+	assert_int_not_equal(mapping_finder__find(f, c.pid, "/proc/self/exe", &again), 0);
+	mapping_finder__free(f);
 }
 
 int main(void)
@@ -58,5 +58,5 @@ int main(void)
 	size_t n = pythons__tests(tests, test_interpreter);
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
-	return _cmocka_run_group_tests("map_sites", tests, n, NULL, NULL);
+	return _cmocka_run_group_tests("mapping_sites", tests, n, NULL, NULL);
 }

@@ -5,8 +5,8 @@
  * return cost, and it knows what was granted. Whoever calls mmap in the process passes there, malloc and pymalloc too; not the dynamic
  * linker, nor who makes the system call by itself. Reads /proc and ELF files; attaches nothing. x86-64.
  */
-#ifndef SYSTEM_MAP_SITES_H
-#define SYSTEM_MAP_SITES_H
+#ifndef SYSTEM_MAPPING_SITES_H
+#define SYSTEM_MAPPING_SITES_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -15,24 +15,24 @@
 #include "mapping.h"
 #include "system/mapped_file.h"
 
-struct map_site {
+struct mapping_site {
 	uint64_t offset; /* in the file; 0: none was found */
 	int32_t caller_at; /* union mapping_cookie */
 	bool emulated; /* the kernel emulates the instruction there */
 };
 
-struct map_file {
+struct mapping_file {
 	char host_path[MAPPED_FILE_PATH_BYTES];
-	struct map_site site[MAP_CALLS];
+	struct mapping_site site[MAP_CALLS];
 };
 
-struct map_finder;
-int map_finder__new(struct map_finder **ret);
-void map_finder__free(struct map_finder *f);
+struct mapping_finder;
+int mapping_finder__new(struct mapping_finder **ret);
+void mapping_finder__free(struct mapping_finder *f);
 /*
  * program: a path that opens the program's own file, which is its C library where none is mapped. What a file says is kept by build id.
  * 0; -ENOENT: nothing was found, (yet); -ESRCH: the process has ended; -EACCES, -ENOMEM, ...
  */
-int map_finder__find(struct map_finder *f, pid_t tgid, const char *program, struct map_file *ret);
+int mapping_finder__find(struct mapping_finder *f, pid_t tgid, const char *program, struct mapping_file *ret);
 
 #endif

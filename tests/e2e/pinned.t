@@ -1,0 +1,47 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+"""Free blocks of pools that cannot go back are told by the lines whose live blocks keep them: not by how much these hold."""
+import os
+import sys
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+
+from lib import host, measure, tool  # noqa: E402
+from lib.pythons import pythons  # noqa: E402
+from lib.tap import main, near, note, ok, test  # noqa: E402
+
+BLOCK_BYTES = 96  # a bytes object of 60
+
+
+def error_of(row):
+    return row["error_bytes"] if row.get("error_bytes") is not None else row["bytes"]
+
+
+@test
+def few_that_keep_many():
+    host.need_bpf()
+    for one in (python for python in pythons() if python.where == "host" or python.name.startswith("3.13") and not python.contained):
+        with measure.recording(one.start, "pinned.py", "heap", "--budget", "none") as (target, recorder):
+            target.ask("make 6")
+            truth = target.ask("drop")
+            recorder.stop().succeeded()
+            told = tool.report(recorder.file, "line", "--signal", "pinned")
+            held = tool.lines(recorder.file, "--signal", "heap")
+        free = next(c["free_bytes"] for c in told["pymalloc"]["classes"] if c["block_bytes"] == BLOCK_BYTES)
+        rows = {name: tool.at(told["rows"], truth["file"], line) for name, line in truth["lines"].items()}
+        shown = {name: (row["bytes"], row.get("error_bytes")) for name, row in rows.items()}
+        note(f"{one.name}: {free} free, kept by {shown}")
+        ok(free > 0.8 * BLOCK_BYTES * truth["made"], f"{one.name}: {free} bytes free, {truth}")
+        for name in ("often", "seldom"):
+            off = abs(rows[name]["bytes"] - free / 2)
+            ok(off <= max(0.15 * free, error_of(rows[name])), f"{one.name}: {name} keeps {shown[name]}, half of {free}")
+        ok(rows["bulk"]["bytes"] < 0.02 * free, f"{one.name}: bulk has let go of all, but keeps {shown['bulk']}")
+        ratio = tool.at(held, truth["file"], truth["lines"]["often"])["bytes"] / \
+            max(tool.at(held, truth["file"], truth["lines"]["seldom"])["bytes"], 1)
+        ok(ratio > 1.5, f"{one.name}: what often holds is 4 times what seldom does, told as {ratio:.1f} times")
+        kept = sum(row["bytes"] for row in rows.values())
+        near(kept, free, 3, f"{one.name}: what all three keep")
+
+
+main()
