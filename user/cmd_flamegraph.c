@@ -80,7 +80,7 @@ static const char *usage_of(int c)
 	case 'w':
 		return "'%s' is not a value of --view; give live, alloc or peak";
 	case 's':
-		return "'%s' is not a value of --signal; give resident, heap, mapped or exact, or several with commas";
+		return "'%s' is not a value of --signal; give resident, heap, pinned, mapped or exact, or several with commas";
 	default:
 		return "'%s' is not expected";
 	}
@@ -128,8 +128,8 @@ const struct cmd cmd_flamegraph = {
 	.help = "usage: pymemscope flamegraph FILE [-o OUT] [OPTIONS]\n\n"
 		"Draws the stacks of a recording, as wide as the memory they hold.\n\n"
 		"  -o, --output OUT  .svg (zoom, search, tooltip) or .folded (default flamegraph.svg)\n"
-		"  --signal LIST     resident, heap, mapped (of the kernel; recorded with heap) or exact (default:\n"
-		"                    exact if recorded, else resident)\n"
+		"  --signal LIST     resident, heap or exact (default: exact if recorded, else resident); recorded with\n"
+		"                    heap: pinned (free blocks, by whose live ones keep them), mapped (asked of the kernel)\n"
 		"  --view VIEW       live (still held, default), alloc (all that was taken), peak (the most that was\n"
 		"                    held at once, row by row)\n"
 		"  --container NAME  only this container\n"

@@ -69,7 +69,7 @@ static const char *usage_of(int c)
 	case 'w':
 		return "'%s' is not a value of --view; give live, alloc or peak";
 	case 's':
-		return "'%s' is not a value of --signal; give resident, heap, mapped or exact, or several with commas";
+		return "'%s' is not a value of --signal; give resident, heap, pinned, mapped or exact, or several with commas";
 	case 'n':
 		return "'%s' is not a value of --top; give a number of rows from 1 on";
 	default:
@@ -120,8 +120,8 @@ const struct cmd cmd_report = {
 	.help = "usage: pymemscope report FILE [OPTIONS]\n\n"
 		"Prints who holds the memory in a recording.\n\n"
 		"  --by WHAT         container, process, thread, function or line (default line)\n"
-		"  --signal LIST     resident, heap, mapped (of the kernel; recorded with heap) or exact (default:\n"
-		"                    exact if recorded, else resident)\n"
+		"  --signal LIST     resident, heap or exact (default: exact if recorded, else resident); recorded with\n"
+		"                    heap: pinned (free blocks, by whose live ones keep them), mapped (asked of the kernel)\n"
 		"  --view VIEW       live (still held, default), alloc (all that was taken), peak (the most that was\n"
 		"                    held at once, row by row)\n"
 		"  --container NAME  only this container\n"

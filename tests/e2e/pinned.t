@@ -14,10 +14,6 @@ from lib.tap import main, near, note, ok, test  # noqa: E402
 BLOCK_BYTES = 96  # a bytes object of 60
 
 
-def error_of(row):
-    return row["error_bytes"] if row.get("error_bytes") is not None else row["bytes"]
-
-
 @test
 def few_that_keep_many():
     host.need_bpf()
@@ -32,10 +28,11 @@ def few_that_keep_many():
         rows = {name: tool.at(told["rows"], truth["file"], line) for name, line in truth["lines"].items()}
         shown = {name: (row["bytes"], row.get("error_bytes")) for name, row in rows.items()}
         note(f"{one.name}: {free} free, kept by {shown}")
-        ok(free > 0.8 * BLOCK_BYTES * truth["made"], f"{one.name}: {free} bytes free, {truth}")
+        ok(free > 0.7 * BLOCK_BYTES * truth["made"], f"{one.name}: {free} bytes free, {truth}")
         for name in ("often", "seldom"):
-            off = abs(rows[name]["bytes"] - free / 2)
-            ok(off <= max(0.15 * free, error_of(rows[name])), f"{one.name}: {name} keeps {shown[name]}, half of {free}")
+            # An error is half of a 95 % interval; this is to hold each time.
+            off, allowed = abs(rows[name]["bytes"] - free / 2), max(0.2 * free, 1.6 * (rows[name].get("error_bytes") or 0))
+            ok(off <= min(allowed, 0.45 * free), f"{one.name}: {name} keeps {shown[name]}, half of {free}")
         ok(rows["bulk"]["bytes"] < 0.02 * free, f"{one.name}: bulk has let go of all, but keeps {shown['bulk']}")
         ratio = tool.at(held, truth["file"], truth["lines"]["often"])["bytes"] / \
             max(tool.at(held, truth["file"], truth["lines"]["seldom"])["bytes"], 1)

@@ -311,10 +311,32 @@ static void more_than_it_may_keep(void **state)
 	for (uint64_t i = 0; i < n; i += 2)
 		unmap(f, 4 * i, 1);
 	assert_int_equal(pages_of(f, 1, KIND_MAPPED_ANON), had - (int64_t)((n + 1) / 2));
+	assert_true(apply(f, 1, (struct map_event){ .call = MAP_CALL_MMAP, .bytes = PAGE, .third = RW, .flags = PRIVATE,
+						    .result = BASE - 16 * PAGE }) == -ENOSPC);
 	assert_int_equal(address_space__settle(f->a, &there, 1, &unseen), 0);
 	assert_int_equal(pages_of_all(f), 1);
 	map_at(f, 2, 50, 7, RW, PRIVATE);
 	assert_int_equal(pages_of(f, 2, KIND_MAPPED_ANON), 7);
+}
+
+/* Cut in the middle they become more still: then what lies around what is given back goes, too, but no more is left than there is. */
+static void cut_where_there_are_too_many(void **state)
+{
+	struct fixture *f = *state;
+	int64_t there = 0;
+	uint64_t n;
+
+	for (n = 0; n <= ADDRESS_SPACE_MAX; n++)
+		if (apply(f, 1, (struct map_event){ .call = MAP_CALL_MMAP, .bytes = 7 * PAGE, .third = RW, .flags = PRIVATE,
+						    .result = BASE + 8 * n * PAGE }))
+			break;
+	for (uint64_t k = 1; k < 7; k += 2)
+		for (uint64_t i = 0; i < n; i++)
+			unmap(f, 8 * i + k, 1);
+	there = 4 * (int64_t)n;
+	assert_true(pages_of_all(f) <= there && pages_of_all(f) > 0);
+	unmap(f, 0, 8 * n);
+	assert_int_equal(pages_of_all(f), 0);
 }
 
 /* A target can have the probe tell anything. */
@@ -505,6 +527,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_move_told_after_it_was_looked_at, begin, end),
 		cmocka_unit_test_setup_teardown(more_than_are_told_apart, begin, end),
 		cmocka_unit_test_setup_teardown(more_than_it_may_keep, begin, end),
+		cmocka_unit_test_setup_teardown(cut_where_there_are_too_many, begin, end),
 		cmocka_unit_test_setup_teardown(what_cannot_be_is_passed_over, begin, end),
 		cmocka_unit_test_setup_teardown(random_calls, begin, end),
 	};

@@ -62,8 +62,9 @@
 /* Blocks that are asked what they are at a reading; at the last one of all processes together. */
 #define DRAWS 4096
 #define LAST_DRAWS 16384
-/* How often the profile is told what pools hold: 36 facts. */
-#define POOLS_TOLD_NS (10 * SECOND_NS)
+/* How often the profile is told what pools hold, 36 facts, and what is pinned: with each quarter more of the time, within these bounds. */
+#define LEAST_TOLD_NS (SECOND_NS / 2)
+#define MOST_TOLD_NS (10 * SECOND_NS)
 /* The heaps of so many processes are read when they are taken in; of more, once they do something. */
 #define READ_AT_ONCE 8
 #define FIRST_CPU_NS (20 * MS_NS)
@@ -547,13 +548,12 @@ static void tell_pinned(struct heap *h, struct heap_process *p, const struct hea
 }
 
 /* What changes with each request, and is seldom asked for, is told less often. */
-static void tell_pools(struct heap *h, struct heap_process *p, const struct heap_holdings *all, bool last)
+static void tell_pools(struct heap *h, struct heap_process *p, const struct heap_holdings *all)
 {
-	uint64_t now = clock_now_ns();
+	uint64_t now = clock_now_ns(), wait = (now - p->tr->began_ns) / 4;
 
-	if (now < p->pools_due_ns && !last)
-		return;
-	p->pools_due_ns = now + POOLS_TOLD_NS;
+	wait = wait < LEAST_TOLD_NS ? LEAST_TOLD_NS : wait;
+	p->pools_due_ns = now + (wait < MOST_TOLD_NS ? wait : MOST_TOLD_NS);
 	pool_facts__tell(h->deps->profile, p->tr->process, all->totals);
 	tell_pinned(h, p, all);
 }
@@ -569,6 +569,7 @@ static size_t most_draws(const struct heap *h, bool last)
 static void read_heap(struct heap *h, struct heap_process *p, bool last)
 {
 	const struct heap_holdings *all;
+	bool tells = last || clock_now_ns() >= p->pools_due_ns;
 	uint64_t before = clock_thread_cpu_ns(), took;
 	struct heap_pools pools;
 	uint64_t cpu_ns;
@@ -578,12 +579,13 @@ static void read_heap(struct heap *h, struct heap_process *p, bool last)
 	err = err ? err : proc__cpu_ns(h->deps->proc, p->tr->tgid, &cpu_ns);
 	now_s = err ? 0 : own_s(p, cpu_ns);
 	err = err ? err : heap_samples__read(p->samples, now_s, pool_watch__all(&p->pools.watch, pools.all, now_s), pools.pace,
-					       most_draws(h, last), &all);
+					       most_draws(h, last), tells, &all);
 	if (err) {
 		h->totals.failed++;
 	} else {
 		tell_all(h, p, all);
-		tell_pools(h, p, all, last);
+		if (tells)
+			tell_pools(h, p, all);
 	}
 	took = clock_thread_cpu_ns() - before;
 	h->totals.reading_ns += took;

@@ -401,12 +401,13 @@ int heap_samples__add_window(struct heap_samples *s, const struct heap_look *loo
 /* ---- readings ---- */
 
 /* Counts what lives, and draws from it. Of a process that ends meanwhile nothing is drawn: it is told without. */
-static int scan(struct heap_samples *s, size_t most_draws, struct pymalloc_totals *totals)
+static int scan(struct heap_samples *s, size_t most_draws, bool pin, struct pymalloc_totals *totals)
 {
 	struct pymalloc_pools pools = {};
 	int err = pymalloc__scan(s->heap, NULL, &pools, totals);
 
-	err = err ? err : heap_samples_impl__pin(s, &pools, totals->pool_bytes);
+	if (!err && pin)
+		err = heap_samples_impl__pin(s, &pools, totals->pool_bytes);
 	if (!err && draw_kinds(s, &pools, most_draws))
 		s->n_draws = 0;
 	pymalloc_pools__free(&pools);
@@ -414,7 +415,7 @@ static int scan(struct heap_samples *s, size_t most_draws, struct pymalloc_total
 }
 
 int heap_samples__read(struct heap_samples *s, double own_s, double pools, const struct pool_pace pace[HEAP_CLASSES],
-		       size_t most_draws, const struct heap_holdings **ret)
+		       size_t most_draws, bool pin, const struct heap_holdings **ret)
 {
 	uint64_t live[HEAP_CLASSES];
 	struct heap_weight_list list;
@@ -423,7 +424,7 @@ int heap_samples__read(struct heap_samples *s, double own_s, double pools, const
 	err = heap_samples__settle(s);
 	err = err ? err : look_at_all(s, s->at, s->n);
 	err = err ? err : follow_tuples(s, s->at, s->n);
-	err = err ? err : scan(s, most_draws, &s->totals);
+	err = err ? err : scan(s, most_draws, pin, &s->totals);
 	if (err)
 		return err;
 	drop_dead(s);

@@ -63,10 +63,11 @@ struct heap_holdings {
 };
 /*
  * Looks at the heap and the sample. own_s: the process's own time (model/heap_windows.h) since heap_samples__new; pools: taken
- * into use since; pace: of the same, as the kernel side has it; most_draws: blocks that may be looked at for their kind, 1 to 5 us each.
+ * into use since; pace: of the same, as the kernel side has it; most_draws: blocks that may be looked at for their kind, 1 to 5 us each; pin:
+ * what is pinned is to be told, too, for some 50 ns a pool.
  * *ret belongs to s and holds until the next call. 0 or -errno.
  */
 int heap_samples__read(struct heap_samples *s, double own_s, double pools, const struct pool_pace pace[HEAP_CLASSES],
-		       size_t most_draws, const struct heap_holdings **ret);
+		       size_t most_draws, bool pin, const struct heap_holdings **ret);
 
 #endif

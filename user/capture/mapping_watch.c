@@ -18,7 +18,10 @@
 /* What one call costs beside the trap, until it was measured. */
 #define PROGRAM_NS 2000.0
 #define TELLING_CALLS 64
-/* The probes come back when so much may be spent again, and not before so many steps; twice as many each time that they went. */
+/*
+ * The probes come back when so much may be spent again, and not before so many steps; twice as many each time that they went, half as many
+ * each time that they stayed for as long as it is settled.
+ */
 #define RETURN_NS 1000000.0
 #define MAX_AWAY_STEPS 32
 /* So often it is looked at what is there. */
@@ -180,12 +183,27 @@ static void put_coverage(const struct mapping_process *p)
 			     "measured: bytes that it has now, of those mapped since it is watched, by what the kernel says is there");
 }
 
+/* Nobody looked at what it had last. */
+static void put_coverage_at_end(const struct mapping_process *p)
+{
+	uint64_t seen = p->seen_bytes > 0 ? p->seen_bytes : 0;
+
+	if (p->link < 0)
+		set_coverage(p->tr, p->watch->deps->profile, 0, 0,
+			     "derived: not known: it was not watched when it ended, to keep the budget");
+	else if (!p->settled && seen)
+		set_coverage(p->tr, p->watch->deps->profile, seen, seen,
+			     "derived: sees what its C library asks the kernel for; it ended before that was compared with what is there");
+	else
+		put_coverage(p);
+}
+
 static void put_not_watched(const struct mapping_watch *w, const struct traced *tr, const char *why)
 {
 	char text[128];
 
 	snprintf(text, sizeof(text), "derived: sees nothing: %s", why);
-	set_coverage(tr, w->deps->profile, 0, 1, text);
+	set_coverage(tr, w->deps->profile, 0, 0, text);
 }
 
 /* ---- one process ---- */
@@ -226,8 +244,7 @@ static int look_at_begin(struct mapping_process *p)
 	if (p->tr->forked && !proc__stat(p->watch->deps->proc, p->tr->tgid, &stat))
 		settle_with(p, stat.ppid, &nobody);
 	err = settle_with(p, p->tr->tgid, p->tr->forked || p->tr->started ? &p->unseen : &p->before);
-	/* What it has asked for since it is watched. */
-	p->seen_bytes = p->unseen_bytes = 0;
+	p->seen_bytes = 0;
 	return err;
 }
 
@@ -237,10 +254,27 @@ static int start(struct mapping_process *p)
 	int err = address_space__new(&p->unseen, take_over, p, &p->space);
 
 	err = err ? err : attach(p);
-	err = err ? err : look_at_begin(p);
 	if (err)
+		return err;
+	err = look_at_begin(p);
+	if (err) {
 		detach(p);
+		address_space__settle(p->space, NULL, 0, &p->unseen);
+	}
 	return err;
+}
+
+static const char *why_not(int err)
+{
+	switch (err) {
+	case -ENOTSUP:
+		return "it takes Linux 6.6";
+	case -ENOSPC:
+	case -E2BIG:
+		return "it has more mappings than are told apart";
+	default:
+		return strerror(-err);
+	}
 }
 
 static bool find_file(struct mapping_watch *w, struct traced *tr, struct mapping_file *ret)
@@ -273,7 +307,7 @@ static void begin(struct mapping_watch *w, struct traced *tr)
 	if (err) {
 		log_debug("process %d: what it maps is not seen: %s", (int)tr->tgid, strerror(-err));
 		if (err != -ESRCH)
-			put_not_watched(w, tr, err == -ENOTSUP ? "it takes Linux 6.6" : strerror(-err));
+			put_not_watched(w, tr, why_not(err));
 		free_process(p);
 		return;
 	}
@@ -291,6 +325,7 @@ void mapping_watch__end(struct mapping_watch *w, struct traced *tr)
 {
 	if (!tr->mappings)
 		return;
+	put_coverage_at_end(tr->mappings);
 	detach(tr->mappings);
 	free_process(tr->mappings);
 	tr->mappings = NULL;
@@ -311,6 +346,8 @@ static double may_be_spent_ns(const struct mapping_process *p)
 
 static void leave(struct mapping_process *p)
 {
+	if (p->link < 0) /* what is told of before it left */
+		return;
 	detach(p);
 	p->wait_steps = 2 * p->wait_steps < MAX_AWAY_STEPS ? 2 * p->wait_steps : MAX_AWAY_STEPS;
 }
@@ -342,6 +379,7 @@ static void step(struct mapping_process *p)
 	} else if (p->steps >= SETTLE_STEPS && seen) {
 		settle(p);
 		put_coverage(p);
+		p->wait_steps = p->wait_steps > 1 ? p->wait_steps / 2 : 1;
 	}
 }
 
@@ -377,9 +415,14 @@ void mapping_watch__event(struct mapping_watch *w, struct traced *tr, const stru
 		leave(p);
 }
 
-static bool runs(const struct traced *tr)
+/* NULL: nothing stands in the way of watching it. */
+static const char *why_not_yet(const struct mapping_watch *w, const struct traced *tr)
 {
-	return tr->python && tr->busy && !tr->waits && (!tr->forked || tr->use.cpu_ns > WORKER_CPU_NS);
+	if (!tr->busy)
+		return "it did nothing";
+	if (tr->waits || (tr->forked && tr->use.cpu_ns <= WORKER_CPU_NS))
+		return "it ran but for a moment";
+	return w->n == MAX_MAPPING_WATCHES ? "as many others as can be are watched" : NULL;
 }
 
 void mapping_watch__refresh(struct mapping_watch *w, struct traced_table *table)
@@ -390,7 +433,7 @@ void mapping_watch__refresh(struct mapping_watch *w, struct traced_table *table)
 	for (tr = table->alive; tr && clock_now_ns() - begin_ns < w->deps->limits.attach_ns; tr = tr->hh_tgid.next) {
 		if (tr->mappings)
 			step(tr->mappings);
-		else if (runs(tr) && !tr->mappings_tried && w->n < MAX_MAPPING_WATCHES)
+		else if (tr->python && !tr->mappings_tried && !why_not_yet(w, tr))
 			begin(w, tr);
 	}
 }
@@ -398,13 +441,15 @@ void mapping_watch__refresh(struct mapping_watch *w, struct traced_table *table)
 void mapping_watch__settle(struct mapping_watch *w, struct traced_table *table)
 {
 	struct traced *tr;
+	const char *why;
 
 	for (tr = table->alive; tr; tr = tr->hh_tgid.next) {
 		if (tr->mappings) {
 			settle(tr->mappings);
 			put_coverage(tr->mappings);
-		} else if (runs(tr) && !tr->mappings_tried) {
-			put_not_watched(w, tr, "it was not its turn, for others run");
+		} else if (tr->python && !tr->mappings_tried) {
+			why = why_not_yet(w, tr);
+			put_not_watched(w, tr, why ? why : "it was not its turn yet");
 		}
 	}
 }

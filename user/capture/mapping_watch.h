@@ -2,7 +2,7 @@
 /*
  * Watches processes ask their kernel for memory of their own, and give it back (bpf/mapping.bpf.c), so that each arena and mapping has
  * a line (model/address_space.h): probes behind six system calls in the C library of one process. What is there is read from
- * /proc/PID/maps when watching begins, now and then, after each time that the probes were away, and at the end; what no probe saw being
+ * /proc/PID/maps when watching begins, now and then, after each time that the probes were away, and when recording ends; what no probe saw being
  * mapped (by the dynamic linker, by a system call that somebody makes by himself, while the probes were away) is told apart, and so is what
  * two threads did at once, where the one that was first came last to its probe. So rows add up to what the kernel counts (VmData), of a
  * forked process without what it has at the same place as its parent. A process that shares its parent's memory (vfork) is not seen.

@@ -33,6 +33,7 @@ struct address_space {
 	void *arg;
 	struct piece *piece;
 	size_t n, capacity;
+	size_t full_n; /* when there was no room: until there are fewer it is not tried again; 0: there was */
 	uint64_t brk; /* end of the C library's heap; 0: not known */
 };
 
@@ -198,11 +199,16 @@ static void join_small(struct address_space *a, uint64_t most_bytes)
 /* Room to tell more apart. -ENOSPC: there is none. */
 static int make_room(struct address_space *a)
 {
-	if (a->n + MOST_NEW <= ADDRESS_SPACE_MAX)
+	if (a->n + MOST_NEW <= ADDRESS_SPACE_MAX) {
+		a->full_n = 0;
 		return 0;
+	}
+	if (a->full_n && a->n <= a->full_n + ADDRESS_SPACE_MAX / 8)
+		return -ENOSPC;
 	for (uint64_t most = 16 * PAGE_BYTES; a->n > ADDRESS_SPACE_MAX / 2 && most < END_OF_SPACE; most *= 4)
 		join_small(a, most);
-	return a->n + MOST_NEW <= ADDRESS_SPACE_MAX ? 0 : -ENOSPC;
+	a->full_n = a->n + MOST_NEW <= ADDRESS_SPACE_MAX ? 0 : a->n;
+	return a->full_n ? -ENOSPC : 0;
 }
 
 /* ---- what calls do ---- */
@@ -217,6 +223,7 @@ static void give_back(struct address_space *a, uint64_t begin, uint64_t end)
 	if (a->n + MOST_NEW > MOST_PIECES) {
 		from = find(a, begin);
 		to = find(a, end);
+		to += to < a->n && a->piece[to].begin < end;
 		goto out;
 	}
 	from = cut(a, begin);

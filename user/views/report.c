@@ -98,6 +98,7 @@ static const char *meaning(const struct report *r, bool several)
 	case VIEW_ALLOC:
 		return resident ? "made resident, given back or not"
 		       : mapped ? "asked of the kernel, given back or not"
+		       : pinned ? "came to be kept, from one reading to the next"
 				: "allocated, freed or not";
 	case VIEW_PEAK:
 		return "the most that was live at once, row by row";
@@ -130,6 +131,12 @@ static void put_also(const struct report *r, FILE *out)
 
 	if (others)
 		fprintf(out, "also recorded: %s (--signal NAME shows it)\n", select__signal(others, signals, sizeof(signals)));
+}
+
+/* What is told at each reading anew has no history. */
+static bool has_allocated(const struct report *r)
+{
+	return r->selection.kinds != 1u << KIND_HEAP_PINNED;
 }
 
 static bool by_code(const struct report *r)
@@ -175,7 +182,8 @@ static void add_columns(const struct report *r, struct table *t)
 		return;
 	}
 	table__column(t, "COUNT", COLUMN_NUMBER);
-	table__column(t, "ALLOCATED", COLUMN_NUMBER);
+	if (has_allocated(r))
+		table__column(t, "ALLOCATED", COLUMN_NUMBER);
 	if (by_code(r)) {
 		table__column(t, by == REPORT_BY_LINE ? "FILE:LINE" : "FILE", COLUMN_PATH);
 		table__column(t, "FUNCTION", COLUMN_NAME);
@@ -328,7 +336,8 @@ static void add_row(const struct report *r, struct table *t, const struct row *r
 		return;
 	}
 	table__cell(t, row->cnt ? human__count(row->cnt, buf, sizeof(buf)) : "-");
-	add_bytes(t, row->alloc_bytes);
+	if (has_allocated(r))
+		add_bytes(t, row->alloc_bytes);
 	if (by_code(r))
 		add_code(r, t, row);
 	else
@@ -343,9 +352,9 @@ static void put_nobody(const struct report *r, FILE *out)
 	char buf[32];
 
 	if (r->nobody.before_bytes)
-		fprintf(out, "%s%s were there before tracing began\n",
+		fprintf(out, "%s%s %s there before tracing began\n",
 			human__bytes(r->nobody.before_bytes, buf, sizeof(buf)),
-			by_code(r) ? "" : " of them");
+			by_code(r) ? "" : " of them", has_allocated(r) ? "were" : "are kept by blocks that were");
 	if (r->nobody.given_back_bytes)
 		fprintf(out, "%s were given back by lines not known: not taken away above\n",
 			human__bytes(r->nobody.given_back_bytes, buf, sizeof(buf)));

@@ -7,7 +7,7 @@
  * {
  *   "format": "pymemscope-report", "version": 1,
  *   "by": "container|process|thread|function|line", "view": "live|alloc|peak",
- *   "signal": "exact|heap|mapped|resident", "kinds": ["exact", ...],
+ *   "signal": "exact|heap|pinned|mapped|resident", "kinds": ["exact", ...],
  *   "duration_ns": n,
  *   "bytes": n, "count": n, "allocated_bytes": n, "unmatched_free_bytes": n,   sums over all rows;
  * the last: freed where less was allocated (before tracing, elsewhere), so taken away from no row
