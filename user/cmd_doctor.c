@@ -17,6 +17,7 @@
 #include "python/gc_state.h"
 #include "python/interp.h"
 #include "python/malloc_sites.h"
+#include "system/mapping_sites.h"
 #include "system/proc.h"
 #include "system/uprobe_multi.h"
 #include "views/collector_facts.h"
@@ -320,6 +321,41 @@ static void show_malloc_sites(const struct malloc_file *file, const struct probi
 	    ns % 1000 / 10, how->links == PROBE_LINKS_SESSION ? ", and the return of its allocation" : "");
 }
 
+static void show_mapping_sites(const struct mapping_file *file, const struct probing *how)
+{
+	for (int call = 0; call < MAP_CALLS; call++) {
+		const struct mapping_site *s = &file->site[call];
+		unsigned int ns = s->emulated ? how->costs.emulated_ns : how->costs.stepped_ns;
+
+		if (s->offset)
+			say("", "heap  %-18s %s+%u (file offset 0x%llx) %s%sabout %u.%02u us a hit", "behind the call", s->symbol, s->into,
+			    (unsigned long long)s->offset, s->insn, way_of(s->insn, s->emulated), ns / 1000, ns % 1000 / 10);
+	}
+}
+
+/* What signal mapped is told by. */
+static void show_mappings(pid_t tgid, const struct interp *in, const struct probing *how)
+{
+	struct mapping_finder *finder;
+	struct mapping_file file;
+	int err = mapping_finder__new(&finder);
+
+	if (err) {
+		say("mappings", "not looked for: %s", strerror(-err));
+		return;
+	}
+	err = mapping_finder__find(finder, tgid, in->host_path, &file);
+	if (err) {
+		say("mappings", "not found: %s; who asks the kernel for memory is not told", strerror(-err));
+	} else if (how->links == PROBE_LINKS_SINGLE) {
+		say("mappings", "not probed: it takes Linux 6.6");
+	} else {
+		say("mappings", "%s", file.path[0] ? file.path : in->path);
+		show_mapping_sites(&file, how);
+	}
+	mapping_finder__free(finder);
+}
+
 static void show_malloc(pid_t tgid, const struct interp *in, const struct probing *how)
 {
 	struct malloc_finder *finder;
@@ -354,6 +390,7 @@ static void show_interp(pid_t tgid, const struct interp *in)
 	show_sites(tgid, in, &how);
 	show_collector(tgid, in);
 	show_malloc(tgid, in, &how);
+	show_mappings(tgid, in, &how);
 }
 
 static int check_process(pid_t tgid)

@@ -16,6 +16,7 @@ from lib.target import Process, opcode_at  # noqa: E402
 BREAKPOINT = b"\xcc"
 SITE = re.compile(r"^ +heap  (\S.*?) {2,}([\w.]+)\+\d+ \(file offset (0x\w+)\) (.*)$", re.M)
 OFTEN = ["malloc", "calloc", "realloc", "free"]
+CALLS = ["mmap", "munmap", "mremap", "mprotect", "madvise", "brk"]
 
 
 def told(target):
@@ -24,17 +25,17 @@ def told(target):
 
 def heap_sites(text):
     """{function: (file, offset, the rest of the line)}"""
-    interpreter, malloc = (re.search(rf"^{what} +(.*)$", text, re.M)[1] for what in ("interpreter", "malloc"))
-    return {function: (interpreter if kind == "pool taken" else malloc, int(offset, 16), rest)
-            for kind, function, offset, rest in SITE.findall(text)}
+    interpreter, malloc, mappings = (re.search(rf"^{what} +(.*)$", text, re.M)[1] for what in ("interpreter", "malloc", "mappings"))
+    files = {"pool taken": interpreter, "behind the call": mappings}
+    return {function: (files.get(kind, malloc), int(offset, 16), rest) for kind, function, offset, rest in SITE.findall(text)}
 
 
 def check_interpreter(interpreter):
     with tempfile.TemporaryDirectory() as folder, Process("large.py", python=interpreter.path) as target:
         target.ready()
         sites = heap_sites(told(target))
-        pool = [function for function in sites if function not in OFTEN]
-        ok(len(pool) == 1 and set(OFTEN) < set(sites), sites)
+        pool = [function for function in sites if function not in OFTEN + CALLS]
+        ok(len(pool) == 1 and {*OFTEN, *CALLS} < set(sites), sites)
         costs = {"emulated": [], "single-stepped": []}
         for function, (path, offset, rest) in sites.items():
             emulated = re.fullmatch(r"\S.*: (emulated|single-stepped), about (\d+\.\d\d) us a hit", rest)
@@ -75,6 +76,7 @@ def another_malloc():
         target.ready()
         sites = heap_sites(told(target))
         is_({os.path.basename(sites[function][0]) for function in OFTEN}, {"libjemalloc.so.2"}, "file of malloc")
+        is_({os.path.basename(sites[function][0]) for function in CALLS}, {"libc.so.6"}, "file of mmap")
 
 
 @test

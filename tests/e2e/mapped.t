@@ -13,26 +13,7 @@ from lib.pythons import test_each  # noqa: E402
 from lib.tap import is_, main, near, ok, test  # noqa: E402
 from lib.target import Process  # noqa: E402
 
-DATA = ("mapped_arena", "mapped_anon", "mapped_brk")
 MIB = 1 << 20
-
-
-class Mapped:
-    """Rows of a recording: what lives by (file, line), by function and by kind; by kind and line what was ever taken."""
-
-    def __init__(self, file):
-        self.lines, self.functions, self.kinds, self.taken, self.at = {}, {}, {}, {}, {}
-        for path, line, function, kind, taken, given in measure.rows(
-                file, "SELECT frame.file, frame.line, frame.function, total.kind, sum(alloc_bytes), sum(free_bytes) FROM total "
-                      "JOIN leaf ON leaf.node = total.node JOIN frame ON frame.id = leaf.frame "
-                      "WHERE total.kind LIKE 'mapped_%' OR total.kind = 'advised' GROUP BY 1, 2, 3, 4"):
-            for sums, key in ((self.lines, (path, line)), (self.functions, function), (self.kinds, kind)):
-                sums[key] = sums.get(key, 0) + taken - given
-            self.at[path, line, kind] = self.at.get((path, line, kind), 0) + taken
-            self.taken[kind] = self.taken.get(kind, 0) + taken
-
-    def data(self):
-        return sum(self.kinds.get(kind, 0) for kind in DATA)
 
 
 def recorded(start, *orders, budget="none"):
@@ -42,17 +23,12 @@ def recorded(start, *orders, budget="none"):
         for order in orders:
             truth = target.ask(order)
         result = recorder.stop().succeeded()
-        return truth, Mapped(recorder.file), result, tool.report(recorder.file, "line", "--signal", "mapped")
+        return truth, measure.Mapped(recorder.file), result, tool.report(recorder.file, "line", "--signal", "mapped")
 
 
 def check_lines(truth, mapped, name):
-    for what, line in truth["lines"].items():
-        key = line.get("function") or (truth["file"], line["line"])
-        sums = mapped.functions if "function" in line else mapped.lines
-        # The guard page is within, or beside it, by version of glibc.
-        allowed = 8192 if what == "thread" else 0
-        ok(abs(sums.get(key, 0) - line["bytes"]) <= allowed,
-           f"{name}: {what}: told {sums.get(key, 0)}, VmData says {line['bytes']}", mapped.lines)
+    off = mapped.lines_off(truth)
+    ok(not off, f"{name}: told, VmData says: {off}", mapped.lines)
 
 
 def by_line(python):

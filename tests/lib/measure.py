@@ -54,6 +54,39 @@ class LargeBlocks:
             tap.is_(self.at(truth["file"], line["line"]), want, f"{name}: blocks and bytes allocated, freed")
 
 
+# What the kernel counts as VmData.
+MAPPED_DATA = ("mapped_arena", "mapped_anon", "mapped_brk")
+
+
+class Mapped:
+    """Rows of a recording: what lives by (file, line), by function and by kind; by kind and line what was ever taken."""
+
+    def __init__(self, file):
+        self.lines, self.functions, self.kinds, self.taken, self.at = {}, {}, {}, {}, {}
+        for path, line, function, kind, taken, given in rows(
+                file, "SELECT frame.file, frame.line, frame.function, total.kind, sum(alloc_bytes), sum(free_bytes) FROM total "
+                      "JOIN leaf ON leaf.node = total.node JOIN frame ON frame.id = leaf.frame "
+                      "WHERE total.kind LIKE 'mapped_%' OR total.kind = 'advised' GROUP BY 1, 2, 3, 4"):
+            for sums, key in ((self.lines, (path, line)), (self.functions, function), (self.kinds, kind)):
+                sums[key] = sums.get(key, 0) + taken - given
+            self.at[path, line, kind] = self.at.get((path, line, kind), 0) + taken
+            self.taken[kind] = self.taken.get(kind, 0) + taken
+
+    def data(self):
+        return sum(self.kinds.get(kind, 0) for kind in MAPPED_DATA)
+
+    def lines_off(self, truth):
+        """{label: (told, truth)} of the lines of targets/mapped.py that are not told to the byte."""
+        off = {}
+        for what, line in truth["lines"].items():
+            told = self.functions.get(line["function"], 0) if "function" in line else \
+                self.lines.get((truth["file"], line["line"]), 0)
+            # A thread's guard page is within its stack, or beside it, by version of glibc.
+            if abs(told - line["bytes"]) > (8192 if "function" in line else 0):
+                off[what] = (told, line["bytes"])
+        return off
+
+
 def python_stacks(file):
     """[(stack, bytes)] of anonymous memory made resident, by Python stack: without the native frames beneath it."""
     return rows(file, """

@@ -76,6 +76,7 @@ struct behind {
 	bool called;
 	uint64_t addr;
 	bool emulated;
+	char text[48];
 };
 
 static bool writes_any(const struct insn *insn, unsigned int registers)
@@ -98,6 +99,7 @@ static int look_behind(const struct insn *insn, void *arg)
 	if (!b->addr || insn__emulated(insn)) {
 		b->addr = insn->addr;
 		b->emulated = insn__emulated(insn);
+		insn__text(insn, b->text, sizeof(b->text));
 	}
 	return b->emulated || writes_any(insn, b->registers);
 }
@@ -122,6 +124,9 @@ static void find_site(const struct elf_file *f, const struct machine_code *code,
 	if (machine_code__walk(code, &function, look_behind, &b) < 0 || !b.addr || elf_file__file_offset(f, b.addr, &ret->offset))
 		return;
 	ret->emulated = b.emulated;
+	ret->into = b.addr - symbol.addr;
+	ret->symbol = functions[call].symbol;
+	memcpy(ret->insn, b.text, sizeof(ret->insn));
 	ret->caller_at = caller_at(f, b.addr);
 }
 
@@ -167,7 +172,7 @@ static int look_up(struct mapping_finder *finder, const char *path, struct mappi
 
 struct search {
 	pid_t tgid;
-	char *host_path;
+	struct mapping_file *ret;
 };
 
 static bool is_c_library(const char *path)
@@ -182,13 +187,16 @@ static int look_at_map(const struct proc_map *m, void *arg)
 	struct search *s = arg;
 	struct stat st;
 
-	return m->executable && m->path[0] == '/' && is_c_library(m->path) && !mapped_file__path(s->tgid, m, false, s->host_path, &st);
+	if (!m->executable || m->path[0] != '/' || !is_c_library(m->path) || mapped_file__path(s->tgid, m, false, s->ret->host_path, &st))
+		return 0;
+	snprintf(s->ret->path, sizeof(s->ret->path), "%s", m->path);
+	return 1;
 }
 
 int mapping_finder__find(struct mapping_finder *f, pid_t tgid, const char *program, struct mapping_file *ret)
 {
 	struct mapping_file file = {};
-	struct search s = { .tgid = tgid, .host_path = file.host_path };
+	struct search s = { .tgid = tgid, .ret = &file };
 	int err = proc__for_each_map(f->proc, tgid, look_at_map, &s);
 
 	if (err < 0)

@@ -19,10 +19,14 @@ struct mapping_site {
 	uint64_t offset; /* in the file; 0: none was found */
 	int32_t caller_at; /* union mapping_cookie */
 	bool emulated; /* the kernel emulates the instruction there */
+	uint32_t into; /* bytes from the function's start to there */
+	const char *symbol; /* of the function; static */
+	char insn[48]; /* the instruction there, for people */
 };
 
 struct mapping_file {
 	char host_path[MAPPED_FILE_PATH_BYTES];
+	char path[256]; /* as the process names it, cut where it is longer; "": the program's own file */
 	struct mapping_site site[MAP_CALLS];
 };
 
