@@ -55,7 +55,7 @@ static int check_schema(sqlite3 *db)
 		return -EMEDIUMTYPE;
 	if (format < 1)
 		return -EBADMSG;
-	if (format != RECORDING_FORMAT)
+	if (format < RECORDING_OLDEST_FORMAT || format > RECORDING_FORMAT)
 		return -EPROTONOSUPPORT;
 	for (int i = 0; recording_tables[i]; i++) {
 		char sql[160];

@@ -8,9 +8,11 @@
 #define RECORDING_APPLICATION_ID 0x504d5331 /* "PMS1"; a big-endian word at byte 68 of the file */
 /*
  * 2: texts in a table of their own, collections summed where they are many. 3: what tracing cost each process, what collectors
- * say of themselves, facts about processes, errors of estimates. Earlier ones were never released and are not read.
+ * say of themselves, facts about processes, errors of estimates. 4: kinds from mapped_arena on, and the collector as a frame, which
+ * who reads 3 takes for damage; who reads 4 reads 3. Earlier ones were never released and are not read.
  */
-#define RECORDING_FORMAT 3
+#define RECORDING_FORMAT 4
+#define RECORDING_OLDEST_FORMAT 3
 
 /* Rows of table meta that belong to the file and not to the profile. */
 #define RECORDING_META_FORMAT "format"
