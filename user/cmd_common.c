@@ -76,8 +76,19 @@ static const struct {
 };
 #define N_SIGNALS (sizeof(signal_names) / sizeof(signal_names[0]))
 
-/* Bit per entry of signal_names. */
-static bool parse_names(const char *text, uint32_t *ret)
+/* What a name stands for; 0: nothing. */
+static uint32_t signal_of_name(size_t i)
+{
+	return signal_names[i].signal == SIGNAL_MAX ? 0 : 1u << signal_names[i].signal;
+}
+
+static uint32_t kinds_of_name(size_t i)
+{
+	return signal_names[i].kinds;
+}
+
+/* Names with commas between them. */
+static bool parse_names(const char *text, uint32_t (*bits_of)(size_t i), uint32_t *ret)
 {
 	uint32_t mask = 0;
 	size_t i, len;
@@ -88,9 +99,9 @@ static bool parse_names(const char *text, uint32_t *ret)
 			if (strlen(signal_names[i].name) == len && !strncmp(text, signal_names[i].name, len))
 				break;
 		}
-		if (i == N_SIGNALS)
+		if (i == N_SIGNALS || !bits_of(i))
 			return false;
-		mask |= 1u << i;
+		mask |= bits_of(i);
 		text += len;
 		if (!*text)
 			break;
@@ -101,38 +112,12 @@ static bool parse_names(const char *text, uint32_t *ret)
 
 bool cmd_parse_signals(const char *text, uint32_t *ret)
 {
-	uint32_t names, signals = 0;
-	size_t i;
-
-	if (!parse_names(text, &names))
-		return false;
-	for (i = 0; i < N_SIGNALS; i++) {
-		if (!(names & 1u << i))
-			continue;
-		if (signal_names[i].signal == SIGNAL_MAX)
-			return false;
-		signals |= 1u << signal_names[i].signal;
-	}
-	*ret = signals;
-	return true;
+	return parse_names(text, signal_of_name, ret);
 }
 
 bool cmd_parse_kinds(const char *text, uint32_t *ret)
 {
-	uint32_t names, kinds = 0;
-	size_t i;
-
-	if (!parse_names(text, &names))
-		return false;
-	for (i = 0; i < N_SIGNALS; i++) {
-		if (!(names & 1u << i))
-			continue;
-		if (!signal_names[i].kinds)
-			return false;
-		kinds |= signal_names[i].kinds;
-	}
-	*ret = kinds;
-	return true;
+	return parse_names(text, kinds_of_name, ret);
 }
 
 bool cmd_parse_duration(const char *text, uint64_t *ret)

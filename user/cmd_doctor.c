@@ -95,6 +95,14 @@ static const char *way_of(const char *insn, bool emulated)
 	return !insn[0] ? "" : emulated ? ": emulated, " : ": single-stepped, ";
 }
 
+/* Where a probe stands, and what it costs. */
+static void say_site(const char *signal, const char *kind, const char *symbol, uint32_t into, uint64_t offset, const char *insn, bool emulated,
+		     unsigned int ns)
+{
+	say("", "%-5s %-18s %s+%u (file offset 0x%llx) %s%sabout %u.%02u us a hit", signal, kind, symbol, into, (unsigned long long)offset,
+	    insn, way_of(insn, emulated), ns / 1000, ns % 1000 / 10);
+}
+
 /* A malloc's return is asked for seldom, where it can be; but of the raw domain, always. */
 static void show_site(const struct probe_site *s, const struct probing *how)
 {
@@ -104,9 +112,7 @@ static void show_site(const struct probe_site *s, const struct probing *how)
 
 	if (s->returns && !(how->links == PROBE_LINKS_SESSION && seldom))
 		ns += how->costs.return_ns;
-	say("", "%-5s %-18s %s+%u (file offset 0x%llx) %s%sabout %u.%02u us a hit", signal_name(s->signal),
-	    kind_names[s->kind], s->symbol, s->into, (unsigned long long)s->offset, s->insn, way_of(s->insn, s->emulated),
-	    ns / 1000, ns % 1000 / 10);
+	say_site(signal_name(s->signal), kind_names[s->kind], s->symbol, s->into, s->offset, s->insn, s->emulated, ns);
 }
 
 /* Hundreds of places inside other functions: how many of each kind. */
@@ -278,8 +284,7 @@ static void show_malloc_site(const struct malloc_site *s, const struct probing *
 
 	if (how->links != PROBE_LINKS_SESSION && s->function != LARGE_FREE)
 		ns += how->costs.return_ns;
-	say("", "heap  %-18s %s+%u (file offset 0x%llx) %s%sabout %u.%02u us a hit", large_names[s->function], s->symbol,
-	    s->into, (unsigned long long)s->offset, s->insn, way_of(s->insn, s->emulated), ns / 1000, ns % 1000 / 10);
+	say_site("heap", large_names[s->function], s->symbol, s->into, s->offset, s->insn, s->emulated, ns);
 }
 
 static void show_often_called(const struct malloc_file *file, const char *symbol, enum large_function function,
@@ -328,8 +333,7 @@ static void show_mapping_sites(const struct mapping_file *file, const struct pro
 		unsigned int ns = s->emulated ? how->costs.emulated_ns : how->costs.stepped_ns;
 
 		if (s->offset)
-			say("", "heap  %-18s %s+%u (file offset 0x%llx) %s%sabout %u.%02u us a hit", "behind the call", s->symbol, s->into,
-			    (unsigned long long)s->offset, s->insn, way_of(s->insn, s->emulated), ns / 1000, ns % 1000 / 10);
+			say_site("heap", "behind the call", s->symbol, s->into, s->offset, s->insn, s->emulated, ns);
 	}
 }
 

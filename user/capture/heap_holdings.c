@@ -6,6 +6,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "capture/heap_holders.h"
 #include "capture/pool_pins.h"
 
 int heap_samples_impl__pin(struct heap_samples *s, const struct pymalloc_pools *pools, uint32_t pool_bytes)
@@ -25,14 +26,6 @@ int heap_samples_impl__pin(struct heap_samples *s, const struct pymalloc_pools *
 	return err;
 }
 
-static void add_blocks(struct heap_sum *sum, const struct heap_blocks *blocks, double bytes)
-{
-	sum->blocks += blocks->at[0];
-	sum->bytes += blocks->at[0] * bytes;
-	for (int r = 0; r < HEAP_REPLICATES; r++)
-		sum->deviation[r] += (blocks->at[1 + r] - blocks->at[0]) * bytes;
-}
-
 /* Free blocks of a class, by the replicates of who keeps them. */
 static void add_pinned(struct heap_sum *sum, const struct heap_blocks *blocks, const struct heap_blocks *scale, const struct sample *sample)
 {
@@ -41,7 +34,7 @@ static void add_pinned(struct heap_sum *sum, const struct heap_blocks *blocks, c
 
 	for (int r = 0; r <= HEAP_REPLICATES; r++)
 		pinned.at[r] = blocks->at[r] * scale->at[r] * each;
-	add_blocks(sum, &pinned, pymalloc__block_bytes(sample->block.szidx));
+	heap_sum__add(sum, &pinned, pymalloc__block_bytes(sample->block.szidx));
 }
 
 /*
@@ -71,60 +64,45 @@ static void scale_pins(struct heap_samples *s, const struct heap_scales *scales,
 			scale[c].at[r] = kept[c].at[r] > 0 ? (1 - part) * bytes / kept[c].at[r] : 0;
 			unknown.at[r] = bytes - scale[c].at[r] * kept[c].at[r];
 		}
-		add_blocks(&all->unknown_pinned, &unknown, 1);
+		heap_sum__add(&all->unknown_pinned, &unknown, 1);
 	}
 }
 
-/* A holder's place in the list, by stack. */
-struct place {
-	struct stack_name stack; /* key */
-	size_t at;
-	UT_hash_handle hh;
-};
-
-static int add_up_holders(struct heap_samples *s, const struct heap_scales *scales)
+static int add_up_holders(struct heap_samples *s, const struct heap_scales *scales, bool pin)
 {
 	struct heap_holdings *all = &s->holdings;
-	struct place *places = calloc(s->n + 1, sizeof(*places)), *head = NULL, *found;
 	struct heap_blocks scale[HEAP_CLASSES] = {};
-	size_t i;
+	struct heap_holders holders;
+	int err = heap_holders__begin(&holders, all, s->n);
 
-	scale_pins(s, scales, scale);
-	free(all->holders);
-	all->holders = calloc(s->n + 1, sizeof(*all->holders));
-	all->n = 0;
-	if (!places || !all->holders) {
-		free(places);
-		return -ENOMEM;
-	}
-	for (i = 0; i < s->n; i++) {
+	if (err)
+		return err;
+	if (pin)
+		scale_pins(s, scales, scale);
+	for (size_t i = 0; i < s->n; i++) {
 		const struct sample *sample = &s->at[i];
 		double block_bytes = pymalloc__block_bytes(sample->block.szidx);
 		struct heap_blocks blocks;
+		struct heap_holder *holder;
 
 		heap_weights__apply(scales, &sample->weight, &blocks);
 		if (sample->weight.old) {
-			add_blocks(&all->before, &blocks, block_bytes);
-			add_pinned(&all->before_pinned, &blocks, &scale[sample->block.szidx], sample);
+			heap_sum__add(&all->before, &blocks, block_bytes);
+			if (pin)
+				add_pinned(&all->before_pinned, &blocks, &scale[sample->block.szidx], sample);
 			continue;
 		}
-		HASH_FIND(hh, head, &sample->stack, sizeof(sample->stack), found);
-		if (!found) {
-			found = &places[all->n];
-			*found = (struct place){ .stack = sample->stack, .at = all->n };
-			HASH_ADD(hh, head, stack, sizeof(found->stack), found);
-			all->holders[all->n++].stack = sample->stack;
-		}
-		add_blocks(&all->holders[found->at].sum, &blocks, sample->bytes);
-		add_pinned(&all->holders[found->at].pinned, &blocks, &scale[sample->block.szidx], sample);
+		holder = heap_holders__of(&holders, &sample->stack);
+		heap_sum__add(&holder->sum, &blocks, sample->bytes);
+		if (pin)
+			add_pinned(&holder->pinned, &blocks, &scale[sample->block.szidx], sample);
 		all->rounded_bytes += blocks.at[0] * (block_bytes - sample->bytes);
 	}
-	HASH_CLEAR(hh, head);
-	free(places);
+	heap_holders__end(&holders);
 	return 0;
 }
 
-int heap_samples_impl__estimate(struct heap_samples *s, double pools)
+int heap_samples_impl__estimate(struct heap_samples *s, double pools, bool pin)
 {
 	struct heap_holdings *all = &s->holdings;
 	const struct heap_weight_list list = heap_samples_impl__weights(s);
@@ -135,9 +113,9 @@ int heap_samples_impl__estimate(struct heap_samples *s, double pools)
 	*all = (struct heap_holdings){ .holders = all->holders };
 	for (c = 0; c < HEAP_CLASSES; c++) {
 		all->block_bytes += s->windows.class[c].live * pymalloc__block_bytes(c);
-		add_blocks(&all->unknown, &scales.unknown[c], pymalloc__block_bytes(c));
+		heap_sum__add(&all->unknown, &scales.unknown[c], pymalloc__block_bytes(c));
 	}
-	err = err ? err : add_up_holders(s, &scales);
+	err = err ? err : add_up_holders(s, &scales, pin);
 	heap_scales__free(&scales);
 	return err;
 }

@@ -439,7 +439,7 @@ int heap_samples__read(struct heap_samples *s, double own_s, double pools, const
 	s->seen = false;
 	set_doubts(s);
 	set_kinds(s);
-	err = heap_samples_impl__estimate(s, pools);
+	err = heap_samples_impl__estimate(s, pools, pin);
 	s->holdings.totals = &s->totals;
 	*ret = &s->holdings;
 	return err;

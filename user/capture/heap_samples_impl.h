@@ -48,7 +48,7 @@ static inline struct heap_weight_list heap_samples_impl__weights(struct heap_sam
 
 /* What each block of the sample keeps from going back, by the pools as they are. 0 or -ENOMEM. */
 int heap_samples_impl__pin(struct heap_samples *s, const struct pymalloc_pools *pools, uint32_t pool_bytes);
-/* Fills holdings from the sample, whose kinds are known. pools: as in heap_samples__read. 0 or -ENOMEM. */
-int heap_samples_impl__estimate(struct heap_samples *s, double pools);
+/* Fills holdings from the sample, whose kinds are known. pools, pin: as in heap_samples__read. 0 or -ENOMEM. */
+int heap_samples_impl__estimate(struct heap_samples *s, double pools, bool pin);
 
 #endif

@@ -10,6 +10,8 @@
 #include <string.h>
 #include <sys/param.h>
 
+#include "capture/heap_holders.h"
+
 #define LEAST_CHUNK_BYTES 528 /* of LARGE_MIN_BYTES: 8 more, in whole 16 */
 #define MAX_SAMPLES 12288
 /* Blocks of each class drawn of those that were there before, and of those that were followed; taken of a window. */
@@ -350,33 +352,17 @@ static void match_bytes(const struct large_samples *s, const struct heap_scales 
 	}
 }
 
-static void add_blocks(struct heap_sum *sum, const struct heap_blocks *blocks, double bytes)
-{
-	sum->blocks += blocks->at[0];
-	sum->bytes += blocks->at[0] * bytes;
-	for (int r = 0; r < HEAP_REPLICATES; r++)
-		sum->deviation[r] += (blocks->at[1 + r] - blocks->at[0]) * bytes;
-}
-
-/* A holder's place in the list, by stack. */
-struct place {
-	struct stack_name stack; /* key */
-	size_t at;
-	UT_hash_handle hh;
-};
-
 static int add_up(struct large_samples *s, const struct heap_scales *scales)
 {
 	struct heap_holdings *all = &s->holdings;
-	struct place *places = calloc(s->n + 1, sizeof(*places)), *head = NULL, *found;
+	struct heap_holders holders;
 	double match[HEAP_CLASSES];
+	int err;
 
-	free(all->holders);
-	*all = (struct heap_holdings){ .holders = calloc(s->n + 1, sizeof(*all->holders)) };
-	if (!places || !all->holders) {
-		free(places);
-		return -ENOMEM;
-	}
+	*all = (struct heap_holdings){ .holders = all->holders };
+	err = heap_holders__begin(&holders, all, s->n);
+	if (err)
+		return err;
 	match_bytes(s, scales, match);
 	for (size_t i = 0; i < s->n; i++) {
 		const struct large_sample *sample = &s->at[i];
@@ -384,21 +370,12 @@ static int add_up(struct large_samples *s, const struct heap_scales *scales)
 		struct heap_blocks blocks;
 
 		apply(s, scales, &sample->weight, &blocks);
-		if (sample->before) {
-			add_blocks(&all->before, &blocks, factor * sample->chunk_bytes);
-			continue;
-		}
-		HASH_FIND(hh, head, &sample->stack, sizeof(sample->stack), found);
-		if (!found) {
-			found = &places[all->n];
-			*found = (struct place){ .stack = sample->stack, .at = all->n };
-			HASH_ADD(hh, head, stack, sizeof(found->stack), found);
-			all->holders[all->n++].stack = sample->stack;
-		}
-		add_blocks(&all->holders[found->at].sum, &blocks, factor * sample->bytes);
+		if (sample->before)
+			heap_sum__add(&all->before, &blocks, factor * sample->chunk_bytes);
+		else
+			heap_sum__add(&heap_holders__of(&holders, &sample->stack)->sum, &blocks, factor * sample->bytes);
 	}
-	HASH_CLEAR(hh, head);
-	free(places);
+	heap_holders__end(&holders);
 	return 0;
 }
 
@@ -415,7 +392,7 @@ static int estimate(struct large_samples *s)
 		s->holdings.block_bytes += s->live[c].bytes;
 		if (c == MAPPED && s->all_known)
 			continue;
-		add_blocks(&s->holdings.unknown, &scales.unknown[c], mean);
+		heap_sum__add(&s->holdings.unknown, &scales.unknown[c], mean);
 	}
 	heap_scales__free(&scales);
 	return err;

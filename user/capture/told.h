@@ -17,6 +17,15 @@ struct heap_sum {
 	double deviation[HEAP_REPLICATES]; /* bytes */
 };
 
+/* So many blocks more, of so many bytes each. */
+static inline void heap_sum__add(struct heap_sum *sum, const struct heap_blocks *blocks, double bytes)
+{
+	sum->blocks += blocks->at[0];
+	sum->bytes += blocks->at[0] * bytes;
+	for (int r = 0; r < HEAP_REPLICATES; r++)
+		sum->deviation[r] += (blocks->at[1 + r] - blocks->at[0]) * bytes;
+}
+
 /* All zero but what is said here. */
 struct told_table {
 	struct profile *profile;

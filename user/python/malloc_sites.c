@@ -213,10 +213,7 @@ static enum rank rank_of(const struct search *s, const char *path)
 	/* The dynamic linker's own is for itself. */
 	if (!strncmp(name, "ld-linux", 8) || !strncmp(name, "ld-2", 4))
 		return RANK_NONE;
-	if (!strncmp(name, "libc.so", 7) || !strncmp(name, "libc-2", 6) || !strncmp(name, "ld-musl", 7) ||
-	    !strncmp(name, "libc.musl", 9))
-		return RANK_C_LIBRARY;
-	return RANK_LIBRARY;
+	return mapped_file__is_c_library(path) ? RANK_C_LIBRARY : RANK_LIBRARY;
 }
 
 /* Whether the file defines malloc, and, where its address is known, there. */

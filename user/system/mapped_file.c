@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 int mapped_file__path(pid_t tgid, const struct proc_map *m, bool exe, char path[MAPPED_FILE_PATH_BYTES],
 		      struct stat *st)
@@ -33,4 +34,11 @@ int mapped_file__path(pid_t tgid, const struct proc_map *m, bool exe, char path[
 	if (stat(path, st))
 		return -errno;
 	return st->st_ino == m->inode ? 0 : err;
+}
+
+bool mapped_file__is_c_library(const char *path)
+{
+	const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+
+	return !strncmp(name, "libc.so", 7) || !strncmp(name, "libc-2", 6) || !strncmp(name, "ld-musl", 7) || !strncmp(name, "libc.musl", 9);
 }

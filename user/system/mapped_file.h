@@ -20,4 +20,7 @@
 int mapped_file__path(pid_t tgid, const struct proc_map *m, bool exe, char path[MAPPED_FILE_PATH_BYTES],
 		      struct stat *st);
 
+/* By its name: glibc, or musl. */
+bool mapped_file__is_c_library(const char *path);
+
 #endif

@@ -175,19 +175,12 @@ struct search {
 	struct mapping_file *ret;
 };
 
-static bool is_c_library(const char *path)
-{
-	const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
-
-	return !strncmp(name, "libc.so", 7) || !strncmp(name, "libc-2", 6) || !strncmp(name, "ld-musl", 7) || !strncmp(name, "libc.musl", 9);
-}
-
 static int look_at_map(const struct proc_map *m, void *arg)
 {
 	struct search *s = arg;
 	struct stat st;
 
-	if (!m->executable || m->path[0] != '/' || !is_c_library(m->path) || mapped_file__path(s->tgid, m, false, s->ret->host_path, &st))
+	if (!m->executable || m->path[0] != '/' || !mapped_file__is_c_library(m->path) || mapped_file__path(s->tgid, m, false, s->ret->host_path, &st))
 		return 0;
 	snprintf(s->ret->path, sizeof(s->ret->path), "%s", m->path);
 	return 1;
