@@ -358,8 +358,10 @@ GLOBAL __u64 stack_directly(struct target *t)
 
 	if (!t)
 		return STACK_LOST;
-	if (!direct_stack(t, &s))
+	begin_stack(t, &s);
+	if (!s.w || !walk_quickly(t, &s))
 		return 0;
+	end_stack(&s);
 	q = quick_count_of(s.r.id, t->proc_id, kind_of(t));
 	if (!q || !q->told) {
 		told = tell_stack(t, &s);

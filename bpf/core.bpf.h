@@ -7,6 +7,12 @@
 
 #include "maps.bpf.h"
 
+/*
+ * Functions that the verifier looks at once, on their own, instead of on each way that leads to them. They take no pointers
+ * inside what they are given a pointer to. Weak, or the compiler would tell callers more of them than the verifier sees.
+ */
+#define GLOBAL __weak __noinline
+
 static __always_inline bool read_user(void *dst, __u32 len, __u64 addr)
 {
 	return bpf_probe_read_user(dst, len, (const void *)addr) == 0;
@@ -133,6 +139,11 @@ static __always_inline struct target_state *state_of(__u32 tgid)
 static __always_inline bool has_task_btf(void)
 {
 	return bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_get_current_task_btf);
+}
+
+static __always_inline struct task_struct *current_task(void)
+{
+	return has_task_btf() ? bpf_get_current_task_btf() : (struct task_struct *)bpf_get_current_task();
 }
 
 /*

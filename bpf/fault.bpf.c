@@ -18,7 +18,7 @@
  * its limit earlier is thinned out here and now, so that no burst, and no slow tracer, lets the cost run away.
  */
 #include "rss.bpf.h"
-#define STACKS_ARE_NATIVE true
+#define STACKS_ARE_NATIVE 1
 #include "stack.bpf.h"
 
 #define FAULT_WRITE 1 /* FAULT_FLAG_WRITE, include/linux/mm_types.h */
@@ -297,7 +297,7 @@ static __always_inline void look_at_fault(struct target *t, struct target_state 
 	__s64 rss[RSS_KINDS];
 	__u64 stack_id;
 
-	if (read_rss((struct task_struct *)bpf_get_current_task(), rss))
+	if (read_rss(current_task(), rss))
 		return;
 	stack_id = stack_of_current(t);
 	charge_last(t, s, rss);
@@ -338,6 +338,8 @@ static __always_inline void take_skipped(struct target_state *s, __u32 tgid)
 {
 	__u64 more = skipped_in_slot(s, tgid);
 
+	if (!more)
+		return;
 	__sync_fetch_and_add(&s->skipped, more);
 	__sync_fetch_and_add(&s->skipped_in_slot, more);
 }
@@ -352,7 +354,7 @@ static __noinline void tell_last_look(void)
 	struct target *t = target_for(SIGNAL_RESIDENT);
 	__s64 rss[RSS_KINDS];
 
-	if (!s || !t || s->looker != (__u32)pid_tgid || faults_disabled() || read_rss((struct task_struct *)bpf_get_current_task(), rss))
+	if (!s || !t || s->looker != (__u32)pid_tgid || faults_disabled() || read_rss(current_task(), rss))
 		return;
 	take_skipped(s, tgid);
 	charge_last(t, s, rss);

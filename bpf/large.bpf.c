@@ -17,7 +17,7 @@
  * Session programs (6.13) are called at entry and return, and at return only where the entry asked for it: 1 is no.
  * Older kernels have two programs, and pay for each return.
  */
-#define STACKS_ARE_NATIVE true
+#define STACKS_ARE_NATIVE 1
 #include "stack.bpf.h"
 
 #include "large.h"

@@ -4,7 +4,7 @@
  * (include/mapping.h), seen behind the system call, in the C library. User space knows what is mapped and whose it is
  * (model/address_space.h); here it is only told, with the stack of who takes something.
  */
-#define STACKS_ARE_NATIVE true
+#define STACKS_ARE_NATIVE 1
 #include "stack.bpf.h"
 
 /* include/uapi/asm-generic/mman-common.h */

@@ -30,7 +30,7 @@
 
 /* Whether native frames belong to a stack, too: who includes this file may say so. */
 #ifndef STACKS_ARE_NATIVE
-#define STACKS_ARE_NATIVE false
+#define STACKS_ARE_NATIVE 0
 #endif
 
 #define E2BIG 7 /* what an update of a map returns that is full; asm-generic/errno-base.h */
@@ -50,8 +50,11 @@
 #define GLIBC_TLS_SURPLUS 14
 #define MUSL_TLS_ENTRY 8
 
+/* No pointers in it: see walk_in_place. */
 struct walk_result {
 	__u64 id;
+	__u64 tstate; /* 0: not found */
+	__u64 first; /* the leaf frame */
 	__u32 depth;
 	__u16 status;
 	__u16 above_collector; /* as in struct rec_stack */
@@ -267,8 +270,6 @@ static __always_inline bool read_frame(const struct py_walk *w, __u64 at, bool c
 /* Where the current thread stands: what a walk found, and how to find it again. */
 struct thread_stack {
 	const struct py_walk *w; /* NULL: no Python that we know of */
-	__u64 tstate; /* 0: not found */
-	__u64 first; /* the leaf frame */
 	__u64 cgroup_id;
 	__u64 python_id; /* without native frames */
 	__u64 collector; /* collector_frame */
@@ -605,7 +606,7 @@ static __always_inline void begin_walk(const struct target *t, struct thread_sta
 	s->r.depth = 0;
 	s->r.status = STACK_COMPLETE;
 	s->r.above_collector = 0;
-	s->frame = s->first;
+	s->frame = s->r.first;
 	s->shims = 0;
 	s->check = checks(t);
 }
@@ -678,7 +679,7 @@ static __always_inline void begin_stack(const struct target *t, struct thread_st
 	__u32 interp = t->interp;
 
 	s->cgroup_id = current_cgroup_id();
-	s->tstate = s->first = 0;
+	s->r.tstate = s->r.first = 0;
 	s->collector = NO_COLLECTOR;
 	s->out = NULL;
 	begin_walk(t, s);
@@ -694,19 +695,43 @@ static __always_inline void end_stack(struct thread_stack *s)
 	s->python_id = s->r.id;
 }
 
+/*
+ * The walk that reads user memory in place (direct.bpf.h), from r->id on. The verifier checks it on its own, so it is given no pointers;
+ * and it is in one object only, because the linker of bpftool 7.1 takes a kernel function in one only. False: nothing is known, the
+ * usual way tells why.
+ */
+extern int walk_in_place(struct target *t, struct walk_result *r);
+
+/* Where physical address 0 is in the kernel's mapping of all memory; 0: not known. Set by user space. */
+__u64 direct_map __weak = 0;
+
+/* The kernel has bpf_rdonly_cast (6.2): before, what calls it must be dead code. Set before loading. */
+const volatile bool casts_work __weak = false;
+
+/* For a thread that runs Python and whose stack is all there. After begin_stack. */
+static __always_inline bool walk_quickly(struct target *t, struct thread_stack *s)
+{
+	return casts_work && direct_map && !s->check && !t->collecting_at && walk_in_place(t, &s->r);
+}
+
+static __always_inline void walk_usually(struct target *t, struct thread_stack *s)
+{
+	s->r.tstate = s->r.first = 0;
+	s->r.status = first_frame(s->w, t, &s->r.tstate, &s->r.first);
+	s->frame = s->r.first;
+	if (t->collecting_at)
+		s->collector = collector_frame(t);
+	if (s->r.status == STACK_COMPLETE)
+		walk_frames(s, false);
+	else if (s->r.status == STACK_NO_FRAME && !s->collector)
+		s->r.above_collector = 1;
+}
+
 static __always_inline void walk_stack(struct target *t, struct thread_stack *s)
 {
 	begin_stack(t, s);
-	if (s->w) {
-		s->r.status = first_frame(s->w, t, &s->tstate, &s->first);
-		s->frame = s->first;
-		if (t->collecting_at)
-			s->collector = collector_frame(t);
-		if (s->r.status == STACK_COMPLETE)
-			walk_frames(s, false);
-		else if (s->r.status == STACK_NO_FRAME && !s->collector)
-			s->r.above_collector = 1;
-	}
+	if (s->w && !walk_quickly(t, s))
+		walk_usually(t, s);
 	end_stack(s);
 }
 
@@ -724,7 +749,7 @@ static __noinline bool tell_stack(struct target *t, struct thread_stack *s)
 	if (!s->w || !s->r.depth) {
 		begun = begin_record_empty(t, s, &rec);
 	} else {
-		kept = send_codes(s->w, t, s->first);
+		kept = send_codes(s->w, t, s->r.first);
 		begun = begin_record(t, s, &rec);
 	}
 	if (!kept)
@@ -751,7 +776,14 @@ static __noinline void walk_beneath(struct target *t, struct thread_stack *s)
 	s->r.id = add_native(s->python_id, &k.r);
 }
 
-static __noinline __u64 stack_of_current(struct target *t)
+/* Of two names, for the linker keeps one of a name. */
+#if STACKS_ARE_NATIVE
+#define stack_of_current full_stack_of_current
+#else
+#define stack_of_current python_stack_of_current
+#endif
+
+GLOBAL __u64 stack_of_current(struct target *t)
 {
 	struct thread_stack s;
 

@@ -165,6 +165,20 @@ def measure_no_budget(quick, works=()):
         "4 s, half of them each twin's. Bar (issue 4): geometric mean <= 1.15."])
 
 
+SIGNALS = ["resident", "heap", "gc"]
+
+
+def measure_signals(quick, works=()):
+    """Each signal alone, in Debian's 3.11."""
+    python, seconds, count = interpreters(True)[0], 2 if quick else 6, 1 if quick else 2
+    chosen = [work for work in WORKS if not works or any(part in work.name for part in works)]
+    results = {signal: {work.name: summary([of_one(work, python, seconds, ["--signals", signal]) for _ in range(count)])
+                        for work in chosen} for signal in SIGNALS}
+    ratio_table(f"Slowdown by each signal alone, budget 1 %, {python.name}, {count} pairs of twins a figure", results, count, [
+        f"{seconds} s from the moment when it records, half of them each twin's. Told: what the recording says that tracing cost."])
+    return results
+
+
 def measure_bystander(quick):
     """One twin runs the file that a neighbour runs whose allocations are probed, the other a copy of it, in which no probe is."""
     python, (cpu, other), logs = interpreters(True)[0], measure.bench_cpus(), []

@@ -35,6 +35,8 @@
  * spend beforehand (capture/large_pace.h); windows have the rest, and page faults what is left of the budget.
  */
 #define BUDGET_SHARE 0.6
+/* Of CPU time, what windows may have where there is no budget: five times as much as by default tells of lines what can be told. */
+#define WINDOWS_UNBOUND 0.03
 /* How much of what one costs is expected of the next. */
 #define WINDOW_COST_LATELY 0.2
 /*
@@ -207,8 +209,10 @@ static void plan_again(struct heap *h, struct heap_process *p, uint64_t cpu_ns)
 	p->next_ns = clock_now_ns() + LEAST_WAIT_NS;
 }
 
-static void note_others(struct heap_process *p)
+static void note_others(const struct heap *h, struct heap_process *p)
 {
+	if (!h->budget)
+		return;
 	p->plan.others_s = fmax((double)p->tr->large_ns - LARGE_PACE_BURST_NS * traced__advance(p->tr), 0) / SECOND_NS;
 }
 
@@ -230,7 +234,7 @@ static bool is_due(const struct heap *h, struct heap_process *p, uint64_t cpu_ns
 
 	if (now - p->seen_ns >= LEAST_SEEN_NS)
 		p->used = now - p->seen_ns <= MOST_SEEN_NS || used >= ALL_THE_TIME ? used : 0;
-	note_others(p);
+	note_others(h, p);
 	lacks_s = heap_plan__lacks_s(&p->plan, (double)(cpu_ns - p->began_cpu_ns) / SECOND_NS);
 	if ((left_s <= 0 || p->asked) && lacks_s < 0) {
 		p->due_pools = pools_before(h, p, now);
@@ -465,7 +469,7 @@ static int begin(struct heap *h, struct heap_process *p)
 	p->seen_ns = clock_now_ns();
 	p->limit_s = HEAP_MOST_LIMIT_S;
 	pool_turns__add(&h->pool_turns, &p->pools, p->tr, &p->plan, p->began_cpu_ns);
-	p->plan.share = h->budget * BUDGET_SHARE;
+	p->plan.share = h->budget ? h->budget * BUDGET_SHARE : WINDOWS_UNBOUND;
 	p->plan.burst_s = HEAP_BURST_S * traced__advance(p->tr);
 	h->cost.expected_ns = session__probe_costs(h->deps->session)->emulated_ns;
 	p->plan.window_s = window_cost__expected_s(&h->cost);

@@ -88,8 +88,6 @@ static void choose_exact(struct pymemscope_bpf *b, bool exact, enum probe_links 
 		bpf_program__set_autoload(single[i], exact && !multi);
 	choose_multi(b->progs.exact_entry, exact && multi, true);
 	choose_multi(b->progs.exact_return, exact && !session, multi);
-	bpf_program__set_autoload(b->progs.find_direct_map, exact && multi);
-	b->rodata->casts_work = multi; /* 6.6 has them */
 	bpf_program__set_autoload(b->progs.exact_session, exact && session);
 	bpf_program__set_expected_attach_type(b->progs.exact_session, UPROBE_SESSION_ATTACH_TYPE);
 }
@@ -122,6 +120,8 @@ static void choose_programs(struct session *s)
 	};
 	size_t i;
 
+	bpf_program__set_autoload(b->progs.find_direct_map, multi);
+	b->rodata->casts_work = multi; /* 6.6 has both */
 	choose_exact(b, exact, links);
 	for (i = 0; i < sizeof(of_gc) / sizeof(of_gc[0]); i++)
 		bpf_program__set_autoload(of_gc[i], gc && !multi);
