@@ -117,12 +117,13 @@ static __always_inline void follow_page(const struct target *t, const struct tar
 					__u32 gained)
 {
 	const struct page_key key = { .page = s->page, .proc_id = t->proc_id };
-	struct page_value *p = bpf_map_lookup_elem(&pages, &key);
+	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
+	struct page_value *p = may_be_followed(tgid, s->page) ? bpf_map_lookup_elem(&pages, &key) : NULL;
 
 	if (gained > 1)
 		take_back_around(t, &key, gained);
 	note_turn_page(&key, v);
-	mark_followed(bpf_get_current_pid_tgid() >> 32, s->page);
+	mark_followed(tgid, s->page);
 	if (p) {
 		take_back(t, p);
 		*p = *v;
