@@ -18,6 +18,7 @@
  * The heap signal uses the same programs while one of its windows is open for the process (heap.bpf.h): only small blocks
  * count then, and each address stands for the newest of its blocks. The others are followed from malloc (large.bpf.c).
  */
+#define KERNEL_WORDS_ARE_READ /* guard.bpf.h: this is the one object that may */
 #include "blocks.bpf.h"
 #include "direct_find.bpf.h"
 #include "guard.bpf.h"
@@ -58,15 +59,15 @@ static __always_inline bool is_exact(const struct target *t)
 /* The target, when hits of this attachment count; 0: whichever. */
 static __always_inline struct target *allocating_target(__u32 attach_id)
 {
+	/* The window first: there is no room on the stack to keep a target meanwhile (tests/cli/bpf_stack.t). */
+	__u32 window_id = serves_windows ? current_window_id() : 0;
 	struct target *t = current_target();
-	struct window_state *w;
 
 	if (!t)
 		return NULL;
 	if (is_exact(t))
 		return !attach_id || t->attach_id[SIGNAL_EXACT] == attach_id ? t : NULL;
-	w = t->signals & 1u << SIGNAL_HEAP ? current_window() : NULL;
-	return w && w->attach_id && (!attach_id || w->attach_id == attach_id) ? t : NULL;
+	return t->signals & 1u << SIGNAL_HEAP && window_id && (!attach_id || window_id == attach_id) ? t : NULL;
 }
 
 /* Whether this allocation is to be looked at; counts down an open window. */
@@ -358,8 +359,10 @@ GLOBAL __u64 stack_directly(struct target *t)
 
 	if (!t)
 		return STACK_LOST;
+	if (!walks_in_place(t))
+		return 0;
 	begin_stack(t, &s);
-	if (!s.w || !walk_quickly(t, &s))
+	if (!s.w || !walk_in_place(t, &s.r))
 		return 0;
 	end_stack(&s);
 	q = quick_count_of(s.r.id, t->proc_id, kind_of(t));

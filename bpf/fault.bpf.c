@@ -111,7 +111,7 @@ static __always_inline void note_turn_page(const struct page_key *key, const str
 
 /*
  * Remembers who brought a page in. One that is remembered already had been given back, or it could not fault again. gained: by this
- * fault alone; 1 where that is not known.
+ * fault alone; 1 where that is not known. Most are new, which `followed` tells for less than a lookup.
  */
 static __always_inline void follow_page(const struct target *t, const struct target_state *s, const struct page_value *v,
 					__u32 gained)
@@ -124,10 +124,15 @@ static __always_inline void follow_page(const struct target *t, const struct tar
 		take_back_around(t, &key, gained);
 	note_turn_page(&key, v);
 	mark_followed(tgid, s->page);
+	if (!p) {
+		if (!bpf_map_update_elem(&pages, &key, v, BPF_NOEXIST))
+			return;
+		p = bpf_map_lookup_elem(&pages, &key);
+	}
 	if (p) {
 		take_back(t, p);
 		*p = *v;
-	} else if (bpf_map_update_elem(&pages, &key, v, BPF_NOEXIST)) {
+	} else {
 		counter_add(CTR_PAGES_FULL, 1);
 	}
 }

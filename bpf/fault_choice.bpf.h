@@ -139,7 +139,8 @@ static __always_inline void mark_followed(__u32 tgid, __u64 page)
 
 	/* 6.1 knows no bounds of what is or'ed. */
 	barrier_var(word);
-	followed[word & (2 * FOLLOWED_WORDS - 1)] |= FOLLOWED_BIT(page);
+	/* Others mark there, too: other processors, and user space. */
+	__sync_fetch_and_or(&followed[word & (2 * FOLLOWED_WORDS - 1)], FOLLOWED_BIT(page));
 }
 
 static __always_inline bool may_be_followed(__u32 tgid, __u64 page)

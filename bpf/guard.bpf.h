@@ -6,6 +6,9 @@
 #ifndef BPF_GUARD_H
 #define BPF_GUARD_H
 
+#ifdef KERNEL_WORDS_ARE_READ
+#include "direct.bpf.h"
+#endif
 #include "maps.bpf.h"
 #include "site_spec.h"
 
@@ -14,14 +17,14 @@
 #define FLAGS(ctx) ((ctx)->flags)
 #endif
 
-/* By a load where direct.bpf.h is included before, which one object only may: a call takes five times as long. */
+/* By a load where the object may (stack.bpf.h, walk_in_place): a call takes five times as long. */
 static __always_inline __u64 reg_word(const struct pt_regs *ctx, __u32 word)
 {
 	__u64 v = 0;
 
 	if (word >= sizeof(*ctx) / 8)
 		return 0;
-#ifdef BPF_DIRECT_H
+#ifdef KERNEL_WORDS_ARE_READ
 	if (casts_work)
 		return kernel_word((__u64)ctx + word * 8);
 #endif

@@ -30,6 +30,14 @@ static __always_inline struct window_state *current_window(void)
 	return bpf_map_lookup_elem(&heap_windows, &tgid);
 }
 
+/* 0: none is open. */
+static __always_inline __u32 current_window_id(void)
+{
+	struct window_state *w = current_window();
+
+	return w ? w->attach_id : 0;
+}
+
 /* When the ring is full user space finds out by the clock. */
 static __always_inline void tell_once(struct window_state *w, const struct target *t, __u64 lately)
 {

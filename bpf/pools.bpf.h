@@ -73,22 +73,33 @@ static __always_inline enum next_block find_next(const struct site_spec *s, __u6
 	return head.nextpool == pool ? NEXT_BLOCK_NEW_POOL : NEXT_BLOCK_KNOWN;
 }
 
+/* Of their own, so that neither's stack counts for the other. */
+static __noinline enum next_block find_next_usually(const struct site_spec *s, __u64 runtime, __u64 bytes, __u64 *ret)
+{
+	return s && ret ? find_next(s, runtime, bytes, NULL, ret) : NEXT_BLOCK_UNREADABLE;
+}
+
+static __always_inline enum next_block find_next_in_place(const struct site_spec *s, __u64 runtime, __u64 bytes, __u64 *ret)
+{
+	enum next_block next;
+	struct page_view v;
+
+	begin_view(&v);
+	next = find_next(s, runtime, bytes, &v, ret);
+	return end_view(&v) ? next : NEXT_BLOCK_UNREADABLE;
+}
+
 GLOBAL int next_block(const struct site_spec *s, __u64 runtime, __u64 bytes, __u64 *ret)
 {
 	enum next_block next = NEXT_BLOCK_UNREADABLE;
-	struct page_view v;
 
 	if (!s || !ret)
 		return next;
 	if (!bytes || bytes > PYMALLOC_MAX_BYTES)
 		return NEXT_BLOCK_RAW;
-	if (direct_map) {
-		begin_view(&v);
-		next = find_next(s, runtime, bytes, &v, ret);
-		if (!end_view(&v))
-			next = NEXT_BLOCK_UNREADABLE;
-	}
-	return next == NEXT_BLOCK_UNREADABLE ? find_next(s, runtime, bytes, NULL, ret) : next;
+	if (direct_map)
+		next = find_next_in_place(s, runtime, bytes, ret);
+	return next == NEXT_BLOCK_UNREADABLE ? find_next_usually(s, runtime, bytes, ret) : next;
 }
 
 #endif

@@ -5,7 +5,7 @@
  * which count there, and what pymalloc keeps its books of arenas with, which is nobody's line.
  *
  * The raw domain is called with the GIL or without (CPython Include/pymem.h). So nothing here relies on the GIL: not the
- * slots of young blocks, not the count of a process's allocations, not the direct way to the stack; and a realloc gives its
+ * slots of young blocks, not the count of a process's allocations, not the slots of counts (stack_directly); and a realloc gives its
  * old block up before it begins, for another thread may get that address before it returns. A free is of whichever domain
  * knows the block: their keys in `live` are apart.
  */

@@ -74,11 +74,8 @@ struct task_struct___old {
  */
 #define N_MEMBERS 4
 
-static __always_inline void add_percpu_parts(struct mm_struct *mm, __u32 cpu, __s64 *sum)
+static __always_inline void add_percpu_parts(__u32 cpu, void *anon, void *file, void *shmem, __s64 *sum)
 {
-	void *anon = mm->rss_stat[MEMBER_ANON].counters;
-	void *file = mm->rss_stat[MEMBER_FILE].counters;
-	void *shmem = mm->rss_stat[MEMBER_SHMEM].counters;
 	__u64 offset = percpu_offsets[cpu & (MAX_SUMMED_CPUS - 1)];
 	__s32 part[N_MEMBERS] = {};
 
@@ -98,13 +95,16 @@ static __always_inline void add_percpu_parts(struct mm_struct *mm, __u32 cpu, __
 
 static __always_inline void rss_percpu(struct mm_struct *mm, __s64 rss[RSS_KINDS])
 {
+	void *anon = mm->rss_stat[MEMBER_ANON].counters;
+	void *file = mm->rss_stat[MEMBER_FILE].counters;
+	void *shmem = mm->rss_stat[MEMBER_SHMEM].counters;
 	__u32 cpu;
 
 	rss[0] = mm->rss_stat[MEMBER_ANON].count;
 	rss[1] = mm->rss_stat[MEMBER_FILE].count;
 	rss[2] = mm->rss_stat[MEMBER_SHMEM].count;
 	for (cpu = 0; cpu < MAX_SUMMED_CPUS && cpu < cpu_cnt; cpu++)
-		add_percpu_parts(mm, cpu, rss);
+		add_percpu_parts(cpu, anon, file, shmem, rss);
 }
 
 static __always_inline __s64 rss_old(struct task_struct *task, struct mm_struct *mm, int member)
@@ -126,16 +126,22 @@ static __always_inline __s64 rss_old(struct task_struct *task, struct mm_struct 
  */
 static __noinline int read_rss(struct task_struct *task, __s64 *rss)
 {
-	struct mm_struct *mm = BPF_CORE_READ(task, mm);
+	struct mm_struct *mm;
 
-	if (!mm || !rss)
+	if (!rss)
 		return -1;
 	if (bpf_core_type_exists(struct mm_rss_stat___old)) {
+		mm = BPF_CORE_READ(task, mm);
+		if (!mm)
+			return -1;
 		rss[0] = rss_old(task, mm, MEMBER_ANON);
 		rss[1] = rss_old(task, mm, MEMBER_FILE);
 		rss[2] = rss_old(task, mm, MEMBER_SHMEM);
 	} else {
-		rss_percpu(task->mm, rss);
+		mm = task->mm;
+		if (!mm)
+			return -1;
+		rss_percpu(mm, rss);
 	}
 	return 0;
 }

@@ -172,8 +172,8 @@ static __always_inline __u32 first_frame(const struct py_walk *w, struct target 
 }
 
 /*
- * Words of a frame that one read brings. All functions on the way to a frame share 512 bytes of stack; kernels before 6.8
- * round each function's part up to 32.
+ * Words of a frame that one read brings. All functions on the way to a frame share 512 bytes of stack; kernels before 6.9
+ * round each function's part up to 32 (tests/cli/bpf_stack.t).
  */
 #define FRAME_WORDS 10
 
@@ -665,7 +665,7 @@ static __noinline bool begin_record_empty(struct target *t, struct thread_stack 
 
 /*
  * Native frames are stored here, not by who walks the Python frames: what that keeps on the stack does not count for them then.
- * Kernels before 6.8 have no room for both.
+ * Kernels before 6.9 have no room for both.
  */
 static __always_inline void end_record(struct target *t, struct rec_stack *rec, struct thread_stack *s)
 {
@@ -696,22 +696,22 @@ static __always_inline void end_stack(struct thread_stack *s)
 }
 
 /*
- * The walk that reads user memory in place (direct.bpf.h), from r->id on. The verifier checks it on its own, so it is given no pointers;
- * and it is in one object only, because the linker of bpftool 7.1 takes a kernel function in one only. False: nothing is known, the
+ * The walk that reads user memory in place (direct.bpf.h), from r->id on. The verifier checks it on its own, so what it is given holds no
+ * pointers; and it is in one object only, because the linker of bpftool 7.1 takes a kernel function in one only. False: nothing is known, the
  * usual way tells why.
  */
 extern int walk_in_place(struct target *t, struct walk_result *r);
 
-/* Where physical address 0 is in the kernel's mapping of all memory; 0: not known. Set by user space. */
+/* Where physical address 0 is in the kernel's mapping of all memory; 0: not known. find_direct_map sets it. */
 __u64 direct_map __weak = 0;
 
 /* The kernel has bpf_rdonly_cast (6.2): before, what calls it must be dead code. Set before loading. */
 const volatile bool casts_work __weak = false;
 
-/* For a thread that runs Python and whose stack is all there. After begin_stack. */
-static __always_inline bool walk_quickly(struct target *t, struct thread_stack *s)
+/* Whether to try: checks of code objects and the collector's mark are the usual walk's. */
+static __always_inline bool walks_in_place(const struct target *t)
 {
-	return casts_work && direct_map && !s->check && !t->collecting_at && walk_in_place(t, &s->r);
+	return casts_work && direct_map && !checks(t) && !t->collecting_at;
 }
 
 static __always_inline void walk_usually(struct target *t, struct thread_stack *s)
@@ -730,7 +730,7 @@ static __always_inline void walk_usually(struct target *t, struct thread_stack *
 static __always_inline void walk_stack(struct target *t, struct thread_stack *s)
 {
 	begin_stack(t, s);
-	if (s->w && !walk_quickly(t, s))
+	if (s->w && !(walks_in_place(t) && walk_in_place(t, &s->r)))
 		walk_usually(t, s);
 	end_stack(s);
 }

@@ -150,6 +150,14 @@ static enum probe_links max_links(void)
 	return strcmp(links, "single") ? PROBE_LINKS_MANY : PROBE_LINKS_SINGLE;
 }
 
+/* PYMEMSCOPE_READ: "calls"; for tests. */
+static bool reads_by_calls(void)
+{
+	const char *how = getenv("PYMEMSCOPE_READ");
+
+	return how && !strcmp(how, "calls");
+}
+
 /* Asked for both, the exact signal says who holds the heap: its probes are where the heap signal's windows would put theirs. */
 static uint32_t signals_traced(const struct record *r)
 {
@@ -166,6 +174,7 @@ static int start_tracing(struct record *r)
 		.cgroup_v1 = cgroups__is_v1(r->deps.cgroups),
 		.every_process = r->scope.kind == SCOPE_ALL,
 		.max_links = max_links(),
+		.reads_by_calls = reads_by_calls(),
 		.proc = r->deps.proc,
 	};
 	struct session_handlers handlers;
@@ -503,7 +512,7 @@ const struct cmd cmd_record = {
 		"  --duration TIME     30s, 5m, 1h; default: until ^C or the end of the target\n"
 		"  --budget P%         share of the targets' CPU time that tracing may cost (default 1%): page faults are\n"
 		"                      sampled, small blocks seen in windows, to keep it; exact is not; none: all page\n"
-		"                      faults, and as many windows as can be\n"
+		"                      faults, and windows for 3% of the time\n"
 		"  --fault-hook HOOK   fentry, kprobe, tracepoint or perf; default: the best that works\n"
 		"  -v, --verbose       say more\n\n"
 		"examples:\n"

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
 """Every stack is right: file, line and function of each frame, against what the target says of itself. A shorter run of
 what tools/matrix does with 20,000 samples an interpreter."""
+import contextlib
 import os
 import sys
 
@@ -30,7 +31,23 @@ def check(python, how):
          + "".join(f", without {what}" for what in result["without"]))
 
 
+def check_usual_walk(python, how):
+    """Where memory is not read in place (bpf/direct.bpf.h)."""
+    with environment("PYMEMSCOPE_READ", "calls"):
+        check(python, how)
+
+
+@contextlib.contextmanager
+def environment(name, value):
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        del os.environ[name]
+
+
 test_each(check, "stacks", "go")
+test_each(check_usual_walk, "stacks, memory read by calls", "go")
 test_each(check, "stacks of eight threads at once", "crowd")
 
 main()

@@ -135,10 +135,14 @@ def interpreters(quick):
     return found[:1] if quick else found[:1] + [one for one in found[1:] if one.release == "3.13"]
 
 
+def works_of(quick, parts):
+    """Those whose names have one of the parts."""
+    return [work for work in WORKS if (not quick or work.script in QUICK) and
+            (not parts or any(part in work.name for part in parts))]
+
+
 def of_mode(title, options, seconds, count, quick, works, notes):
-    chosen = [work for work in WORKS if (not quick or work.script in QUICK) and
-              (not works or any(part in work.name for part in works))]
-    results = {}
+    chosen, results = works_of(quick, works), {}
     for python in interpreters(quick):
         results[python.name] = {
             work.name: summary([of_one(work, python, seconds, options) for _ in range(count)]) for work in chosen}
@@ -170,8 +174,8 @@ SIGNALS = ["resident", "heap", "gc"]
 
 def measure_signals(quick, works=()):
     """Each signal alone, in Debian's 3.11."""
-    python, seconds, count = interpreters(True)[0], 2 if quick else 6, 1 if quick else 2
-    chosen = [work for work in WORKS if not works or any(part in work.name for part in works)]
+    python, seconds, count = interpreters(True)[0], 2 if quick else 6, 1
+    chosen = works_of(quick, works)
     results = {signal: {work.name: summary([of_one(work, python, seconds, ["--signals", signal]) for _ in range(count)])
                         for work in chosen} for signal in SIGNALS}
     ratio_table(f"Slowdown by each signal alone, budget 1 %, {python.name}, {count} pairs of twins a figure", results, count, [

@@ -35,8 +35,8 @@
  * spend beforehand (capture/large_pace.h); windows have the rest, and page faults what is left of the budget.
  */
 #define BUDGET_SHARE 0.6
-/* Of CPU time, what windows may have where there is no budget: five times as much as by default tells of lines what can be told. */
-#define WINDOWS_UNBOUND 0.03
+/* Of CPU time, what windows may have where there is no budget, or a large one: five times what they have by default tells enough. */
+#define MOST_WINDOWS_SHARE 0.03
 /* How much of what one costs is expected of the next. */
 #define WINDOW_COST_LATELY 0.2
 /*
@@ -469,7 +469,7 @@ static int begin(struct heap *h, struct heap_process *p)
 	p->seen_ns = clock_now_ns();
 	p->limit_s = HEAP_MOST_LIMIT_S;
 	pool_turns__add(&h->pool_turns, &p->pools, p->tr, &p->plan, p->began_cpu_ns);
-	p->plan.share = h->budget ? h->budget * BUDGET_SHARE : WINDOWS_UNBOUND;
+	p->plan.share = h->budget ? fmin(h->budget * BUDGET_SHARE, MOST_WINDOWS_SHARE) : MOST_WINDOWS_SHARE;
 	p->plan.burst_s = HEAP_BURST_S * traced__advance(p->tr);
 	h->cost.expected_ns = session__probe_costs(h->deps->session)->emulated_ns;
 	p->plan.window_s = window_cost__expected_s(&h->cost);

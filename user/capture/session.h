@@ -33,6 +33,7 @@ struct session_opts {
 	bool tell_every_exec;
 	bool every_process; /* no process of the host is left out: probes need not be confined */
 	enum probe_links max_links; /* no better ones than these, to test what older kernels have */
+	bool reads_by_calls; /* memory is not read in place (bpf/direct.bpf.h), to test that, too */
 	const struct proc *proc; /* tells where a process runs; must live longer */
 };
 

@@ -49,6 +49,7 @@ struct session {
 	int counts_fd[2];
 	int active; /* which of counts_fd, and half of quick_counts, programs count in */
 	struct quick_count *quick_counts; /* the map's memory; NULL: not used */
+	bool marks_begun; /* session__begin_marks, and not ended since */
 	struct recent_block *recent_blocks; /* likewise */
 	int cpu_cnt;
 	uint64_t bad_records;

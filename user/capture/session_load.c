@@ -120,8 +120,8 @@ static void choose_programs(struct session *s)
 	};
 	size_t i;
 
-	bpf_program__set_autoload(b->progs.find_direct_map, multi);
-	b->rodata->casts_work = multi; /* 6.6 has both */
+	b->rodata->casts_work = multi && !s->opts.reads_by_calls; /* 6.6 has both */
+	bpf_program__set_autoload(b->progs.find_direct_map, b->rodata->casts_work);
 	choose_exact(b, exact, links);
 	for (i = 0; i < sizeof(of_gc) / sizeof(of_gc[0]); i++)
 		bpf_program__set_autoload(of_gc[i], gc && !multi);

@@ -171,6 +171,10 @@ void session__begin_marks(struct session *s)
 {
 	uint32_t next = s->bpf->bss->followed_half + 1;
 
+	/* The last time was not ended: what it did not mark is in the other half alone. */
+	if (s->marks_begun)
+		return;
+	s->marks_begun = true;
 	memset(marks(s, next), 0, FOLLOWED_WORDS * sizeof(uint64_t));
 	s->bpf->bss->followed_half = next;
 }
@@ -182,6 +186,7 @@ void session__mark_followed(struct session *s, pid_t tgid, uint64_t page)
 
 void session__end_marks(struct session *s)
 {
+	s->marks_begun = false;
 	memset(marks(s, s->bpf->bss->followed_half + 1), 0, FOLLOWED_WORDS * sizeof(uint64_t));
 }
 

@@ -17,7 +17,7 @@
 
 double heap_plan__allowance_s(const struct heap_plan *p, double cpu_s)
 {
-	return p->share > 0 ? p->burst_s + p->share * cpu_s - p->spent_s - p->others_s : INFINITY;
+	return p->burst_s + p->share * cpu_s - p->spent_s - p->others_s;
 }
 
 double heap_plan__lacks_s(const struct heap_plan *p, double cpu_s)
@@ -33,8 +33,6 @@ static double rate(const struct heap_plan *p, double cpu_s)
 {
 	double spare = heap_plan__allowance_s(p, cpu_s) / p->window_s, lasting = p->share / p->window_s;
 
-	if (isinf(spare))
-		return MAX_RATE;
 	lasting = lasting * fmin(spare / SPARE_WINDOWS, 1) + fmax(spare - SPARE_WINDOWS, 0) / SOON_S;
 	return fmin(fmax(lasting, MIN_RATE), MAX_RATE);
 }

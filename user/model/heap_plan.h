@@ -18,7 +18,7 @@
 #include <stdint.h>
 
 struct heap_plan {
-	double share; /* of the process's CPU time that windows may cost; 0: no limit */
+	double share; /* of the process's CPU time that windows may cost; > 0 */
 	double burst_s; /* what they may cost before that; HEAP_BURST_S at most */
 	double spent_s; /* what they have cost so far */
 	double others_s; /* what others have taken of that share */
