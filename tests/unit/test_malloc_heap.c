@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -155,14 +156,44 @@ static void test_no_heap(void **state)
 		s = (struct seen){};
 		malloc_heap__walk(&h, 528, keep, &s);
 	}
-	/* It has grown meanwhile, or goes on where nothing is. */
+	/* It goes on where nothing is. */
 	for (size_t k = 0; k < 4096; k++)
 		words[k] = 0;
-	words[1] = ((h.end + 4096 + 4095) / 4096 * 4096 - h.start) | 1;
-	assert_int_equal(malloc_heap__walk(&h, 528, keep, &s), 0);
 	h.end += 1ull << 40;
 	words[1] = (1ull << 40) + 16 + 1;
 	assert_int_equal(malloc_heap__walk(&h, 528, keep, &s), -EFAULT);
+}
+
+/* It grows between the look at its mapping and the walk: chunks stand across its end of then, and behind it. */
+static void test_heap_that_grows(void **state)
+{
+	enum { PAGES = 8, KNOWN = 2 };
+	static struct seen s;
+	uint8_t *heap = mmap(NULL, (PAGES + 1) * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct malloc_heap h = { .m = mem_reader__of_process(getpid()), .start = (uintptr_t)heap, .end = (uintptr_t)heap + KNOWN * 4096 };
+	/* The last one ends with the heap, and is nobody's. */
+	static const uint64_t size[] = { 3 * 1024, 8 * 1024, 1024, 4096, PAGES * 4096 - 3 * 1024 - 8 * 1024 - 1024 - 4096 };
+	uint64_t at = 0;
+
+	(void)state;
+	assert_true(heap != MAP_FAILED && !munmap(heap + PAGES * 4096, 4096));
+	for (int i = 0; i < 5; at += size[i++])
+		*(uint64_t *)(heap + at + 8) = size[i] | 1;
+	assert_int_equal(at, PAGES * 4096);
+	assert_int_equal(malloc_heap__walk(&h, 528, keep, &s), 0);
+	assert_int_equal(s.n, 4);
+	assert_true(has(&s, (uintptr_t)heap + 16) && has(&s, (uintptr_t)heap + 3 * 1024 + 16));
+	assert_true(has(&s, (uintptr_t)heap + 11 * 1024 + 16) && has(&s, (uintptr_t)heap + 12 * 1024 + 16));
+	/* Only the last one has grown. */
+	s = (struct seen){};
+	*(uint64_t *)(heap + size[0] + 8) = (PAGES * 4096 - size[0]) | 1;
+	assert_int_equal(malloc_heap__walk(&h, 528, keep, &s), 0);
+	assert_int_equal(s.n, 1);
+	/* Into nothing: what that is nobody knows. */
+	s = (struct seen){};
+	*(uint64_t *)(heap + size[0] + 8) = (PAGES * 4096 - size[0] + 16) | 1;
+	assert_int_equal(malloc_heap__walk(&h, 528, keep, &s), -EILSEQ);
+	munmap(heap, PAGES * 4096);
 }
 
 int main(void)
@@ -172,6 +203,7 @@ int main(void)
 		cmocka_unit_test(test_what_became_of_blocks),
 		cmocka_unit_test(test_blocks_mapped_by_themselves),
 		cmocka_unit_test(test_no_heap),
+		cmocka_unit_test(test_heap_that_grows),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

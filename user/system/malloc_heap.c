@@ -7,6 +7,7 @@
 #include <sys/param.h>
 
 #define HEADER_BYTES 16 /* prev_size, size */
+#define PAGE_BYTES 4096ull
 #define LEAST_CHUNK_BYTES 32
 #define MOST_GROWTH_BYTES (1ull << 30) /* during a walk */
 #define PREV_INUSE 1ull
@@ -43,6 +44,7 @@ int malloc_heap__find(const struct proc *p, pid_t tgid, struct malloc_heap *ret)
 
 struct walk {
 	const struct malloc_heap *h;
+	uint64_t end; /* as far as is known: it may grow meanwhile */
 	uint8_t *piece;
 	uint64_t at, len; /* what is in the piece */
 };
@@ -50,7 +52,7 @@ struct walk {
 /* The size field of the chunk at `chunk`. */
 static int size_at(struct walk *w, uint64_t chunk, uint64_t *ret)
 {
-	uint64_t left = w->h->end - chunk;
+	uint64_t left = w->end - chunk;
 	int err;
 
 	if (chunk < w->at || chunk + HEADER_BYTES > w->at + w->len) {
@@ -72,14 +74,27 @@ static bool makes_sense(const struct malloc_heap *h, uint64_t chunk, uint64_t fi
 {
 	uint64_t bytes = field & ~FLAGS;
 
-	return !(field & (IS_MMAPPED | NON_MAIN_ARENA)) && bytes >= LEAST_CHUNK_BYTES && bytes % 16 == 0 &&
-	       bytes <= h->end - chunk + MOST_GROWTH_BYTES;
+	return !(field & (IS_MMAPPED | NON_MAIN_ARENA)) && bytes >= LEAST_CHUNK_BYTES && bytes % 16 == 0 && chunk < h->end + MOST_GROWTH_BYTES &&
+	       bytes <= h->end + MOST_GROWTH_BYTES - chunk;
 }
 
-/* The last chunk, up to the end, is nobody's. The heap may have grown since its mapping was looked up, by whole pages. */
-static bool is_last(const struct malloc_heap *h, uint64_t next)
+/*
+ * The size field of the chunk behind one; 0 in *ret: there is none, for the last chunk, up to the end, is nobody's. A chunk that goes
+ * beyond the end, or a last one that does, was made since the mapping was looked up: the heap has grown, by whole pages.
+ */
+static int size_behind(struct walk *w, uint64_t next, uint64_t *ret)
 {
-	return next == h->end || (next > h->end && next % 4096 == 0);
+	int err;
+
+	*ret = 0;
+	if (next == w->h->end)
+		return 0;
+	if (next + HEADER_BYTES > w->end)
+		w->end = (next + HEADER_BYTES + PAGE_BYTES - 1) / PAGE_BYTES * PAGE_BYTES;
+	err = size_at(w, next, ret);
+	if (err == -EFAULT && w->end > w->h->end)
+		return next % PAGE_BYTES ? -EILSEQ : 0;
+	return !err && !*ret ? -EILSEQ : err;
 }
 
 static int walk(struct walk *w, uint64_t least_bytes, void (*fn)(uint64_t addr, uint64_t bytes, void *arg), void *arg)
@@ -91,12 +106,10 @@ static int walk(struct walk *w, uint64_t least_bytes, void (*fn)(uint64_t addr, 
 		if (!makes_sense(w->h, chunk, field))
 			return -EILSEQ;
 		next = chunk + (field & ~FLAGS);
-		if (is_last(w->h, next))
-			return 0;
-		if (next > w->h->end || w->h->end - next < HEADER_BYTES)
-			return -EILSEQ;
-		err = size_at(w, next, &next_field);
-		if (!err && next_field & PREV_INUSE && (field & ~FLAGS) >= least_bytes)
+		err = size_behind(w, next, &next_field);
+		if (err || !next_field)
+			return err;
+		if (next_field & PREV_INUSE && (field & ~FLAGS) >= least_bytes)
 			fn(chunk + HEADER_BYTES, field & ~FLAGS, arg);
 	}
 	return err;
@@ -105,7 +118,7 @@ static int walk(struct walk *w, uint64_t least_bytes, void (*fn)(uint64_t addr, 
 int malloc_heap__walk(const struct malloc_heap *h, uint64_t least_bytes, void (*fn)(uint64_t addr, uint64_t bytes, void *arg),
 		      void *arg)
 {
-	struct walk w = { .h = h, .piece = malloc(PIECE_BYTES) };
+	struct walk w = { .h = h, .end = h->end, .piece = malloc(PIECE_BYTES) };
 	int err;
 
 	if (!w.piece)
