@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
  * User memory of the current process read in place, through the kernel's own mapping of all memory: a word costs 3 ns, a
- * new page 12, where a call of bpf_probe_read_user costs 80 on a hardened kernel whatever its size. Walks of stacks are
- * tried so first, but where code objects are checked or a collection runs (stack.bpf.h, walks_in_place): of the 1.15 us that a page
- * fault that is looked at took this saves 0.25. x86-64 only, and only where user space has
- * found that mapping and seen that reading through it works (user/capture/session_direct.c); everybody else, and any page that is not
- * plainly there, goes the usual way.
+ * new page 12, where a call of bpf_probe_read_user costs 80 on a hardened kernel whatever its size. Walks of stacks are tried
+ * so first, but where code objects are checked or a collection runs (stack.bpf.h, walks_in_place): of the 1.15 us that a page
+ * fault that is looked at took this saves 0.25. x86-64 only, and only where user space has found that mapping and seen that
+ * reading through it works (user/capture/session_direct.c); everybody else, and any page that is not plainly there, goes the
+ * usual way.
  *
  * What makes it safe: loads through bpf_rdonly_cast (6.2) that meet no memory give 0, and fault nobody. Page tables are
  * freed only after a grace period (CONFIG_MMU_GATHER_RCU_TABLE_FREE), and these programs run inside one. Only entries that

@@ -7,8 +7,7 @@ import sys
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 
-from lib import calls, host  # noqa: E402
-from lib.calls import links  # noqa: E402
+from lib import calls, host, tool  # noqa: E402
 from lib.pythons import pythons, test_each  # noqa: E402
 from lib.tap import main, skip, test  # noqa: E402
 
@@ -23,19 +22,19 @@ test_each(check, "calls")
 
 @test
 def return_probes_of_each_call_as_before_6_13():
-    with links("many"):
+    with tool.links("many"):
         check(next((one for one in pythons() if one.release == "3.8"), None) or skip("no Python 3.8"))
 
 
 @test
 def inlined_without_return_probes_as_before_6_13():
-    with links("many"):
+    with tool.links("many"):
         check(next((one for one in pythons() if one.where == "host"), None) or skip("no Debian Python"))
 
 
 @test
 def public_functions_as_before_6_6():
-    with links("single"):
+    with tool.links("single"):
         check(next((one for one in pythons() if one.where == "pyenv"), None) or skip("no pyenv"))
 
 

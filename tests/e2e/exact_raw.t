@@ -8,8 +8,8 @@ import sys
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 
-from lib import calls, host  # noqa: E402
-from lib.calls import COUNT, links, lives  # noqa: E402
+from lib import calls, host, tool  # noqa: E402
+from lib.calls import COUNT, lives  # noqa: E402
 from lib.pythons import pythons, test_each  # noqa: E402
 from lib.tap import is_, main, ok, skip, test  # noqa: E402
 from lib.target import Process  # noqa: E402
@@ -67,14 +67,14 @@ def hooks_over_pymalloc():
 
 @test
 def return_probes_of_each_call_as_before_6_13():
-    with links("many"):
+    with tool.links("many"):
         check_raw(next((one for one in pythons() if one.release == "3.8"), None) or skip("no Python 3.8"))
         check_malloc("pyenv", "3.8")
 
 
 @test
 def inlined_without_return_probes_as_before_6_13():
-    with links("many"):
+    with tool.links("many"):
         check_raw(next((one for one in pythons() if one.where == "host"), None) or skip("no Debian Python"))
         check_malloc("debian", None)
 

@@ -7,7 +7,7 @@ import sys
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 
-from lib import host, measure  # noqa: E402
+from lib import host, measure, tool  # noqa: E402
 from lib.pythons import pythons, test_each  # noqa: E402
 from lib.tap import is_, main, ok, test  # noqa: E402
 
@@ -98,12 +98,9 @@ def check(python):
 
 def check_with_links(kind):
     """As on kernels that attach probes otherwise."""
-    os.environ["PYMEMSCOPE_LINKS"] = kind
-    try:
+    with tool.links(kind):
         for python in [one for one in pythons() if one.where in ("host", "pyenv")][:2]:
             check(python)
-    finally:
-        del os.environ["PYMEMSCOPE_LINKS"]
 
 
 @test

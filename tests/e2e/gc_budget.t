@@ -130,7 +130,7 @@ def gc_collect_in_a_loop():
 @once_more
 def probes_one_by_one():
     """As on kernels that take one probe a link. There they are gone only 0.1 s each after they were taken away."""
-    with links("single"), Run("--signals", "gc") as run:
+    with tool.links("single"), Run("--signals", "gc") as run:
         check_hot(run, "collect", 1, 3, 10 * SAVED_NS)
 
 
@@ -141,15 +141,6 @@ def processes_that_share_links():
         run.target.ask("fork 18")
         tool.wait_until(lambda: run.rows("SELECT count(*) FROM process")[0][0] == 19, "all are traced")
         check_hot(run, "collect", 1, 3)
-
-
-@contextlib.contextmanager
-def links(kind):
-    os.environ["PYMEMSCOPE_LINKS"] = kind
-    try:
-        yield
-    finally:
-        del os.environ["PYMEMSCOPE_LINKS"]
 
 
 @test

@@ -2,14 +2,13 @@
 # SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
 """Every stack is right: file, line and function of each frame, against what the target says of itself. A shorter run of
 what tools/matrix does with 20,000 samples an interpreter."""
-import contextlib
 import os
 import sys
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 
-from lib import host, measure  # noqa: E402
+from lib import host, measure, tool  # noqa: E402
 from lib.pythons import test_each  # noqa: E402
 from lib.tap import is_, main, note, ok  # noqa: E402
 
@@ -33,17 +32,8 @@ def check(python, how):
 
 def check_usual_walk(python, how):
     """Where memory is not read in place (bpf/direct.bpf.h)."""
-    with environment("PYMEMSCOPE_READ", "calls"):
+    with tool.environment("PYMEMSCOPE_READ", "calls"):
         check(python, how)
-
-
-@contextlib.contextmanager
-def environment(name, value):
-    os.environ[name] = value
-    try:
-        yield
-    finally:
-        del os.environ[name]
 
 
 test_each(check, "stacks", "go")

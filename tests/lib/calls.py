@@ -1,19 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
 """Recording tests/targets/calls.py, each of whose lines calls an allocator in a way of its own."""
-import contextlib
-import os
-
 from . import measure, tap, tool
 
 COUNT = 700  # of 208 bytes, nine pools of 16 KiB
-
-
-@contextlib.contextmanager
-def links(kind):
-    """Recorders attach as they would on an older kernel."""
-    os.environ["PYMEMSCOPE_LINKS"] = kind
-    yield
-    del os.environ["PYMEMSCOPE_LINKS"]
 
 
 def lives(start, orders, domain="object"):

@@ -141,6 +141,21 @@ def record(*args, file=None, limit_s=30):
     return Recorder(*args, file=file, limit_s=limit_s)
 
 
+@contextlib.contextmanager
+def environment(name, value):
+    """Recorders that are started meanwhile see it."""
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        del os.environ[name]
+
+
+def links(kind):
+    """Recorders attach as they would on an older kernel: "single" or "many"."""
+    return environment("PYMEMSCOPE_LINKS", kind)
+
+
 def wait_until(condition, what, limit_s=15, every_s=0.05):
     """Looks again until the condition holds; fails the test at the limit."""
     deadline = time.monotonic() + limit_s

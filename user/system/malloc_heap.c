@@ -74,8 +74,8 @@ static bool makes_sense(const struct malloc_heap *h, uint64_t chunk, uint64_t fi
 {
 	uint64_t bytes = field & ~FLAGS;
 
-	return !(field & (IS_MMAPPED | NON_MAIN_ARENA)) && bytes >= LEAST_CHUNK_BYTES && bytes % 16 == 0 && chunk < h->end + MOST_GROWTH_BYTES &&
-	       bytes <= h->end + MOST_GROWTH_BYTES - chunk;
+	return !(field & (IS_MMAPPED | NON_MAIN_ARENA)) && bytes >= LEAST_CHUNK_BYTES && bytes % 16 == 0 &&
+	       chunk < h->end + MOST_GROWTH_BYTES && bytes <= h->end + MOST_GROWTH_BYTES - chunk;
 }
 
 /*
@@ -144,7 +144,7 @@ static int look_for_mapped(const struct proc_map *map, void *arg)
 		return 0;
 	for (; at < map->end && !mem__read(&k->m, at, header, sizeof(header)); at += bytes) {
 		bytes = header[1] & ~FLAGS;
-		if (header[0] || (header[1] & FLAGS) != IS_MMAPPED || !bytes || bytes % 4096 || bytes > map->end - at)
+		if (header[0] || (header[1] & FLAGS) != IS_MMAPPED || !bytes || bytes % PAGE_BYTES || bytes > map->end - at)
 			break;
 		k->fn(at + HEADER_BYTES, bytes, k->arg);
 	}
