@@ -125,7 +125,11 @@ static __always_inline void set_looker(struct target_state *s, __u32 tgid, __u32
 
 static __always_inline struct target_state *state_of(__u32 tgid)
 {
-	static const struct target_state first = { .stack_id = STACK_BEFORE_ATTACH, .fault_limit_ns = ~0ull };
+	static const struct target_state first = {
+		.stack_id = STACK_BEFORE_ATTACH,
+		.fault_limit_ns = ~0ull,
+		.move_limit_cnt = ~0ull,
+	};
 	struct target_state *s = bpf_map_lookup_elem(&states, &tgid);
 
 	if (s)

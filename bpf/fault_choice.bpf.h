@@ -150,4 +150,12 @@ static __always_inline bool may_be_followed(__u32 tgid, __u64 page)
 	return (followed[word] | followed[FOLLOWED_WORDS + word]) & FOLLOWED_BIT(page);
 }
 
+/* The same of all pages whose bits share a word. */
+static __always_inline bool followed_near(__u32 tgid, __u64 page)
+{
+	__u32 word = FOLLOWED_WORD(tgid, page);
+
+	return followed[word] | followed[FOLLOWED_WORDS + word];
+}
+
 #endif

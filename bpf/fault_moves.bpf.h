@@ -2,6 +2,10 @@
 /*
  * Memory that moves: pages that are followed go along when a process calls mremap, with which realloc grows large blocks; a part of
  * fault.bpf.c, whose `pages` it changes.
+ *
+ * That takes a microsecond a page, so it is kept within the budget by following fewer (threshold sampling): of a process that moves
+ * more than it may, a page that stands for less than the threshold is kept with the chance of what it stands for by the threshold, and
+ * stands for that then. On average no line gains or loses by it, and memory that stands for much stays.
  */
 #ifndef BPF_FAULT_MOVES_H
 #define BPF_FAULT_MOVES_H
@@ -14,8 +18,13 @@ struct move {
 
 struct mover {
 	const struct target *t;
+	struct target_state *s;
 	struct move m;
 	__u32 tgid;
+	/* What is gone through now: */
+	__u32 forgets;
+	__u64 first, cnt;
+	__u64 word_page; /* the first page of a word of `followed` */
 };
 
 static __always_inline bool is_within(__u64 page, __u64 from, __u64 cnt)
@@ -34,19 +43,31 @@ static __noinline void forget_page(const struct mover *m, __u64 page)
 	drop_page(m->t, &key);
 }
 
-/* The pages of the nth bit of `followed`. */
-static long forget_pages_of_bit(__u32 n, void *arg)
+/* What a page that is moved is to stand for, at least. */
+static __always_inline __u32 threshold_of(struct target_state *s)
 {
-	const struct mover *m = arg;
-	__u64 page = ((m->m.fresh >> 1) + n) << 1;
+	if (++s->moved_cnt > s->move_limit_cnt && s->move_shift < MAX_MOVE_SHIFT) {
+		s->move_limit_cnt += s->move_step_cnt;
+		s->move_shift++;
+	}
+	return 1u << (s->move_shift & 15);
+}
 
-	if (!may_be_followed(m->tgid, page))
-		return 0;
-	if (is_within(page, m->m.fresh, m->m.fresh_cnt))
-		forget_page(m, page);
-	if (is_within(page + 1, m->m.fresh, m->m.fresh_cnt))
-		forget_page(m, page + 1);
-	return 0;
+/* Whether it is to be followed further. What it stands for now its line is relieved of, or of less than nothing. */
+static __always_inline bool is_kept(const struct target *t, struct page_value *v, __u32 least)
+{
+	__u32 pages = v->pages;
+
+	if (pages >= least || !pages)
+		return true;
+	if (bpf_get_prandom_u32() % least >= pages) {
+		take_back(t, v);
+		return false;
+	}
+	count_free(v->stack_id, t->proc_id, v->kind | COUNT_REFAULT, 0, ((__u64)pages - least) * page_bytes);
+	v->thinned = (v->thinned ? v->thinned : THINNED_ONE) * least / pages;
+	v->pages = least;
+	return true;
 }
 
 static __noinline void move_page(const struct mover *m, __u64 page)
@@ -54,7 +75,7 @@ static __noinline void move_page(const struct mover *m, __u64 page)
 	struct page_key from, to;
 	struct page_value *p, was;
 
-	if (!m || !m->t)
+	if (!m || !m->t || !m->s)
 		return;
 	from = (struct page_key){ .page = page, .proc_id = m->t->proc_id };
 	to = (struct page_key){ .page = page - m->m.from + m->m.to, .proc_id = m->t->proc_id };
@@ -63,6 +84,8 @@ static __noinline void move_page(const struct mover *m, __u64 page)
 		return;
 	was = *p;
 	bpf_map_delete_elem(&pages, &from);
+	if (!is_kept(m->t, &was, threshold_of(m->s)))
+		return;
 	if (bpf_map_update_elem(&pages, &to, &was, BPF_ANY))
 		counter_add(CTR_PAGES_FULL, 1);
 	else if (!was.frame)
@@ -70,37 +93,59 @@ static __noinline void move_page(const struct mover *m, __u64 page)
 	mark_followed(m->tgid, to.page);
 }
 
-/* As above. The kernel moves nothing to where it was, not even in part (mm/mremap.c, EINVAL). */
-static long move_pages_of_bit(__u32 n, void *arg)
+/* The pages of the nth bit of a word of `followed`. */
+static long take_bit(__u32 n, void *arg)
 {
 	const struct mover *m = arg;
-	__u64 page = ((m->m.from >> 1) + n) << 1;
+	__u64 page = m->word_page + 2 * n;
+	__u32 i;
 
 	if (!may_be_followed(m->tgid, page))
 		return 0;
-	if (is_within(page, m->m.from, m->m.cnt))
-		move_page(m, page);
-	if (is_within(page + 1, m->m.from, m->m.cnt))
-		move_page(m, page + 1);
+#pragma unroll
+	for (i = 0; i < 2; i++, page++) {
+		if (!is_within(page, m->first, m->cnt))
+			continue;
+		if (m->forgets)
+			forget_page(m, page);
+		else
+			move_page(m, page);
+	}
 	return 0;
 }
 
-#define MOST_MOVED_BITS (1u << 22) /* 32 GiB */
-
-static __always_inline __u32 bits_for(__u64 cnt)
+static long take_word(__u32 n, void *arg)
 {
-	return cnt / 2 + 1 < MOST_MOVED_BITS ? cnt / 2 + 1 : MOST_MOVED_BITS;
+	struct mover *m = arg;
+
+	m->word_page = ((m->first >> 7) + n) << 7;
+	if (followed_near(m->tgid, m->word_page))
+		bpf_loop(64, take_bit, m, 0);
+	return 0;
 }
 
+#define MOST_MOVED_WORDS (1u << 20) /* 512 GiB */
+
+static __always_inline void take_pages(struct mover *m, __u64 first, __u64 cnt, bool forgets)
+{
+	__u64 words = (cnt >> 7) + 2;
+
+	m->first = first;
+	m->cnt = cnt;
+	m->forgets = forgets;
+	if (cnt)
+		bpf_loop(words < MOST_MOVED_WORDS ? words : MOST_MOVED_WORDS, take_word, m, 0);
+}
+
+/* The kernel moves nothing to where it was, not even in part (mm/mremap.c, EINVAL). */
 static __noinline void move_followed(struct mover *m, struct target_state *s)
 {
 	if (!m || !s || !bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_loop))
 		return;
-	if (m->m.fresh_cnt)
-		bpf_loop(bits_for(m->m.fresh_cnt), forget_pages_of_bit, m, 0);
+	take_pages(m, m->m.fresh, m->m.fresh_cnt, true);
 	if (m->m.from == m->m.to)
 		return;
-	bpf_loop(bits_for(m->m.cnt), move_pages_of_bit, m, 0);
+	take_pages(m, m->m.from, m->m.cnt, false);
 	if (is_within(s->page, m->m.from, m->m.cnt))
 		s->page += m->m.to - m->m.from;
 }
@@ -117,6 +162,7 @@ int page_moved(struct pt_regs *ctx)
 
 	if (!m.t || !s)
 		return 0;
+	m.s = s;
 	m.m = (struct move){ .from = from, .to = to, .cnt = cnt, .fresh = to, .fresh_cnt = is };
 	if (from == to) {
 		m.m.fresh = from + cnt;

@@ -248,5 +248,8 @@ int govern(struct govern_args *args)
 	s->fault_step_ns = args->fault_step_ns;
 	s->rarer = args->rarer;
 	s->gc_wake_cnt = args->gc_wake_cnt;
+	s->move_limit_cnt = args->move_limit_cnt;
+	s->move_step_cnt = args->move_step_cnt;
+	s->move_shift = args->move_shift;
 	return 0;
 }

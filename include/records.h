@@ -395,11 +395,14 @@ struct page_value {
 	__u32 group : 4; /* of the sample: the turn of the hook it was seen in, or the page where the hook is always on */
 	__u32 frame : 16; /* which page frame it was in when user space looked, hashed; 0: it did not; see page_note */
 	__u16 stratum; /* that it was looked at in; NO_STRATUM: all were looked at */
-	__u16 pad[3];
+	/* For how many of those that were followed it stands, as they were moved too often (struct target_state); in 1 / THINNED_ONE, 0: itself. */
+	__u16 thinned;
+	__u16 pad[2];
 };
 _Static_assert(sizeof(struct page_value) == 24, "page_value");
 #define PAGE_GROUPS 16
 #define WATCH_MAX 15 /* steps of the square root of two */
+#define THINNED_ONE 16
 /* What user space found when it looked for a page; the program `note_pages` takes it over, where nothing was changed since. */
 struct page_note {
 	struct page_key key;
@@ -507,8 +510,16 @@ struct target_state {
 	__u64 gc_wake_cnt;
 	/* What our program took for a page fault that was passed over: of one in some 128 of those that its slot counted (struct fault_slot). */
 	__u64 passed_ns, passed_cnt;
+	/*
+	 * Followed pages that were looked up because they were moved. Where they are many, fewer are followed: one that is moved stands for
+	 * 1 << move_shift at least, or is followed no more. The kernel side adds one where as many were moved as may be, and again
+	 * for each step beyond.
+	 */
+	__u64 moved_cnt, move_limit_cnt;
+	__u32 move_shift, move_step_cnt;
 };
-_Static_assert(sizeof(struct target_state) == COST_PART_MAX * sizeof(struct cost) + 144, "target_state");
+_Static_assert(sizeof(struct target_state) == COST_PART_MAX * sizeof(struct cost) + 168, "target_state");
+#define MAX_MOVE_SHIFT 11 /* 8 MiB; page_value.thinned has no room for more */
 #define WEIGHT_ONE 256 /* of weights that are whole numbers */
 
 /*
@@ -584,8 +595,10 @@ struct govern_args {
 	__u32 rarer;
 	__u32 newborn;
 	__u64 gc_wake_cnt;
+	__u64 move_limit_cnt;
+	__u32 move_shift, move_step_cnt;
 };
-_Static_assert(sizeof(struct govern_args) == 48, "govern_args");
+_Static_assert(sizeof(struct govern_args) == 64, "govern_args");
 
 /* Map `counters`, per CPU: every loss and every surprise has one. Names for people: user/capture/event.c. */
 enum counter {

@@ -270,12 +270,13 @@ static void test_no_budget_sees_all(void **state)
 	assert_int_equal(m.use.skipped_cnt, 0);
 	assert_int_equal(m.unwatched, 0);
 	assert_true(m.hook_on == 1);
-	assert_true(governor__heap_ns(&m.g) == UINT64_MAX);
+	assert_true(m.g.moves_ns == UINT64_MAX);
 }
 
 static void test_other_probes_leave_less_to_faults(void **state)
 {
 	struct model m = new_model(BUDGET);
+	uint64_t before;
 	double cost;
 
 	(void)state;
@@ -286,36 +287,48 @@ static void test_other_probes_leave_less_to_faults(void **state)
 	assert_true(cost <= BUDGET && cost > 0.008);
 	m.other_share = 0.03; /* nothing here can help that */
 	run(&m, 10);
-	assert_true(m.shift >= MAX_FAULT_SHIFT - 1);
+	before = m.use.fault_ns;
+	cost = run(&m, 60);
+	assert_true(cost < 0.03 + 0.25 * BUDGET);
+	assert_true(m.use.fault_ns - before > 60 * 0.03 * BUDGET * SECOND);
 	m.other_share = 0;
 	run(&m, 60);
-	assert_true(m.shift < MAX_FAULT_SHIFT);
+	cost = run(&m, 60);
+	assert_true(cost <= BUDGET && cost > 0.8 * BUDGET);
 }
 
 static void test_heap_windows_have_their_part(void **state)
 {
 	struct model m = new_model(BUDGET);
-	int i;
+	uint64_t before;
+	double cost;
 
 	(void)state;
-	/* No faults: all may go there. */
-	m.heap_share = 0.008;
-	run(&m, 10);
-	assert_true(governor__heap_ns(&m.g) >= BUDGET * SECOND * 0.99);
-	/* Hot: a half each, and the sum is kept while windows spend what they may. */
 	m.faults_a_second = 50000;
-	for (i = 0; i < 10; i++) {
-		run(&m, 1);
-		m.heap_share = (double)governor__heap_ns(&m.g) / SECOND;
-	}
-	for (i = 0; i < 60; i++) {
-		struct governor_use before = m.use;
+	m.heap_share = BUDGET / 2;
+	run(&m, 10);
+	cost = run(&m, 60);
+	assert_true(cost <= BUDGET && cost > 0.8 * BUDGET);
+	/* What they spend beyond a half is not taken from page faults. */
+	m.heap_share = BUDGET;
+	run(&m, 10);
+	before = m.use.fault_ns + m.use.hook_ns;
+	run(&m, 60);
+	assert_true(m.use.fault_ns + m.use.hook_ns - before > 60 * 0.15 * BUDGET * SECOND);
+}
 
-		m.heap_share = (double)governor__heap_ns(&m.g) / SECOND;
-		assert_true(m.heap_share >= 0.0035);
-		run(&m, 1);
-		assert_true(governor__cost_ns(&m.use) - governor__cost_ns(&before) < 1.3 * BUDGET * SECOND);
-	}
+static void test_moves_have_a_quarter(void **state)
+{
+	struct model m = new_model(BUDGET);
+
+	(void)state;
+	assert_true(m.g.moves_ns == GOVERNOR_SAVED_NS / 4);
+	m.faults_a_second = 50000;
+	run(&m, 60);
+	assert_true(m.g.moves_ns > 0.15 * BUDGET * SECOND && m.g.moves_ns <= (BUDGET * SECOND + GOVERNOR_SAVED_NS) / 4);
+	m.other_share = 0.03;
+	run(&m, 10);
+	assert_true(m.g.moves_ns > 0.15 * BUDGET * SECOND);
 }
 
 /* Half a CPU second of faults in every fourth second. */
@@ -420,7 +433,7 @@ static void test_collections_that_become_few_are_watched_again(void **state)
 	assert_int_equal(m.unwatched, unwatched);
 }
 
-/* Nobody is starved: faults are looked at, collections are watched, heap windows may spend. */
+/* Nobody is starved: faults are looked at, collections are watched. */
 static void test_collections_and_faults_share(void **state)
 {
 	struct model m = new_model(BUDGET);
@@ -437,7 +450,6 @@ static void test_collections_and_faults_share(void **state)
 	assert_true(cost <= BUDGET * 1.01);
 	assert_true(m.use.fault_cnt - faults > 60 * 100);
 	assert_true(m.watched - watched > 60 * 300);
-	assert_true(governor__heap_ns(&m.g) > 0.3 * BUDGET * SECOND);
 }
 
 /* As the tracer does where many processes run: some steps have all of a turn, some none. Share of the CPU time that it costs. */
@@ -499,6 +511,7 @@ int main(void)
 		cmocka_unit_test(test_no_budget_sees_all),
 		cmocka_unit_test(test_other_probes_leave_less_to_faults),
 		cmocka_unit_test(test_heap_windows_have_their_part),
+		cmocka_unit_test(test_moves_have_a_quarter),
 		cmocka_unit_test(test_bursts_are_paid_by_what_was_saved),
 		cmocka_unit_test(test_many_collections_are_held),
 		cmocka_unit_test(test_few_collections_are_all_watched),

@@ -8,7 +8,7 @@
 /* Pages on which another fault was seen (COUNT_REFAULT). */
 struct refault {
 	struct count_key key;
-	uint64_t bytes;
+	int64_t bytes; /* < 0: those that are followed stand for more now (bpf/fault_moves.bpf.h) */
 };
 
 struct accounts {
@@ -64,9 +64,11 @@ static struct profile_sums sums_of(int64_t gained_bytes)
 	return sums;
 }
 
-void accounts__relieve_line(struct accounts *a, struct traced *tr, uint64_t stack_id, uint32_t kind, uint64_t bytes)
+void accounts__relieve_line(struct accounts *a, struct traced *tr, uint64_t stack_id, uint32_t kind, int64_t bytes)
 {
-	struct profile_sums line = { .free_cnt = 1, .free_bytes = bytes }, nobody = { .alloc_cnt = 1, .alloc_bytes = bytes };
+	struct profile_sums line = sums_of(-bytes), nobody = sums_of(bytes);
+
+	line.free_cnt = nobody.alloc_cnt = bytes > 0;
 
 	add_to(a, tr, stack_id, kind, &line);
 	add_to(a, tr, STACK_GIVEN_BACK, kind, &nobody);
@@ -136,10 +138,10 @@ void accounts__counted(struct accounts *a)
 		const struct refault *f = &a->refaults[i];
 		struct traced *tr = traced_table__find(a->table, f->key.proc_id);
 		uint32_t kind = f->key.kind & ~COUNT_REFAULT;
-		uint64_t bytes = f->bytes;
+		int64_t bytes = f->bytes;
 
 		/* It may have been moved, which is not seen of everybody; how much was given back is known where nothing is thinned out. */
-		if (tr && !tr->thinned && !tr->moves)
+		if (tr && bytes > 0 && !tr->thinned && !tr->moves)
 			bytes = resident_account__claimable(&tr->resident, kind, bytes);
 		if (tr && bytes)
 			accounts__relieve_line(a, tr, f->key.stack_id, kind, bytes);

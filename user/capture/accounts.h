@@ -22,8 +22,11 @@ void accounts__free(struct accounts *a);
 void accounts__count(struct accounts *a, const struct count_key *key, const struct count_value *delta);
 void accounts__counted(struct accounts *a);
 
-/* A page of a line was given back: its bytes are taken from the line, which until now were taken from what is no line's. */
-void accounts__relieve_line(struct accounts *a, struct traced *tr, uint64_t stack_id, uint32_t kind, uint64_t bytes);
+/*
+ * A page of a line was given back: its bytes are taken from the line, which until now were taken from what is no line's. < 0: it gains as
+ * much, for a page of it that is followed stands for others.
+ */
+void accounts__relieve_line(struct accounts *a, struct traced *tr, uint64_t stack_id, uint32_t kind, int64_t bytes);
 /* The same of a line whose bytes are an estimate. */
 void accounts__correct_line(struct accounts *a, struct traced *tr, const struct resident_line *line, int64_t more);
 /* Brings each account up to the process's resident set as it is now. watched: the hook on page faults was on until now. */

@@ -31,6 +31,17 @@
 /* A program that has lived for so long gets its probes without an advance: what those cost at its begin and end is little by then. */
 #define WAIT_NS 1000000000ull
 
+/*
+ * What a program does in its first second nobody knows before, and the hook on page faults costs it what it costs until the first step:
+ * of one that faults all the time, five times what it may spend in advance, which takes it twenty seconds to pay. So there are steps in
+ * between, until it has used so much CPU time, or is so old, where processes are few; but not just before the next one.
+ */
+#define EARLY_NS 125000000ull
+#define YOUNG_CPU_NS 500000000ull
+#define YOUNG_NS 3000000000ull
+#define EARLY_FEW 16
+#define EARLY_UNTIL_NS 800000000ull
+
 #define WAITING_NOTE "no probes: programs start so often here that the budget allows none to be attached in their first second"
 
 /* Processes of one container that have not been looked at yet. */
@@ -53,6 +64,8 @@ struct budget {
 	struct hook_turns turns; /* of the hook on page faults */
 	struct gc_turns gc;
 	double hook_was_on; /* in the last step */
+	uint64_t stepped_ns; /* by budget__step */
+	uint64_t early_ns; /* the next step between; UINT64_MAX: none */
 	bool on, ended;
 	double chance; /* that the hook is on with */
 	struct profile_cost sums;
@@ -70,6 +83,7 @@ int budget__new(const struct tracker_deps *deps, struct traced_table *table, dou
 	b->share = share;
 	b->on = true;
 	b->chance = 1;
+	b->early_ns = UINT64_MAX;
 	gc_turns__begin(&b->gc, deps, table);
 	hook_turns__begin(&b->turns, clock_now_ns());
 	b->turns.weighs = true;
@@ -115,6 +129,27 @@ static struct nursery *nursery_of(struct budget *b, const struct traced *tr)
 	return &b->nurseries[i];
 }
 
+/* ---- steps between ---- */
+
+static bool is_young(const struct traced *tr, uint64_t now_ns)
+{
+	return !tr->forked && now_ns - tr->began_ns < YOUNG_NS && tr->use.cpu_ns - tr->began_cpu_ns < YOUNG_CPU_NS;
+}
+
+static uint64_t next_early_ns(const struct budget *b, uint64_t now_ns)
+{
+	uint64_t at_ns = now_ns + EARLY_NS;
+	const struct traced *tr;
+
+	if (!b->share || traced_table__n_alive(b->table) > EARLY_FEW || at_ns > b->stepped_ns + EARLY_UNTIL_NS)
+		return UINT64_MAX;
+	for (tr = b->table->alive; tr; tr = tr->hh_tgid.next) {
+		if (is_young(tr, now_ns))
+			return at_ns;
+	}
+	return UINT64_MAX;
+}
+
 void budget__begin(struct budget *b, struct traced *tr, bool newborn)
 {
 	struct nursery *n = nursery_of(b, tr);
@@ -134,7 +169,15 @@ void budget__begin(struct budget *b, struct traced *tr, bool newborn)
 		if (b->share)
 			governor__set_gc_limit(&tr->governor, GOVERNOR_SAVED_NS / 8);
 	}
+	move_pace__begin(&tr->move_pace, tr->governor.moves_ns);
 	gc_turns__add(&b->gc, tr);
+	if (!b->steps)
+		b->stepped_ns = tr->began_ns;
+	if (b->early_ns == UINT64_MAX)
+		b->early_ns = next_early_ns(b, tr->began_ns);
+	/* The next step allows more, before a program that is cheap has spent it. */
+	if (b->early_ns != UINT64_MAX && !tr->newborn)
+		governor__set_limit(&tr->governor, tr->governor.saved_ns / 2);
 	if (!n)
 		return;
 	tr->budget = (struct govern_args){
@@ -146,6 +189,8 @@ void budget__begin(struct budget *b, struct traced *tr, bool newborn)
 		.child_limit_ns = n->child_limit_ns,
 		.newborn = tr->newborn,
 		.gc_wake_cnt = gc_turns__wake_cnt(&b->gc, tr),
+		.move_limit_cnt = tr->move_pace.limit_cnt,
+		.move_step_cnt = tr->move_pace.step_cnt,
 	};
 }
 
@@ -350,7 +395,7 @@ static bool is_to_be_asked(const struct budget *b, struct traced *tr)
 }
 
 /* False: it did nothing since it was looked at last. */
-static bool look_at(struct budget *b, struct traced *tr)
+static bool look_at(struct budget *b, struct traced *tr, bool early)
 {
 	uint64_t cpu_ns, page_bytes = sysconf(_SC_PAGESIZE);
 	struct target_state state;
@@ -364,7 +409,10 @@ static bool look_at(struct budget *b, struct traced *tr)
 		return false;
 	}
 	tr->gone_steps = 0;
-	tr->calm_steps = cpu_ns != tr->cpu_ns ? 0 : tr->calm_steps < CALM_STEPS ? tr->calm_steps + 1 : CALM_STEPS;
+	if (cpu_ns != tr->cpu_ns)
+		tr->calm_steps = 0;
+	else if (!early && tr->calm_steps < CALM_STEPS)
+		tr->calm_steps++;
 	if (cpu_ns == tr->cpu_ns && (b->steps + tr->tgid) % IDLE_STEPS && !tr->newborn)
 		return false;
 	if (proc__stat(b->deps->proc, tr->tgid, &stat))
@@ -380,7 +428,8 @@ static bool look_at(struct budget *b, struct traced *tr)
 	gc_turns__tell(tr);
 	use_until_now(b, tr, state.cost, state.skipped, stat.faults, cpu_ns);
 	tr->kernel_shift = state.fault_shift;
-	tr->thinned |= state.fault_shift || b->chance < 1;
+	tr->moved = (struct moved){ .cnt = state.moved_cnt, .ns = state.cost[COST_MOVE].ns, .shift = state.move_shift };
+	tr->thinned |= state.fault_shift || state.move_shift || b->chance < 1;
 	return true;
 }
 
@@ -402,6 +451,9 @@ static void govern(struct budget *b, struct traced *tr)
 		.rarer = rarer(tr),
 		.newborn = tr->newborn,
 		.gc_wake_cnt = gc_turns__wake_cnt(&b->gc, tr),
+		.move_limit_cnt = tr->move_pace.limit_cnt,
+		.move_shift = tr->move_pace.shift,
+		.move_step_cnt = tr->move_pace.step_cnt,
 	};
 
 	if (n) {
@@ -429,6 +481,7 @@ static void step_process(struct budget *b, struct traced *tr)
 {
 	if (!tr->newborn) {
 		governor__step(&tr->governor, &tr->use, tr->kernel_shift, b->hook_was_on, b->turns.share);
+		move_pace__step(&tr->move_pace, &tr->moved, tr->governor.moves_ns);
 		return;
 	}
 	leave_nursery(b, tr);
@@ -475,17 +528,15 @@ static double stretch(const struct budget *b)
 	return least(traced_table__crowd(b->table), MOST_STRETCH);
 }
 
-void budget__step(struct budget *b)
+static void step(struct budget *b, bool early)
 {
 	struct traced *tr;
 	uint32_t i;
 
-	b->steps++;
-	session__begin_period(b->deps->session);
 	b->hook_was_on = hook_turns__was_on(&b->turns, clock_now_ns());
 	b->table->n_running = 0;
 	for (tr = b->table->alive; tr; tr = tr->hh_tgid.next) {
-		tr->busy = look_at(b, tr);
+		tr->busy = look_at(b, tr, early);
 		b->table->n_running += tr->python && tr->busy && !tr->calm_steps;
 	}
 	budget__share_out_exact(b);
@@ -503,6 +554,15 @@ void budget__step(struct budget *b)
 	gc_turns__step(&b->gc);
 }
 
+void budget__step(struct budget *b)
+{
+	b->steps++;
+	b->stepped_ns = clock_now_ns();
+	session__begin_period(b->deps->session);
+	step(b, false);
+	b->early_ns = next_early_ns(b, b->stepped_ns);
+}
+
 /* ---- the hook ---- */
 
 bool budget__end(struct budget *b)
@@ -512,11 +572,24 @@ bool budget__end(struct budget *b)
 	return b->on;
 }
 
+static void step_between(struct budget *b)
+{
+	uint64_t now_ns = clock_now_ns();
+
+	if (now_ns < b->early_ns || b->ended)
+		return;
+	step(b, true);
+	b->early_ns = next_early_ns(b, now_ns);
+}
+
 bool budget__upkeep(struct budget *b)
 {
-	bool on = hook_turns__update(&b->turns, clock_now_ns());
-	double chance = hook_turns__chance(&b->turns);
+	double chance;
+	bool on;
 
+	step_between(b);
+	on = hook_turns__update(&b->turns, clock_now_ns());
+	chance = hook_turns__chance(&b->turns);
 	gc_turns__upkeep(&b->gc);
 	if (b->ended || (on == b->on && (!on || chance == b->chance)))
 		return false;
@@ -532,8 +605,9 @@ bool budget__upkeep(struct budget *b)
 uint64_t budget__next_ns(const struct budget *b)
 {
 	uint64_t hook_ns = hook_turns__next_ns(&b->turns), gc_ns = gc_turns__next_ns(&b->gc);
+	uint64_t turn_ns = hook_ns < gc_ns ? hook_ns : gc_ns;
 
-	return hook_ns < gc_ns ? hook_ns : gc_ns;
+	return b->early_ns < turn_ns ? b->early_ns : turn_ns;
 }
 
 bool budget__collected(struct budget *b, struct traced *tr, uint64_t begin_ns, uint64_t end_ns)

@@ -22,11 +22,14 @@
  * is no reason.
  */
 #define HOOK_ALWAYS 0.1
+/* The same of looks, or nobody knows of whom what it sees is. */
+#define LOOKS_ALWAYS 0.1
 /* For looks that are too dear it is off for no more than the rest: a storm of programs is not to blind us for all others. */
 #define LOOKS_MIN_SHARE 0.25
 /* The hook's share of time grows by no more than this a step. */
 #define HOOK_GROWTH 1.5
 #define GC_GROWTH 1.5
+#define MOVES_SHARE 0.25
 /* Turns fall into steps by chance: in one there may be more of the time with probes than planned. */
 #define GC_SLACK 1.5
 /* A shorter time with probes does not tell what collections cost. */
@@ -83,7 +86,7 @@ void governor__begin(struct governor *g, double budget, double hook_ns, uint64_t
 		.gc_limit_ns = UINT64_MAX,
 		.saved_ns = min(saved_ns, GOVERNOR_SAVED_NS),
 		.limit_ns = UINT64_MAX,
-		.heap_ns = UINT64_MAX,
+		.moves_ns = UINT64_MAX,
 	};
 	if (use)
 		g->last = *use;
@@ -91,7 +94,7 @@ void governor__begin(struct governor *g, double budget, double hook_ns, uint64_t
 		return;
 	governor__set_limit(g, g->saved_ns);
 	governor__set_gc_limit(g, g->saved_ns / 2);
-	g->heap_ns = g->saved_ns / 2;
+	g->moves_ns = MOVES_SHARE * g->saved_ns;
 }
 
 static double gc_whole_ns(const struct governor *g, const struct governor_use *use)
@@ -184,16 +187,21 @@ double governor__hook_share(struct governor *g, const struct governor_use *use, 
 	return g->hook_share = min(share, g->hook_share * HOOK_GROWTH);
 }
 
+/* Of room_ns, with the hook in it. */
+static double room_for_looks(const struct governor *g, const struct interval *v, double hook_on, double room_ns)
+{
+	return max(room_ns - v->hits * hook_on * g->hook_ns, LOOKS_ALWAYS * v->income_ns);
+}
+
 static uint32_t choose_shift(const struct governor *g, const struct interval *v, double hook_on, uint32_t now)
 {
-	double hook_ns = v->hits * hook_on * g->hook_ns;
 	uint32_t least = 0;
 
-	while (least < MAX_FAULT_SHIFT && looks_ns(g, v, hook_on, least) > max(v->room_ns - hook_ns, 0))
+	while (least < MAX_FAULT_SHIFT && looks_ns(g, v, hook_on, least) > room_for_looks(g, v, hook_on, v->room_ns))
 		least++;
 	if (least >= now)
 		return least;
-	return looks_ns(g, v, hook_on, now - 1) <= MARGIN * max(v->steady_ns - hook_ns, 0) ? now - 1 : now;
+	return looks_ns(g, v, hook_on, now - 1) <= MARGIN * room_for_looks(g, v, hook_on, v->steady_ns) ? now - 1 : now;
 }
 
 static void learn(double *cost_ns, uint64_t ns, uint64_t cnt)
@@ -219,7 +227,6 @@ void governor__step(struct governor *g, const struct governor_use *use, uint32_t
 		    double hook_will_be_on)
 {
 	struct interval v = look_back(g, use, hook_was_on);
-	double hook_ns;
 
 	if (use->cpu_ns > g->last.cpu_ns)
 		g->hits_a_ns = v.hits / (use->cpu_ns - g->last.cpu_ns);
@@ -233,10 +240,8 @@ void governor__step(struct governor *g, const struct governor_use *use, uint32_t
 		return;
 	g->gc_share = v.gc_share;
 	governor__set_gc_limit(g, GC_SLACK * v.gc_allowed_ns);
+	g->moves_ns = MOVES_SHARE * v.allowed_ns;
 	g->shift = choose_shift(g, &v, hook_will_be_on, shift);
-	hook_ns = v.hits * hook_will_be_on * g->hook_ns;
 	/* Twice as much as is planned: what varies need not be thinned out. */
-	governor__set_limit(g, 2 * max(v.room_ns - hook_ns, 0));
-	g->heap_ns = max(v.allowed_ns / 2,
-			 v.allowed_ns - v.other_ns - hook_ns - looks_ns(g, &v, hook_will_be_on, g->shift));
+	governor__set_limit(g, 2 * room_for_looks(g, &v, hook_will_be_on, v.room_ns));
 }

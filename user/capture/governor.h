@@ -16,8 +16,11 @@
  * 1 << shift is looked at, as many as fit. The shift grows by as much as is needed, and falls by one only when the cost of that
  * fits into what comes in, with a margin: it does not swing.
  *
+ * Pages that are followed when they are moved may take a quarter of what may be spent (move_pace.h).
+ *
  * Heap windows: as long as they spend nothing, page faults have it all; from the step on at which they spend, up to a half
- * is theirs, and they may always have a half.
+ * is theirs. Whoever else has spent all: page faults have a tenth for the hook and a tenth to be looked at, or of what comes later nothing
+ * would be known.
  */
 #ifndef CAPTURE_GOVERNOR_H
 #define CAPTURE_GOVERNOR_H
@@ -57,7 +60,7 @@ struct governor {
 	double hook_share; /* of the time the hook may be on, for this process alone */
 	double gc_share; /* of the time the probes on the collector may be there */
 	uint64_t gc_limit_ns; /* of gc_ns: from there on they must be away until the next step */
-	uint64_t heap_ns;
+	uint64_t moves_ns; /* following moved pages may take so much until the next step; UINT64_MAX: no limit */
 	/* its own */
 	struct governor_use last;
 	double saved_ns; /* < 0: more was spent than came in */
@@ -82,12 +85,6 @@ void governor__step(struct governor *g, const struct governor_use *use, uint32_t
 		    double hook_will_be_on);
 /* The share of time that the hook may be on until the next step; to be asked before it. */
 double governor__hook_share(struct governor *g, const struct governor_use *use, double hook_was_on);
-
-/* How many ns the heap signal of this process may spend until the next step. UINT64_MAX: no limit. */
-static inline uint64_t governor__heap_ns(const struct governor *g)
-{
-	return g->heap_ns;
-}
 
 /* All that tracing cost the process. */
 uint64_t governor__cost_ns(const struct governor_use *use);

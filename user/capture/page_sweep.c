@@ -76,7 +76,8 @@ static void relieve_line(struct page_sweep *s, struct traced *tr, const struct p
 
 static void keep_sample(struct page_sweep *s, struct traced *tr, const struct page_value *v)
 {
-	double factor = (1u << v->shift) * session__watch_factor(v->watch);
+	double thinned = v->thinned ? (double)v->thinned / THINNED_ONE : 1;
+	double factor = (1u << v->shift) * session__watch_factor(v->watch) * thinned;
 	struct stack_name stack = stack_names__look_up(s->names, tr, v->stack_id);
 	struct resident_line_key key = { .tid = stack.tid, .node = stack.node, .kind = v->kind };
 
@@ -300,7 +301,7 @@ static void begin_lines(struct page_sweep *s, struct traced *tr, bool at_end)
 
 	resident_lines__begin(&tr->lines);
 	if (look && !session__read_state(s->deps->session, tr->tgid, &state))
-		tr->thinned |= state.fault_shift > 0;
+		tr->thinned |= state.fault_shift || state.move_shift;
 	if ((look && tr->thinned) || (at_end && tr->forked))
 		proc__resident(s->deps->proc, tr->tgid, tr->rss_bytes);
 }

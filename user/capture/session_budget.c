@@ -53,6 +53,8 @@ int session__add_target(struct session *s, pid_t tgid, const struct target *t, c
 		.child_limit_ns = budget->child_limit_ns,
 		.newborn = budget->newborn,
 		.gc_wake_cnt = budget->gc_wake_cnt,
+		.move_limit_cnt = budget->move_limit_cnt,
+		.move_step_cnt = budget->move_step_cnt,
 	};
 	uint32_t key = tgid;
 	int err = put_state(s, tgid, &first);
@@ -64,7 +66,11 @@ int session__add_target(struct session *s, pid_t tgid, const struct target *t, c
 
 int session_impl__pass_over(struct session *s, pid_t tgid)
 {
-	const struct target_state first = { .fault_shift = FAULT_QUOTA_BITS, .fault_limit_ns = UINT64_MAX };
+	const struct target_state first = {
+		.fault_shift = FAULT_QUOTA_BITS,
+		.fault_limit_ns = UINT64_MAX,
+		.move_limit_cnt = UINT64_MAX,
+	};
 
 	return put_state(s, tgid, &first);
 }

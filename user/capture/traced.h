@@ -17,6 +17,7 @@
 #include "capture/governor.h"
 #include "capture/hook_turns.h"
 #include "capture/interp_watch.h"
+#include "capture/move_pace.h"
 #include "capture/pagemap.h"
 #include "capture/resident_account.h"
 #include "capture/resident_lines.h"
@@ -74,6 +75,8 @@ struct traced {
 	uint64_t passed_ns, passed_cnt; /* struct target_state's, when the governor was told what the hook costs */
 	struct govern_args budget; /* as the kernel side was told last */
 	uint32_t kernel_shift; /* fault_shift as the kernel side has it */
+	struct moved moved; /* likewise */
+	struct move_pace move_pace;
 	uint32_t trap_ns[COST_PART_MAX]; /* what it takes to get to our program */
 	/* Page faults while the hook was off and on by turns, and as many as those seen by it stand for; of late. */
 	double faults_lately, faults_told;

@@ -359,7 +359,7 @@ static void put_nobody(const struct report *r, FILE *out)
 		fprintf(out, "%s were given back by lines not known: not taken away above\n",
 			human__bytes(r->nobody.given_back_bytes, buf, sizeof(buf)));
 	if (r->nobody.not_watched_bytes)
-		fprintf(out, "%s came in while page faults were not watched: of no row above\n",
+		fprintf(out, "%s came in while page faults were not watched: rows above may be too small by as much\n",
 			human__bytes(r->nobody.not_watched_bytes, buf, sizeof(buf)));
 	if (r->nobody.not_followed_bytes)
 		fprintf(out, "%s lived when they were followed last, and may be freed since: of no row above\n",
