@@ -317,6 +317,31 @@ static void test_heap_windows_have_their_part(void **state)
 	assert_true(m.use.fault_ns + m.use.hook_ns - before > 60 * 0.15 * BUDGET * SECOND);
 }
 
+/* A program that faults a lot to begin with is seen whole, one that goes on so is seen less and less. */
+static void test_the_hook_has_its_own_advance(void **state)
+{
+	struct model m = new_model(BUDGET);
+	double cost;
+
+	(void)state;
+	m.g.hook_free_ns = GOVERNOR_HOOK_FREE_NS;
+	m.hook_ns = 200;
+	m.g.hook_ns = m.hook_ns;
+	m.faults_a_second = 25000; /* as much as the advance in two seconds */
+	run(&m, 1);
+	assert_true(m.hook_on == 1);
+	m.faults_a_second = 100;
+	run(&m, 1);
+	assert_true(m.hook_on == 1);
+	assert_true(m.g.saved_ns > -0.2 * GOVERNOR_SAVED_NS);
+	m.faults_a_second = 250000;
+	run(&m, 10);
+	assert_true(m.g.hook_free_ns < 0.01 * GOVERNOR_HOOK_FREE_NS);
+	run(&m, 20);
+	cost = run(&m, 60);
+	assert_true(cost <= BUDGET && cost > 0.8 * BUDGET);
+}
+
 static void test_moves_have_a_quarter(void **state)
 {
 	struct model m = new_model(BUDGET);
@@ -512,6 +537,7 @@ int main(void)
 		cmocka_unit_test(test_other_probes_leave_less_to_faults),
 		cmocka_unit_test(test_heap_windows_have_their_part),
 		cmocka_unit_test(test_moves_have_a_quarter),
+		cmocka_unit_test(test_the_hook_has_its_own_advance),
 		cmocka_unit_test(test_bursts_are_paid_by_what_was_saved),
 		cmocka_unit_test(test_many_collections_are_held),
 		cmocka_unit_test(test_few_collections_are_all_watched),

@@ -675,7 +675,7 @@ static void test_cost(void **state)
 		{{{2000000000, 16000000, 4000, 4000}, {0}}, NULL, NULL,
 		 "tracing took 16.0 ms of 2.0 s of CPU time: 0.80 %\n"},
 		{{{2000000000, 40000000, 4000, 4000}, {0}}, "0.01", NULL,
-		 "tracing took 40.0 ms of 2.0 s of CPU time: 2.00 % (budget 1 %); up to 48 ms a process are spent in advance, by those that began later together\n"},
+		 "tracing took 40.0 ms of 2.0 s of CPU time: 2.00 % (budget 1 %); up to 58 ms a process are spent in advance, by those that began later together\n"},
 		{{{9000000000, 8000000, 1000000, 400}, {1000000000, 32000000, 200000, 5600}}, "0.005", "0.1379",
 		 "tracing took 40.0 ms of 10.0 s of CPU time: 0.40 % (budget 0.5 %); the most 3.20 %, of process 12\n"
 		 "0.5 % of 1,200,000 page faults were looked at, and stand for the others; page faults were watched for "

@@ -176,7 +176,7 @@ static void test_no_line_below_zero(void **state)
 static void test_too_much_for_chance_is_left_out(void **state)
 {
 	struct resident_lines l = {};
-	double deviation;
+	double deviation, error;
 	struct told told;
 	int sign;
 
@@ -185,9 +185,15 @@ static void test_too_much_for_chance_is_left_out(void **state)
 	deviation = resident_lines__deviation(&l, ANON);
 	assert_true(fabs(deviation - PAGE * sqrt(1600 * 12)) < 1);
 	for (sign = -1; sign <= 1; sign += 2) {
+		told = settle(&l, ANON, sign * 1.49 * deviation, 0);
+		assert_true(llabs(told.of[1].correction - llround(sign * 1.49 * deviation)) <= 1);
+		assert_no_deviations(told.of[1].deviations);
+		/* Hardly chance: it may be another's. */
 		told = settle(&l, ANON, sign * 2.99 * deviation, 0);
 		assert_true(llabs(told.of[1].correction - llround(sign * 2.99 * deviation)) <= 1);
-		assert_no_deviations(told.of[1].deviations);
+		error = deviations__error(told.of[1].bytes + told.of[1].correction, told.of[1].deviations);
+		if (error < 2.7 * deviation || error > 4 * deviation)
+			fail_msg("%.0f is told of %.0f", error, deviation);
 		told = settle(&l, ANON, sign * 10 * deviation, 0);
 		assert_true(llabs(told.of[1].correction - llround(sign * 3 * deviation)) <= 1);
 	}
@@ -198,7 +204,7 @@ static void test_too_much_for_chance_is_left_out(void **state)
 static void test_left_out_leaves_errors(void **state)
 {
 	const struct resident_line_key key = { .tid = 1 };
-	int64_t squares = 0, sum = 0;
+	int64_t squares = 0;
 	struct resident_lines l = {};
 	struct told told;
 	int i;
@@ -208,12 +214,53 @@ static void test_left_out_leaves_errors(void **state)
 		resident_lines__found(&l, &key, 1, PAGE * 4, 4, i);
 	told = settle(&l, ANON, 1e9, 0);
 	for (i = 0; i < PAGE_GROUPS; i++) {
-		sum += told.of[1].deviations[i];
 		squares += told.of[1].deviations[i] * told.of[1].deviations[i];
-		assert_true(i < 8 ? told.of[1].deviations[i] < 0 : told.of[1].deviations[i] > 0);
 	}
-	assert_true(llabs(sum) <= PAGE_GROUPS);
 	assert_true(squares > PAGE * PAGE * 12 * 4);
+	resident_lines__free(&l);
+}
+
+/* What came in while nobody watched may have come in like what is known. */
+static void test_what_is_left_out_is_in_the_error(void **state)
+{
+	struct resident_lines l = {};
+	struct told told;
+	double error;
+
+	(void)state;
+	find(&l, 1, ANON, 300, 1);
+	find(&l, 2, ANON, 100, 1);
+	told = settle(&l, ANON, 80 * PAGE, 0);
+	assert_int_equal(told.of[1].correction, 0);
+	error = deviations__error(told.of[1].bytes, told.of[1].deviations);
+	assert_true(error > 55 * PAGE && error < 70 * PAGE);
+	error = deviations__error(told.of[2].bytes, told.of[2].deviations);
+	assert_true(error > 18 * PAGE && error < 25 * PAGE);
+	told = settle(&l, ANON, -80 * PAGE, 0);
+	assert_no_deviations(told.of[1].deviations);
+	resident_lines__free(&l);
+}
+
+/* Lines that one turn brought, as much of each: which of its pages were looked at was chance all the same. */
+static void test_one_turn_is_no_certainty(void **state)
+{
+	struct resident_lines l = {};
+	struct told told;
+	uint32_t tid;
+	int i, g;
+
+	(void)state;
+	for (tid = 1; tid <= 2; tid++) {
+		struct resident_line_key key = { .tid = tid };
+
+		for (i = 0; i < 3; i++)
+			assert_int_equal(resident_lines__found(&l, &key, 1, PAGE * 64, 64, 5), 0);
+	}
+	told = settle(&l, ANON, PAGE, 0);
+	for (tid = 1; tid <= 2; tid++)
+		assert_true(deviations__error(told.of[tid].bytes, told.of[tid].deviations) > 64 * PAGE);
+	for (g = 0; g < PAGE_GROUPS; g++)
+		assert_in_range(told.of[1].deviations[g] + told.of[2].deviations[g] + 1, 0, 2);
 	resident_lines__free(&l);
 }
 
@@ -485,6 +532,8 @@ int main(void)
 		cmocka_unit_test(test_no_line_below_zero),
 		cmocka_unit_test(test_too_much_for_chance_is_left_out),
 		cmocka_unit_test(test_left_out_leaves_errors),
+		cmocka_unit_test(test_what_is_left_out_is_in_the_error),
+		cmocka_unit_test(test_one_turn_is_no_certainty),
 		cmocka_unit_test(test_unsteady_dampens),
 		cmocka_unit_test(test_gone_line_is_forgotten),
 		cmocka_unit_test(test_not_forgotten_before_it_was_taken_back),

@@ -18,10 +18,10 @@
 #include "capture/pool_watch.h"
 #include "model/heap_plan.h"
 
-/* Of one program: for page faults, large blocks, what it maps, windows, pools. */
+/* Of one program: for page faults, the hook on them, large blocks, what it maps, windows, pools. */
 #define MAPPING_BURST_NS 1000000ull
 #define ADVANCE_NS \
-	(GOVERNOR_SAVED_NS + LARGE_PACE_BURST_NS + MAPPING_BURST_NS + (uint64_t)((HEAP_BURST_S + POOL_WATCH_BURST_S) * 1e9))
+	(GOVERNOR_SAVED_NS + GOVERNOR_HOOK_FREE_NS + LARGE_PACE_BURST_NS + MAPPING_BURST_NS + (uint64_t)((HEAP_BURST_S + POOL_WATCH_BURST_S) * 1e9))
 
 struct advance {
 	double budget; /* 0.01: 1 %; > 0 */

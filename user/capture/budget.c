@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "capture/early_steps.h"
 #include "capture/gc_turns.h"
 #include "capture/hook_turns.h"
 
@@ -31,16 +32,8 @@
 /* A program that has lived for so long gets its probes without an advance: what those cost at its begin and end is little by then. */
 #define WAIT_NS 1000000000ull
 
-/*
- * What a program does in its first second nobody knows before, and the hook on page faults costs it what it costs until the first step:
- * of one that faults all the time, five times what it may spend in advance, which takes it twenty seconds to pay. So there are steps in
- * between, until it has used so much CPU time, or is so old, where processes are few; but not just before the next one.
- */
-#define EARLY_NS 125000000ull
-#define YOUNG_CPU_NS 500000000ull
-#define YOUNG_NS 3000000000ull
-#define EARLY_FEW 16
-#define EARLY_UNTIL_NS 800000000ull
+/* A turn of the hook where nothing asks for longer or shorter ones (hook_turns.c). */
+#define USUAL_TURN_NS 500000000.0
 
 #define WAITING_NOTE "no probes: programs start so often here that the budget allows none to be attached in their first second"
 
@@ -124,30 +117,15 @@ static struct nursery *nursery_of(struct budget *b, const struct traced *tr)
 		memset(n, 0, sizeof(*n));
 		governor__begin(&n->governor, NURSERY_SHARE * b->share, hook_ns(b), GOVERNOR_SAVED_NS, NULL);
 		advance__begin(&n->advance, b->share);
+		n->governor.hook_free_ns = GOVERNOR_HOOK_FREE_NS;
 		n->child_limit_ns = b->share ? GOVERNOR_SAVED_NS / 8 : UINT64_MAX;
 	}
 	return &b->nurseries[i];
 }
 
-/* ---- steps between ---- */
-
-static bool is_young(const struct traced *tr, uint64_t now_ns)
-{
-	return !tr->forked && now_ns - tr->began_ns < YOUNG_NS && tr->use.cpu_ns - tr->began_cpu_ns < YOUNG_CPU_NS;
-}
-
 static uint64_t next_early_ns(const struct budget *b, uint64_t now_ns)
 {
-	uint64_t at_ns = now_ns + EARLY_NS;
-	const struct traced *tr;
-
-	if (!b->share || traced_table__n_alive(b->table) > EARLY_FEW || at_ns > b->stepped_ns + EARLY_UNTIL_NS)
-		return UINT64_MAX;
-	for (tr = b->table->alive; tr; tr = tr->hh_tgid.next) {
-		if (is_young(tr, now_ns))
-			return at_ns;
-	}
-	return UINT64_MAX;
+	return b->share ? early_steps__next_ns(b->table, b->stepped_ns, now_ns) : UINT64_MAX;
 }
 
 void budget__begin(struct budget *b, struct traced *tr, bool newborn)
@@ -178,6 +156,8 @@ void budget__begin(struct budget *b, struct traced *tr, bool newborn)
 	/* The next step allows more, before a program that is cheap has spent it. */
 	if (b->early_ns != UINT64_MAX && !tr->newborn)
 		governor__set_limit(&tr->governor, tr->governor.saved_ns / 2);
+	if (!tr->newborn)
+		tr->governor.hook_free_ns = GOVERNOR_HOOK_FREE_NS;
 	if (!n)
 		return;
 	tr->budget = (struct govern_args){
@@ -488,6 +468,7 @@ static void step_process(struct budget *b, struct traced *tr)
 	governor__begin(&tr->governor, b->share, tr->governor.hook_ns, left_when_grown_up(b, tr), &tr->use);
 	tr->governor.shift = tr->kernel_shift;
 	tr->governor.gc_share = tr->gc.turns.share;
+	tr->governor.hook_free_ns = tr->shares_advance && tr->advance_ns ? GOVERNOR_HOOK_FREE_NS : 0;
 }
 
 static void step_nursery(struct budget *b, struct nursery *n)
@@ -517,9 +498,12 @@ static double choose_hook_share(struct budget *b)
 }
 
 /* What newborn processes did is known a step later: then steps must be alike. */
-static double stretch(const struct budget *b)
+static double stretch(const struct budget *b, uint64_t now_ns)
 {
 	uint32_t i;
+
+	if (b->early_ns != UINT64_MAX)
+		return least((double)(b->early_ns - now_ns) / USUAL_TURN_NS, 1);
 
 	for (i = 0; i < b->n_nurseries; i++) {
 		if (b->nurseries[i].cnt)
@@ -530,10 +514,11 @@ static double stretch(const struct budget *b)
 
 static void step(struct budget *b, bool early)
 {
+	uint64_t now_ns = clock_now_ns();
 	struct traced *tr;
 	uint32_t i;
 
-	b->hook_was_on = hook_turns__was_on(&b->turns, clock_now_ns());
+	b->hook_was_on = hook_turns__was_on(&b->turns, now_ns);
 	b->table->n_running = 0;
 	for (tr = b->table->alive; tr; tr = tr->hh_tgid.next) {
 		tr->busy = look_at(b, tr, early);
@@ -542,7 +527,8 @@ static void step(struct budget *b, bool early)
 	budget__share_out_exact(b);
 	if (!b->share)
 		return;
-	b->turns.stretch = stretch(b);
+	b->early_ns = next_early_ns(b, now_ns);
+	b->turns.stretch = stretch(b, now_ns);
 	hook_turns__set_share(&b->turns, choose_hook_share(b));
 	for (i = 0; i < b->n_nurseries; i++)
 		step_nursery(b, &b->nurseries[i]);
@@ -560,7 +546,6 @@ void budget__step(struct budget *b)
 	b->stepped_ns = clock_now_ns();
 	session__begin_period(b->deps->session);
 	step(b, false);
-	b->early_ns = next_early_ns(b, b->stepped_ns);
 }
 
 /* ---- the hook ---- */
@@ -574,12 +559,8 @@ bool budget__end(struct budget *b)
 
 static void step_between(struct budget *b)
 {
-	uint64_t now_ns = clock_now_ns();
-
-	if (now_ns < b->early_ns || b->ended)
-		return;
-	step(b, true);
-	b->early_ns = next_early_ns(b, now_ns);
+	if (clock_now_ns() >= b->early_ns && !b->ended)
+		step(b, true);
 }
 
 bool budget__upkeep(struct budget *b)

@@ -18,7 +18,7 @@
 /* Of what comes in, while something is owed. */
 #define WHILE_OWING 0.75
 /*
- * What the hook may always take of what comes in. It is off for every process, so one that pays too much for other probes
+ * What the hook may always take of what may be spent. It is off for every process, so one that pays too much for other probes
  * is no reason.
  */
 #define HOOK_ALWAYS 0.1
@@ -38,6 +38,8 @@
 /* What happened since the last step, and what may be spent until the next. */
 struct interval {
 	double income_ns, spent_ns;
+	double hook_free_ns; /* is not in spent_ns */
+	double hook_room_ns; /* for the hook, which is not counted again */
 	double hits; /* page faults, as many as there would have been with the hook on all the time */
 	double gc_whole_ns; /* if all collections had been watched */
 	double gc_share; /* from now on */
@@ -152,7 +154,9 @@ static struct interval look_back(const struct governor *g, const struct governor
 		.other_ns = use->other_ns - g->last.other_ns,
 	};
 
-	v.spent_ns = governor__cost_ns(use) - governor__cost_ns(&g->last);
+	v.hook_free_ns = min(use->hook_ns - g->last.hook_ns, g->hook_free_ns);
+	v.hook_room_ns = (g->hook_free_ns - v.hook_free_ns) / 2;
+	v.spent_ns = governor__cost_ns(use) - governor__cost_ns(&g->last) - v.hook_free_ns;
 	saved_ns = min(g->saved_ns + v.income_ns - v.spent_ns, GOVERNOR_SAVED_NS);
 	v.steady_ns = saved_ns < 0 ? v.income_ns * WHILE_OWING : v.income_ns;
 	v.allowed_ns = v.steady_ns + max(saved_ns, 0) / 2;
@@ -176,9 +180,9 @@ static double looks_ns(const struct governor *g, const struct interval *v, doubl
 double governor__hook_share(struct governor *g, const struct governor_use *use, double hook_was_on)
 {
 	struct interval v = look_back(g, use, hook_was_on);
-	double hook_ns = v.hits * g->hook_ns, least_ns = hook_ns + looks_ns(g, &v, 1, MAX_FAULT_SHIFT), always_ns, share = 1;
+	double hook_ns = v.hits * g->hook_ns, least_ns = hook_ns + looks_ns(g, &v, 1, MAX_FAULT_SHIFT), share = 1;
+	double always_ns = max(HOOK_ALWAYS * v.allowed_ns, v.hook_room_ns);
 
-	always_ns = HOOK_ALWAYS * v.income_ns;
 	if (g->budget && hook_ns > max(v.room_ns / 2, always_ns))
 		share = max(v.room_ns / 2, always_ns) / hook_ns;
 	if (g->budget && least_ns * share > max(v.room_ns, always_ns))
@@ -190,18 +194,30 @@ double governor__hook_share(struct governor *g, const struct governor_use *use, 
 /* Of room_ns, with the hook in it. */
 static double room_for_looks(const struct governor *g, const struct interval *v, double hook_on, double room_ns)
 {
-	return max(room_ns - v->hits * hook_on * g->hook_ns, LOOKS_ALWAYS * v->income_ns);
+	double hook_ns = max(v->hits * hook_on * g->hook_ns - v->hook_room_ns, 0);
+
+	return max(room_ns - hook_ns, LOOKS_ALWAYS * v->allowed_ns);
 }
 
+/* The least by which looks fit into so much. */
+static uint32_t fitting_shift(const struct governor *g, const struct interval *v, double hook_on, double ns)
+{
+	uint32_t shift = 0;
+
+	while (shift < MAX_FAULT_SHIFT && looks_ns(g, v, hook_on, shift) > ns)
+		shift++;
+	return shift;
+}
+
+/* Down half of the way: where it went up by many in a storm it is not to stay there for as many steps. */
 static uint32_t choose_shift(const struct governor *g, const struct interval *v, double hook_on, uint32_t now)
 {
-	uint32_t least = 0;
+	uint32_t least = fitting_shift(g, v, hook_on, room_for_looks(g, v, hook_on, v->room_ns));
+	uint32_t sure = fitting_shift(g, v, hook_on, MARGIN * room_for_looks(g, v, hook_on, v->steady_ns));
 
-	while (least < MAX_FAULT_SHIFT && looks_ns(g, v, hook_on, least) > room_for_looks(g, v, hook_on, v->room_ns))
-		least++;
 	if (least >= now)
 		return least;
-	return looks_ns(g, v, hook_on, now - 1) <= MARGIN * room_for_looks(g, v, hook_on, v->steady_ns) ? now - 1 : now;
+	return sure < now ? now - (now - sure + 1) / 2 : now;
 }
 
 static void learn(double *cost_ns, uint64_t ns, uint64_t cnt)
@@ -227,12 +243,14 @@ void governor__step(struct governor *g, const struct governor_use *use, uint32_t
 		    double hook_will_be_on)
 {
 	struct interval v = look_back(g, use, hook_was_on);
+	double room_ns = room_for_looks(g, &v, hook_will_be_on, v.room_ns);
 
 	if (use->cpu_ns > g->last.cpu_ns)
 		g->hits_a_ns = v.hits / (use->cpu_ns - g->last.cpu_ns);
 	learn_looks(g, use, shift);
 	learn(&g->look_ns, use->fault_ns - g->last.fault_ns, use->fault_cnt - g->last.fault_cnt);
 	g->gc_whole_ns = v.gc_whole_ns;
+	g->hook_free_ns -= v.hook_free_ns;
 	g->saved_ns = min(g->saved_ns + v.income_ns - v.spent_ns, GOVERNOR_SAVED_NS);
 	g->saved_ns = max(g->saved_ns, -MAX_OWED_NS);
 	g->last = *use;
@@ -242,6 +260,6 @@ void governor__step(struct governor *g, const struct governor_use *use, uint32_t
 	governor__set_gc_limit(g, GC_SLACK * v.gc_allowed_ns);
 	g->moves_ns = MOVES_SHARE * v.allowed_ns;
 	g->shift = choose_shift(g, &v, hook_will_be_on, shift);
-	/* Twice as much as is planned: what varies need not be thinned out. */
-	governor__set_limit(g, 2 * room_for_looks(g, &v, hook_will_be_on, v.room_ns));
+	/* More than is planned, as far as that comes in: what varies need not be thinned out. */
+	governor__set_limit(g, room_ns + min(room_ns, v.income_ns));
 }

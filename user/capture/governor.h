@@ -13,8 +13,8 @@
  * GOVERNOR_GC_ALWAYS; that share falls at once and rises slowly, and only when what comes in pays for it. The hook on page
  * faults costs a little at each fault, looked at or not: where that alone is more than half of what is left, or where even the
  * fewest faults that may be looked at cost more than that, it must be off for a part of the time (hook_share). One fault in
- * 1 << shift is looked at, as many as fit. The shift grows by as much as is needed, and falls by one only when the cost of that
- * fits into what comes in, with a margin: it does not swing.
+ * 1 << shift is looked at, as many as fit. The shift grows by as much as is needed, and falls half of the way to what fits into what
+ * comes in, with a margin: it does not swing.
  *
  * Pages that are followed when they are moved may take a quarter of what may be spent (move_pace.h).
  *
@@ -29,6 +29,11 @@
 #include <stdint.h>
 
 #define GOVERNOR_SAVED_NS 10000000ull
+/*
+ * What the hook may cost at first, beside that: whether a program faults a lot to begin with, or all the time, is known later, and what
+ * comes in while the hook is off is of no line.
+ */
+#define GOVERNOR_HOOK_FREE_NS 10000000ull
 /* The hook on page faults is never off for longer than all but this share of the time. */
 #define GOVERNOR_MIN_HOOK_SHARE 0.02
 /* Where it was on for less of a step, that tells nothing of how many page faults there are. */
@@ -64,6 +69,7 @@ struct governor {
 	/* its own */
 	struct governor_use last;
 	double saved_ns; /* < 0: more was spent than came in */
+	double hook_free_ns; /* what the hook may cost yet without being counted; set after the begin, if anything */
 	double look_ns; /* what it costs to look at one fault */
 	double looks; /* so many more are looked at than the shift says, for some pages are looked at more often (bpf/fault.bpf.c) */
 	double gc_whole_ns; /* what collections cost in a step if all are watched */

@@ -8,6 +8,10 @@
 
 /* More standard deviations are no chance. */
 #define MOST_DEVIATIONS 3
+/* From so many on it may as well be what came in while nobody watched, of a line that was not seen at all. */
+#define DOUBTFUL_DEVIATIONS 1.5
+/* To each side of what is told, of so many groups (model/heap_weights.c, heap_error). */
+#define INTERVAL_DEVIATIONS 3.0
 
 void resident_lines__begin(struct resident_lines *l)
 {
@@ -92,7 +96,18 @@ struct settlement {
 	double difference[RESIDENT_KINDS]; /* to be shared out */
 	double doubt[RESIDENT_KINDS]; /* bytes squared: by this it is divided */
 	bool shared[RESIDENT_KINDS]; /* all of it, so that it takes errors away */
+	double doubtful[RESIDENT_KINDS]; /* which part of it may be lines' that were not seen: 0 to 1 */
+	double left_out[RESIDENT_KINDS]; /* bytes that are no line's */
+	double bytes[RESIDENT_KINDS]; /* of all lines */
+	double pages_left[RESIDENT_KINDS][PAGE_GROUPS]; /* of all lines' in a group */
 };
+
+static double doubtful_of(double difference, double deviation)
+{
+	double deviations = deviation ? fabs(difference) / deviation : 0;
+
+	return fmax(deviations - DOUBTFUL_DEVIATIONS, 0) / (MOST_DEVIATIONS - DOUBTFUL_DEVIATIONS);
+}
 
 /* Lines that one turn brought are wrong together, so all are less sure than their sum tells. */
 static struct settlement plan(const struct resident_lines *l, const double *unknown, const double *unsteady)
@@ -101,14 +116,18 @@ static struct settlement plan(const struct resident_lines *l, const double *unkn
 	struct settlement s = {};
 	int kind;
 
-	for (line = l->by_key; line; line = line->hh.next)
+	for (line = l->by_key; line; line = line->hh.next) {
 		s.doubt[line->key.kind] += variance_of(line->variance, line->part);
+		s.bytes[line->key.kind] += line->bytes;
+	}
 	for (kind = 0; kind < RESIDENT_KINDS; kind++) {
 		double all = fmax(s.doubt[kind], variance_of(l->variance[kind], l->part[kind]));
 		double beside = unsteady[kind] * unsteady[kind], most = MOST_DEVIATIONS * sqrt(all + beside);
 
 		s.difference[kind] = isnan(unknown[kind]) ? 0 : fmax(fmin(unknown[kind], most), -most);
 		s.shared[kind] = s.difference[kind] == unknown[kind];
+		s.doubtful[kind] = doubtful_of(s.difference[kind], sqrt(all + beside));
+		s.left_out[kind] = isnan(unknown[kind]) ? 0 : fmax(unknown[kind] - s.difference[kind], 0);
 		if (all)
 			s.doubt[kind] *= (all + beside) / all;
 	}
@@ -128,18 +147,74 @@ static int64_t correction_of(const struct resident_line *line, const struct sett
 	return llround(fmax(s->difference[line->key.kind] * share_of(line, s), -line->bytes));
 }
 
-static void deviations_of(const struct resident_lines *l, const struct resident_line *line, const struct settlement *s,
-			  int64_t *ret)
+/*
+ * By how much it may be off beside what the sample tells: a correction that is doubtful, and of what is no line's as much as if that had
+ * come in like what is.
+ */
+static double doubt_of(const struct resident_line *line, const struct settlement *s)
+{
+	uint32_t kind = line->key.kind;
+	double unseen = s->bytes[kind] ? s->left_out[kind] * line->bytes / s->bytes[kind] : 0;
+
+	return s->doubtful[kind] * correction_of(line, s) + unseen;
+}
+
+/* As groups tell it. */
+static void between_groups(const struct resident_lines *l, const struct resident_line *line, const struct settlement *s,
+			   double ret[PAGE_GROUPS])
 {
 	uint32_t kind = line->key.kind;
 	int g;
 
 	for (g = 0; g < PAGE_GROUPS; g++) {
-		double d = without(line->part, g);
-
+		ret[g] = without(line->part, g);
 		if (s->shared[kind])
-			d -= without(l->part[kind], g) * share_of(line, s);
-		ret[g] = llround(d);
+			ret[g] -= without(l->part[kind], g) * share_of(line, s);
+	}
+}
+
+static int group_of(const struct resident_line *line)
+{
+	return (line->key.tid * 31 + line->key.node) % PAGE_GROUPS;
+}
+
+/* What groups do not tell, as where one turn brought all: which of its pages were looked at was chance, too, and each line's own. */
+static double between_pages_left(const struct resident_lines *l, const struct resident_line *line, const struct settlement *s)
+{
+	double left = line->variance * (s->shared[line->key.kind] ? 1 - share_of(line, s) : 1), d[PAGE_GROUPS];
+	int g;
+
+	between_groups(l, line, s, d);
+	for (g = 0; g < PAGE_GROUPS; g++)
+		left -= d[g] * d[g] * (PAGE_GROUPS - 1) / PAGE_GROUPS;
+	return left > 0 ? sqrt(left) : 0;
+}
+
+/* It goes to a group that others have, too. What is known in sum has no error of it. */
+static void share_out_pages(struct resident_lines *l, struct settlement *s)
+{
+	struct resident_line *line;
+
+	for (line = l->by_key; line; line = line->hh.next) {
+		line->pages_left = between_pages_left(l, line, s);
+		s->pages_left[line->key.kind][group_of(line)] += line->pages_left;
+	}
+}
+
+/* All as variance_of counts it. Of doubt all lines have theirs together. */
+static void deviations_of(const struct resident_lines *l, const struct resident_line *line, const struct settlement *s,
+			  int64_t *ret)
+{
+	double doubtful = doubt_of(line, s) / INTERVAL_DEVIATIONS / sqrt(PAGE_GROUPS - 1), d[PAGE_GROUPS];
+	uint32_t kind = line->key.kind;
+	int g;
+
+	between_groups(l, line, s, d);
+	d[group_of(line)] += line->pages_left;
+	for (g = 0; g < PAGE_GROUPS; g++) {
+		if (s->shared[kind])
+			d[g] -= s->pages_left[kind][g] * share_of(line, s);
+		ret[g] = llround(g % 2 ? d[g] - doubtful : d[g] + doubtful);
 	}
 }
 
@@ -152,6 +227,7 @@ void resident_lines__settle(struct resident_lines *l, const double unknown[RESID
 	struct resident_line *line, *next;
 	int64_t deviations[PAGE_GROUPS];
 
+	share_out_pages(l, &s);
 	HASH_ITER(hh, l->by_key, line, next) {
 		deviations_of(l, line, &s, deviations);
 		fn(line, correction_of(line, &s), deviations, arg);

@@ -6,7 +6,7 @@
  * estimate): by its line's account these are there. How large the resident set is, is known exactly. The difference is shared
  * out by how unsure each line is, as the constraint of a least-squares estimate is: a line all of whose faults were looked at
  * gets nothing of it, and where one line only is unsure, it is right to the byte. What is too large to be chance is left out:
- * it is something else's, and is told as no line's.
+ * it is something else's, and is told as no line's. What is hardly chance may be something else's: it is shared out, and is in the error.
  *
  * A line's error comes from groups of the sample (struct page_value.group), by leaving each out (delete-a-group jackknife).
  */
@@ -31,6 +31,7 @@ struct resident_line {
 	double bytes; /* that the pages found stand for */
 	double variance; /* bytes squared */
 	double part[PAGE_GROUPS]; /* of what is chance in bytes */
+	double pages_left; /* standard deviation that its groups do not tell */
 	int64_t correction; /* bytes that it was given of the difference (< 0: that were taken) */
 	UT_hash_handle hh;
 };
