@@ -3,7 +3,7 @@
  * Memory that moves: pages that are followed go along when a process calls mremap, with which realloc grows large blocks; a part of
  * fault.bpf.c, whose `pages` it changes.
  *
- * That takes a microsecond a page, so it is kept within the budget by following fewer (threshold sampling): of a process that moves
+ * That takes a microsecond a page, so where it is done often it is kept within the budget by following fewer (threshold sampling): of a process that moves
  * more than it may, a page that stands for less than the threshold is kept with the chance of what it stands for by the threshold, and
  * stands for that then. On average no line gains or loses by it, and memory that stands for much stays.
  */
@@ -48,6 +48,7 @@ static __always_inline __u32 threshold_of(struct target_state *s)
 {
 	if (++s->moved_cnt > s->move_limit_cnt && s->move_shift < MAX_MOVE_SHIFT) {
 		s->move_limit_cnt += s->move_step_cnt;
+		s->move_step_cnt *= 2;
 		s->move_shift++;
 	}
 	return 1u << (s->move_shift & 15);
@@ -124,7 +125,7 @@ static long take_word(__u32 n, void *arg)
 	return 0;
 }
 
-#define MOST_MOVED_WORDS (1u << 20) /* 512 GiB */
+#define MOST_MOVED_WORDS (1u << 17) /* 64 GiB */
 
 static __always_inline void take_pages(struct mover *m, __u64 first, __u64 cnt, bool forgets)
 {

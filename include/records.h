@@ -513,7 +513,7 @@ struct target_state {
 	/*
 	 * Followed pages that were looked up because they were moved. Where they are many, fewer are followed: one that is moved stands for
 	 * 1 << move_shift at least, or is followed no more. The kernel side adds one where as many were moved as may be, and again
-	 * for each step beyond.
+	 * for each step beyond, which are each twice as long as the one before: one large move is not to leave a few pages of all.
 	 */
 	__u64 moved_cnt, move_limit_cnt;
 	__u32 move_shift, move_step_cnt;

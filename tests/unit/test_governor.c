@@ -481,6 +481,7 @@ static void test_collections_and_faults_share(void **state)
 static double run_in_turns(struct model *m, int seconds, double stretch, double *least, double *most)
 {
 	struct governor_use before = m->use;
+	struct hook_asked asked = {};
 	struct hook_turns turns;
 	int i, j;
 
@@ -493,7 +494,7 @@ static double run_in_turns(struct model *m, int seconds, double stretch, double 
 			m->hook_on = hook_turns__update(&turns, m->now_ns);
 			millisecond(m);
 		}
-		step(m, hook_turns__was_on(&turns, m->now_ns));
+		step(m, hook_turns__was_on(&turns, &asked, m->now_ns));
 		hook_turns__set_share(&turns, m->g.hook_share);
 		*least = m->g.hook_share < *least ? m->g.hook_share : *least;
 		*most = m->g.hook_share > *most ? m->g.hook_share : *most;

@@ -24,13 +24,14 @@ static void until(struct hook_turns *t, uint64_t *now, uint64_t end, uint64_t la
 
 static void test_always_on_needs_nobody(void **state)
 {
+	struct hook_asked asked = {};
 	struct hook_turns t;
 
 	(void)state;
 	hook_turns__begin(&t, 5 * SECOND);
 	assert_true(hook_turns__update(&t, 6 * SECOND));
 	assert_true(hook_turns__next_ns(&t) == UINT64_MAX);
-	assert_true(hook_turns__was_on(&t, 7 * SECOND) == 1);
+	assert_true(hook_turns__was_on(&t, &asked, 7 * SECOND) == 1);
 	assert_true(hook_turns__was_on_in_all(&t) == 1);
 }
 
@@ -44,6 +45,7 @@ static void test_share_is_kept(void **state)
 	for (i = 0; i < sizeof(shares) / sizeof(shares[0]); i++) {
 		for (j = 0; j < sizeof(late) / sizeof(late[0]); j++) {
 			uint64_t now = 5 * SECOND;
+			struct hook_asked asked = {};
 			struct hook_turns t;
 			double was_on;
 
@@ -51,7 +53,7 @@ static void test_share_is_kept(void **state)
 			hook_turns__set_share(&t, shares[i]);
 			hook_turns__update(&t, now);
 			until(&t, &now, 605 * SECOND, late[j]);
-			was_on = hook_turns__was_on(&t, now);
+			was_on = hook_turns__was_on(&t, &asked, now);
 			/* Who comes late switches on late, too: never more than the share, and hardly less. */
 			if (was_on > shares[i] * 1.01 + 0.001 || was_on < shares[i] * (late[j] > 5 * MS ? 0.85 : 0.97))
 				fail_msg("share %.2f, %llu ms late: on for %.4f", shares[i],
@@ -87,24 +89,26 @@ static void test_falls_in_with_no_rhythm(void **state)
 static void test_share_of_each_step(void **state)
 {
 	uint64_t now = SECOND;
+	struct hook_asked asked = {};
 	struct hook_turns t;
 
 	(void)state;
 	hook_turns__begin(&t, now);
-	assert_true(hook_turns__was_on(&t, now += SECOND) == 1);
+	assert_true(hook_turns__was_on(&t, &asked, now += SECOND) == 1);
 	hook_turns__set_share(&t, 0.02);
 	hook_turns__update(&t, now);
 	until(&t, &now, now + SECOND, 0);
-	assert_true(hook_turns__was_on(&t, now) < 0.1);
+	assert_true(hook_turns__was_on(&t, &asked, now) < 0.1);
 	hook_turns__set_share(&t, 1);
 	assert_true(hook_turns__update(&t, now));
 	assert_true(hook_turns__next_ns(&t) == UINT64_MAX);
-	assert_true(hook_turns__was_on(&t, now += SECOND) == 1);
+	assert_true(hook_turns__was_on(&t, &asked, now += SECOND) == 1);
 }
 
 static void test_rests_until_a_share_is_set(void **state)
 {
 	static const double shares[] = { 1, 0.3 };
+	struct hook_asked asked = {};
 	struct hook_turns t;
 	size_t i;
 
@@ -115,16 +119,16 @@ static void test_rests_until_a_share_is_set(void **state)
 		hook_turns__begin(&t, now);
 		hook_turns__set_share(&t, shares[i]);
 		until(&t, &now, 6 * SECOND, 0);
-		hook_turns__was_on(&t, now);
+		hook_turns__was_on(&t, &asked, now);
 		hook_turns__rest(&t, now);
 		assert_true(hook_turns__next_ns(&t) == UINT64_MAX);
 		until(&t, &now, 8 * SECOND, 0);
 		assert_false(hook_turns__update(&t, now));
-		assert_true(hook_turns__was_on(&t, now) == 0);
+		assert_true(hook_turns__was_on(&t, &asked, now) == 0);
 		hook_turns__set_share(&t, shares[i]);
 		hook_turns__update(&t, now);
 		until(&t, &now, 608 * SECOND, 0);
-		assert_true(fabs(hook_turns__was_on(&t, now) - shares[i]) < 0.02);
+		assert_true(fabs(hook_turns__was_on(&t, &asked, now) - shares[i]) < 0.02);
 	}
 }
 

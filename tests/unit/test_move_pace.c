@@ -19,7 +19,7 @@
 struct model {
 	struct move_pace p;
 	struct moved now;
-	uint64_t limit_cnt;
+	uint64_t limit_cnt, step_cnt;
 	double samples, pages; /* of the list: followed, and in all */
 };
 
@@ -29,6 +29,7 @@ static struct model new_model(uint64_t allowed_ns)
 
 	move_pace__begin(&m.p, allowed_ns);
 	m.limit_cnt = m.p.limit_cnt;
+	m.step_cnt = m.p.step_cnt;
 	return m;
 }
 
@@ -40,7 +41,8 @@ static void move(struct model *m)
 	m->now.cnt += m->samples;
 	m->now.ns += m->samples * PAGE_NS;
 	while (m->now.cnt > m->limit_cnt && m->now.shift < MAX_MOVE_SHIFT) {
-		m->limit_cnt += m->p.step_cnt;
+		m->limit_cnt += m->step_cnt;
+		m->step_cnt *= 2;
 		m->now.shift++;
 	}
 	least = m->pages / (1u << m->now.shift);
@@ -65,6 +67,7 @@ static uint64_t run(struct model *m, int seconds, double grows, uint64_t allowed
 		move_pace__step(&m->p, &m->now, allowed_ns);
 		m->now.shift = m->p.shift;
 		m->limit_cnt = m->p.limit_cnt;
+		m->step_cnt = m->p.step_cnt;
 	}
 	return most;
 }

@@ -34,6 +34,9 @@
 
 /* A turn of the hook where nothing asks for longer or shorter ones (hook_turns.c). */
 #define USUAL_TURN_NS 500000000.0
+/* From one budget__step to the next. */
+#define STEP_NS 1000000000ull
+#define MOST_AHEAD 8
 
 #define WAITING_NOTE "no probes: programs start so often here that the budget allows none to be attached in their first second"
 
@@ -41,6 +44,8 @@
 struct nursery {
 	struct governor governor;
 	struct governor_use use; /* of those that are not there any more */
+	struct hook_asked hook_asked;
+	double hook_was_on;
 	struct advance advance; /* of all that start, also once they are not in it any more */
 	uint32_t cnt; /* how many came in since the last step */
 	uint32_t child_shift; /* what a newborn begins with */
@@ -56,7 +61,6 @@ struct budget {
 	uint32_t steps;
 	struct hook_turns turns; /* of the hook on page faults */
 	struct gc_turns gc;
-	double hook_was_on; /* in the last step */
 	uint64_t stepped_ns; /* by budget__step */
 	uint64_t early_ns; /* the next step between; UINT64_MAX: none */
 	bool on, ended;
@@ -135,7 +139,8 @@ void budget__begin(struct budget *b, struct traced *tr, bool newborn)
 	tr->use = (struct governor_use){ .cpu_ns = tr->cpu_ns };
 	governor__begin(&tr->governor, b->share, hook_ns(b), GOVERNOR_SAVED_NS, &tr->use);
 	tr->newborn = newborn && n;
-	tr->began_ns = clock_now_ns();
+	tr->began_ns = tr->stepped_ns = clock_now_ns();
+	hook_turns__was_on(&b->turns, &tr->hook_asked, tr->began_ns);
 	tr->began_cpu_ns = tr->cpu_ns;
 	tr->waits = tr->shares_advance = tr->newborn && b->share;
 	tr->advance_ns = tr->waits ? 0 : ADVANCE_NS;
@@ -347,15 +352,15 @@ void budget__share_out_exact(struct budget *b)
  * While the hook is on it slows down who faults all the time, so there are fewer faults then than in as much time without it.
  * The kernel counts page faults always.
  */
-static void learn_how_rare(struct budget *b, struct traced *tr, const struct target_state *state, uint64_t faults)
+static void learn_how_rare(struct traced *tr, const struct target_state *state, uint64_t faults)
 {
 	uint64_t hits = state->cost[COST_FAULT].cnt + (uint32_t)(state->skipped - tr->use.skipped_cnt) - tr->use.fault_cnt;
 
-	if (b->hook_was_on >= 1 || b->hook_was_on < GOVERNOR_HOOK_TELLING ||
+	if (tr->hook_was_on >= 1 || tr->hook_was_on < GOVERNOR_HOOK_TELLING ||
 	    state->cost[COST_FAULT].cnt < tr->use.fault_cnt || faults < tr->faults)
 		return;
 	tr->faults_lately = RARER_FADES * tr->faults_lately + (faults - tr->faults);
-	tr->faults_told = RARER_FADES * tr->faults_told + hits / b->hook_was_on;
+	tr->faults_told = RARER_FADES * tr->faults_told + hits / tr->hook_was_on;
 }
 
 static uint32_t rarer(const struct traced *tr)
@@ -385,7 +390,7 @@ static bool look_at(struct budget *b, struct traced *tr, bool early)
 	if (!is_to_be_asked(b, tr))
 		return false;
 	if (proc__cpu_ns(b->deps->proc, tr->tgid, &cpu_ns)) {
-		tr->gone_steps++;
+		tr->gone_steps += !early;
 		return false;
 	}
 	tr->gone_steps = 0;
@@ -403,7 +408,8 @@ static bool look_at(struct budget *b, struct traced *tr, bool early)
 	profile__update_process(b->deps->profile, tr->process, &p);
 	if (session__read_state(b->deps->session, tr->tgid, &state))
 		return false;
-	learn_how_rare(b, tr, &state, stat.faults);
+	tr->hook_was_on = hook_turns__was_on(&b->turns, &tr->hook_asked, clock_now_ns());
+	learn_how_rare(tr, &state, stat.faults);
 	learn_hook(b, tr, &state);
 	gc_turns__tell(tr);
 	use_until_now(b, tr, state.cost, state.skipped, stat.faults, cpu_ns);
@@ -457,10 +463,20 @@ static uint64_t left_when_grown_up(const struct budget *b, const struct traced *
 	return left_ns < 0 ? 0 : least(left_ns, GROWN_UP_SAVED_NS);
 }
 
+/* What happened until now is no guide to a step that is much longer. */
+static void look_ahead(const struct budget *b, struct traced *tr, uint64_t now_ns)
+{
+	uint64_t next_ns = b->early_ns != UINT64_MAX ? b->early_ns : b->stepped_ns + STEP_NS;
+	double ahead = next_ns > now_ns ? (double)(next_ns - now_ns) / (now_ns - tr->stepped_ns + 1) : 1;
+
+	tr->governor.ahead = ahead < 1 ? 1 : least(ahead, MOST_AHEAD);
+	tr->stepped_ns = now_ns;
+}
+
 static void step_process(struct budget *b, struct traced *tr)
 {
 	if (!tr->newborn) {
-		governor__step(&tr->governor, &tr->use, tr->kernel_shift, b->hook_was_on, b->turns.share);
+		governor__step(&tr->governor, &tr->use, tr->kernel_shift, tr->hook_was_on, b->turns.share);
 		move_pace__step(&tr->move_pace, &tr->moved, tr->governor.moves_ns);
 		return;
 	}
@@ -468,43 +484,55 @@ static void step_process(struct budget *b, struct traced *tr)
 	governor__begin(&tr->governor, b->share, tr->governor.hook_ns, left_when_grown_up(b, tr), &tr->use);
 	tr->governor.shift = tr->kernel_shift;
 	tr->governor.gc_share = tr->gc.turns.share;
-	tr->governor.hook_free_ns = tr->shares_advance && tr->advance_ns ? GOVERNOR_HOOK_FREE_NS : 0;
+	tr->governor.hook_free_ns = tr->shares_advance ? GOVERNOR_HOOK_FREE_NS * traced__advance(tr) : 0;
 }
 
 static void step_nursery(struct budget *b, struct nursery *n)
 {
 	uint64_t more_ns;
 
-	governor__step(&n->governor, &n->use, n->child_shift, b->hook_was_on, b->turns.share);
+	governor__step(&n->governor, &n->use, n->child_shift, n->hook_was_on, b->turns.share);
 	n->child_shift = n->governor.shift;
 	more_ns = (n->governor.limit_ns - n->use.fault_ns) / (n->cnt > 8 ? n->cnt : 8);
 	n->child_limit_ns = more_ns > MIN_FAULT_LIMIT_NS ? more_ns : MIN_FAULT_LIMIT_NS;
 	n->cnt = 0;
 }
 
-static double choose_hook_share(struct budget *b)
+/* Who is not looked at in a step between wants what it wanted. */
+static double choose_hook_share(struct budget *b, bool early, uint64_t now_ns)
 {
 	struct traced *tr;
 	double share = 1;
 	uint32_t i;
 
 	for (tr = b->table->alive; tr; tr = tr->hh_tgid.next) {
-		if (tr->busy && !tr->newborn)
-			share = least(share, governor__hook_share(&tr->governor, &tr->use, b->hook_was_on));
+		if (!tr->busy || tr->newborn)
+			continue;
+		if (!early || early_steps__is_young(tr, now_ns)) {
+			look_ahead(b, tr, now_ns);
+			governor__hook_share(&tr->governor, &tr->use, tr->hook_was_on);
+		}
+		share = least(share, tr->governor.hook_share);
 	}
-	for (i = 0; i < b->n_nurseries; i++)
-		share = least(share, governor__hook_share(&b->nurseries[i].governor, &b->nurseries[i].use, b->hook_was_on));
+	for (i = 0; i < b->n_nurseries; i++) {
+		struct nursery *n = &b->nurseries[i];
+
+		if (!early) {
+			n->hook_was_on = hook_turns__was_on(&b->turns, &n->hook_asked, now_ns);
+			governor__hook_share(&n->governor, &n->use, n->hook_was_on);
+		}
+		share = least(share, n->governor.hook_share);
+	}
 	return share;
 }
 
-/* What newborn processes did is known a step later: then steps must be alike. */
+/* What newborn processes did is known a step later: then steps must be alike. Between steps turns are as short as those. */
 static double stretch(const struct budget *b, uint64_t now_ns)
 {
 	uint32_t i;
 
 	if (b->early_ns != UINT64_MAX)
 		return least((double)(b->early_ns - now_ns) / USUAL_TURN_NS, 1);
-
 	for (i = 0; i < b->n_nurseries; i++) {
 		if (b->nurseries[i].cnt)
 			return 1;
@@ -512,24 +540,30 @@ static double stretch(const struct budget *b, uint64_t now_ns)
 	return least(traced_table__crowd(b->table), MOST_STRETCH);
 }
 
-static void step(struct budget *b, bool early)
+static void set_turns(struct budget *b, bool early, uint64_t now_ns)
 {
-	uint64_t now_ns = clock_now_ns();
+	b->early_ns = next_early_ns(b, now_ns);
+	b->turns.stretch = stretch(b, now_ns);
+	hook_turns__set_share(&b->turns, choose_hook_share(b, early, now_ns));
+}
+
+void budget__step(struct budget *b)
+{
 	struct traced *tr;
 	uint32_t i;
 
-	b->hook_was_on = hook_turns__was_on(&b->turns, now_ns);
+	b->steps++;
+	b->stepped_ns = clock_now_ns();
+	session__begin_period(b->deps->session);
 	b->table->n_running = 0;
 	for (tr = b->table->alive; tr; tr = tr->hh_tgid.next) {
-		tr->busy = look_at(b, tr, early);
+		tr->busy = look_at(b, tr, false);
 		b->table->n_running += tr->python && tr->busy && !tr->calm_steps;
 	}
 	budget__share_out_exact(b);
 	if (!b->share)
 		return;
-	b->early_ns = next_early_ns(b, now_ns);
-	b->turns.stretch = stretch(b, now_ns);
-	hook_turns__set_share(&b->turns, choose_hook_share(b));
+	set_turns(b, false, b->stepped_ns);
 	for (i = 0; i < b->n_nurseries; i++)
 		step_nursery(b, &b->nurseries[i]);
 	for (tr = b->table->alive; tr; tr = tr->hh_tgid.next) {
@@ -540,12 +574,26 @@ static void step(struct budget *b, bool early)
 	gc_turns__step(&b->gc);
 }
 
-void budget__step(struct budget *b)
+/* Of those that are young. */
+static void step_between(struct budget *b)
 {
-	b->steps++;
-	b->stepped_ns = clock_now_ns();
-	session__begin_period(b->deps->session);
-	step(b, false);
+	uint64_t now_ns = clock_now_ns();
+	struct traced *tr;
+
+	if (now_ns < b->early_ns || b->ended)
+		return;
+	for (tr = b->table->alive; tr; tr = tr->hh_tgid.next) {
+		if (early_steps__is_young(tr, now_ns))
+			tr->busy = look_at(b, tr, true);
+	}
+	set_turns(b, true, now_ns);
+	for (tr = b->table->alive; tr; tr = tr->hh_tgid.next) {
+		if (!tr->busy || !early_steps__is_young(tr, now_ns))
+			continue;
+		step_process(b, tr);
+		govern(b, tr);
+	}
+	gc_turns__step(&b->gc);
 }
 
 /* ---- the hook ---- */
@@ -555,12 +603,6 @@ bool budget__end(struct budget *b)
 	session__pause_faults(b->deps->session);
 	b->ended = true;
 	return b->on;
-}
-
-static void step_between(struct budget *b)
-{
-	if (clock_now_ns() >= b->early_ns && !b->ended)
-		step(b, true);
 }
 
 bool budget__upkeep(struct budget *b)

@@ -2,16 +2,15 @@
 #include "capture/early_steps.h"
 
 #define FIRST_NS 31250000ull
+#define YOUNG_NS 1000000000ull
 #define YOUNG_CPU_NS 500000000ull
-#define YOUNG_NS 3000000000ull
 #define FEW 16
 /* After the last step of a second; the next one is due soon then. */
 #define UNTIL_NS 800000000ull
 
-/* Forked ones are governed by their nursery until they were looked at. */
-static bool is_young(const struct traced *tr, uint64_t now_ns)
+bool early_steps__is_young(const struct traced *tr, uint64_t now_ns)
 {
-	return !tr->forked && now_ns - tr->began_ns < YOUNG_NS && tr->use.cpu_ns - tr->began_cpu_ns < YOUNG_CPU_NS;
+	return !tr->newborn && now_ns - tr->began_ns < YOUNG_NS && tr->use.cpu_ns - tr->began_cpu_ns < YOUNG_CPU_NS;
 }
 
 uint64_t early_steps__next_ns(const struct traced_table *table, uint64_t stepped_ns, uint64_t now_ns)
@@ -22,7 +21,7 @@ uint64_t early_steps__next_ns(const struct traced_table *table, uint64_t stepped
 	if (traced_table__n_alive(table) > FEW)
 		return UINT64_MAX;
 	for (tr = table->alive; tr; tr = tr->hh_tgid.next) {
-		if (is_young(tr, now_ns) && now_ns - tr->began_ns < age_ns)
+		if (early_steps__is_young(tr, now_ns) && now_ns - tr->began_ns < age_ns)
 			age_ns = now_ns - tr->began_ns;
 	}
 	at_ns = now_ns + (age_ns > FIRST_NS ? age_ns : FIRST_NS);

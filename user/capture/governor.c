@@ -37,8 +37,10 @@
 
 /* What happened since the last step, and what may be spent until the next. */
 struct interval {
-	double income_ns, spent_ns;
-	double hook_free_ns; /* is not in spent_ns */
+	double hook_free_ns; /* that the hook spent; does not count */
+	double saved_ns; /* by now */
+	/* The next one, as the last was: */
+	double income_ns;
 	double hook_room_ns; /* for the hook, which is not counted again */
 	double hits; /* page faults, as many as there would have been with the hook on all the time */
 	double gc_whole_ns; /* if all collections had been watched */
@@ -81,6 +83,7 @@ void governor__begin(struct governor *g, double budget, double hook_ns, uint64_t
 	*g = (struct governor){
 		.budget = budget,
 		.hook_ns = hook_ns,
+		.ahead = 1,
 		.hook_share = 1,
 		.look_ns = FIRST_LOOK_NS,
 		.looks = 1,
@@ -104,7 +107,7 @@ static double gc_whole_ns(const struct governor *g, const struct governor_use *u
 	uint64_t on_ns = use->gc_on_ns - g->last.gc_on_ns, all_ns = use->gc_all_ns - g->last.gc_all_ns;
 
 	if (on_ns < GC_TELLING_NS && on_ns < all_ns)
-		return g->gc_whole_ns;
+		return g->gc_a_ns * (use->cpu_ns - g->last.cpu_ns);
 	return (double)(use->gc_ns - g->last.gc_ns) * (on_ns ? (double)all_ns / on_ns : 1);
 }
 
@@ -146,20 +149,20 @@ static double hits_of(const struct governor *g, const struct governor_use *use, 
 
 static struct interval look_back(const struct governor *g, const struct governor_use *use, double hook_was_on)
 {
-	double heap_ns = use->heap_ns - g->last.heap_ns, saved_ns, taken_ns, wanted_ns;
+	double heap_ns = g->ahead * (use->heap_ns - g->last.heap_ns), earned_ns = g->budget * (use->cpu_ns - g->last.cpu_ns);
+	double spent_ns = governor__cost_ns(use) - governor__cost_ns(&g->last), taken_ns, wanted_ns;
 	struct interval v = {
-		.income_ns = g->budget * (double)(use->cpu_ns - g->last.cpu_ns),
-		.hits = hits_of(g, use, hook_was_on),
-		.gc_whole_ns = gc_whole_ns(g, use),
-		.other_ns = use->other_ns - g->last.other_ns,
+		.hook_free_ns = min(use->hook_ns - g->last.hook_ns, g->hook_free_ns),
+		.income_ns = g->ahead * earned_ns,
+		.hits = g->ahead * hits_of(g, use, hook_was_on),
+		.gc_whole_ns = g->ahead * gc_whole_ns(g, use),
+		.other_ns = g->ahead * (use->other_ns - g->last.other_ns),
 	};
 
-	v.hook_free_ns = min(use->hook_ns - g->last.hook_ns, g->hook_free_ns);
 	v.hook_room_ns = (g->hook_free_ns - v.hook_free_ns) / 2;
-	v.spent_ns = governor__cost_ns(use) - governor__cost_ns(&g->last) - v.hook_free_ns;
-	saved_ns = min(g->saved_ns + v.income_ns - v.spent_ns, GOVERNOR_SAVED_NS);
-	v.steady_ns = saved_ns < 0 ? v.income_ns * WHILE_OWING : v.income_ns;
-	v.allowed_ns = v.steady_ns + max(saved_ns, 0) / 2;
+	v.saved_ns = min(g->saved_ns + earned_ns - (spent_ns - v.hook_free_ns), GOVERNOR_SAVED_NS);
+	v.steady_ns = v.saved_ns < 0 ? v.income_ns * WHILE_OWING : v.income_ns;
+	v.allowed_ns = v.steady_ns + max(v.saved_ns, 0) / 2;
 	wanted_ns = v.other_ns + heap_ns + v.hits * (g->hook_ns + g->look_ns);
 	v.gc_allowed_ns = gc_part_ns(v.allowed_ns, wanted_ns);
 	v.gc_share = choose_gc_share(g, &v, wanted_ns);
@@ -244,15 +247,16 @@ void governor__step(struct governor *g, const struct governor_use *use, uint32_t
 {
 	struct interval v = look_back(g, use, hook_was_on);
 	double room_ns = room_for_looks(g, &v, hook_will_be_on, v.room_ns);
+	double cpu_ns = g->ahead * (use->cpu_ns - g->last.cpu_ns);
 
-	if (use->cpu_ns > g->last.cpu_ns)
-		g->hits_a_ns = v.hits / (use->cpu_ns - g->last.cpu_ns);
+	if (cpu_ns > 0) {
+		g->hits_a_ns = v.hits / cpu_ns;
+		g->gc_a_ns = v.gc_whole_ns / cpu_ns;
+	}
 	learn_looks(g, use, shift);
 	learn(&g->look_ns, use->fault_ns - g->last.fault_ns, use->fault_cnt - g->last.fault_cnt);
-	g->gc_whole_ns = v.gc_whole_ns;
 	g->hook_free_ns -= v.hook_free_ns;
-	g->saved_ns = min(g->saved_ns + v.income_ns - v.spent_ns, GOVERNOR_SAVED_NS);
-	g->saved_ns = max(g->saved_ns, -MAX_OWED_NS);
+	g->saved_ns = max(v.saved_ns, -MAX_OWED_NS);
 	g->last = *use;
 	if (!g->budget)
 		return;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
  * Keeps what tracing costs one process (or some that are taken as one) within a share of its CPU time. Pure: fed with sums
- * about once a second, it answers with what may be spent until the next time, and how.
+ * about once a second, or sooner, it answers with what may be spent until the next time, and how.
  *
  * What the process may spend is an account: a share of its CPU time comes in, what tracing cost goes out, and at most
  * GOVERNOR_SAVED_NS are saved up, which is also what it begins with: a program's first faults are many and tell much. Of
@@ -58,6 +58,7 @@ struct governor_use {
 struct governor {
 	double budget; /* 0.01: 1 %; 0: no limit */
 	double hook_ns; /* what the hook costs a fault that it passes over; may be set anew at any time */
+	double ahead; /* so many times as long as the last step the next one will be; likewise */
 	/* Answers; of a governor that has not stepped yet: what to begin with. */
 	uint32_t shift;
 	uint64_t limit_ns; /* of fault_ns: there the kernel side begins to thin out by itself, */
@@ -72,7 +73,7 @@ struct governor {
 	double hook_free_ns; /* what the hook may cost yet without being counted; set after the begin, if anything */
 	double look_ns; /* what it costs to look at one fault */
 	double looks; /* so many more are looked at than the shift says, for some pages are looked at more often (bpf/fault.bpf.c) */
-	double gc_whole_ns; /* what collections cost in a step if all are watched */
+	double gc_a_ns; /* what collections would cost if all were watched, by CPU time */
 	double hits_a_ns; /* page faults that the hook would see, by CPU time, as of the last step in which it was on */
 };
 

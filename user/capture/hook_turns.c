@@ -126,15 +126,14 @@ uint64_t hook_turns__next_ns(const struct hook_turns *t)
 	return t->on_from_ns < t->end_ns ? t->on_from_ns : t->end_ns;
 }
 
-double hook_turns__was_on(struct hook_turns *t, uint64_t now_ns)
+double hook_turns__was_on(struct hook_turns *t, struct hook_asked *asked, uint64_t now_ns)
 {
 	uint64_t on, all;
 
 	take_time(t, now_ns);
-	on = t->on_ns - t->asked_on_ns;
-	all = t->all_ns - t->asked_all_ns;
-	t->asked_on_ns = t->on_ns;
-	t->asked_all_ns = t->all_ns;
+	on = t->on_ns - asked->on_ns;
+	all = t->all_ns - asked->all_ns;
+	*asked = (struct hook_asked){ t->on_ns, t->all_ns };
 	return all ? (double)on / all : t->on;
 }
 

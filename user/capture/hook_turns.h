@@ -25,7 +25,11 @@ struct hook_turns {
 	int64_t excess_ns;
 	uint64_t told_ns; /* when it was told the time last */
 	uint64_t on_ns, all_ns; /* since the begin */
-	uint64_t asked_on_ns, asked_all_ns; /* of that, when it was last asked for the share */
+};
+
+/* When somebody asked last: sums as of then; zeros: the begin. */
+struct hook_asked {
+	uint64_t on_ns, all_ns;
 };
 
 /* It is on, and stays so until a share is set. */
@@ -46,8 +50,8 @@ bool hook_turns__update(struct hook_turns *t, uint64_t now_ns);
 double hook_turns__chance(const struct hook_turns *t);
 /* UINT64_MAX: it stays as it is. */
 uint64_t hook_turns__next_ns(const struct hook_turns *t);
-/* The share of the time that it was on since it was last asked; all: since the begin. */
-double hook_turns__was_on(struct hook_turns *t, uint64_t now_ns);
+/* The share of the time that it was on since the same one asked last; all: since the begin. */
+double hook_turns__was_on(struct hook_turns *t, struct hook_asked *asked, uint64_t now_ns);
 double hook_turns__was_on_in_all(const struct hook_turns *t);
 
 #endif

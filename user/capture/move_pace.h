@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
  * How many of the followed pages of a process that moves its memory stay followed, so that following them takes what it may
- * (bpf/fault_moves.bpf.h has how). Pure: fed with sums about once a second, it answers.
+ * (bpf/fault_moves.bpf.h has how). Pure: fed with sums at each step of the budget, it answers.
  *
  * The kernel side raises the threshold by itself where more were moved than may be; it falls again by one step at a time, and only
  * where twice as many would fit.

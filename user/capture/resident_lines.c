@@ -99,7 +99,7 @@ struct settlement {
 	double doubtful[RESIDENT_KINDS]; /* which part of it may be lines' that were not seen: 0 to 1 */
 	double left_out[RESIDENT_KINDS]; /* bytes that are no line's */
 	double bytes[RESIDENT_KINDS]; /* of all lines */
-	double pages_left[RESIDENT_KINDS][PAGE_GROUPS]; /* of all lines' in a group */
+	double pages_left[RESIDENT_KINDS][PAGE_GROUPS]; /* sums of own_parts */
 };
 
 static double doubtful_of(double difference, double deviation)
@@ -173,31 +173,49 @@ static void between_groups(const struct resident_lines *l, const struct resident
 	}
 }
 
-static int group_of(const struct resident_line *line)
-{
-	return (line->key.tid * 31 + line->key.node) % PAGE_GROUPS;
-}
-
-/* What groups do not tell, as where one turn brought all: which of its pages were looked at was chance, too, and each line's own. */
+/*
+ * What groups do not tell, as where one turn brought all: which of its pages were looked at was chance, too, and each line's own. As
+ * it is before what is known in sum takes its part of it away.
+ */
 static double between_pages_left(const struct resident_lines *l, const struct resident_line *line, const struct settlement *s)
 {
-	double left = line->variance * (s->shared[line->key.kind] ? 1 - share_of(line, s) : 1), d[PAGE_GROUPS];
+	double rest = s->shared[line->key.kind] ? 1 - share_of(line, s) : 1, left = line->variance * rest, d[PAGE_GROUPS];
 	int g;
 
 	between_groups(l, line, s, d);
 	for (g = 0; g < PAGE_GROUPS; g++)
 		left -= d[g] * d[g] * (PAGE_GROUPS - 1) / PAGE_GROUPS;
-	return left > 0 ? sqrt(left) : 0;
+	return left > 0 && rest > 0 ? sqrt(left / rest) : 0;
 }
 
-/* It goes to a group that others have, too. What is known in sum has no error of it. */
-static void share_out_pages(struct resident_lines *l, struct settlement *s)
+/* What is a line's own goes to all groups, in parts that others do not have: sums of lines have the root of the sum of squares. */
+static void own_parts(const struct resident_line *line, double ret[PAGE_GROUPS])
+{
+	uint64_t hash = (uint64_t)line->key.tid << 32 | line->key.node;
+	double squares = 0;
+	int g;
+
+	for (g = 0; g < PAGE_GROUPS; g++) {
+		hash = (hash + 1) * 0x9e3779b97f4a7c15u;
+		hash ^= hash >> 29;
+		ret[g] = (int32_t)(hash >> 16);
+		squares += ret[g] * ret[g] * (PAGE_GROUPS - 1) / PAGE_GROUPS;
+	}
+	for (g = 0; g < PAGE_GROUPS; g++)
+		ret[g] *= line->pages_left / sqrt(squares);
+}
+
+static void find_pages_left(struct resident_lines *l, struct settlement *s)
 {
 	struct resident_line *line;
+	double own[PAGE_GROUPS];
+	int g;
 
 	for (line = l->by_key; line; line = line->hh.next) {
 		line->pages_left = between_pages_left(l, line, s);
-		s->pages_left[line->key.kind][group_of(line)] += line->pages_left;
+		own_parts(line, own);
+		for (g = 0; g < PAGE_GROUPS; g++)
+			s->pages_left[line->key.kind][g] += own[g];
 	}
 }
 
@@ -205,13 +223,14 @@ static void share_out_pages(struct resident_lines *l, struct settlement *s)
 static void deviations_of(const struct resident_lines *l, const struct resident_line *line, const struct settlement *s,
 			  int64_t *ret)
 {
-	double doubtful = doubt_of(line, s) / INTERVAL_DEVIATIONS / sqrt(PAGE_GROUPS - 1), d[PAGE_GROUPS];
+	double doubtful = doubt_of(line, s) / INTERVAL_DEVIATIONS / sqrt(PAGE_GROUPS - 1), d[PAGE_GROUPS], own[PAGE_GROUPS];
 	uint32_t kind = line->key.kind;
 	int g;
 
 	between_groups(l, line, s, d);
-	d[group_of(line)] += line->pages_left;
+	own_parts(line, own);
 	for (g = 0; g < PAGE_GROUPS; g++) {
+		d[g] += own[g];
 		if (s->shared[kind])
 			d[g] -= s->pages_left[kind][g] * share_of(line, s);
 		ret[g] = llround(g % 2 ? d[g] - doubtful : d[g] + doubtful);
@@ -227,7 +246,7 @@ void resident_lines__settle(struct resident_lines *l, const double unknown[RESID
 	struct resident_line *line, *next;
 	int64_t deviations[PAGE_GROUPS];
 
-	share_out_pages(l, &s);
+	find_pages_left(l, &s);
 	HASH_ITER(hh, l->by_key, line, next) {
 		deviations_of(l, line, &s, deviations);
 		fn(line, correction_of(line, &s), deviations, arg);

@@ -76,6 +76,9 @@ struct traced {
 	struct govern_args budget; /* as the kernel side was told last */
 	uint32_t kernel_shift; /* fault_shift as the kernel side has it */
 	struct moved moved; /* likewise */
+	struct hook_asked hook_asked;
+	double hook_was_on; /* share of the time from the step before the last one to that */
+	uint64_t stepped_ns; /* when its governor was asked last */
 	struct move_pace move_pace;
 	uint32_t trap_ns[COST_PART_MAX]; /* what it takes to get to our program */
 	/* Page faults while the hook was off and on by turns, and as many as those seen by it stand for; of late. */
