@@ -143,19 +143,17 @@ static __always_inline void mark_followed(__u32 tgid, __u64 page)
 	__sync_fetch_and_or(&followed[word & (2 * FOLLOWED_WORDS - 1)], FOLLOWED_BIT(page));
 }
 
-static __always_inline bool may_be_followed(__u32 tgid, __u64 page)
-{
-	__u32 word = FOLLOWED_WORD(tgid, page);
-
-	return (followed[word] | followed[FOLLOWED_WORDS + word]) & FOLLOWED_BIT(page);
-}
-
-/* The same of all pages whose bits share a word. */
-static __always_inline bool followed_near(__u32 tgid, __u64 page)
+/* The bits of all pages that share the word of one. */
+static __always_inline __u64 followed_near(__u32 tgid, __u64 page)
 {
 	__u32 word = FOLLOWED_WORD(tgid, page);
 
 	return followed[word] | followed[FOLLOWED_WORDS + word];
+}
+
+static __always_inline bool may_be_followed(__u32 tgid, __u64 page)
+{
+	return followed_near(tgid, page) & FOLLOWED_BIT(page);
 }
 
 #endif

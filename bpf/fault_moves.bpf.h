@@ -3,9 +3,9 @@
  * Memory that moves: pages that are followed go along when a process calls mremap, with which realloc grows large blocks; a part of
  * fault.bpf.c, whose `pages` it changes.
  *
- * That takes a microsecond a page, so where it is done often it is kept within the budget by following fewer (threshold sampling): of a process that moves
- * more than it may, a page that stands for less than the threshold is kept with the chance of what it stands for by the threshold, and
- * stands for that then. On average no line gains or loses by it, and memory that stands for much stays.
+ * That takes a microsecond a page, so where it is done often it is kept within the budget by following fewer (threshold
+ * sampling): of a process that moves more than it may, a page that stands for less than the threshold is kept with the chance of
+ * what it stands for by the threshold, and stands for that then. On average no line gains or loses by it, and memory that stands for much stays.
  */
 #ifndef BPF_FAULT_MOVES_H
 #define BPF_FAULT_MOVES_H

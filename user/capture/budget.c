@@ -32,8 +32,6 @@
 /* A program that has lived for so long gets its probes without an advance: what those cost at its begin and end is little by then. */
 #define WAIT_NS 1000000000ull
 
-/* A turn of the hook where nothing asks for longer or shorter ones (hook_turns.c). */
-#define USUAL_TURN_NS 500000000.0
 /* From one budget__step to the next. */
 #define STEP_NS 1000000000ull
 #define MOST_AHEAD 8
@@ -532,7 +530,7 @@ static double stretch(const struct budget *b, uint64_t now_ns)
 	uint32_t i;
 
 	if (b->early_ns != UINT64_MAX)
-		return least((double)(b->early_ns - now_ns) / USUAL_TURN_NS, 1);
+		return least((double)(b->early_ns - now_ns) / HOOK_TURN_NS, 1);
 	for (i = 0; i < b->n_nurseries; i++) {
 		if (b->nurseries[i].cnt)
 			return 1;

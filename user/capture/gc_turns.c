@@ -17,7 +17,6 @@
  * Where links are shared, each switch writes into the code of every process that runs the file: 1,000 of them take us 20 ms to
  * put probes back, and as much to take them away. Turns become so long that this takes no more than a part of our time.
  */
-#define SHARED_TURN_NS 500000000.0
 #define SHARED_SWITCHING 0.001
 #define SHARED_SWITCH_NS 20000.0 /* of one process, before it was measured */
 
@@ -182,7 +181,7 @@ static void take_turn(struct gc_turns *g, struct traced *tr, uint64_t now, bool 
 /* on_ns: what it takes to put the probes back. */
 static void stretch_shared(struct gc_turns *g, double on_ns)
 {
-	g->shared.stretch = fmax(2 * on_ns / SHARED_SWITCHING / SHARED_TURN_NS, 1);
+	g->shared.stretch = fmax(2 * on_ns / SHARED_SWITCHING / HOOK_TURN_NS, 1);
 }
 
 void gc_turns__upkeep(struct gc_turns *g)

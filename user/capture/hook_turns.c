@@ -3,8 +3,8 @@
 
 #include <stdlib.h>
 
-#define TURN_MIN_NS 400000000ull
-#define TURN_MAX_NS 600000000ull
+#define TURN_MIN_NS (uint64_t)(0.8 * HOOK_TURN_NS)
+#define TURN_MAX_NS (uint64_t)(1.2 * HOOK_TURN_NS)
 
 void hook_turns__begin(struct hook_turns *t, uint64_t now_ns)
 {

@@ -10,6 +10,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* A turn in mean, where nothing stretches it. */
+#define HOOK_TURN_NS 500000000.0
+
 struct hook_turns {
 	double share; /* 1: always on */
 	double stretch; /* turns are so many times as long, from the next on; long ones are held to: it is dear to switch */

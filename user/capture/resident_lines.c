@@ -73,18 +73,29 @@ static double without(const double part[PAGE_GROUPS], int group)
 	return (sum_of(part) - part[group]) * PAGE_GROUPS / (PAGE_GROUPS - 1) - sum_of(part);
 }
 
+/* Bytes squared: of deviations when each group is left out. */
+static double squares_of(const double deviation[PAGE_GROUPS])
+{
+	double squares = 0;
+	int g;
+
+	for (g = 0; g < PAGE_GROUPS; g++)
+		squares += deviation[g] * deviation[g];
+	return squares * (PAGE_GROUPS - 1) / PAGE_GROUPS;
+}
+
 /*
  * Pages that were looked at by themselves differ by page; where a turn of the hook brings many or none, by group, which pages
  * know nothing of: the greater counts.
  */
 static double variance_of(double between_pages, const double part[PAGE_GROUPS])
 {
-	double between_groups = 0;
+	double deviation[PAGE_GROUPS];
 	int g;
 
 	for (g = 0; g < PAGE_GROUPS; g++)
-		between_groups += without(part, g) * without(part, g);
-	return fmax(between_pages, between_groups * (PAGE_GROUPS - 1) / PAGE_GROUPS);
+		deviation[g] = without(part, g);
+	return fmax(between_pages, squares_of(deviation));
 }
 
 double resident_lines__deviation(const struct resident_lines *l, uint32_t kind)
@@ -179,12 +190,10 @@ static void between_groups(const struct resident_lines *l, const struct resident
  */
 static double between_pages_left(const struct resident_lines *l, const struct resident_line *line, const struct settlement *s)
 {
-	double rest = s->shared[line->key.kind] ? 1 - share_of(line, s) : 1, left = line->variance * rest, d[PAGE_GROUPS];
-	int g;
+	double rest = s->shared[line->key.kind] ? 1 - share_of(line, s) : 1, d[PAGE_GROUPS], left;
 
 	between_groups(l, line, s, d);
-	for (g = 0; g < PAGE_GROUPS; g++)
-		left -= d[g] * d[g] * (PAGE_GROUPS - 1) / PAGE_GROUPS;
+	left = line->variance * rest - squares_of(d);
 	return left > 0 && rest > 0 ? sqrt(left / rest) : 0;
 }
 
@@ -192,17 +201,17 @@ static double between_pages_left(const struct resident_lines *l, const struct re
 static void own_parts(const struct resident_line *line, double ret[PAGE_GROUPS])
 {
 	uint64_t hash = (uint64_t)line->key.tid << 32 | line->key.node;
-	double squares = 0;
+	double root;
 	int g;
 
 	for (g = 0; g < PAGE_GROUPS; g++) {
 		hash = (hash + 1) * 0x9e3779b97f4a7c15u;
 		hash ^= hash >> 29;
 		ret[g] = (int32_t)(hash >> 16);
-		squares += ret[g] * ret[g] * (PAGE_GROUPS - 1) / PAGE_GROUPS;
 	}
+	root = sqrt(squares_of(ret));
 	for (g = 0; g < PAGE_GROUPS; g++)
-		ret[g] *= line->pages_left / sqrt(squares);
+		ret[g] *= line->pages_left / root;
 }
 
 static void find_pages_left(struct resident_lines *l, struct settlement *s)
