@@ -144,14 +144,14 @@ struct gains {
 	__u32 most; /* the kind that gained most, else the one that lost most */
 };
 
-static __always_inline void find_gains(struct target_state *s, const __s64 *rss, struct gains *g)
+static __always_inline void find_gains(struct target_state *s, const struct rss *rss, struct gains *g)
 {
 	__s64 most = 0, least = 0;
 	__u32 i, gainer = 0, loser = 0;
 
 	g->sum = 0;
 	for (i = 0; i < RSS_KINDS; i++) {
-		__s64 gained = rss[i] - s->rss_pages[i];
+		__s64 gained = rss->of[i] - s->rss_pages[i];
 
 		g->of[i] = gained;
 		/* Added, not set: of two threads that race here one will see the other's gain as its own loss. */
@@ -221,6 +221,18 @@ static __always_inline void find_charge(const struct target_state *s, __u64 skip
 	}
 }
 
+GLOBAL int add_gain(__u64 stack_id, __u32 proc_id, __u32 kind, __u64 cnt, __u64 bytes)
+{
+	count_alloc(stack_id, proc_id, kind, cnt, bytes);
+	return 0;
+}
+
+GLOBAL int add_loss(__u64 stack_id, __u32 proc_id, __u32 kind, __u64 cnt, __u64 bytes)
+{
+	count_free(stack_id, proc_id, kind, cnt, bytes);
+	return 0;
+}
+
 /* n / by, up or down by chance, so that on average nothing is lost: most faults bring one page, and stand for one and a half. */
 static __always_inline __u64 divide(__u64 n, __u64 by)
 {
@@ -239,7 +251,7 @@ static __always_inline __u64 divide(__u64 n, __u64 by)
  * no line's, so that the sum stays right. While the hook was off, nobody knows who brought in what: it is no line's. Turns come at random moments
  * (capture/hook_turns.h): on average nothing is left there.
  */
-static __noinline void charge_last(const struct target *t, struct target_state *s, const __s64 *rss)
+GLOBAL int charge_last(struct target *t, struct target_state *s, const struct rss *rss)
 {
 	struct page_value value = {};
 	__s64 unseen = 0;
@@ -249,7 +261,7 @@ static __noinline void charge_last(const struct target *t, struct target_state *
 	__u32 i;
 
 	if (!t || !s || !rss)
-		return;
+		return 0;
 	skipped = s->skipped;
 	find_gains(s, rss, &g);
 	find_charge(s, skipped, &c);
@@ -275,17 +287,18 @@ static __noinline void charge_last(const struct target *t, struct target_state *
 			value.kind = kind_of[i];
 		}
 		if (stands_for)
-			count_alloc(c.stack_id, t->proc_id, kind_of[i], i == g.most ? divide(c.times, WEIGHT_ONE) : 0,
-				    (__u64)stands_for * page_bytes);
+			add_gain(c.stack_id, t->proc_id, kind_of[i], i == g.most ? divide(c.times, WEIGHT_ONE) : 0,
+				 (__u64)stands_for * page_bytes);
 		if (of_none > 0)
-			count_free(STACK_GIVEN_BACK, t->proc_id, kind_of[i], 1, (__u64)of_none * page_bytes);
+			add_loss(STACK_GIVEN_BACK, t->proc_id, kind_of[i], 1, (__u64)of_none * page_bytes);
 		else if (of_none < 0)
-			count_alloc(STACK_GIVEN_BACK, t->proc_id, kind_of[i], 0, (__u64)-of_none * page_bytes);
+			add_gain(STACK_GIVEN_BACK, t->proc_id, kind_of[i], 0, (__u64)-of_none * page_bytes);
 	}
 	if (!value.pages || c.stack_id == STACK_GIVEN_BACK || !s->page)
-		return;
+		return 0;
 	describe_sample(&value, s, c.weight);
 	follow_page(t, s, &value, c.faults > 1 ? 1 : c.gained);
+	return 0;
 }
 
 /*
@@ -300,13 +313,13 @@ static __always_inline bool faults_disabled(void)
 static __always_inline void look_at_fault(struct target *t, struct target_state *s, __u64 page, __u32 choice, __u32 write)
 {
 	__u64 pid_tgid = bpf_get_current_pid_tgid();
-	__s64 rss[RSS_KINDS];
+	struct rss rss;
 	__u64 stack_id;
 
-	if (read_rss(current_task(), rss))
+	if (read_rss(current_task(), &rss))
 		return;
 	stack_id = stack_of_current(t);
-	charge_last(t, s, rss);
+	charge_last(t, s, &rss);
 	s->stack_id = stack_id;
 	s->page = page;
 	s->look_shift = CHOICE_SHIFT(choice);
@@ -358,12 +371,12 @@ static __noinline void tell_last_look(void)
 	struct target_state *s = bpf_map_lookup_elem(&states, &tgid);
 	struct stopwatch w = stopwatch_start();
 	struct target *t = target_for(SIGNAL_RESIDENT);
-	__s64 rss[RSS_KINDS];
+	struct rss rss;
 
-	if (!s || !t || s->looker != (__u32)pid_tgid || faults_disabled() || read_rss(current_task(), rss))
+	if (!s || !t || s->looker != (__u32)pid_tgid || faults_disabled() || read_rss(current_task(), &rss))
 		return;
 	take_skipped(s, tgid);
-	charge_last(t, s, rss);
+	charge_last(t, s, &rss);
 	s->stack_id = STACK_GIVEN_BACK;
 	s->page = 0;
 	set_looker(s, tgid, 0);
@@ -457,14 +470,14 @@ int BPF_PROG(fault_fork, struct task_struct *parent, struct task_struct *child)
 {
 	__u32 tgid = BPF_CORE_READ(child, tgid), parent_tgid = BPF_CORE_READ(parent, tgid);
 	struct target_state *s;
-	__s64 rss[RSS_KINDS];
+	struct rss rss;
 
-	if (tgid == parent_tgid || !bpf_map_lookup_elem(&targets, &parent_tgid) || read_rss(child, rss))
+	if (tgid == parent_tgid || !bpf_map_lookup_elem(&targets, &parent_tgid) || read_rss(child, &rss))
 		return 0;
 	s = state_of(tgid);
 	if (!s)
 		return 0;
-	__builtin_memcpy(s->rss_pages, rss, sizeof(rss));
+	__builtin_memcpy(s->rss_pages, rss.of, sizeof(rss.of));
 	s->stack_id = 0;
 	s->hook_turn = hook_turn;
 	return 0;
@@ -477,14 +490,14 @@ int BPF_PROG(fault_exit, struct task_struct *task)
 	__u32 tgid = BPF_CORE_READ(task, tgid);
 	struct target_state *s = bpf_map_lookup_elem(&states, &tgid);
 	struct target *t = target_for(SIGNAL_RESIDENT);
-	__s64 rss[RSS_KINDS];
+	struct rss rss;
 
-	if (!s || !t || BPF_CORE_READ(task, signal, live.counter) > 0 || read_rss(task, rss))
+	if (!s || !t || BPF_CORE_READ(task, signal, live.counter) > 0 || read_rss(task, &rss))
 		return 0;
 	if (!s->stack_id)
 		s->stack_id = STACK_PASSED_OVER;
 	take_skipped(s, tgid);
-	charge_last(t, s, rss);
+	charge_last(t, s, &rss);
 	return 0;
 }
 

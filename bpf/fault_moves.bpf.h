@@ -139,16 +139,16 @@ static __always_inline void take_pages(struct mover *m, __u64 first, __u64 cnt, 
 }
 
 /* The kernel moves nothing to where it was, not even in part (mm/mremap.c, EINVAL). */
-static __noinline void move_followed(struct mover *m, struct target_state *s)
+static __noinline void move_followed(struct mover *m)
 {
-	if (!m || !s || !bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_loop))
+	if (!m || !m->s || !bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_loop))
 		return;
 	take_pages(m, m->m.fresh, m->m.fresh_cnt, true);
 	if (m->m.from == m->m.to)
 		return;
 	take_pages(m, m->m.from, m->m.cnt, false);
-	if (is_within(s->page, m->m.from, m->m.cnt))
-		s->page += m->m.to - m->m.from;
+	if (is_within(m->s->page, m->m.from, m->m.cnt))
+		m->s->page += m->m.to - m->m.from;
 }
 
 /* Behind the system call of mremap(old, old_bytes, new_bytes, ...) in the C library, whose registers are as it left them. */
@@ -158,20 +158,19 @@ int page_moved(struct pt_regs *ctx)
 	__u64 from = PT_REGS_PARM1(ctx) / 4096, to = PT_REGS_RC(ctx) / 4096;
 	__u64 was = PT_REGS_PARM2(ctx) / 4096, is = PT_REGS_PARM3(ctx) / 4096, cnt = was < is ? was : is;
 	struct mover m = { .t = target_for(SIGNAL_RESIDENT), .tgid = bpf_get_current_pid_tgid() >> 32 };
-	struct target_state *s = bpf_map_lookup_elem(&states, &m.tgid);
 	struct stopwatch w = stopwatch_start();
 
-	if (!m.t || !s)
+	m.s = bpf_map_lookup_elem(&states, &m.tgid);
+	if (!m.t || !m.s)
 		return 0;
-	m.s = s;
 	m.m = (struct move){ .from = from, .to = to, .cnt = cnt, .fresh = to, .fresh_cnt = is };
 	if (from == to) {
 		m.m.fresh = from + cnt;
 		m.m.fresh_cnt = was + is - 2 * cnt;
 	}
 	if ((__s64)PT_REGS_RC(ctx) >= 0 && cnt)
-		move_followed(&m, s);
-	cost_add(s, COST_MOVE, &w);
+		move_followed(&m);
+	cost_add(m.s, COST_MOVE, &w);
 	return 0;
 }
 

@@ -15,7 +15,7 @@
  * what lived but briefly is told apart from what stays.
  *
  * Session programs (6.13) are called at entry and return, and at return only where the entry asked for it: 1 is no.
- * Older kernels have two programs, and pay for each return.
+ * Older kernels have two programs, and pay for each return. What frees has one of its own, without a stack, which loads in no time.
  */
 #define STACKS_ARE_NATIVE 1
 #include "stack.bpf.h"
@@ -58,13 +58,6 @@ struct {
 	__type(key, struct large_key);
 	__type(value, struct large_block);
 } large_blocks SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, MAX_LARGE_MOVES);
-	__type(key, struct large_move);
-	__type(value, __u64); /* stack id */
-} large_moves SEC(".maps");
 
 static __always_inline struct large_watch *watch_at(__u32 number)
 {
@@ -193,9 +186,6 @@ static __always_inline bool enter(struct pt_regs *ctx)
 		return false;
 	__sync_fetch_and_add(&w->hits, 1);
 	switch (c.function) {
-	case LARGE_FREE:
-		release(c.watch, first);
-		return false;
 	case LARGE_CALLOC:
 		bytes = overflows(first, second) ? 0 : first * second;
 		break;
@@ -286,6 +276,18 @@ static __always_inline int at_return(struct pt_regs *ctx)
 }
 
 SEC("uprobe")
+int large_free(struct pt_regs *ctx)
+{
+	union large_cookie c = { .raw = bpf_get_attach_cookie(ctx) };
+	struct large_watch *w = watch_at(c.watch);
+
+	if (!w)
+		return 0;
+	__sync_fetch_and_add(&w->hits, 1);
+	return release(c.watch, PT_REGS_PARM1(ctx));
+}
+
+SEC("uprobe")
 int large_session(struct pt_regs *ctx)
 {
 	if (!is_return(ctx))
@@ -305,22 +307,4 @@ SEC("uretprobe")
 int large_return(struct pt_regs *ctx)
 {
 	return at_return(ctx);
-}
-
-/*
- * Behind the system call of mremap(old, old_bytes, new_bytes, ...) in the C library, whose registers are as it left them: seldom
- * called, so it is watched all the time.
- */
-SEC("uprobe")
-int large_moved(struct pt_regs *ctx)
-{
-	__u64 old_bytes = PT_REGS_PARM2(ctx), bytes = PT_REGS_PARM3(ctx), stack_id;
-	struct large_move move = { .tgid = bpf_get_current_pid_tgid() >> 32, .bytes = bytes };
-	struct target *t = current_target();
-
-	if (!t || old_bytes >= bytes || (__s64)PT_REGS_RC(ctx) < 0)
-		return 0;
-	stack_id = stack_of_current(t);
-	bpf_map_update_elem(&large_moves, &move, &stack_id, BPF_ANY);
-	return 0;
 }

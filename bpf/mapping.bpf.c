@@ -3,9 +3,20 @@
  * Signal heap, what the process asks of its kernel: each call that maps memory, makes it writable, larger, or gives it back
  * (include/mapping.h), seen behind the system call, in the C library. User space knows what is mapped and whose it is
  * (model/address_space.h); here it is only told, with the stack of who takes something.
+ *
+ * The same program, for it loads but once, notes who makes mappings larger, for the blocks over 512 bytes (MAP_CALL_GROWS).
  */
 #define STACKS_ARE_NATIVE 1
 #include "stack.bpf.h"
+
+#include "large.h"
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, MAX_LARGE_MOVES);
+	__type(key, struct large_move);
+	__type(value, __u64); /* stack id */
+} large_moves SEC(".maps");
 
 /* include/uapi/asm-generic/mman-common.h */
 #define PROT_WRITE 2
@@ -70,6 +81,18 @@ static __always_inline void begin_mapping(struct pt_regs *ctx, const struct targ
 		read_user(&r->caller, sizeof(r->caller), PT_REGS_SP(ctx) + c.caller_at);
 }
 
+/* A mapping has become larger: seldom, so it is watched all the time. */
+static __always_inline void note_mover(struct pt_regs *ctx, struct target *t)
+{
+	__u64 old_bytes = PT_REGS_PARM2(ctx), bytes = PT_REGS_PARM3(ctx), stack_id;
+	struct large_move move = { .tgid = bpf_get_current_pid_tgid() >> 32, .bytes = bytes };
+
+	if (old_bytes >= bytes || (__s64)PT_REGS_RC(ctx) < 0)
+		return;
+	stack_id = stack_of_current(t);
+	bpf_map_update_elem(&large_moves, &move, &stack_id, BPF_ANY);
+}
+
 SEC("uprobe")
 int mapping_changed(struct pt_regs *ctx)
 {
@@ -80,6 +103,10 @@ int mapping_changed(struct pt_regs *ctx)
 
 	if (!t)
 		return 0;
+	if (c.call == MAP_CALL_GROWS) {
+		note_mover(ctx, t);
+		return 0;
+	}
 	begin_mapping(ctx, t, c, &r);
 	if ((__s64)r.result >= 0 && (c.call != MAP_CALL_MADVISE || gives_back(r.third))) {
 		if (takes(&r))

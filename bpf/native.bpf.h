@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
  * Native frames of the current thread, by the rules of include/native.h. Like the Python stack they are walked once to be hashed,
- * and again, into the record, only where user space has not seen the stack.
+ * and again, into the record, only where user space has not seen the stack. The verifier looks at the walk once, on its own.
  *
  * Where a function's return is probed, the kernel has put the address of a trampoline in place of its return address; what it was
  * is in the list of those that are under way (kernel/events/uprobes.c, prepare_uretprobe), innermost first.
@@ -32,7 +32,6 @@ struct native_result {
 
 /* A walk under way, at one frame. */
 struct native_walk {
-	__u64 *out; /* where addresses are stored; NULL: they are only hashed */
 	__u64 at; /* key of the address */
 	__u64 sp, bp; /* as they were in that frame; */
 	__u64 bp_at; /* not 0: the base pointer is there */
@@ -41,6 +40,12 @@ struct native_walk {
 	struct native_result r;
 	__u32 proc_id;
 	__u32 asks; /* the rule is missing, and nobody has asked for it */
+};
+
+/* One that may store addresses. Apart from it, for a GLOBAL function. */
+struct native_steps {
+	struct native_walk k;
+	struct rec_stack *rec; /* NULL: they are only hashed */
 };
 
 static __always_inline bool takes_native(void)
@@ -165,10 +170,12 @@ static __always_inline bool read_return(struct native_walk *k, const struct nati
 }
 
 /* False: there the stack is not as the rule says. */
-static __always_inline bool step_to_caller(struct native_walk *k, const struct native_rule *rule)
+GLOBAL int step_to_caller(struct native_walk *k, const struct native_rule *rule)
 {
 	__u64 cfa, found;
 
+	if (!k || !rule)
+		return false;
 	/* Upwards, in words, and not farther than a frame is large: so a walk ends, whatever the registers hold. */
 	if (!find_cfa(k, rule, &cfa) || cfa <= k->sp || cfa - k->sp > NATIVE_MAX_FRAME_BYTES || cfa & 7)
 		return false;
@@ -185,7 +192,8 @@ static __always_inline bool step_to_caller(struct native_walk *k, const struct n
 
 static long native_step(__u32 i, void *arg)
 {
-	struct native_walk *k = arg;
+	struct native_steps *s = arg;
+	struct native_walk *k = &s->k;
 	struct native_key key = { .at = k->at, .proc_id = k->proc_id };
 	const struct native_rule *rule;
 
@@ -196,8 +204,8 @@ static long native_step(__u32 i, void *arg)
 	k->r.end = NATIVE_END_CUT;
 	if (i >= MAX_NATIVE_FRAMES)
 		return 1;
-	if (k->out)
-		k->out[i] = k->at;
+	if (s->rec)
+		s->rec->native[i] = k->at;
 	k->r.cnt = i + 1;
 	rule = bpf_map_lookup_elem(&native_rules, &key);
 	k->r.hash = PY_HASH_STEP(k->r.hash, rule ? rule->function : k->at);
@@ -249,13 +257,20 @@ static __noinline void ask_native(struct target *t, struct native_walk *k)
 	bpf_ringbuf_submit(rec, BPF_RB_FORCE_WAKEUP);
 }
 
-/* k: all zero but for `out`, and k->r remains so where the leaf is the interpreter's. */
-static __always_inline void walk_native(const struct target *t, struct native_walk *k)
+/* *ret: all zero, and it remains so where the leaf is the interpreter's. rec: as in struct native_steps; then nothing is asked. */
+GLOBAL int walk_native(struct target *t, struct native_result *ret, struct rec_stack *rec)
 {
-	if (!begin_native(k, t))
-		return;
-	bpf_loop(MAX_NATIVE_FRAMES + 1, native_step, k, 0);
+	struct native_steps s = { .rec = rec };
+	struct native_walk *k = &s.k;
+
+	if (!t || !ret || !begin_native(k, t))
+		return 0;
+	bpf_loop(MAX_NATIVE_FRAMES + 1, native_step, &s, 0);
 	k->r.hash = PY_HASH_STEP(k->r.hash, k->r.end);
+	if (k->asks && !rec)
+		ask_native(t, k);
+	*ret = k->r;
+	return 0;
 }
 
 #endif

@@ -65,6 +65,10 @@ struct task_struct___old {
 
 /* The kernel's counters (enum in mm_types_task.h). */
 #define RSS_KINDS 3
+/* A resident set, in pages: anonymous, file, shmem. */
+struct rss {
+	__s64 of[RSS_KINDS];
+};
 #define MEMBER_ANON 1
 #define MEMBER_FILE 0
 #define MEMBER_SHMEM 3
@@ -93,18 +97,18 @@ static __always_inline void add_percpu_parts(__u32 cpu, void *anon, void *file, 
 	sum[2] += part[MEMBER_SHMEM];
 }
 
-static __always_inline void rss_percpu(struct mm_struct *mm, __s64 rss[RSS_KINDS])
+static __always_inline void rss_percpu(struct mm_struct *mm, struct rss *rss)
 {
 	void *anon = mm->rss_stat[MEMBER_ANON].counters;
 	void *file = mm->rss_stat[MEMBER_FILE].counters;
 	void *shmem = mm->rss_stat[MEMBER_SHMEM].counters;
 	__u32 cpu;
 
-	rss[0] = mm->rss_stat[MEMBER_ANON].count;
-	rss[1] = mm->rss_stat[MEMBER_FILE].count;
-	rss[2] = mm->rss_stat[MEMBER_SHMEM].count;
+	rss->of[0] = mm->rss_stat[MEMBER_ANON].count;
+	rss->of[1] = mm->rss_stat[MEMBER_FILE].count;
+	rss->of[2] = mm->rss_stat[MEMBER_SHMEM].count;
 	for (cpu = 0; cpu < MAX_SUMMED_CPUS && cpu < cpu_cnt; cpu++)
-		add_percpu_parts(cpu, anon, file, shmem, rss);
+		add_percpu_parts(cpu, anon, file, shmem, rss->of);
 }
 
 static __always_inline __s64 rss_old(struct task_struct *task, struct mm_struct *mm, int member)
@@ -121,10 +125,10 @@ static __always_inline __s64 rss_old(struct task_struct *task, struct mm_struct 
 }
 
 /*
- * Pages of a task's resident set: anonymous, file, shmem (RSS_KINDS). A function of its own: see charge_last. The task is one that can
- * be read in place where the kernel has any (5.11); percpu_counter is read so, which saves a dozen calls a fault.
+ * The resident set of a task. A function of its own: see charge_last. The task is one that can be read in place where the kernel has
+ * any (5.11); percpu_counter is read so, which saves a dozen calls a fault.
  */
-static __noinline int read_rss(struct task_struct *task, __s64 *rss)
+static __noinline int read_rss(struct task_struct *task, struct rss *rss)
 {
 	struct mm_struct *mm;
 
@@ -134,9 +138,9 @@ static __noinline int read_rss(struct task_struct *task, __s64 *rss)
 		mm = BPF_CORE_READ(task, mm);
 		if (!mm)
 			return -1;
-		rss[0] = rss_old(task, mm, MEMBER_ANON);
-		rss[1] = rss_old(task, mm, MEMBER_FILE);
-		rss[2] = rss_old(task, mm, MEMBER_SHMEM);
+		rss->of[0] = rss_old(task, mm, MEMBER_ANON);
+		rss->of[1] = rss_old(task, mm, MEMBER_FILE);
+		rss->of[2] = rss_old(task, mm, MEMBER_SHMEM);
 	} else {
 		mm = task->mm;
 		if (!mm)

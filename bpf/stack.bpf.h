@@ -559,7 +559,7 @@ static long send_code_of_frame(__u32 i, void *arg)
 }
 
 /* False: the freeing of one of them may pass unnoticed. */
-static __noinline bool send_codes(const struct py_walk *w, const struct target *t, __u64 frame)
+GLOBAL int send_codes(const struct py_walk *w, struct target *t, __u64 frame)
 {
 	struct code_walk k = { .w = w, .t = t, .frame = frame };
 
@@ -588,15 +588,14 @@ static __always_inline __u64 add_native(__u64 id, const struct native_result *n)
  */
 static __noinline void store_native(struct target *t, struct rec_stack *rec, struct thread_stack *s)
 {
-	struct native_walk k = {};
+	struct native_result r = {};
 
 	if (!t || !rec || !s)
 		return;
-	k.out = rec->native;
-	walk_native(t, &k);
-	rec->native_cnt = k.r.cnt;
-	rec->native_end = k.r.end;
-	rec->stack_id = s->r.id = add_native(s->python_id, &k.r);
+	walk_native(t, &r, rec);
+	rec->native_cnt = r.cnt;
+	rec->native_end = r.end;
+	rec->stack_id = s->r.id = add_native(s->python_id, &r);
 }
 
 /* Of the Python frames, from the first one on. */
@@ -766,14 +765,12 @@ static __noinline bool tell_stack(struct target *t, struct thread_stack *s)
 /* The first time. */
 static __noinline void walk_beneath(struct target *t, struct thread_stack *s)
 {
-	struct native_walk k = {};
+	struct native_result r = {};
 
 	if (!t || !s)
 		return;
-	walk_native(t, &k);
-	if (k.asks)
-		ask_native(t, &k);
-	s->r.id = add_native(s->python_id, &k.r);
+	walk_native(t, &r, NULL);
+	s->r.id = add_native(s->python_id, &r);
 }
 
 /* Of two names, for the linker keeps one of a name. */

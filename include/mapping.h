@@ -19,6 +19,8 @@ enum map_call {
 	MAP_CALL_MADVISE, /* (address, bytes, advice) */
 	MAP_CALL_BRK, /* (end of the heap), returns where it is now */
 	MAP_CALLS,
+	/* Of a link to MAP_CALL_MREMAP alone: who makes a mapping larger is noted (struct large_move), nothing is told. */
+	MAP_CALL_GROWS = MAP_CALLS,
 };
 
 /* What a probe tells its program (bpf_get_attach_cookie). */

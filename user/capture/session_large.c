@@ -92,7 +92,7 @@ static int link_sites(struct session_large *l, pid_t tgid, const struct malloc_f
 static int attach_multi(struct session_large *l, pid_t tgid, const struct malloc_file *file)
 {
 	const struct pymemscope_bpf *b = l->session->bpf;
-	int err = link_sites(l, tgid, file, true, b->progs.large_entry, UPROBE_MULTI_AT_SITE);
+	int err = link_sites(l, tgid, file, true, b->progs.large_free, UPROBE_MULTI_AT_SITE);
 
 	if (err)
 		return err;
@@ -119,8 +119,8 @@ static int attach_perf(struct session_large *l, pid_t tgid, const struct malloc_
 			l->n++;
 		}
 		opts.retprobe = false;
-		l->link[l->n] = bpf_program__attach_uprobe_opts(b->progs.large_entry, tgid, file->host_path,
-								site->offset, &opts);
+		l->link[l->n] = bpf_program__attach_uprobe_opts(site->function == LARGE_FREE ? b->progs.large_free : b->progs.large_entry,
+								tgid, file->host_path, site->offset, &opts);
 		if (!l->link[l->n])
 			return -errno;
 		l->n++;

@@ -100,9 +100,9 @@ static void choose_large(const struct session *s)
 
 	bpf_program__set_autoload(b->progs.large_session, large && session);
 	bpf_program__set_expected_attach_type(b->progs.large_session, UPROBE_SESSION_ATTACH_TYPE);
-	choose_multi(b->progs.large_entry, large, links != PROBE_LINKS_SINGLE);
+	choose_multi(b->progs.large_free, large, links != PROBE_LINKS_SINGLE);
+	choose_multi(b->progs.large_entry, large && !session, links != PROBE_LINKS_SINGLE);
 	choose_multi(b->progs.large_return, large && !session, links == PROBE_LINKS_MANY);
-	choose_multi(b->progs.large_moved, large && links != PROBE_LINKS_SINGLE, true);
 	choose_multi(b->progs.mapping_changed, large && links != PROBE_LINKS_SINGLE, true);
 }
 

@@ -21,7 +21,8 @@ static int attach_sites(const struct bpf_program *program, pid_t tgid, const cha
 
 static int attach_moves(const struct bpf_program *program, pid_t tgid, const struct mapping_file *file, int *ret)
 {
-	const struct uprobe_multi_site site = { .offset = file->site[MAP_CALL_MREMAP].offset };
+	const union mapping_cookie c = { .call = MAP_CALL_GROWS, .caller_at = -1 };
+	const struct uprobe_multi_site site = { .offset = file->site[MAP_CALL_MREMAP].offset, .cookie = c.raw };
 
 	return attach_sites(program, tgid, file->host_path, &site, site.offset != 0, ret);
 }
@@ -35,7 +36,7 @@ int session__watch_moves(struct session *s, pid_t tgid, const struct mapping_fil
 {
 	if (session_impl__confined_links(s) == PROBE_LINKS_SINGLE)
 		return -ENOTSUP;
-	return attach_moves(s->bpf->progs.large_moved, tgid, file, ret);
+	return attach_moves(s->bpf->progs.mapping_changed, tgid, file, ret);
 }
 
 int session__watch_mappings(struct session *s, pid_t tgid, const struct mapping_file *file, int *ret)
