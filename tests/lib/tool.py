@@ -88,23 +88,25 @@ class Recorder:
             tap.ok(seen(), f"$ {self.what}\nno {pattern!r} on stderr within {limit_s} s (exit {self.process.poll()}):",
                    self.stderr(), self._text["out"].decode(errors="replace"))
 
-    def held(self, kind="link"):
-        """{(kind, id)} of what it holds in the kernel now; kind: "link" or "prog"."""
-        found = set()
-        folder = f"/proc/{self.process.pid}/fdinfo"
-        for name in os.listdir(folder):
-            with contextlib.suppress(FileNotFoundError), open(os.path.join(folder, name), encoding="ascii") as info:
-                found |= {(kind, int(number)) for number in re.findall(rf"^{kind}_id:\s*(\d+)", info.read(), re.M)}
-        return found
-
-    def links_of_type(self, name):
-        """How many links of that type it holds, as bpftool names types."""
-        count = 0
+    def fdinfo(self):
+        """What the kernel tells of each file that it has open."""
         folder = f"/proc/{self.process.pid}/fdinfo"
         for number in os.listdir(folder):
             with contextlib.suppress(FileNotFoundError), open(os.path.join(folder, number), encoding="ascii") as info:
-                count += bool(re.search(rf"^link_type:\s*{name}$", info.read(), re.M))
-        return count
+                yield info.read()
+
+    def held(self, kind="link"):
+        """{(kind, id)} of what it holds in the kernel now; kind: "link" or "prog"."""
+        return {(kind, int(number)) for info in self.fdinfo() for number in re.findall(rf"^{kind}_id:\s*(\d+)", info, re.M)}
+
+    def links_of_type(self, name):
+        """How many links of that type it holds, as bpftool names types."""
+        return sum(bool(re.search(rf"^link_type:\s*{name}$", info, re.M)) for info in self.fdinfo())
+
+    def verified(self):
+        """{program's id: instructions that the verifier went through}; empty before Linux 5.16."""
+        found = (re.search(r"^prog_id:\s*(\d+)$.*?^verified_insns:\s*(\d+)", info, re.M | re.S) for info in self.fdinfo())
+        return {int(one[1]): int(one[2]) for one in found if one}
 
     def stop(self, number=signal.SIGINT, limit_s=30):
         """Ends it as ^C does and returns its Result."""

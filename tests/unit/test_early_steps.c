@@ -68,6 +68,9 @@ static void test_none_where_nobody_is_young(void **state)
 	assert_true(early_steps__is_young(young, BEGIN + SECOND));
 	assert_false(early_steps__is_young(old, BEGIN + SECOND));
 	assert_false(early_steps__is_young(newborn, BEGIN + SECOND));
+	newborn->one_of_few = true;
+	assert_true(early_steps__is_young(newborn, BEGIN + SECOND));
+	newborn->one_of_few = false;
 	/* Just before the next step; and later. */
 	assert_true(early_steps__next_ns(&table, BEGIN + SECOND, BEGIN + SECOND + 750 * MS) == UINT64_MAX);
 	assert_true(early_steps__next_ns(&table, BEGIN + 2 * SECOND, BEGIN + 2 * SECOND) == UINT64_MAX);
