@@ -31,6 +31,8 @@
 #define NURSERY_SHARE 0.5
 /* A program that has lived for so long gets its probes without an advance: what those cost at its begin and end is little by then. */
 #define WAIT_NS 1000000000ull
+/* So many that start in one container within a step are looked at in steps between, each by itself; of more their nursery takes care. */
+#define FEW_STARTS 2
 
 /* From one budget__step to the next. */
 #define STEP_NS 1000000000ull
@@ -143,7 +145,7 @@ void budget__begin(struct budget *b, struct traced *tr, bool newborn)
 	tr->waits = tr->shares_advance = tr->newborn && b->share;
 	tr->advance_ns = tr->waits ? 0 : ADVANCE_NS;
 	if (tr->newborn) {
-		n->cnt++;
+		tr->one_of_few = ++n->cnt <= FEW_STARTS;
 		tr->governor.shift = n->child_shift;
 		tr->governor.gc_share = n->governor.gc_share;
 		governor__set_limit(&tr->governor, n->child_limit_ns);
@@ -413,7 +415,8 @@ static bool look_at(struct budget *b, struct traced *tr, bool early)
 	use_until_now(b, tr, state.cost, state.skipped, stat.faults, cpu_ns);
 	tr->kernel_shift = state.fault_shift;
 	tr->moved = (struct moved){ .cnt = state.moved_cnt, .ns = state.cost[COST_MOVE].ns, .shift = state.move_shift };
-	tr->thinned |= state.fault_shift || state.move_shift || b->chance < 1;
+	traced__note_thinned(tr, &state);
+	tr->thinned |= b->chance < 1;
 	return true;
 }
 
@@ -506,7 +509,7 @@ static double choose_hook_share(struct budget *b, bool early, uint64_t now_ns)
 	for (tr = b->table->alive; tr; tr = tr->hh_tgid.next) {
 		if (!tr->busy || tr->newborn)
 			continue;
-		if (!early || early_steps__is_young(tr, now_ns)) {
+		if (!early || tr->early) {
 			look_ahead(b, tr, now_ns);
 			governor__hook_share(&tr->governor, &tr->use, tr->hook_was_on);
 		}
@@ -581,12 +584,14 @@ static void step_between(struct budget *b)
 	if (now_ns < b->early_ns || b->ended)
 		return;
 	for (tr = b->table->alive; tr; tr = tr->hh_tgid.next) {
-		if (early_steps__is_young(tr, now_ns))
+		/* Asked once: by what is known after the look it may be none any more. */
+		tr->early = early_steps__is_young(tr, now_ns);
+		if (tr->early)
 			tr->busy = look_at(b, tr, true);
 	}
 	set_turns(b, true, now_ns);
 	for (tr = b->table->alive; tr; tr = tr->hh_tgid.next) {
-		if (!tr->busy || !early_steps__is_young(tr, now_ns))
+		if (!tr->busy || !tr->early)
 			continue;
 		step_process(b, tr);
 		govern(b, tr);

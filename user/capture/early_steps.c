@@ -10,7 +10,7 @@
 
 bool early_steps__is_young(const struct traced *tr, uint64_t now_ns)
 {
-	return !tr->newborn && now_ns - tr->began_ns < YOUNG_NS && tr->use.cpu_ns - tr->began_cpu_ns < YOUNG_CPU_NS;
+	return (!tr->newborn || tr->one_of_few) && now_ns - tr->began_ns < YOUNG_NS && tr->use.cpu_ns - tr->began_cpu_ns < YOUNG_CPU_NS;
 }
 
 uint64_t early_steps__next_ns(const struct traced_table *table, uint64_t stepped_ns, uint64_t now_ns)

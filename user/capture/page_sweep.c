@@ -301,7 +301,7 @@ static void begin_lines(struct page_sweep *s, struct traced *tr, bool at_end)
 
 	resident_lines__begin(&tr->lines);
 	if (look && !session__read_state(s->deps->session, tr->tgid, &state))
-		tr->thinned |= state.fault_shift || state.move_shift;
+		traced__note_thinned(tr, &state);
 	if ((look && tr->thinned) || (at_end && tr->forked))
 		proc__resident(s->deps->proc, tr->tgid, tr->rss_bytes);
 }

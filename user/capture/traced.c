@@ -129,6 +129,11 @@ int traced__tell_kernel(const struct traced *tr, struct session *session, uint32
 	return session__add_target(session, tr->tgid, &target, &tr->budget);
 }
 
+void traced__note_thinned(struct traced *tr, const struct target_state *state)
+{
+	tr->thinned |= state->fault_shift || state->move_shift;
+}
+
 void traced__note(const struct traced *tr, struct profile *profile, const char *note)
 {
 	struct profile_process p = *profile__process(profile, tr->process);

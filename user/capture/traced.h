@@ -95,8 +95,10 @@ struct traced {
 		uint64_t switching_ns;
 	} gc; /* gc_turns.h */
 	uint64_t exact_cnt; /* events of the exact signal that are not in its cost yet */
-	bool newborn; /* just started: governed together with others */
+	bool newborn; /* just started: governed together with others, until it is looked at for the first time */
+	bool one_of_few; /* that started; the first look comes early (early_steps.h) */
 	bool busy; /* did something in the last step */
+	bool early; /* it was young at the last step between */
 	bool heard; /* something was told of it since then */
 	bool stirred; /* it ran, or its resident set changed, since its lines were settled last (page_sweep.c) */
 	uint8_t calm_steps; /* it did not run for so many; more are not counted */
@@ -153,6 +155,8 @@ void traced__let_go(const struct traced *tr);
 uint32_t traced__trap_ns(const struct traced *tr, const struct session *session, enum cost_part part);
 /* Tells the kernel side what it is, and its budget; signals: 0 for one that is only watched until it execs. 0 or -errno. */
 int traced__tell_kernel(const struct traced *tr, struct session *session, uint32_t signals);
+/* Notes whether its faults, or its pages that move, are looked at in part. */
+void traced__note_thinned(struct traced *tr, const struct target_state *state);
 /* Leaves a note for people in the profile. */
 void traced__note(const struct traced *tr, struct profile *profile, const char *note);
 
