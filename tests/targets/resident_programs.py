@@ -13,7 +13,7 @@ import mmap
 import truth
 
 PAGE = mmap.PAGESIZE
-FILL = b"x" * (1024 * PAGE)
+FILL = memoryview(b"x" * (1024 * PAGE))  # a part of it takes no memory, which would be the line's, too
 KEPT = {}
 
 
