@@ -25,6 +25,8 @@
 #define RARER_MAX 2
 /* In a crowd the hook has longer turns, for each takes us some time; so long at most. */
 #define MOST_STRETCH 4
+/* Fewer page faults do not tell how closely they are looked at. */
+#define TELLING_FAULTS 1000
 /* A process that was in the nursery begins with so much of what may be saved up. */
 #define GROWN_UP_SAVED_NS (GOVERNOR_SAVED_NS / 4)
 /* Of the budget of those in a nursery, what their page faults may have. */
@@ -265,6 +267,8 @@ static void use_until_now(struct budget *b, struct traced *tr, const struct cost
 	gained.faults_seen = tr->use.fault_cnt - before.fault_cnt;
 	gained.faults = faults > tr->faults ? faults - tr->faults : 0;
 	tr->faults = faults;
+	if (gained.faults >= TELLING_FAULTS)
+		tr->faults_a_look = (double)gained.faults / (gained.faults_seen ? gained.faults_seen : 1);
 	profile__add_cost(b->deps->profile, tr->process, &gained);
 	b->sums.cpu_ns += gained.cpu_ns;
 	b->sums.cost_ns += gained.cost_ns;

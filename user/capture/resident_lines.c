@@ -108,6 +108,7 @@ struct settlement {
 	double doubt[RESIDENT_KINDS]; /* bytes squared: by this it is divided */
 	bool shared[RESIDENT_KINDS]; /* all of it, so that it takes errors away */
 	double doubtful[RESIDENT_KINDS]; /* which part of it may be lines' that were not seen: 0 to 1 */
+	double unseen[RESIDENT_KINDS]; /* bytes that lines may have of what is shared, although no look fell on them */
 	double left_out[RESIDENT_KINDS]; /* bytes that are no line's */
 	double bytes[RESIDENT_KINDS]; /* of all lines */
 	double pages_left[RESIDENT_KINDS][PAGE_GROUPS]; /* sums of own_parts */
@@ -120,9 +121,21 @@ static double doubtful_of(double difference, double deviation)
 	return fmax(deviations - DOUBTFUL_DEVIATIONS, 0) / (MOST_DEVIATIONS - DOUBTFUL_DEVIATIONS);
 }
 
+/*
+ * What fits a sum by a line of its own: a_look, of what stays as most bytes have it, or of any fault, for what comes and goes is looked at
+ * less. No more than all lines may be off by without the sum.
+ */
+static double unseen(double a_look, double variance)
+{
+	double look = a_look * a_look;
+
+	return variance + look ? sqrt(look * variance / (look + variance)) : 0;
+}
+
 /* Lines that one turn brought are wrong together, so all are less sure than their sum tells. */
 static struct settlement plan(const struct resident_lines *l, const double *unknown, const double *unsteady)
 {
+	double sampled[RESIDENT_KINDS] = {}; /* bytes */
 	const struct resident_line *line;
 	struct settlement s = {};
 	int kind;
@@ -130,6 +143,7 @@ static struct settlement plan(const struct resident_lines *l, const double *unkn
 	for (line = l->by_key; line; line = line->hh.next) {
 		s.doubt[line->key.kind] += variance_of(line->variance, line->part);
 		s.bytes[line->key.kind] += line->bytes;
+		sampled[line->key.kind] += line->variance ? line->bytes : 0;
 	}
 	for (kind = 0; kind < RESIDENT_KINDS; kind++) {
 		double all = fmax(s.doubt[kind], variance_of(l->variance[kind], l->part[kind]));
@@ -137,6 +151,8 @@ static struct settlement plan(const struct resident_lines *l, const double *unkn
 
 		s.difference[kind] = isnan(unknown[kind]) ? 0 : fmax(fmin(unknown[kind], most), -most);
 		s.shared[kind] = s.difference[kind] == unknown[kind];
+		if (s.shared[kind] && sampled[kind])
+			s.unseen[kind] = unseen(fmax(l->variance[kind] / sampled[kind], l->a_look), all);
 		s.doubtful[kind] = doubtful_of(s.difference[kind], sqrt(all + beside));
 		s.left_out[kind] = isnan(unknown[kind]) ? 0 : fmax(unknown[kind] - s.difference[kind], 0);
 		if (all)
@@ -159,15 +175,15 @@ static int64_t correction_of(const struct resident_line *line, const struct sett
 }
 
 /*
- * By how much it may be off beside what the sample tells: a correction that is doubtful, and of what is no line's as much as if that had
- * come in like what is.
+ * By how much it may be off beside what the sample tells: a correction that is doubtful; of what is no line's as much as if that had
+ * come in like what is; and, where it was made to fit a sum, what lines have of that on which no look fell.
  */
 static double doubt_of(const struct resident_line *line, const struct settlement *s)
 {
 	uint32_t kind = line->key.kind;
 	double unseen = s->bytes[kind] ? s->left_out[kind] * line->bytes / s->bytes[kind] : 0;
 
-	return s->doubtful[kind] * correction_of(line, s) + unseen;
+	return s->doubtful[kind] * correction_of(line, s) + unseen + INTERVAL_DEVIATIONS * s->unseen[kind] * share_of(line, s);
 }
 
 /* As groups tell it. */
