@@ -221,6 +221,7 @@ static __always_inline void find_charge(const struct target_state *s, __u64 skip
 	}
 }
 
+/* As count_alloc and count_free, but verified once. */
 GLOBAL int add_gain(__u64 stack_id, __u32 proc_id, __u32 kind, __u64 cnt, __u64 bytes)
 {
 	count_alloc(stack_id, proc_id, kind, cnt, bytes);

@@ -42,7 +42,7 @@ struct native_walk {
 	__u32 asks; /* the rule is missing, and nobody has asked for it */
 };
 
-/* One that may store addresses. Apart from it, for a GLOBAL function. */
+/* One that may store addresses. The walk itself has no pointers, for step_to_caller is GLOBAL. */
 struct native_steps {
 	struct native_walk k;
 	struct rec_stack *rec; /* NULL: they are only hashed */
@@ -263,7 +263,8 @@ GLOBAL int walk_native(struct target *t, struct native_result *ret, struct rec_s
 	struct native_steps s = { .rec = rec };
 	struct native_walk *k = &s.k;
 
-	if (!t || !ret || !begin_native(k, t))
+	/* Asked here, too: a function of its own is verified also where nobody calls it. */
+	if (!takes_native() || !t || !ret || !begin_native(k, t))
 		return 0;
 	bpf_loop(MAX_NATIVE_FRAMES + 1, native_step, &s, 0);
 	k->r.hash = PY_HASH_STEP(k->r.hash, k->r.end);

@@ -273,11 +273,11 @@ TRIGGERS = ["unknown", "automatic", "gc.collect", "native", "shutdown", "not wat
 COLLECTIONS = ["auto 20000", "nested 10", "collect 0 7", "collect 1 5", "collect 2 3", "index 2", "native 3", "uncollectable 2"]
 
 
-def collections(start, orders):
+def collections(start, orders, *options):
     """{"truth", "seen": [{"generation", "collected", "pause_ns", ...}], "at_end": [likewise], "stats", "coverage", "notes",
     "report", "text", "named"}, in order of time; at_end: those after the last order, when the target ends; stats: what
     gc.get_stats() gained by all but the first order, which is "first" collections; named: the triggers' names."""
-    with recording(start, "gc_loop.py", "gc") as (target, recorder):
+    with recording(start, "gc_loop.py", "gc", *options) as (target, recorder):
         told = [target.ask(order) for order in orders]
         truth = [one for order in told for one in order["collections"]]
         target.ask("enable")

@@ -70,6 +70,7 @@ static void test_none_where_nobody_is_young(void **state)
 	assert_false(early_steps__is_young(newborn, BEGIN + SECOND));
 	newborn->one_of_few = true;
 	assert_true(early_steps__is_young(newborn, BEGIN + SECOND));
+	assert_int_equal(early_steps__next_ns(&table, BEGIN + SECOND, BEGIN + SECOND), BEGIN + SECOND + 31250000);
 	newborn->one_of_few = false;
 	/* Just before the next step; and later. */
 	assert_true(early_steps__next_ns(&table, BEGIN + SECOND, BEGIN + SECOND + 750 * MS) == UINT64_MAX);

@@ -144,10 +144,10 @@ static void test_a_look_at_any_fault(void **state)
 	told = settle(&l, ANON, 20 * PAGE, 0);
 	assert_no_deviations(told.of[1].deviations);
 	assert_unseen(told.of[2].deviations, 81, 100 * 8 * 7);
-	/* Where nobody is unsure, all was looked at. */
-	resident_lines__begin(&l);
-	find(&l, 1, ANON, 10, 1);
-	assert_no_deviations(settle(&l, ANON, 0, 0).of[1].deviations);
+	/* Two doubts do not make up for each other. */
+	told = settle(&l, ANON, -2.9 * PAGE * sqrt(100 * 8 * 7), 0);
+	assert_true(told.of[2].correction < 0);
+	assert_true(deviations__error(INT64_C(1) << 40, told.of[2].deviations) > 4 * PAGE * sqrt(100 * 8 * 7));
 	resident_lines__free(&l);
 }
 

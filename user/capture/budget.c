@@ -25,8 +25,8 @@
 #define RARER_MAX 2
 /* In a crowd the hook has longer turns, for each takes us some time; so long at most. */
 #define MOST_STRETCH 4
-/* Fewer page faults do not tell how closely they are looked at. */
-#define TELLING_FAULTS 1000
+/* How closely page faults were looked at fades so fast: turns of the hook may be longer than a step. */
+#define LOOKS_FADE 0.7
 /* A process that was in the nursery begins with so much of what may be saved up. */
 #define GROWN_UP_SAVED_NS (GOVERNOR_SAVED_NS / 4)
 /* Of the budget of those in a nursery, what their page faults may have. */
@@ -137,6 +137,7 @@ static uint64_t next_early_ns(const struct budget *b, uint64_t now_ns)
 void budget__begin(struct budget *b, struct traced *tr, bool newborn)
 {
 	struct nursery *n = nursery_of(b, tr);
+	uint64_t early_ns;
 
 	tr->use = (struct governor_use){ .cpu_ns = tr->cpu_ns };
 	governor__begin(&tr->governor, b->share, hook_ns(b), GOVERNOR_SAVED_NS, &tr->use);
@@ -158,8 +159,9 @@ void budget__begin(struct budget *b, struct traced *tr, bool newborn)
 	gc_turns__add(&b->gc, tr);
 	if (!b->steps)
 		b->stepped_ns = tr->began_ns;
-	if (b->early_ns == UINT64_MAX)
-		b->early_ns = next_early_ns(b, tr->began_ns);
+	early_ns = next_early_ns(b, tr->began_ns);
+	if (early_ns < b->early_ns)
+		b->early_ns = early_ns;
 	/* The next step allows more, before a program that is cheap has spent it. */
 	if (b->early_ns != UINT64_MAX && !tr->newborn)
 		governor__set_limit(&tr->governor, tr->governor.saved_ns / 2);
@@ -267,8 +269,8 @@ static void use_until_now(struct budget *b, struct traced *tr, const struct cost
 	gained.faults_seen = tr->use.fault_cnt - before.fault_cnt;
 	gained.faults = faults > tr->faults ? faults - tr->faults : 0;
 	tr->faults = faults;
-	if (gained.faults >= TELLING_FAULTS)
-		tr->faults_a_look = (double)gained.faults / (gained.faults_seen ? gained.faults_seen : 1);
+	tr->faults_of_late = LOOKS_FADE * tr->faults_of_late + gained.faults;
+	tr->looks_of_late = LOOKS_FADE * tr->looks_of_late + gained.faults_seen;
 	profile__add_cost(b->deps->profile, tr->process, &gained);
 	b->sums.cpu_ns += gained.cpu_ns;
 	b->sums.cost_ns += gained.cost_ns;
@@ -485,7 +487,12 @@ static void step_process(struct budget *b, struct traced *tr)
 		move_pace__step(&tr->move_pace, &tr->moved, tr->governor.moves_ns);
 		return;
 	}
-	leave_nursery(b, tr);
+	/* One of few left before it has earned what it cost at first, which its own account has. */
+	if (tr->one_of_few)
+		tr->newborn = false;
+	else
+		leave_nursery(b, tr);
+	tr->stepped_ns = clock_now_ns();
 	governor__begin(&tr->governor, b->share, tr->governor.hook_ns, left_when_grown_up(b, tr), &tr->use);
 	tr->governor.shift = tr->kernel_shift;
 	tr->governor.gc_share = tr->gc.turns.share;
@@ -576,7 +583,7 @@ void budget__step(struct budget *b)
 			step_process(b, tr);
 		govern(b, tr);
 	}
-	gc_turns__step(&b->gc);
+	gc_turns__step(&b->gc, false);
 }
 
 /* Of those that are young. */
@@ -600,7 +607,7 @@ static void step_between(struct budget *b)
 		step_process(b, tr);
 		govern(b, tr);
 	}
-	gc_turns__step(&b->gc);
+	gc_turns__step(&b->gc, true);
 }
 
 /* ---- the hook ---- */

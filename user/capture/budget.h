@@ -10,7 +10,8 @@
  * What has just begun is not known yet: of one container all such processes are taken as one
  * (its nursery), and what they cost until they were looked at once, or ended, decides what the next ones begin with. So a
  * service that forks a worker for each request pays what its budget says, although no worker lives for a second. Page faults of those
- * may have half of it; what they leave is for the probes of some of them.
+ * may have half of it; what they leave is for the probes of some of them. Where few start, each is looked at early, and governed by itself
+ * from then on (early_steps.h).
  *
  * The hook on page faults is one for the host. Where a process has so many faults that the hook alone is more than it may
  * cost, it is off for a part of the time, for all. Those times are short and begin at random. Only the tracker's files

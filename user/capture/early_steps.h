@@ -4,7 +4,8 @@
  * before, and until the first step the hook on page faults costs what it costs: a program that faults all the time five times
  * what it may spend in advance, which it pays back for twenty seconds. So there are steps between: the first after 31 ms, each of the
  * next after as long as the youngest program was there, until it has used half a second of CPU time. Only where processes are few, and
- * not just before the next step. Where many programs start one after the other, of all but the first ones their nursery takes care (budget.h). Pure.
+ * not just before the next step. Where many programs start one after the other, of all but the first ones their nursery takes care
+ * (budget.h). Pure.
  */
 #ifndef CAPTURE_EARLY_STEPS_H
 #define CAPTURE_EARLY_STEPS_H

@@ -208,7 +208,7 @@ void gc_turns__upkeep(struct gc_turns *g)
 	g->shared_on_ns = 0;
 }
 
-void gc_turns__step(struct gc_turns *g)
+void gc_turns__step(struct gc_turns *g, bool early)
 {
 	uint32_t turning = 0, sharing = 0;
 	double least = 1;
@@ -221,7 +221,9 @@ void gc_turns__step(struct gc_turns *g)
 		bool shares = tr->links && session_links__shared(tr->links);
 
 		sharing += shares;
-		hook_turns__set_share(&tr->gc.turns, share);
+		/* Who was not looked at rests on, if it does: it has no more to spend than before. */
+		if (!early || tr->early)
+			hook_turns__set_share(&tr->gc.turns, share);
 		tr->gc.turns.stretch = turning > TURNS_CNT ? (double)turning / TURNS_CNT : 1;
 		if (share >= 1)
 			continue;
@@ -231,7 +233,8 @@ void gc_turns__step(struct gc_turns *g)
 	}
 	if (!g->measured)
 		stretch_shared(g, sharing * SHARED_SWITCH_NS);
-	hook_turns__set_share(&g->shared, least);
+	if (!early || !g->shared.resting)
+		hook_turns__set_share(&g->shared, least);
 	g->next_ns = 0;
 }
 

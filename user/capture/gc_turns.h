@@ -40,8 +40,8 @@ void gc_turns__add(struct gc_turns *g, struct traced *tr);
 bool gc_turns__collected(struct gc_turns *g, struct traced *tr, uint64_t begin_ns, uint64_t end_ns);
 /* Brings its watched_ns, and gc_on_ns and gc_all_ns of its use, up to now: to be called before its governor steps. */
 void gc_turns__tell(struct traced *tr);
-/* After all governors stepped: from now on probes are there for as long as they say. */
-void gc_turns__step(struct gc_turns *g);
+/* After all governors stepped, early: those of young programs alone; from now on probes are there for as long as they say. */
+void gc_turns__step(struct gc_turns *g, bool early);
 /*
  * At how many runs of our programs for its collector user space must be woken (struct target_state); 0: not at all. Also sets how
  * many of its collections must be told before one asks what they have cost.

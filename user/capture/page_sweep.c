@@ -416,7 +416,7 @@ static void settle_lines(struct settling *settling)
 		if (tr->forked)
 			unknown[kind] = unknown_of_forked(settling, kind, unknown[kind], corrected[kind], rss_bytes[kind]);
 	}
-	tr->lines.a_look = tr->faults_a_look * settling->s->page_bytes;
+	tr->lines.a_look = tr->looks_of_late ? settling->s->page_bytes * tr->faults_of_late / tr->looks_of_late : 0;
 	resident_lines__settle(&tr->lines, unknown, unsteady, book, settling);
 }
 

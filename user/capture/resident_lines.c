@@ -125,7 +125,7 @@ static double doubtful_of(double difference, double deviation)
  * What fits a sum by a line of its own: a_look, of what stays as most bytes have it, or of any fault, for what comes and goes is looked at
  * less. No more than all lines may be off by without the sum.
  */
-static double unseen(double a_look, double variance)
+static double unseen_bytes(double a_look, double variance)
 {
 	double look = a_look * a_look;
 
@@ -152,7 +152,7 @@ static struct settlement plan(const struct resident_lines *l, const double *unkn
 		s.difference[kind] = isnan(unknown[kind]) ? 0 : fmax(fmin(unknown[kind], most), -most);
 		s.shared[kind] = s.difference[kind] == unknown[kind];
 		if (s.shared[kind] && sampled[kind])
-			s.unseen[kind] = unseen(fmax(l->variance[kind] / sampled[kind], l->a_look), all);
+			s.unseen[kind] = unseen_bytes(fmax(l->variance[kind] / sampled[kind], l->a_look), all);
 		s.doubtful[kind] = doubtful_of(s.difference[kind], sqrt(all + beside));
 		s.left_out[kind] = isnan(unknown[kind]) ? 0 : fmax(unknown[kind] - s.difference[kind], 0);
 		if (all)
@@ -181,9 +181,9 @@ static int64_t correction_of(const struct resident_line *line, const struct sett
 static double doubt_of(const struct resident_line *line, const struct settlement *s)
 {
 	uint32_t kind = line->key.kind;
-	double unseen = s->bytes[kind] ? s->left_out[kind] * line->bytes / s->bytes[kind] : 0;
+	double of_none = s->bytes[kind] ? s->left_out[kind] * line->bytes / s->bytes[kind] : 0;
 
-	return s->doubtful[kind] * correction_of(line, s) + unseen + INTERVAL_DEVIATIONS * s->unseen[kind] * share_of(line, s);
+	return s->doubtful[kind] * llabs(correction_of(line, s)) + of_none + INTERVAL_DEVIATIONS * s->unseen[kind] * share_of(line, s);
 }
 
 /* As groups tell it. */

@@ -5,8 +5,8 @@
  * Of the pages that are followed each stands for as many as its chance to be looked at was small (a Horvitz-Thompson
  * estimate): by its line's account these are there. How large the resident set is, is known exactly. The difference is shared
  * out by how unsure each line is, as the constraint of a least-squares estimate is: a line all of whose faults were looked at
- * gets nothing of it, and where one line only is unsure, it is right but for lines on which no look fell. What is too large to be chance is left out:
- * it is something else's, and is told as no line's. What is hardly chance may be something else's: it is shared out, and is in the error.
+ * gets nothing of it, and where one line only is unsure, it is right but for lines on which no look fell. What is too large to be chance
+ * is left out: it is something else's, and is told as no line's. What is hardly chance may be something else's: it is shared out, and is in the error.
  *
  * A line's error comes from groups of the sample (struct page_value.group), by leaving each out (delete-a-group jackknife).
  */

@@ -65,7 +65,7 @@ struct traced {
 	uint64_t cpu_ns; /* CPU time it had used when last seen, since its fork */
 	uint64_t windows_ns, large_ns; /* what windows of the heap signal and probes on malloc have cost it */
 	uint64_t faults; /* page faults, likewise */
-	double faults_a_look; /* so many for each that was looked at, as of the last step that tells; 0: not known */
+	double faults_of_late, looks_of_late; /* of those, fading by step */
 	/* What tracing it costs and may cost (budget.h). */
 	uint64_t advance_ns; /* what it may spend before it has earned it (advance.h) */
 	uint64_t began_ns, began_cpu_ns;
