@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
 """Pools that cannot go back, for a few of their blocks live.
 
-    make SECONDS   makes blocks of one size for so long, in two halves: nearly all are for `bulk`; in the first half each 4th is for
-                   `often`, in the second each 16th for `seldom`, spread evenly
+    make SECONDS   makes blocks of one size for so long, in turns of a quarter of a second: nearly all are for `bulk`; in one turn each 4th
+                   is for `often`, in the next each 16th for `seldom`, spread evenly
     drop           `bulk` lets go of all of its blocks: what is free is kept by the other two, in equal parts of what was made
 
 The truth: lines, and how many blocks each line has made.
@@ -30,16 +30,21 @@ def seldom():
     KEPT["seldom"].append(FIRST + b";")  # line: seldom
 
 
+def turn(keep, each):
+    begin = time.monotonic()
+    for step in range(25):
+        for _ in range(1600 // each):
+            bulk(each - 1)
+            keep()
+        while time.monotonic() < begin + step / 100:
+            sum(WORK)
+
+
 def make(seconds):
-    """At the same pace in both halves, so that they make as much; without sleep, for windows go by CPU time."""
-    for keep, each in ((often, 4), (seldom, 16)):
-        begin = time.monotonic()
-        for step in range(int(seconds * 50)):
-            for _ in range(1600 // each):
-                bulk(each - 1)
-                keep()
-            while time.monotonic() < begin + step / 100:
-                sum(WORK)
+    """At the same pace in all turns, so that they make as much; without sleep, for windows go by CPU time."""
+    for _ in range(int(seconds * 2)):
+        turn(often, 4)
+        turn(seldom, 16)
 
 
 def run():
