@@ -114,8 +114,9 @@ def what_was_lost_is_said():
     missed = sum(value for name, value in counters.items() if name.startswith("dropped."))
     # On a machine that forks 1,300 times a second one of 5,500 was neither told nor missed in one run of three; which is not known.
     ok(told + missed >= LEAST_TOLD * (counts["forks"] + counts["execs"]), f"{told} processes and {missed} missed of {counts}", counters)
-    # Of each of two kinds 64 are told apart; and those that end between two settlings, 0.2 s, or much later where the machine is shared.
-    most = 2 * 64 + 1.5 * counts["forks"] / FORKS_S
+    # Of each of two kinds 64 are told apart; and those that end between two settlings, 0.2 s, or later where the tracer has much to do.
+    most = 2 * 64 + 0.7 * counts["forks"] / FORKS_S
+    note(f"{items} items of {most:.0f}")
     ok(items < most, f"{items} items for processes that were alike, {counts['forks']} forks")
     if counters.get("merged.processes"):
         has(facts["result"].err, "processes that have ended are told together", "stderr")
