@@ -327,6 +327,7 @@ static __always_inline void look_at_fault(struct target *t, struct target_state 
 	s->look_stratum = CHOICE_STRATUM(choice);
 	s->write = write;
 	s->hook_turn = hook_turn;
+	__sync_fetch_and_add(&s->stood_for, weight_of(s) << (s->look_shift & 15));
 	set_looker(s, pid_tgid >> 32, pid_tgid);
 }
 

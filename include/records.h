@@ -59,6 +59,7 @@ enum stack_status {
 	STACK_ROUNDED_UP = 14, /* heap: what blocks are larger than was asked for */
 	STACK_INHERITED = 15, /* resident: what a forked process alone has left of its parent's memory */
 	STACK_MAPPED_UNSEEN = 16, /* mapped: asked for where, or when, no probe was, or by too many to be told apart */
+	STACK_NOT_LOOKED_AT = 17, /* resident: of a forked process, what came by page faults that were not looked at */
 	STACK_STATUS_MAX,
 };
 
@@ -480,6 +481,7 @@ struct target_state {
 	__s64 rss_pages[3]; /* resident set as seen then: anonymous, file, shmem */
 	__u64 skipped_then;
 	__u64 skipped_in_slot; /* of struct fault_slot, that skipped has already */
+	__u64 stood_for; /* page faults, in 1 / WEIGHT_ONE: those that were looked at stand for so many */
 	__u32 write; /* it was a write */
 	__u32 hook_turn; /* when it was looked at (hook_turn, bpf/fault.bpf.c) */
 	/*
@@ -518,7 +520,7 @@ struct target_state {
 	__u64 moved_cnt, move_limit_cnt;
 	__u32 move_shift, move_step_cnt;
 };
-_Static_assert(sizeof(struct target_state) == COST_PART_MAX * sizeof(struct cost) + 168, "target_state");
+_Static_assert(sizeof(struct target_state) == COST_PART_MAX * sizeof(struct cost) + 176, "target_state");
 #define MAX_MOVE_SHIFT 11 /* 8 MiB; page_value.thinned has no room for more */
 #define WEIGHT_ONE 256 /* of weights that are whole numbers */
 

@@ -105,6 +105,7 @@ const char *counter__name(unsigned int counter)
 		[CTR_STACK_STATUS + STACK_ROUNDED_UP] = "stack.rounded_up",
 		[CTR_STACK_STATUS + STACK_INHERITED] = "stack.inherited",
 		[CTR_STACK_STATUS + STACK_MAPPED_UNSEEN] = "stack.mapped_unseen",
+		[CTR_STACK_STATUS + STACK_NOT_LOOKED_AT] = "stack.not_looked_at",
 	};
 	_Static_assert(sizeof(names) / sizeof(names[0]) == CTR_MAX, "every counter has a name");
 
@@ -131,6 +132,7 @@ const char *stack_status__text(unsigned int status)
 		[STACK_ROUNDED_UP] = "rounded up to size classes",
 		[STACK_INHERITED] = "inherited, its parent has it no more",
 		[STACK_MAPPED_UNSEEN] = "mapped, by whom is not known",
+		[STACK_NOT_LOOKED_AT] = "its page faults were not looked at",
 	};
 	_Static_assert(sizeof(texts) / sizeof(texts[0]) == STACK_STATUS_MAX, "every reason has a text");
 

@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "capture/forked_memory.h"
 #include "capture/moved_pages.h"
 #include "capture/own_pages.h"
 
@@ -20,7 +21,6 @@
 #define SETTLE_NS (5 * SECOND_NS)
 /* For so long, at the end, it is found out what forked processes have alone. */
 #define OWN_NS (1 * SECOND_NS)
-#define OWN_UNKNOWN UINT64_MAX
 
 /* A page that was followed and is gone, or moved. */
 struct gone {
@@ -310,7 +310,7 @@ struct settling {
 	struct page_sweep *s;
 	struct traced *tr;
 	bool at_end;
-	uint64_t own_bytes; /* anonymous memory that it has alone, if it was forked; or OWN_UNKNOWN */
+	struct forked_memory forked;
 	int64_t deviations[PAGE_GROUPS]; /* of its lines of anonymous memory, in sum */
 };
 
@@ -345,34 +345,38 @@ static void find_drift(struct page_sweep *s, const struct traced *tr, bool at_en
  * How much of a forked process's memory no other has: at the end, when it may take a while. Less what it has gained since it was
  * counted: it may run.
  */
-static uint64_t find_own(struct page_sweep *s, struct traced *tr)
+static void find_own(struct page_sweep *s, struct traced *tr, struct forked_memory *ret)
 {
 	uint64_t own_bytes, rss_bytes[RESIDENT_KINDS], gained_bytes = 0;
 	struct target_state state;
+	struct proc_stat stat;
 
 	if (!open_pagemap(tr) || own_pages__find(s->deps->proc, tr->tgid, tr->pagemap, &own_bytes) ||
-	    proc__resident(s->deps->proc, tr->tgid, rss_bytes))
-		return OWN_UNKNOWN;
+	    proc__resident(s->deps->proc, tr->tgid, rss_bytes) || proc__stat(s->deps->proc, tr->tgid, &stat))
+		return;
 	/* It has become another program. */
 	if (session__read_state(s->deps->session, tr->tgid, &state))
-		return OWN_UNKNOWN;
+		return;
 	if (rss_bytes[KIND_RESIDENT_ANON] > tr->rss_bytes[KIND_RESIDENT_ANON])
 		gained_bytes = rss_bytes[KIND_RESIDENT_ANON] - tr->rss_bytes[KIND_RESIDENT_ANON];
 	/* Pages of hugetlbfs look like its own, and are in no resident set. */
 	if (own_bytes > rss_bytes[KIND_RESIDENT_ANON])
 		own_bytes = rss_bytes[KIND_RESIDENT_ANON];
-	return own_bytes > gained_bytes ? own_bytes - gained_bytes : 0;
+	ret->own_bytes = own_bytes > gained_bytes ? own_bytes - gained_bytes : 0;
+	ret->faults = stat.faults;
+	ret->told = (double)state.stood_for / WEIGHT_ONE;
 }
 
-static uint64_t own_of_forked(struct page_sweep *s, struct traced *tr, bool at_end)
+static struct forked_memory memory_of_forked(struct page_sweep *s, struct traced *tr, bool at_end)
 {
-	uint64_t begin = clock_now_ns(), own_bytes;
+	struct forked_memory ret = { .own_bytes = FORKED_UNKNOWN };
+	uint64_t begin = clock_now_ns();
 
 	if (!at_end || !tr->forked || s->own_ns > OWN_NS)
-		return OWN_UNKNOWN;
-	own_bytes = find_own(s, tr);
+		return ret;
+	find_own(s, tr, &ret);
 	s->own_ns += clock_now_ns() - begin;
-	return own_bytes;
+	return ret;
 }
 
 /* What the lines of a process hold. */
@@ -381,20 +385,16 @@ static double bytes_of_lines(const struct traced *tr, int kind)
 	return (double)tr->resident.counted_bytes[kind] + tr->resident.given_back_bytes[kind];
 }
 
-/*
- * What a forked process inherited was never counted: by as much as it gave back of that, or wrote, its lines have more than its
- * resident set has gained. But no more than it has alone.
- *
- * unknown: bytes that the resident set has and no line, without what lines were corrected by. NAN: it is not known what lines have.
- */
-static double unknown_of_forked(const struct settling *settling, int kind, double unknown, double corrected, uint64_t rss_bytes)
+/* Of a forked process, what lines do not have. corrected: bytes that lines were given. */
+static double unknown_of_forked(const struct settling *settling, int kind, double unknown, double corrected, uint64_t rss_bytes,
+				double *unsteady)
 {
-	double most = kind == KIND_RESIDENT_ANON && settling->own_bytes != OWN_UNKNOWN ? settling->own_bytes : rss_bytes;
-	double lines = bytes_of_lines(settling->tr, kind) - corrected;
+	static const struct forked_memory nothing = { .own_bytes = FORKED_UNKNOWN };
+	const struct forked_memory *m = kind == KIND_RESIDENT_ANON ? &settling->forked : &nothing;
+	double unsure, ret = forked_memory__unknown(m, unknown, bytes_of_lines(settling->tr, kind) - corrected, rss_bytes, &unsure);
 
-	if (unknown >= 0)
-		return unknown;
-	return lines > most ? fmax(unknown, most - lines) : NAN;
+	*unsteady += unsure;
+	return ret;
 }
 
 static void settle_lines(struct settling *settling)
@@ -414,40 +414,44 @@ static void settle_lines(struct settling *settling)
 		unknown[kind] += corrected[kind] - tr->resident.given_back_bytes[kind];
 		unsteady[kind] = fabs((double)rss_bytes[kind] - tr->rss_bytes[kind]);
 		if (tr->forked)
-			unknown[kind] = unknown_of_forked(settling, kind, unknown[kind], corrected[kind], rss_bytes[kind]);
+			unknown[kind] = unknown_of_forked(settling, kind, unknown[kind], corrected[kind], rss_bytes[kind],
+							  &unsteady[kind]);
 	}
 	tr->lines.a_look = tr->looks_of_late ? settling->s->page_bytes * tr->faults_of_late / tr->looks_of_late : 0;
 	resident_lines__settle(&tr->lines, unknown, unsteady, book, settling);
 }
 
-/*
- * What a forked process has alone and none of its lines brought in, it inherited, and its parent has it no more: it has written copies
- * of its own since, or ended. Where lines are estimates, this is too large by what they are too small. What came while no line was
- * watched is told already.
- */
-static void tell_inherited(const struct settling *settling)
+/* A part of what no line has: deviations are those of what lines have, for both together are known. */
+static void tell_rest(const struct settling *settling, enum stack_status row, double bytes, double rest)
 {
-	const struct traced *tr = settling->tr;
-	double bytes = settling->own_bytes - bytes_of_lines(tr, KIND_RESIDENT_ANON) +
-		       fmin(tr->resident.given_back_bytes[KIND_RESIDENT_ANON], 0);
+	struct stack_name name = stack_names__look_up(settling->s->names, settling->tr, row);
 	struct profile *p = settling->s->deps->profile;
 	int64_t deviations[PAGE_GROUPS];
-	struct stack_name name;
 
-	if (settling->own_bytes == OWN_UNKNOWN || bytes < settling->s->page_bytes)
+	if (!bytes)
 		return;
-	name = stack_names__look_up(settling->s->names, tr, STACK_INHERITED);
 	profile__add(p, name.process, name.tid, name.node, KIND_RESIDENT_ANON,
 		     &(struct profile_sums){ .alloc_cnt = 1, .alloc_bytes = bytes });
 	for (int i = 0; i < PAGE_GROUPS; i++)
-		deviations[i] = -settling->deviations[i];
-	if (tr->thinned)
+		deviations[i] = -settling->deviations[i] * (bytes / rest);
+	if (settling->tr->thinned)
 		profile__set_deviations(p, name.process, name.tid, name.node, KIND_RESIDENT_ANON, deviations);
+}
+
+/* What a forked process has alone and none of its lines has. What came while no line was watched is told already. */
+static void tell_inherited(const struct settling *settling)
+{
+	const struct traced *tr = settling->tr;
+	double lines = bytes_of_lines(tr, KIND_RESIDENT_ANON) - fmin(tr->resident.given_back_bytes[KIND_RESIDENT_ANON], 0);
+	struct forked_rest rest = forked_memory__rest(&settling->forked, lines, settling->s->page_bytes);
+
+	tell_rest(settling, STACK_INHERITED, rest.inherited, rest.inherited + rest.not_seen);
+	tell_rest(settling, STACK_NOT_LOOKED_AT, rest.not_seen, rest.inherited + rest.not_seen);
 }
 
 static void settle_process(struct page_sweep *s, struct traced *tr, bool at_end)
 {
-	struct settling settling = { .s = s, .tr = tr, .at_end = at_end, .own_bytes = own_of_forked(s, tr, at_end) };
+	struct settling settling = { .s = s, .tr = tr, .at_end = at_end, .forked = memory_of_forked(s, tr, at_end) };
 
 	if (tr->thinned && may_have_changed(tr, at_end))
 		settle_lines(&settling);

@@ -266,6 +266,7 @@ struct stack_name stack_names__look_up(struct stack_names *n, const struct trace
 	case STACK_ROUNDED_UP:
 	case STACK_INHERITED:
 	case STACK_MAPPED_UNSEEN:
+	case STACK_NOT_LOOKED_AT:
 		node = reason_node(n, "[%s]", stack_id);
 		break;
 	case STACK_PASSED_OVER:
