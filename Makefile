@@ -89,7 +89,7 @@ $(BUILD)/tests/vm/probe_smoke: tests/vm/probe_smoke.c $(BUILD)/tests/vm/probe_sm
 	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) $< $(LIBS) -o $@
 
 unit: $(UNIT) ## build and run the unit tests (no root)
-	$(Q)tests/run $(UNIT)
+	$(Q)tests/run --together $(UNIT)
 
 deps: ## install what the build needs (Debian packages), where it is missing
 	$(Q)tools/setup.sh build
@@ -97,7 +97,7 @@ deps: ## install what the build needs (Debian packages), where it is missing
 check: ## install what tests need, build, run every test
 	$(Q)tools/setup.sh test
 	$(Q)$(MAKE) --no-print-directory all $(UNIT)
-	$(Q)tests/run $(UNIT) $(sort $(wildcard tests/cli/*.t tests/e2e/*.t))
+	$(Q)tests/run --together $(UNIT) -- $(sort $(wildcard tests/cli/*.t tests/e2e/*.t))
 
 demo: ## install what is missing, build, record a leaking container, show what was found (root)
 	$(Q)tools/demo.sh

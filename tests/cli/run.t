@@ -21,7 +21,7 @@ check() {
 	[ "$word" = ok ] || printf '%s\n' "exit $status, wanted $4 and: $3; with: ${5-}" "$out" | sed 's/^/# /'
 }
 
-echo 1..18
+echo 1..20
 check 'a pass' 'echo 1..1; echo ok 1 - a' '1 passed, 0 failed, 0 skipped' 0
 check 'the plan may come last' 'echo ok; echo ok - b; echo 1..2' '2 passed, 0 failed, 0 skipped' 0
 check 'a failure and its diagnostics' 'echo 1..2; echo not ok 1 - a; echo "# why"; echo ok 2; exit 1' \
@@ -53,3 +53,22 @@ fi
 number=$((number + 1))
 out=$("$here/tests/run" "$dir/missing" 2>&1 | tail -n 1)
 [ "$out" = '0 passed, 1 failed, 0 skipped' ] && echo "ok $number - a missing program" || echo "not ok $number - a missing program: $out"
+
+# Each waits for the other, or not, to have begun.
+for i in 1 2; do
+	cat >"$dir/beside$i" <<-EOF
+		#!/bin/sh
+		: >$dir/begun$i
+		while [ ! -e $dir/begun$((3 - i)) ]; do sleep 0.01; done
+		echo 1..1; echo ok 1; echo ok 1 >>$dir/ends
+	EOF
+	printf '#!/bin/sh\n[ "$(grep -c ok %s)" = 2 ] && echo 1..1 && echo ok 1\n' "$dir/ends" >"$dir/after"
+	chmod +x "$dir/beside$i" "$dir/after"
+done
+number=$((number + 1))
+out=$("$here/tests/run" -t 1 "$dir/beside1" "$dir/beside2" 2>&1 | tail -n 1)
+[ "$out" = '1 passed, 2 failed, 0 skipped' ] && echo "ok $number - one after the other" || echo "not ok $number - one after the other: $out"
+rm -f "$dir"/begun* "$dir/ends"
+number=$((number + 1))
+out=$("$here/tests/run" -t 10 --together "$dir/beside1" "$dir/beside2" -- "$dir/after" 2>&1 | tail -n 1)
+[ "$out" = '3 passed, 0 failed, 0 skipped' ] && echo "ok $number - together, then alone" || echo "not ok $number - together, then alone: $out"
