@@ -266,6 +266,8 @@ GLOBAL int charge_last(struct target *t, struct target_state *s, const struct rs
 	skipped = s->skipped;
 	find_gains(s, rss, &g);
 	find_charge(s, skipped, &c);
+	if (s->page && c.stack_id != STACK_GIVEN_BACK)
+		__sync_fetch_and_add(&s->stood_for, c.times);
 	if (c.stack_id >= STACK_STATUS_MAX || s->page)
 		unseen = s->write + writes_since(skipped, s->skipped_then) - g.sum;
 	if (unseen < 0 || c.stack_id == STACK_GIVEN_BACK)
@@ -327,7 +329,6 @@ static __always_inline void look_at_fault(struct target *t, struct target_state 
 	s->look_stratum = CHOICE_STRATUM(choice);
 	s->write = write;
 	s->hook_turn = hook_turn;
-	__sync_fetch_and_add(&s->stood_for, weight_of(s) << (s->look_shift & 15));
 	set_looker(s, pid_tgid >> 32, pid_tgid);
 }
 

@@ -481,7 +481,7 @@ struct target_state {
 	__s64 rss_pages[3]; /* resident set as seen then: anonymous, file, shmem */
 	__u64 skipped_then;
 	__u64 skipped_in_slot; /* of struct fault_slot, that skipped has already */
-	__u64 stood_for; /* page faults, in 1 / WEIGHT_ONE: those that were looked at stand for so many */
+	__u64 stood_for; /* page faults, in 1 / WEIGHT_ONE: those that were looked at, and are charged, stand for so many */
 	__u32 write; /* it was a write */
 	__u32 hook_turn; /* when it was looked at (hook_turn, bpf/fault.bpf.c) */
 	/*

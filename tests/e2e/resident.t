@@ -3,6 +3,7 @@
 """The resident signal against programs that know what they hold: memory that moves, is given back, is shared."""
 import json
 import os
+import statistics
 import sys
 import tempfile
 
@@ -166,10 +167,13 @@ def what_children_write(before, budget):
 @test
 def children_that_write_what_they_inherited():
     """Few of the faults of a child that lives for half a second are looked at, but how many there are and how much it has alone is known"""
-    for budget in ("none", "1%", "0.01%"):
+    lines = []
+    for budget in ("none", "1%", "1%", "1%", "0.01%"):
         line, without, text = what_children_write("", budget)
         near(line + without, 60 * MIB, 10, text + "what the children wrote")
+        lines.append(line)
         ok(budget != "none" or without < MIB, f"{without} without a line", text)
+    near(statistics.median(lines), 60 * MIB, 10, "the line that writes, in most of the runs")
 
 
 @test
@@ -186,24 +190,34 @@ INHERIT = (
     "r, w = os.pipe()\n")
 
 
+def parent_that_writes(budget):
+    """(lines of the parent, what the child has alone, what it wrote), and the report's rows"""
+    lines, text = rows_of(
+        INHERIT +
+        "if os.fork() == 0:\n"
+        "    for i in range(30 << 20, 40 << 20, 4096): m[i] = 3\n"  # 4
+        "    os.write(w, b'x')\n"
+        "    os.read(0, 1)\n"
+        "    os._exit(0)\n"
+        "os.read(r, 1)\n"
+        "for i in range(0, 20 << 20, 4096): m[i] = 2\n",  # 9
+        "--budget", budget)
+    wrote = lines.get(4, 0) + lines.get(NOT_LOOKED_AT, 0)
+    return (lines.get(1, 0) + lines.get(9, 0), wrote + lines.get(INHERITED, 0), wrote), f"{text}\nbudget {budget}: "
+
+
 @test
 def a_parent_that_writes_what_its_child_inherited():
-    """The parent's line has its copies, the child has the pages of before; shared ones are the parent's line's still"""
-    for budget in ("none", "1%"):
-        lines, text = rows_of(
-            INHERIT +
-            "if os.fork() == 0:\n"
-            "    for i in range(30 << 20, 40 << 20, 4096): m[i] = 3\n"  # 4
-            "    os.write(w, b'x')\n"
-            "    os.read(0, 1)\n"
-            "    os._exit(0)\n"
-            "os.read(r, 1)\n"
-            "for i in range(0, 20 << 20, 4096): m[i] = 2\n",  # 9
-            "--budget", budget)
-        text = f"{text}\nbudget {budget}: "
-        near(lines.get(1, 0) + lines.get(9, 0), 40 * MIB, 5, text + "lines of the parent")
-        wrote = lines.get(4, 0) + lines.get(NOT_LOOKED_AT, 0)
-        near(wrote + lines.get(INHERITED, 0), 30 * MIB, 5, text + "what the child has alone")
+    """
+    The parent's line has its copies, the child has the pages of before; shared ones are the parent's line's still. Under a budget, in
+    most of the runs: what comes in a burst while the hook is away is no line's
+    """
+    for budget, times in (("none", 1), ("1%", 3)):
+        runs = [parent_that_writes(budget) for _ in range(times)]
+        of_parent, alone, wrote = (statistics.median(values) for values in zip(*(told for told, _ in runs)))
+        text = runs[-1][1]
+        near(of_parent, 40 * MIB, 5, text + "lines of the parent")
+        near(alone, 30 * MIB, 5, text + "what the child has alone")
         near(wrote, 10 * MIB, 5 if budget == "none" else 30, text + "what it wrote")
 
 
@@ -213,6 +227,22 @@ def a_daemon_whose_parent_has_ended():
     lines, text = rows_of(INHERIT + "if os.fork(): os._exit(0)\n")
     near(lines.get(INHERITED, 0), 40 * MIB, 15, text + "\nwhat the child inherited")  # and what Python held
     ok(lines.get(1, 0) < MIB, f"lines of who has ended: {lines.get(1, 0)}", text)
+
+
+@test
+def a_daemon_that_faults_while_recording_ends():
+    """Those faults that come when nobody looks any more bring in nothing of what it inherited"""
+    for budget in ("none", "1%"):
+        lines, text = rows_of(
+            INHERIT +
+            "if os.fork(): os._exit(0)\n"
+            "import threading\n"
+            "def churn():\n"
+            "    while True: bytearray(b'x') * (4 << 20)\n"
+            "threading.Thread(target=churn, daemon=True).start()\n", "--budget", budget)
+        text = f"{text}\nbudget {budget}: "
+        ok(lines.get(NOT_LOOKED_AT, 0) < 4 * MIB, f"{lines.get(NOT_LOOKED_AT)} was not looked at", text)
+        near(lines.get(INHERITED, 0), 40 * MIB, 20, text + "what it inherited")
 
 
 @test

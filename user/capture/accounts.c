@@ -174,6 +174,20 @@ static bool has_begun(const struct traced *tr, const struct target_state *last)
 	return last->stack_id || tr->forked;
 }
 
+/* Those after this nobody looks at any more. */
+static void count_faults(struct accounts *a, struct traced *tr, const struct target_state *last)
+{
+	struct proc_stat stat;
+
+	if (!tr->forked || proc__stat(a->deps->proc, tr->tgid, &stat))
+		return;
+	tr->forked_faults = (struct forked_faults){
+		.all = stat.faults,
+		.looks = last->cost[COST_FAULT].cnt,
+		.stood_for = (double)last->stood_for / WEIGHT_ONE,
+	};
+}
+
 void accounts__reconcile(struct accounts *a, bool watched)
 {
 	uint32_t turn = session__hook_turn(a->deps->session);
@@ -182,8 +196,10 @@ void accounts__reconcile(struct accounts *a, bool watched)
 	struct traced *tr;
 
 	for (tr = a->table->alive; tr; tr = tr->hh_tgid.next) {
-		if (!session__read_state(a->deps->session, tr->tgid, &last) && has_begun(tr, &last) &&
-		    !proc__resident(a->deps->proc, tr->tgid, now))
+		if (session__read_state(a->deps->session, tr->tgid, &last) || !has_begun(tr, &last))
+			continue;
+		count_faults(a, tr, &last);
+		if (!proc__resident(a->deps->proc, tr->tgid, now))
 			reconcile(a, tr, &last, watched && last.hook_turn == turn, now);
 	}
 }

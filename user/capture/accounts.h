@@ -29,7 +29,10 @@ void accounts__counted(struct accounts *a);
 void accounts__relieve_line(struct accounts *a, struct traced *tr, uint64_t stack_id, uint32_t kind, int64_t bytes);
 /* The same of a line whose bytes are an estimate. */
 void accounts__correct_line(struct accounts *a, struct traced *tr, const struct resident_line *line, int64_t more);
-/* Brings each account up to the process's resident set as it is now. watched: the hook on page faults was on until now. */
+/*
+ * At the end: brings each account up to the process's resident set as it is now. watched: the hook on page faults was on until now, when
+ * it was taken away.
+ */
 void accounts__reconcile(struct accounts *a, bool watched);
 /* What a process that has ended still held is gone with it. */
 void accounts__give_all_back(struct accounts *a, const struct traced *tr);

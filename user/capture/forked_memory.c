@@ -3,44 +3,52 @@
 
 #include <math.h>
 
-/* The share of its page faults for which none that was looked at stands. */
-static double share_not_seen(const struct forked_memory *m)
+/* Until so many were looked at, most of what is believed of faults is that each brings a page. */
+#define PRIOR_LOOKS 2
+
+/* Which part of a page a fault brings that it has alone: others are of files, or come again where memory was given back. */
+static double pages_a_fault(const struct forked_memory *m, double lines_bytes)
 {
-	return m->faults ? fmax(1 - m->told / m->faults, 0) : 0;
+	const struct forked_faults *f = &m->faults;
+	double prior = f->looks ? PRIOR_LOOKS * f->stood_for / f->looks : 0;
+
+	return f->stood_for > 0 ? fmin((lines_bytes / m->page_bytes + prior) / (f->stood_for + prior), 1) : 1;
+}
+
+/* Bytes that page faults brought in for which none that was looked at stands; < 0: that those stand for too much. */
+static double not_stood_for(const struct forked_memory *m, double lines_bytes)
+{
+	return (m->faults.all - m->faults.stood_for) * m->page_bytes * pages_a_fault(m, lines_bytes);
 }
 
 double forked_memory__unknown(const struct forked_memory *m, double unknown, double lines_bytes, double most, double *unsure)
 {
-	double own = m->own_bytes == FORKED_UNKNOWN ? most : m->own_bytes, by_faults;
+	double room = (m->own_bytes == FORKED_UNKNOWN ? most : m->own_bytes) - lines_bytes, more;
 
 	*unsure = 0;
-	if (unknown >= 0)
+	if (room < 0)
+		return unknown >= 0 ? unknown : fmax(unknown, room);
+	if (m->own_bytes == FORKED_UNKNOWN || m->faults.stood_for <= 0)
+		return unknown >= 0 ? unknown : NAN;
+	more = not_stood_for(m, lines_bytes);
+	if (unknown >= fmin(more, room))
 		return unknown;
-	if (lines_bytes > own)
-		return fmax(unknown, own - lines_bytes);
-	if (m->own_bytes == FORKED_UNKNOWN || m->told <= 0 || m->faults <= m->told)
-		return NAN;
-	/* Its faults may have been of several kinds; the nearer both are, the surer. */
-	by_faults = fmin(lines_bytes * (m->faults / m->told - 1), own - lines_bytes);
-	*unsure = own - lines_bytes - by_faults;
-	return by_faults;
+	*unsure = more > room ? fmin(more - room, room) : room - more;
+	return fmin(more, room);
 }
 
-struct forked_rest forked_memory__rest(const struct forked_memory *m, double lines_bytes, uint64_t page_bytes)
+struct forked_rest forked_memory__rest(const struct forked_memory *m, double lines_bytes, double told_bytes)
 {
 	struct forked_rest ret = {};
-	double rest;
+	double rest = (double)m->own_bytes - told_bytes;
 
-	if (m->own_bytes == FORKED_UNKNOWN)
+	if (m->own_bytes == FORKED_UNKNOWN || rest < m->page_bytes)
 		return ret;
-	rest = m->own_bytes - lines_bytes;
-	if (rest < page_bytes)
-		return ret;
-	ret.not_seen = fmin(rest, (double)m->faults * page_bytes) * share_not_seen(m);
-	if (ret.not_seen < page_bytes)
-		ret.not_seen = 0;
-	ret.inherited = rest - ret.not_seen;
-	if (ret.inherited < page_bytes)
+	ret.not_looked_at = fmin(not_stood_for(m, lines_bytes) - (told_bytes - lines_bytes), rest);
+	if (ret.not_looked_at < m->page_bytes)
+		ret.not_looked_at = 0;
+	ret.inherited = rest - ret.not_looked_at;
+	if (ret.inherited < m->page_bytes)
 		ret.inherited = 0;
 	return ret;
 }

@@ -302,6 +302,8 @@ static void begin_lines(struct page_sweep *s, struct traced *tr, bool at_end)
 	resident_lines__begin(&tr->lines);
 	if (look && !session__read_state(s->deps->session, tr->tgid, &state))
 		traced__note_thinned(tr, &state);
+	/* Of one that lived for less than a step nothing else tells. */
+	tr->thinned |= at_end && tr->forked && s->hook_was_off;
 	if ((look && tr->thinned) || (at_end && tr->forked))
 		proc__resident(s->deps->proc, tr->tgid, tr->rss_bytes);
 }
@@ -345,36 +347,35 @@ static void find_drift(struct page_sweep *s, const struct traced *tr, bool at_en
  * How much of a forked process's memory no other has: at the end, when it may take a while. Less what it has gained since it was
  * counted: it may run.
  */
-static void find_own(struct page_sweep *s, struct traced *tr, struct forked_memory *ret)
+static uint64_t find_own(struct page_sweep *s, struct traced *tr)
 {
 	uint64_t own_bytes, rss_bytes[RESIDENT_KINDS], gained_bytes = 0;
 	struct target_state state;
-	struct proc_stat stat;
 
 	if (!open_pagemap(tr) || own_pages__find(s->deps->proc, tr->tgid, tr->pagemap, &own_bytes) ||
-	    proc__resident(s->deps->proc, tr->tgid, rss_bytes) || proc__stat(s->deps->proc, tr->tgid, &stat))
-		return;
+	    proc__resident(s->deps->proc, tr->tgid, rss_bytes))
+		return FORKED_UNKNOWN;
 	/* It has become another program. */
 	if (session__read_state(s->deps->session, tr->tgid, &state))
-		return;
+		return FORKED_UNKNOWN;
 	if (rss_bytes[KIND_RESIDENT_ANON] > tr->rss_bytes[KIND_RESIDENT_ANON])
 		gained_bytes = rss_bytes[KIND_RESIDENT_ANON] - tr->rss_bytes[KIND_RESIDENT_ANON];
 	/* Pages of hugetlbfs look like its own, and are in no resident set. */
 	if (own_bytes > rss_bytes[KIND_RESIDENT_ANON])
 		own_bytes = rss_bytes[KIND_RESIDENT_ANON];
-	ret->own_bytes = own_bytes > gained_bytes ? own_bytes - gained_bytes : 0;
-	ret->faults = stat.faults;
-	ret->told = (double)state.stood_for / WEIGHT_ONE;
+	return own_bytes > gained_bytes ? own_bytes - gained_bytes : 0;
 }
 
 static struct forked_memory memory_of_forked(struct page_sweep *s, struct traced *tr, bool at_end)
 {
-	struct forked_memory ret = { .own_bytes = FORKED_UNKNOWN };
+	struct forked_memory ret = { .own_bytes = FORKED_UNKNOWN, .page_bytes = s->page_bytes };
 	uint64_t begin = clock_now_ns();
 
 	if (!at_end || !tr->forked || s->own_ns > OWN_NS)
 		return ret;
-	find_own(s, tr, &ret);
+	ret.own_bytes = find_own(s, tr);
+	if (tr->thinned)
+		ret.faults = tr->forked_faults;
 	s->own_ns += clock_now_ns() - begin;
 	return ret;
 }
@@ -385,13 +386,24 @@ static double bytes_of_lines(const struct traced *tr, int kind)
 	return (double)tr->resident.counted_bytes[kind] + tr->resident.given_back_bytes[kind];
 }
 
-/* Of a forked process, what lines do not have. corrected: bytes that lines were given. */
-static double unknown_of_forked(const struct settling *settling, int kind, double unknown, double corrected, uint64_t rss_bytes,
-				double *unsteady)
+/* Bytes that its lines were given of what was known in sum. */
+static double corrections(const struct traced *tr, uint32_t kind)
+{
+	const struct resident_line *line;
+	double sum = 0;
+
+	for (line = tr->lines.by_key; line; line = line->hh.next)
+		sum += line->key.kind == kind ? line->correction : 0;
+	return sum;
+}
+
+/* Of a forked process, what lines do not have. */
+static double unknown_of_forked(const struct settling *settling, int kind, double unknown, uint64_t rss_bytes, double *unsteady)
 {
 	static const struct forked_memory nothing = { .own_bytes = FORKED_UNKNOWN };
 	const struct forked_memory *m = kind == KIND_RESIDENT_ANON ? &settling->forked : &nothing;
-	double unsure, ret = forked_memory__unknown(m, unknown, bytes_of_lines(settling->tr, kind) - corrected, rss_bytes, &unsure);
+	double unsure, ret = forked_memory__unknown(m, unknown, bytes_of_lines(settling->tr, kind) - corrections(settling->tr, kind), rss_bytes,
+					   &unsure);
 
 	*unsteady += unsure;
 	return ret;
@@ -399,23 +411,19 @@ static double unknown_of_forked(const struct settling *settling, int kind, doubl
 
 static void settle_lines(struct settling *settling)
 {
-	double unknown[RESIDENT_KINDS] = {}, unsteady[RESIDENT_KINDS] = {}, corrected[RESIDENT_KINDS] = {};
+	double unknown[RESIDENT_KINDS] = {}, unsteady[RESIDENT_KINDS] = {};
 	struct traced *tr = settling->tr;
 	uint64_t rss_bytes[RESIDENT_KINDS];
-	struct resident_line *line;
 	int kind;
 
 	if (proc__resident(settling->s->deps->proc, tr->tgid, rss_bytes))
 		return;
 	find_drift(settling->s, tr, settling->at_end, unknown);
-	for (line = tr->lines.by_key; line; line = line->hh.next)
-		corrected[line->key.kind] += line->correction;
 	for (kind = 0; kind < RESIDENT_KINDS; kind++) {
-		unknown[kind] += corrected[kind] - tr->resident.given_back_bytes[kind];
+		unknown[kind] += corrections(tr, kind) - tr->resident.given_back_bytes[kind];
 		unsteady[kind] = fabs((double)rss_bytes[kind] - tr->rss_bytes[kind]);
 		if (tr->forked)
-			unknown[kind] = unknown_of_forked(settling, kind, unknown[kind], corrected[kind], rss_bytes[kind],
-							  &unsteady[kind]);
+			unknown[kind] = unknown_of_forked(settling, kind, unknown[kind], rss_bytes[kind], &unsteady[kind]);
 	}
 	tr->lines.a_look = tr->looks_of_late ? settling->s->page_bytes * tr->faults_of_late / tr->looks_of_late : 0;
 	resident_lines__settle(&tr->lines, unknown, unsteady, book, settling);
@@ -438,15 +446,16 @@ static void tell_rest(const struct settling *settling, enum stack_status row, do
 		profile__set_deviations(p, name.process, name.tid, name.node, KIND_RESIDENT_ANON, deviations);
 }
 
-/* What a forked process has alone and none of its lines has. What came while no line was watched is told already. */
-static void tell_inherited(const struct settling *settling)
+/* What a forked process has alone and no line has. What came while no line was watched is told already. */
+static void tell_rest_of_forked(const struct settling *settling)
 {
 	const struct traced *tr = settling->tr;
-	double lines = bytes_of_lines(tr, KIND_RESIDENT_ANON) - fmin(tr->resident.given_back_bytes[KIND_RESIDENT_ANON], 0);
-	struct forked_rest rest = forked_memory__rest(&settling->forked, lines, settling->s->page_bytes);
+	double lines = bytes_of_lines(tr, KIND_RESIDENT_ANON), came = fmax(-tr->resident.given_back_bytes[KIND_RESIDENT_ANON], 0);
+	struct forked_rest rest = forked_memory__rest(&settling->forked, lines - corrections(tr, KIND_RESIDENT_ANON), lines + came);
+	double all = rest.inherited + rest.not_looked_at;
 
-	tell_rest(settling, STACK_INHERITED, rest.inherited, rest.inherited + rest.not_seen);
-	tell_rest(settling, STACK_NOT_LOOKED_AT, rest.not_seen, rest.inherited + rest.not_seen);
+	tell_rest(settling, STACK_INHERITED, rest.inherited, all);
+	tell_rest(settling, STACK_NOT_LOOKED_AT, rest.not_looked_at, all);
 }
 
 static void settle_process(struct page_sweep *s, struct traced *tr, bool at_end)
@@ -455,7 +464,7 @@ static void settle_process(struct page_sweep *s, struct traced *tr, bool at_end)
 
 	if (tr->thinned && may_have_changed(tr, at_end))
 		settle_lines(&settling);
-	tell_inherited(&settling);
+	tell_rest_of_forked(&settling);
 	tr->stirred = false;
 }
 

@@ -54,7 +54,8 @@ double resident_lines__deviation(const struct resident_lines *l, uint32_t kind);
 
 /*
  * unknown: bytes by kind that the resident set has and no line (< 0: that lines have and it has not), without what corrections
- * have moved; NAN: nobody knows. unsteady: by how much the resident set changed while pages were looked at. Calls fn once for
+ * have moved; NAN: nobody knows. unsteady: how unsure that is, as by how much the resident set
+ * changed while pages were looked at. Calls fn once for
  * each line with its new correction and its deviations when a part of the sample is left out; then forgets lines of which nothing
  * is there.
  */

@@ -14,6 +14,7 @@
 #include <uthash.h>
 
 #include "capture/advance.h"
+#include "capture/forked_memory.h"
 #include "capture/governor.h"
 #include "capture/hook_turns.h"
 #include "capture/interp_watch.h"
@@ -61,6 +62,7 @@ struct traced {
 	struct resident_lines lines; /* of a process that is thinned out */
 	uint64_t rss_bytes[RESIDENT_KINDS]; /* when a sweep began */
 	bool thinned; /* not all of its page faults were looked at */
+	struct forked_faults forked_faults; /* of a forked process, at the end (accounts__reconcile) */
 	struct interp_watch watch;
 	uint64_t cpu_ns; /* CPU time it had used when last seen, since its fork */
 	uint64_t windows_ns, large_ns; /* what windows of the heap signal and probes on malloc have cost it */
