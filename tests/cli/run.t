@@ -50,11 +50,18 @@ else
 	echo "not ok $number - and really is"
 fi
 
-number=$((number + 1))
-out=$("$here/tests/run" "$dir/missing" 2>&1 | tail -n 1)
-[ "$out" = '0 passed, 1 failed, 0 skipped' ] && echo "ok $number - a missing program" || echo "not ok $number - a missing program: $out"
+# ends NAME LAST-LINE ARGUMENT...: what tests/run says last of several programs, or none.
+ends() {
+	number=$((number + 1))
+	name=$1 wanted=$2
+	shift 2
+	out=$("$here/tests/run" "$@" 2>&1 | tail -n 1)
+	[ "$out" = "$wanted" ] && echo "ok $number - $name" || echo "not ok $number - $name: $out"
+}
 
-# Each waits for the other, or not, to have begun.
+ends 'a missing program' '0 passed, 1 failed, 0 skipped' "$dir/missing"
+
+# Each waits for the other to have begun.
 for i in 1 2; do
 	cat >"$dir/beside$i" <<-EOF
 		#!/bin/sh
@@ -62,13 +69,9 @@ for i in 1 2; do
 		while [ ! -e $dir/begun$((3 - i)) ]; do sleep 0.01; done
 		echo 1..1; echo ok 1; echo ok 1 >>$dir/ends
 	EOF
-	printf '#!/bin/sh\n[ "$(grep -c ok %s)" = 2 ] && echo 1..1 && echo ok 1\n' "$dir/ends" >"$dir/after"
-	chmod +x "$dir/beside$i" "$dir/after"
 done
-number=$((number + 1))
-out=$("$here/tests/run" -t 1 "$dir/beside1" "$dir/beside2" 2>&1 | tail -n 1)
-[ "$out" = '1 passed, 2 failed, 0 skipped' ] && echo "ok $number - one after the other" || echo "not ok $number - one after the other: $out"
+printf '#!/bin/sh\n[ "$(grep -c ok %s)" = 2 ] && echo 1..1 && echo ok 1\n' "$dir/ends" >"$dir/after"
+chmod +x "$dir"/beside? "$dir/after"
+ends 'one after the other' '1 passed, 2 failed, 0 skipped' -t 1 "$dir/beside1" "$dir/beside2"
 rm -f "$dir"/begun* "$dir/ends"
-number=$((number + 1))
-out=$("$here/tests/run" -t 10 --together "$dir/beside1" "$dir/beside2" -- "$dir/after" 2>&1 | tail -n 1)
-[ "$out" = '3 passed, 0 failed, 0 skipped' ] && echo "ok $number - together, then alone" || echo "not ok $number - together, then alone: $out"
+ends 'together, then alone' '3 passed, 0 failed, 0 skipped' -t 10 --together "$dir/beside1" "$dir/beside2" -- "$dir/after"

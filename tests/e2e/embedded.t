@@ -15,7 +15,7 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 
 from lib import host, measure, tool  # noqa: E402
-from lib.tap import cleanup, has, is_, main, note, once, skip, test  # noqa: E402
+from lib.tap import cleanup, has, is_, main, note, once, once_more, skip, test  # noqa: E402
 from lib.pythons import pythons  # noqa: E402
 from lib.target import Process  # noqa: E402
 
@@ -34,6 +34,7 @@ def starter(*command):
     return start
 
 
+@once_more  # of two threads that fault at the same moment one's page may be charged to the other (bpf/fault.bpf.c)
 def check(start, what):
     """Its stacks are right, and doctor knows what it is."""
     host.need_bpf()

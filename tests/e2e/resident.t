@@ -171,7 +171,8 @@ def children_that_write_what_they_inherited():
     for budget in ("none", "1%", "1%", "1%", "0.01%"):
         line, without, text = what_children_write("", budget)
         near(line + without, 60 * MIB, 10, text + "what the children wrote")
-        lines.append(line)
+        if budget == "1%":
+            lines.append(line)
         ok(budget != "none" or without < MIB, f"{without} without a line", text)
     near(statistics.median(lines), 60 * MIB, 10, "the line that writes, in most of the runs")
 

@@ -397,13 +397,13 @@ static double corrections(const struct traced *tr, uint32_t kind)
 	return sum;
 }
 
-/* Of a forked process, what lines do not have. */
-static double unknown_of_forked(const struct settling *settling, int kind, double unknown, uint64_t rss_bytes, double *unsteady)
+/* Of a forked process, what lines do not have. corrected: bytes that they were given. */
+static double unknown_of_forked(const struct settling *settling, int kind, double unknown, double corrected, uint64_t rss_bytes,
+				double *unsteady)
 {
 	static const struct forked_memory nothing = { .own_bytes = FORKED_UNKNOWN };
 	const struct forked_memory *m = kind == KIND_RESIDENT_ANON ? &settling->forked : &nothing;
-	double unsure, ret = forked_memory__unknown(m, unknown, bytes_of_lines(settling->tr, kind) - corrections(settling->tr, kind), rss_bytes,
-					   &unsure);
+	double unsure, ret = forked_memory__unknown(m, unknown, bytes_of_lines(settling->tr, kind) - corrected, rss_bytes, &unsure);
 
 	*unsteady += unsure;
 	return ret;
@@ -420,10 +420,12 @@ static void settle_lines(struct settling *settling)
 		return;
 	find_drift(settling->s, tr, settling->at_end, unknown);
 	for (kind = 0; kind < RESIDENT_KINDS; kind++) {
-		unknown[kind] += corrections(tr, kind) - tr->resident.given_back_bytes[kind];
+		double corrected = corrections(tr, kind);
+
+		unknown[kind] += corrected - tr->resident.given_back_bytes[kind];
 		unsteady[kind] = fabs((double)rss_bytes[kind] - tr->rss_bytes[kind]);
 		if (tr->forked)
-			unknown[kind] = unknown_of_forked(settling, kind, unknown[kind], rss_bytes[kind], &unsteady[kind]);
+			unknown[kind] = unknown_of_forked(settling, kind, unknown[kind], corrected, rss_bytes[kind], &unsteady[kind]);
 	}
 	tr->lines.a_look = tr->looks_of_late ? settling->s->page_bytes * tr->faults_of_late / tr->looks_of_late : 0;
 	resident_lines__settle(&tr->lines, unknown, unsteady, book, settling);
